@@ -1,0 +1,130 @@
+"""Interventions as data: what is changed, where, in which rows and at which steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from workbench.errors import BadEdit
+from workbench.model.sites import Kind, Site
+
+
+class Op(StrEnum):
+    """How an edit changes an activation x with its value v."""
+
+    SET = "set"
+    ADD = "add"
+    SCALE = "scale"
+    ABLATE = "ablate"
+    PROJECT_OUT = "project_out"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edit:
+    """One intervention at a site.
+
+    `set` x ← v; `add` x ← x + v; `scale` x ← v·x; `ablate` x ← 0; `project_out`
+    x ← x − (x·u)u with u = v/‖v‖. `value` broadcasts against the selected entries: a number,
+    a vector over the last axis, or one vector per row and position. `rows`, `heads` and
+    `steps` restrict it; step 0 is the prompt, step t the t-th generated token. `enabled` off
+    leaves the forward pass bit-identical to one without the edit.
+    """
+
+    site: Site
+    op: Op
+    value: Tensor | float | None = None
+    rows: tuple[int, ...] | None = None
+    heads: tuple[int, ...] | None = None
+    steps: tuple[int, ...] | None = None
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse an operation without its value, or heads where there are none."""
+        if self.op is not Op.ABLATE and self.value is None:
+            raise BadEdit(f"{self.op} at {self.site} needs a value")
+        if self.op is Op.PROJECT_OUT and not isinstance(self.value, Tensor):
+            raise BadEdit(f"project_out at {self.site} needs a direction, got {self.value!r}")
+        if self.heads is not None and not self.site.kind.has_heads:
+            raise BadEdit(f"site {self.site} has no heads", hint="use z, q, k, v or attn_pattern")
+
+    def acts_at(self, step: int) -> bool:
+        """Whether the edit is on at that generation step."""
+        return self.enabled and (self.steps is None or step in self.steps)
+
+
+def active(edits: Sequence[Edit], step: int) -> tuple[Edit, ...]:
+    """Keep the edits that are on at that step."""
+    return tuple(edit for edit in edits if edit.acts_at(step))
+
+
+def apply(
+    edit: Edit, x: Float[Tensor, "*shape"], mask: Bool[Tensor, "batch seen"]
+) -> Float[Tensor, "*shape"]:
+    """Return x changed by the edit at the real tokens it addresses.
+
+    x is `batch pos …`, or `batch head query key` for an attention pattern. `mask` marks real
+    tokens of everything seen so far; x covers its last positions (all of them without a cache).
+
+    Raises:
+        BadEdit: the value does not fit the selected entries.
+    """
+    where = _selection(edit, x, mask)
+    try:
+        changed = _change(edit, x)
+    except RuntimeError as error:
+        shape = tuple(edit.value.shape) if isinstance(edit.value, Tensor) else ()
+        raise BadEdit(
+            f"value of shape {shape} does not fit {edit.site} of shape {tuple(x.shape)}",
+            hint="give a number, a vector over the last axis, or one per row and position",
+        ) from error
+    return torch.where(where, changed, x)
+
+
+def _change(edit: Edit, x: Tensor) -> Tensor:
+    if edit.op is Op.ABLATE:
+        return torch.zeros_like(x)
+    value = torch.as_tensor(edit.value).to(device=x.device, dtype=x.dtype)
+    if edit.op is Op.SET:
+        return value.expand_as(x)
+    if edit.op is Op.ADD:
+        return x + value
+    if edit.op is Op.SCALE:
+        return x * value
+    unit = value / value.norm()
+    return x - (x * unit).sum(dim=-1, keepdim=True) * unit
+
+
+def _selection(edit: Edit, x: Tensor, mask: Tensor) -> Tensor:
+    rows = torch.ones(x.shape[0], dtype=torch.bool, device=x.device)
+    if edit.rows is not None:
+        rows = torch.zeros_like(rows)
+        rows[list(edit.rows)] = True
+    n_pos = x.shape[2] if edit.site.kind is Kind.ATTN_PATTERN else x.shape[1]
+    chosen = positions_mask(mask, edit.site.positions)[:, -n_pos:] & rows[:, None]
+    if edit.site.kind is Kind.ATTN_PATTERN:
+        where = chosen[:, None, :, None].expand(x.shape).clone()
+        head_axis = 1
+    else:
+        where = chosen.reshape(chosen.shape + (1,) * (x.dim() - 2)).expand(x.shape).clone()
+        head_axis = 2
+    if edit.heads is not None:
+        off = [h for h in range(x.shape[head_axis]) if h not in edit.heads]
+        where.index_fill_(head_axis, torch.tensor(off, device=x.device, dtype=torch.long), False)
+    return where
+
+
+def positions_mask(
+    mask: Bool[Tensor, "batch pos"], positions: tuple[int, ...] | None
+) -> Bool[Tensor, "batch pos"]:
+    """Mark the real tokens at those positions of each row, counting without padding."""
+    if positions is None:
+        return mask
+    count = mask.long().cumsum(dim=1) - 1
+    length = mask.sum(dim=1, keepdim=True)
+    wanted = torch.zeros_like(mask)
+    for position in positions:
+        wanted |= count == (position if position >= 0 else length + position)
+    return wanted & mask

@@ -1,0 +1,145 @@
+"""A causal language model and its tokenizer behind one hook backend."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from workbench.errors import Unsupported
+from workbench.model.backend import Backend, Inputs, Outputs, Wanted
+from workbench.model.edits import Edit, active
+from workbench.model.sites import Site
+from workbench.model.spec import ModelSpec
+from workbench.model.tokens import Tokens, tokenize
+from workbench.model.trace import Trace
+
+
+class Model:
+    """A model that runs with reads and edits at named sites.
+
+    One instance may be shared between threads: forward passes are made one at a time.
+    """
+
+    def __init__(self, *, spec: ModelSpec, tokenizer: Any, backend: Backend) -> None:
+        """Join a backend with its tokenizer; users call `load_model`."""
+        self.spec = spec
+        self.tokenizer = tokenizer
+        self.backend = backend
+        self._lock = threading.RLock()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings live."""
+        return next(self.backend.module.parameters()).device
+
+    def tokenize(
+        self,
+        texts: str | Sequence[str],
+        *,
+        side: Literal["left", "right"] = "right",
+        limit: int | None = None,
+    ) -> Tokens:
+        """Turn texts into one batch, each cut to `limit` tokens (default: what the model holds)."""
+        texts = [texts] if isinstance(texts, str) else texts
+        return tokenize(
+            self.tokenizer, texts, side=side, limit=limit or self.spec.max_positions
+        ).to(self.device)
+
+    def run(
+        self,
+        tokens: Tokens | str | Sequence[str],
+        *,
+        read: Sequence[Site | str] = (),
+        edits: Sequence[Edit] = (),
+        logits: Wanted = "none",
+        embeds: Float[Tensor, "batch pos d_model"] | None = None,
+    ) -> Trace:
+        """Run once over a batch and record the sites asked for.
+
+        `embeds` replaces the token embeddings (same layout as `tokens`).
+
+        Raises:
+            BadSite: a site does not exist in this model.
+            Unsupported: the backend cannot read or edit that kind of site.
+        """
+        batch = tokens if isinstance(tokens, Tokens) else self.tokenize(tokens)
+        inputs = Inputs(
+            ids=None if embeds is not None else batch.ids,
+            embeds=embeds,
+            mask=batch.mask,
+            position_ids=batch.position_ids,
+        )
+        outputs = self.forward(inputs, read=self.sites(read), edits=edits, logits=logits)
+        return Trace(
+            spec=self.spec, tokens=batch, activations=outputs.captured, logits=outputs.logits
+        )
+
+    def forward(
+        self,
+        inputs: Inputs,
+        *,
+        read: Sequence[Site] = (),
+        edits: Sequence[Edit] = (),
+        logits: Wanted = "last",
+        step: int = 0,
+    ) -> Outputs:
+        """Make one forward pass, with or without a cache: the step all generation is built of."""
+        resolved = [_resolved(edit, self.spec) for edit in active(edits, step)]
+        self._check(read, resolved)
+        with self._lock, torch.no_grad():
+            return self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
+
+    def sites(self, read: Sequence[Site | str]) -> tuple[Site, ...]:
+        """Resolve addresses on this model, each once.
+
+        Raises:
+            BadSite: a site does not exist in this model.
+        """
+        parsed = (Site.parse(s) if isinstance(s, str) else s for s in read)
+        return tuple(dict.fromkeys(site.resolve(self.spec) for site in parsed))
+
+    def unembed(
+        self, h: Float[Tensor, "*batch d_model"], *, normed: bool = False
+    ) -> Float[Tensor, "*batch d_vocab"]:
+        """Map residual-stream states to logits, through the final norm unless `normed`."""
+        with torch.no_grad():
+            return self.backend.unembed(h, normed=normed)
+
+    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        """Look token ids up in the input embedding."""
+        with torch.no_grad():
+            return self.backend.embed(ids)
+
+    def decode(self, ids: Sequence[int] | Int[Tensor, " pos"]) -> str:
+        """Turn token ids back into text, special tokens included."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+    def _check(self, read: Sequence[Site], edits: Sequence[Edit]) -> None:
+        wanted = [(site, False) for site in read] + [(e.site, True) for e in edits]
+        missing = [
+            f"{'edit' if edit else 'read'} {site}"
+            for site, edit in wanted
+            if not self.backend.supports(site.kind, edit=edit)
+        ]
+        if missing:
+            raise Unsupported(
+                f"{self.spec.name} on backend {self.backend.name} cannot {', '.join(missing)}",
+                hint="`workbench models show NAME` lists what each backend can do",
+            )
+
+
+def _resolved(edit: Edit, spec: ModelSpec) -> Edit:
+    site = edit.site.resolve(spec)
+    if site == edit.site:
+        return edit
+    return Edit(
+        site=site,
+        op=edit.op,
+        value=edit.value,
+        rows=edit.rows,
+        heads=edit.heads,
+        steps=edit.steps,
+    )

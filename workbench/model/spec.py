@@ -1,0 +1,29 @@
+"""What a model is, without its weights."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """The sizes and identity of a loaded model.
+
+    `weights_hash` identifies the weights (sha256 of the files, or of the tensors for models
+    built in memory), so that a stored number can be traced to what produced it.
+    """
+
+    name: str
+    architecture: str
+    n_layers: int
+    n_heads: int
+    n_key_value_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int
+    d_vocab: int
+    n_parameters: int
+    max_positions: int
+    backend: str
+    device: str
+    dtype: str
+    attention: str
+    weights_hash: str

@@ -1,0 +1,116 @@
+"""A batch of token ids with its mask, texts and character offsets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from workbench.errors import BadOption, TooLittleData
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tokens:
+    """A padded batch; `mask` is true on real tokens.
+
+    `offsets[i]` holds the (start, end) characters of each real token of text i; it is empty
+    for ids that never were text.
+    """
+
+    ids: Int[Tensor, "batch pos"]
+    mask: Bool[Tensor, "batch pos"]
+    texts: tuple[str, ...] = ()
+    offsets: tuple[tuple[tuple[int, int], ...], ...] = ()
+
+    @property
+    def lengths(self) -> list[int]:
+        """The number of real tokens in each row."""
+        return [int(n) for n in self.mask.sum(dim=1)]
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether any row is shorter than the batch."""
+        return not bool(self.mask.all())
+
+    @property
+    def position_ids(self) -> Int[Tensor, "batch pos"]:
+        """Positions counted over real tokens only, so that padding never shifts them."""
+        return (self.mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+    def row(self, index: int) -> list[int]:
+        """Return the real token ids of one row."""
+        return [int(t) for t in self.ids[index][self.mask[index]]]
+
+    def to(self, device: str | torch.device) -> "Tokens":
+        """Return the batch on another device."""
+        return Tokens(
+            ids=self.ids.to(device),
+            mask=self.mask.to(device),
+            texts=self.texts,
+            offsets=self.offsets,
+        )
+
+
+def pad(
+    rows: Sequence[Sequence[int]],
+    *,
+    pad_id: int = 0,
+    side: Literal["left", "right"] = "right",
+    texts: Sequence[str] = (),
+    offsets: Sequence[Sequence[tuple[int, int]]] = (),
+) -> Tokens:
+    """Join rows of token ids into one batch.
+
+    Raises:
+        TooLittleData: there are no rows, or one of them is empty.
+        BadOption: the side is neither left nor right.
+    """
+    if side not in ("left", "right"):
+        raise BadOption(f"padding side is {side!r}; expected left or right")
+    empty = [i for i, row in enumerate(rows) if not row]
+    if not rows or empty:
+        raise TooLittleData(
+            f"rows {empty} hold no tokens" if rows else "no rows were given",
+            hint="leave out empty texts",
+        )
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for i, row in enumerate(rows):
+        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        ids[i, where] = torch.tensor(row, dtype=torch.long)
+        mask[i, where] = True
+    return Tokens(
+        ids=ids,
+        mask=mask,
+        texts=tuple(texts),
+        offsets=tuple(tuple(row) for row in offsets),
+    )
+
+
+def tokenize(
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    side: Literal["left", "right"] = "right",
+    limit: int | None = None,
+    special_tokens: bool = True,
+) -> Tokens:
+    """Turn texts into one batch, each cut to `limit` tokens.
+
+    Raises:
+        TooLittleData: a text holds no tokens.
+    """
+    rows, offsets = [], []
+    for text in texts:
+        encoded = tokenizer(
+            text, add_special_tokens=special_tokens, return_offsets_mapping=tokenizer.is_fast
+        )
+        rows.append(list(encoded["input_ids"])[:limit])
+        offsets.append([(int(a), int(b)) for a, b in encoded.get("offset_mapping", [])][:limit])
+    pad_id = tokenizer.pad_token_id
+    if pad_id is None:
+        pad_id = tokenizer.eos_token_id or 0
+    return pad(rows, pad_id=pad_id, side=side, texts=texts, offsets=offsets)

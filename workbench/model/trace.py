@@ -1,0 +1,112 @@
+"""The immutable record of one run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from workbench.errors import UnknownName
+from workbench.model.edits import positions_mask
+from workbench.model.sites import Kind, Site
+from workbench.model.spec import ModelSpec
+from workbench.model.tokens import Tokens
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trace:
+    """Tokens, logits and the activations asked for, as one forward pass or generation left them.
+
+    Activations are kept in the layout of `tokens`; every read removes the padding. After a
+    generation, `tokens` holds the prompt and every generated token that was fed back, and
+    `generated[i]` the new ids of row i (its last one was never fed). `records` are what the
+    policy wrote down at each step.
+    """
+
+    spec: ModelSpec
+    tokens: Tokens
+    activations: Mapping[Site, Tensor] = field(default_factory=dict)
+    logits: Float[Tensor, "batch pos d_vocab"] | None = None
+    generated: tuple[tuple[int, ...], ...] = ()
+    records: tuple[Any, ...] = ()
+
+    def __getitem__(self, site: Site | str) -> Float[Tensor, "batch pos *shape"]:
+        """Return an activation as `batch pos …`, zero where the batch is padded.
+
+        Raises:
+            UnknownName: the run did not read that site.
+        """
+        found = self._find(site)
+        x = self.activations[found]
+        if found.positions is not None or not self.tokens.is_padded:
+            return x
+        if found.kind is Kind.ATTN_PATTERN:
+            return x.masked_fill(~self.tokens.mask[:, None, :, None], 0)
+        return x.masked_fill(~self.tokens.mask.reshape(x.shape[:2] + (1,) * (x.dim() - 2)), 0)
+
+    def row(self, index: int, site: Site | str) -> Float[Tensor, "pos *shape"]:
+        """Return one text's activation without padding."""
+        found = self._find(site)
+        x = self.activations[found][index]
+        if found.positions is not None:
+            return x
+        mask = self.tokens.mask[index]
+        return x[:, mask][:, :, mask] if found.kind is Kind.ATTN_PATTERN else x[mask]
+
+    def flat(self, site: Site | str) -> Float[Tensor, "n *shape"]:
+        """Return the real tokens of all texts one after the other."""
+        found = self._find(site)
+        x = self.activations[found]
+        if found.positions is not None or not self.tokens.is_padded:
+            return x.flatten(0, 1)
+        return x[self.tokens.mask]
+
+    def stack(self, kind: Kind | str) -> Float[Tensor, "layer batch pos *shape"]:
+        """Return every layer read of that kind, first layer first."""
+        sites = sorted(
+            (s for s in self.activations if s.kind == kind and s.layer is not None),
+            key=lambda s: s.layer or 0,
+        )
+        if not sites:
+            raise UnknownName(f"the run read no {kind}; it read {self._names()}")
+        return torch.stack([self[s].to(self[sites[0]].device) for s in sites])
+
+    def _find(self, site: Site | str) -> Site:
+        wanted = (Site.parse(site) if isinstance(site, str) else site).resolve(self.spec)
+        if wanted not in self.activations:
+            raise UnknownName(
+                f"the run did not read {wanted}; it read {self._names()}",
+                hint=f'pass read=["{wanted}"]',
+            )
+        return wanted
+
+    def _names(self) -> str:
+        return ", ".join(map(str, self.activations)) or "nothing"
+
+
+def select(
+    x: Float[Tensor, "batch pos *shape"],
+    mask: Bool[Tensor, "batch seen"],
+    positions: Sequence[int] | None,
+) -> Float[Tensor, "batch chosen *shape"]:
+    """Keep the asked-for positions of each row, counted over its real tokens, in asked order.
+
+    Raises:
+        UnknownName: a row is too short for a position.
+    """
+    if positions is None:
+        return x
+    columns = []
+    for position in positions:
+        hit = positions_mask(mask, (position,))[:, -x.shape[1] :]
+        if not bool(hit.any(dim=1).all()):
+            short = [int(i) for i in (~hit.any(dim=1)).nonzero().flatten()]
+            raise UnknownName(
+                f"rows {short} have no token at position {position}",
+                hint="use longer texts or another position",
+            )
+        columns.append(hit.long().argmax(dim=1))
+    index = torch.stack(columns, dim=1)
+    return x[torch.arange(x.shape[0], device=x.device)[:, None], index]
