@@ -1,0 +1,64 @@
+"""A number that can be trusted: value, unit, interval, sample size and method."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workbench.errors import NotFinite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One number with what it takes to believe it.
+
+    `n` counts independent units named by `n_unit` (texts, questions, models), never tokens.
+    `value` is None when the quantity is undefined on this data, and `note` says why. `low` and
+    `high` bound the interval at `level`; both are None when no interval applies. `control` is
+    the same quantity under the null named by `control_name`.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    n: int
+    n_unit: str = "texts"
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""
+    control: float | None = None
+    control_name: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse NaN and infinity: an undefined value is None with a note."""
+        for name in ("value", "low", "high", "control"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise NotFinite(
+                    f"estimate {self.name!r} has {name} {number}; expected a finite number",
+                    hint="an undefined quantity is None, with a note that says why",
+                )
+
+    def __str__(self) -> str:
+        """Write the value with its interval, unit and n."""
+        if self.value is None:
+            return f"{self.name} undefined ({self.note or 'no reason given'})"
+        interval = ""
+        if self.low is not None and self.high is not None:
+            interval = f" [{format_number(self.low)}, {format_number(self.high)}]"
+        unit = f" {self.unit}" if self.unit else ""
+        control = ""
+        if self.control is not None:
+            control = f"; {self.control_name or 'control'} {format_number(self.control)}"
+        value = format_number(self.value)
+        return f"{self.name} {value}{interval}{unit} (n = {self.n} {self.n_unit}{control})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+def format_number(value: float) -> str:
+    """Write a number with four significant digits."""
+    return f"{value:.4g}"

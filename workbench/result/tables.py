@@ -1,0 +1,85 @@
+"""Tables whose columns know their unit and meaning."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from workbench.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds: its unit and one sentence; `low` and `high` name its interval."""
+
+    unit: str = ""
+    help: str = ""
+    low: str = ""
+    high: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A data frame with described columns; missing numbers are null, never hidden NaN."""
+
+    frame: pd.DataFrame
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+    @classmethod
+    def from_rows(
+        cls, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column] | None = None
+    ) -> "Table":
+        """Build a table from one mapping per row."""
+        return cls(pd.DataFrame(list(rows)), dict(columns or {}))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.frame)
+
+    def __getitem__(self, name: str) -> "pd.Series[Any]":
+        """Return one column.
+
+        Raises:
+            UnknownName: the table has no such column.
+        """
+        if name not in self.frame:
+            known = ", ".join(map(str, self.frame.columns))
+            raise UnknownName(f"no column {name!r}; the table has {known}")
+        return self.frame[name]
+
+    def label(self, name: str) -> str:
+        """Return the column's name with its unit, as an axis shows it."""
+        unit = self.columns.get(name, Column()).unit
+        words = name.replace("_", " ")
+        return f"{words} ({unit})" if unit else words
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return plain rows: Python numbers, None where a cell is missing."""
+        names = [str(name) for name in self.frame.columns]
+        return [
+            dict(zip(names, map(plain_cell, row), strict=True))
+            for row in self.frame.itertuples(index=False, name=None)
+        ]
+
+    def equals(self, other: "Table") -> bool:
+        """Whether both tables hold the same cells and descriptions."""
+        return self.rows() == other.rows() and dict(self.columns) == dict(other.columns)
+
+
+def plain_cell(value: Any) -> Any:
+    """Turn one cell into what JSON can hold; NaN and NaT become None."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): plain_cell(v) for k, v in value.items()}
+    if isinstance(value, Sequence) or hasattr(value, "tolist"):
+        return [plain_cell(item) for item in value]
+    return str(value)
