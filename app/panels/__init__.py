@@ -1,0 +1,1 @@
+"""Pieces the dashboard pages are made of."""

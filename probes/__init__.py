@@ -1,0 +1,1 @@
+"""Probes: recipes that ask a question of a model's inside."""

@@ -1,0 +1,1 @@
+"""Reasoners: strategies that drive a model from a prompt to a chain."""

@@ -1,0 +1,1 @@
+"""What runs: models, sites, edits and the record of a run."""

@@ -1,0 +1,1 @@
+"""The ways of reaching inside a model."""

@@ -1,0 +1,1 @@
+"""What comes out: estimates, tables, arrays, views."""

@@ -1,0 +1,1 @@
+"""Tasks: a generator or reader, a verifier and a known answer."""

@@ -1,0 +1,1 @@
+"""How small weights are learned."""
