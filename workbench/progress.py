@@ -1,8 +1,9 @@
 """Progress as something passed in: a front end decides how it is shown."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Receives how far a piece of work has come."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class Outputs:
     captured: Mapping[Site, Tensor] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Backend(Protocol):
     """One way of reaching inside a model; it owns its own weight-sharing twin.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -56,6 +56,7 @@ class Choice:
     record: Any = field(default=None)
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """The state of one policy during one generation."""
 
@@ -63,6 +64,7 @@ class Chooser(Protocol):
         """Choose the next token of every row."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """A frozen recipe for choosing tokens."""
 
