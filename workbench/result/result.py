@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from workbench.errors import UnknownName
 from workbench.result.estimate import Estimate
+from workbench.result.graph import CapabilityGraph
 from workbench.result.tables import Table
 from workbench.result.views import View, view_to_dict
 
@@ -36,6 +37,7 @@ class Result:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     views: tuple[View, ...] = ()
+    graph: CapabilityGraph | None = None
 
     def estimate(self, name: str) -> Estimate:
         """Return the estimate of that name.
@@ -61,6 +63,7 @@ class Result:
             },
             "notes": [vars(note) for note in self.notes],
             "views": [view_to_dict(view) for view in self.views],
+            "graph": self.graph.as_dict() if self.graph else None,
         }
 
     def equals(self, other: "Result") -> bool:

@@ -1,0 +1,142 @@
+"""What a plugin is: the protocols that `execute` drives.
+
+A probe comes in one of three shapes, told apart by the method it has:
+
+- a *measure* (`start`) adds up statistics over a stream of traces, in memory that does not
+  grow with the number of tokens;
+- a *readout probe* (`fit`) learns from labelled vectors; splits, controls and scores are added
+  by `workbench.methods.evaluate`, so it cannot forget its baseline;
+- a *study* (`study`) drives the model itself: rollouts, decoding, interventions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workbench.model.activations import Activations
+from workbench.model.model import Model
+from workbench.model.sites import Site
+from workbench.model.spec import ModelSpec
+from workbench.model.trace import Trace
+from workbench.progress import Progress, silent
+from workbench.result.result import Result
+from workbench.result.tables import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One input text with its label, group and other fields; `source` is `file:line`."""
+
+    text: str
+    label: str | float | None = None
+    group: str = ""
+    source: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Context:
+    """What a method is given beside its data.
+
+    `unembed(h, normed=False)` maps residual-stream states to logits. `stream(name)` returns a
+    generator that depends on the seed and the name only, so that adding one use of randomness
+    never shifts another.
+    """
+
+    spec: ModelSpec | None = None
+    unembed: Callable[..., Tensor] | None = None
+    decode: Callable[..., str] | None = None
+    seed: int = 0
+    resamples: int = 1000
+    progress: Progress = silent
+
+    def stream(self, name: str) -> np.random.Generator:
+        """Return the generator of that name."""
+        return np.random.default_rng([self.seed, *name.encode()])
+
+
+@runtime_checkable
+class Tally(Protocol):
+    """The running statistics of a measure.
+
+    A tally is its arrays: `restore(arrays())` on a fresh one gives the same tally, and merging
+    tallies of two halves of the data in order equals one tally of the whole.
+    """
+
+    def add(self, trace: Trace, examples: Sequence[Example]) -> None:
+        """Count one batch; row i of the trace belongs to example i."""
+
+    def merge(self, other: "Tally") -> None:
+        """Add the statistics of the data that came after."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state."""
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a state that `arrays` returned."""
+
+    def result(self, context: Context) -> Result:
+        """Turn the statistics into estimates, tables and views."""
+
+
+@runtime_checkable
+class Measure(Protocol):
+    """A probe that adds up statistics over a stream of traces."""
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        """The activations it reads."""
+
+    def start(self, context: Context) -> Tally:
+        """Begin counting."""
+
+
+@runtime_checkable
+class Readout(Protocol):
+    """A fitted map from a vector to a score per class, or to a number."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of the scores; empty for a numeric target."""
+
+    def scores(self, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "n n_class"]:
+        """Return log-odds or class scores, one column per class (one column if numeric)."""
+
+
+@runtime_checkable
+class ReadoutProbe(Protocol):
+    """A probe that learns a readout from labelled vectors."""
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        """The activations it is fitted on, each on its own; one vector per text each."""
+
+    def fit(self, data: Activations) -> Readout:
+        """Learn from the training split."""
+
+
+@runtime_checkable
+class Study(Protocol):
+    """A probe that drives the model itself."""
+
+    def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
+        """Run the model as the method needs and report."""
+
+
+@runtime_checkable
+class Discovery(Protocol):
+    """A recipe that fits a graph to a table; the graph is `Result.graph`."""
+
+    def fit(self, table: Table, context: Context) -> Result:
+        """Fit and report, with the assumption behind every edge."""
+
+
+@runtime_checkable
+class Refuter(Protocol):
+    """A recipe that tries to break a fitted graph."""
+
+    def check(self, found: Result, table: Table, context: Context) -> Result:
+        """Disturb the data or the model and report what survives."""
