@@ -14,7 +14,7 @@ RecipeT = TypeVar("RecipeT")
 def option(
     default: Any,
     *,
-    help: str,  # noqa: A002 - the word every command line uses
+    help: str,
     low: float | None = None,
     high: float | None = None,
     unit: str = "",

@@ -11,6 +11,7 @@ A probe comes in one of three shapes, told apart by the method it has:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -129,6 +130,9 @@ class Study(Protocol):
 @runtime_checkable
 class Discovery(Protocol):
     """A recipe that fits a graph to a table; the graph is `Result.graph`."""
+
+    def read(self, path: Path | None) -> Table:
+        """Read the table from a file, or the one that ships with the package."""
 
     def fit(self, table: Table, context: Context) -> Result:
         """Fit and report, with the assumption behind every edge."""

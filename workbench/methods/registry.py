@@ -153,7 +153,7 @@ def _load_package(name: str) -> None:
 def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+    except Exception as error:
         log.warning("plugin module %s was skipped: %s", name, error)
         _failures.append(LoadFailure(where=name, reason=f"{type(error).__name__}: {error}"))
         return None

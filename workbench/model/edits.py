@@ -1,7 +1,7 @@
 """Interventions as data: what is changed, where, in which rows and at which steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
@@ -60,6 +60,21 @@ def active(edits: Sequence[Edit], step: int) -> tuple[Edit, ...]:
     return tuple(edit for edit in edits if edit.acts_at(step))
 
 
+def for_rows(edits: Sequence[Edit], rows: Sequence[int], n: int) -> tuple[Edit, ...]:
+    """Rewrite edits made for a batch of n rows for a batch whose row j was row `rows[j]`."""
+    if list(rows) == list(range(n)):
+        return tuple(edits)
+    kept = []
+    for edit in edits:
+        where = edit.rows and tuple(j for j, row in enumerate(rows) if row in edit.rows)
+        value = edit.value
+        if isinstance(value, Tensor) and value.dim() == (4 if edit.site.kind.has_heads else 3):
+            value = value[list(rows)] if value.shape[0] == n else value
+        if where is None or where:
+            kept.append(replace(edit, rows=where, value=value))
+    return tuple(kept)
+
+
 def apply(
     edit: Edit, x: Float[Tensor, "*shape"], mask: Bool[Tensor, "batch seen"]
 ) -> Float[Tensor, "*shape"]:
@@ -94,7 +109,8 @@ def _change(edit: Edit, x: Tensor) -> Tensor:
     if edit.op is Op.SCALE:
         return x * value
     unit = value / value.norm()
-    return x - (x * unit).sum(dim=-1, keepdim=True) * unit
+    projected: Tensor = x - (x * unit).sum(dim=-1, keepdim=True) * unit
+    return projected
 
 
 def _selection(edit: Edit, x: Tensor, mask: Tensor) -> Tensor:

@@ -204,9 +204,7 @@ def _gpt2(config: Any) -> ModulePaths:
 
 def _gpt_neox(config: Any) -> ModulePaths:
     mid = None if config.use_parallel_residual else "post_attention_layernorm"
-    block = _block(
-        attention="attention", out="dense", mid=mid, attn_out="attention", mlp_out="mlp"
-    )
+    block = _block(attention="attention", out="dense", mid=mid, attn_out="attention", mlp_out="mlp")
     fused = dict.fromkeys((Kind.Q, Kind.K, Kind.V), "attention.query_key_value")
     return ModulePaths(
         embed="gpt_neox.embed_in",

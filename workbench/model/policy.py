@@ -1,25 +1,73 @@
-"""How the next token, or the next input vector, is chosen."""
+"""How the next token, or the next input vector, is chosen.
+
+A *policy* is a frozen recipe. `begin` turns it into a *chooser*, which may keep a state for the
+length of one generation; `choose` looks at a `Step` and returns a `Choice`. Row i of every
+tensor is always row i of the prompt: rows that have finished stay in place with `live[i]` false
+and zero logits, and what is chosen for them is ignored.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from workbench.errors import BadOption
+from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.edits import Edit
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
 
+NUCLEUS_FIRST_LOOK = 512
+
+
+@runtime_checkable
+class Host(Protocol):
+    """The part of a Model that generation and policies build on."""
+
+    spec: ModelSpec
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings live."""
+
+    def forward(
+        self,
+        inputs: Inputs,
+        *,
+        read: Sequence[Site] = (),
+        edits: Sequence[Edit] = (),
+        logits: Wanted = "last",
+        step: int = 0,
+    ) -> Outputs:
+        """Make one forward pass."""
+
+    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        """Look token ids up in the input embedding."""
+
+    def unembed(
+        self, h: Float[Tensor, "*batch d_model"], *, normed: bool = False
+    ) -> Float[Tensor, "*batch d_vocab"]:
+        """Map residual-stream states to logits."""
+
+    def decode(self, ids: Sequence[int] | Int[Tensor, " pos"]) -> str:
+        """Turn token ids into text."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lookahead:
-    """One forward pass of k candidate tokens per row, kept so that none is run twice."""
+    """One forward pass of k candidate tokens per row, kept so that none is run twice.
+
+    `captured` holds the reads of the policy at the candidate's own position. `state` belongs to
+    the generation loop.
+    """
 
     candidates: Int[Tensor, "batch k"]
     logits: Float[Tensor, "batch k d_vocab"]
-    captured: Mapping[Site, Float[Tensor, "batch k d_model"]]
+    captured: Mapping[Site, Float[Tensor, "batch k *shape"]]
     state: Any = None
 
 
@@ -27,10 +75,10 @@ class Lookahead:
 class Step:
     """Everything a policy may look at before it chooses.
 
-    `captured` holds the policy's own reads: the whole prompt at step 0 (in the layout of
-    `tokens`), the newest position afterwards. `history[i]` are the real token ids of row i so
-    far, prompt included. `generators` has one generator per row. `look` runs k candidates per
-    row. `live` marks rows that have not finished.
+    `captured` holds the policy's own reads: the whole prompt at step 0 (in the layout of the
+    prompt given to `begin`), the newest position afterwards. `history[i]` are the real token ids
+    of row i so far, prompt included. `generators` has one generator per row. `look` runs k
+    candidates per row. `live` marks rows that have not finished.
     """
 
     index: int
@@ -44,16 +92,26 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Choice:
-    """The chosen token per row; optionally the vector to feed instead of its embedding.
+    """The chosen token per row, and optionally more.
 
-    With `lookahead`, `pick[i]` is the candidate of row i whose forward pass is kept.
+    - `embeds`: vectors to feed instead of token embeddings, in the rows marked by `fed` (all of
+      them when None); the other rows feed their token.
+    - `silent`: rows whose position is fed but emits no token, such as a latent thought; the id
+      in `tokens` then only labels the position.
+    - `stop`: rows that end with this token.
+    - `lookahead` with `pick`: candidate `pick[i]` of row i is the chosen token, and its forward
+      pass is kept.
+    - `record`: what the policy wants to remember of this step.
     """
 
     tokens: Int[Tensor, " batch"]
     embeds: Float[Tensor, "batch d_model"] | None = None
+    fed: Bool[Tensor, " batch"] | None = None
+    silent: Bool[Tensor, " batch"] | None = None
+    stop: Bool[Tensor, " batch"] | None = None
     lookahead: Lookahead | None = None
     pick: Int[Tensor, " batch"] | None = None
-    record: Any = field(default=None)
+    record: Any = None
 
 
 @runtime_checkable
@@ -71,40 +129,55 @@ class Policy(Protocol):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         """The activations the policy itself reads at every step."""
 
-    def begin(self, prompt: Tokens, spec: ModelSpec) -> Chooser:
-        """Start a generation."""
+    def begin(self, prompt: Tokens, model: Host) -> Chooser:
+        """Start a generation from a left-padded prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """Sample from the temperature-scaled nucleus, one generator per row; 0 is greedy.
 
-    Source: Holtzman et al. 2020, arXiv:1904.09751 (nucleus); probabilities are cut at the
+    Source: Holtzman et al. 2020, arXiv:1904.09751 (nucleus). Probabilities are cut at the
     smallest set whose mass reaches `top_p`, then at the `top_k` largest.
+
+    Raises:
+        BadOption: a setting lies outside its bounds.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse settings that define no distribution."""
+        problems = []
+        if not 0 <= self.temperature < float("inf"):
+            problems.append(f"temperature is {self.temperature}; expected 0 or more")
+        if not 0 < self.top_p <= 1:
+            problems.append(f"top_p is {self.top_p}; expected more than 0 and at most 1")
+        if self.top_k is not None and self.top_k < 1:
+            problems.append(f"top_k is {self.top_k}; expected at least 1")
+        if problems:
+            raise BadOption("; ".join(problems))
+
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         """Read nothing."""
         return ()
 
-    def begin(self, prompt: Tokens, spec: ModelSpec) -> "Sampling":
+    def begin(self, prompt: Tokens, model: Host) -> "Sampling":
         """Sampling has no state of its own."""
         return self
 
     def choose(self, step: Step) -> Choice:
-        """Draw one token per row from its own generator."""
+        """Draw one token per live row from its own generator."""
+        tokens = step.logits.argmax(dim=-1)
         if self.temperature == 0:
-            return Choice(tokens=step.logits.argmax(dim=-1))
+            return Choice(tokens=tokens)
         p = self.distribution(step.logits)
-        drawn = [
-            torch.multinomial(p[i], 1, generator=generator)
-            for i, generator in enumerate(step.generators)
-        ]
-        return Choice(tokens=torch.cat(drawn))
+        for i, generator in enumerate(step.generators):
+            if step.live[i]:
+                tokens[i] = torch.multinomial(p[i].to(generator.device), 1, generator=generator)[0]
+        return Choice(tokens=tokens)
 
     def distribution(
         self, logits: Float[Tensor, "batch d_vocab"]
@@ -114,14 +187,23 @@ class Sampling:
             return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
         p = (logits.float() / self.temperature).softmax(dim=-1)
         if self.top_p < 1:
-            ordered, order = p.sort(dim=-1, descending=True, stable=True)
-            before = ordered.cumsum(dim=-1) - ordered
-            keep = torch.zeros_like(p, dtype=torch.bool).scatter(-1, order, before < self.top_p)
-            p = p.masked_fill(~keep, 0)
+            p = _nucleus(p, self.top_p)
         if self.top_k is not None and self.top_k < p.shape[-1]:
             floor = p.topk(self.top_k, dim=-1).values[..., -1:]
             p = p.masked_fill(p < floor, 0)
         return p / p.sum(dim=-1, keepdim=True)
+
+
+def _nucleus(p: Float[Tensor, "batch d_vocab"], mass: float) -> Float[Tensor, "batch d_vocab"]:
+    # Sorting a whole vocabulary costs more than everything else in a small model's step, and the
+    # nucleus is nearly always among the first few hundred tokens.
+    few = min(NUCLEUS_FIRST_LOOK, p.shape[-1])
+    top = p.topk(few, dim=-1).values
+    if few < p.shape[-1] and bool((top.sum(dim=-1) < mass).any()):
+        top = p.sort(dim=-1, descending=True).values
+    inside = top.cumsum(dim=-1) - top < mass
+    floor = top.masked_fill(~inside, 1.0).amin(dim=-1, keepdim=True)
+    return p.masked_fill(p < floor, 0)
 
 
 GREEDY = Sampling(temperature=0.0)

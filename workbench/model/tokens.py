@@ -1,7 +1,7 @@
 """A batch of token ids with its mask, texts and character offsets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -43,6 +43,20 @@ class Tokens:
         """Return the real token ids of one row."""
         return [int(t) for t in self.ids[index][self.mask[index]]]
 
+    def left(self) -> "Tokens":
+        """Return the same rows with all padding moved to the left and none to spare."""
+        order = left_order(self.mask)
+        return replace(self, ids=self.ids.gather(1, order), mask=self.mask.gather(1, order))
+
+    def take(self, rows: Sequence[int]) -> "Tokens":
+        """Return the rows at those indices, in that order; one may be named more than once."""
+        return Tokens(
+            ids=self.ids[list(rows)],
+            mask=self.mask[list(rows)],
+            texts=tuple(self.texts[i] for i in rows) if self.texts else (),
+            offsets=tuple(self.offsets[i] for i in rows) if self.offsets else (),
+        )
+
     def to(self, device: str | torch.device) -> "Tokens":
         """Return the batch on another device."""
         return Tokens(
@@ -51,6 +65,12 @@ class Tokens:
             texts=self.texts,
             offsets=self.offsets,
         )
+
+
+def left_order(mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, "batch width"]:
+    """Return the columns that move each row's padding to the left, in reading order."""
+    width = int(mask.sum(dim=1).max())
+    return mask.long().sort(dim=1, stable=True).indices[:, mask.shape[1] - width :]
 
 
 def pad(

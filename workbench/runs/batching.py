@@ -1,0 +1,82 @@
+"""Texts into batches of similar length under a token budget."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from workbench.methods.contracts import Example
+from workbench.model.model import Model
+from workbench.model.tokens import Tokens, pad
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Tokens of some examples and which examples they are."""
+
+    tokens: Tokens
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """Every text's token ids, and the order in which they are run."""
+
+    rows: tuple[tuple[int, ...], ...]
+    offsets: tuple[tuple[tuple[int, int], ...], ...]
+    examples: tuple[Example, ...]
+    groups: tuple[tuple[int, ...], ...]
+    n_cut: int
+    pad_id: int
+
+    @property
+    def n_tokens(self) -> int:
+        """The number of real tokens in all texts."""
+        return sum(map(len, self.rows))
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches in order."""
+        for group in self.groups:
+            yield Batch(
+                tokens=pad(
+                    [self.rows[i] for i in group],
+                    pad_id=self.pad_id,
+                    texts=[self.examples[i].text for i in group],
+                    offsets=[self.offsets[i] for i in group],
+                ),
+                examples=tuple(self.examples[i] for i in group),
+            )
+
+
+def plan(model: Model, examples: Sequence[Example], *, max_tokens: int, batch_tokens: int) -> Plan:
+    """Tokenise all texts and group those of similar length under `batch_tokens` with padding."""
+    limit = min(max_tokens, model.spec.max_positions)
+    rows, offsets, n_cut = [], [], 0
+    for example in examples:
+        tokens = model.tokenize(example.text, limit=limit + 1)
+        ids = tokens.row(0)
+        n_cut += len(ids) > limit
+        rows.append(tuple(ids[:limit]))
+        offsets.append(tokens.offsets[0][:limit])
+    pad_id = model.tokenizer.pad_token_id
+    return Plan(
+        rows=tuple(rows),
+        offsets=tuple(offsets),
+        examples=tuple(examples),
+        groups=tuple(group_by_length([len(row) for row in rows], batch_tokens)),
+        n_cut=n_cut,
+        pad_id=model.tokenizer.eos_token_id or 0 if pad_id is None else pad_id,
+    )
+
+
+def group_by_length(lengths: Sequence[int], budget: int) -> list[tuple[int, ...]]:
+    """Group indices, longest first, so that rows × longest row stays within the budget.
+
+    A row longer than the budget is a group of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    groups: list[list[int]] = []
+    for i in order:
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return [tuple(group) for group in groups]

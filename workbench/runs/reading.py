@@ -1,0 +1,241 @@
+"""Rows from files: every good row is kept, every bad one is named with file and line."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from workbench.errors import DataError
+from workbench.methods.contracts import Example
+from workbench.runs.spec import DataRef
+
+csv.field_size_limit(2**30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that could not be used: where it stands and what is wrong with it."""
+
+    source: str
+    reason: str
+
+
+def read_rows(data: DataRef, *, stdin: BinaryIO | None = None) -> Iterator[Example | BadRow]:
+    """Yield every row of the data in order, good or bad, up to `limit` rows.
+
+    JSONL, JSON (a list of objects), CSV, TSV, Parquet and plain text (one text a line) are told
+    apart by the file's ending; `-` reads standard input, as JSONL where a line starts with a
+    brace and as plain text otherwise.
+
+    Raises:
+        DataError: the file cannot be read at all, or no row has the asked-for field.
+    """
+    rows = _texts(data.texts) if data.texts else _file_rows(data, stdin)
+    return islice((_example(row, data) for row in rows), data.limit)
+
+
+def read_examples(
+    data: DataRef, *, stdin: BinaryIO | None = None
+) -> tuple[list[Example], list[BadRow]]:
+    """Read all rows and part the good from the bad.
+
+    Raises:
+        DataError: there is not one good row.
+    """
+    good: list[Example] = []
+    bad: list[BadRow] = []
+    for row in read_rows(data, stdin=stdin):
+        good.append(row) if isinstance(row, Example) else bad.append(row)
+    if not good:
+        reasons = "; ".join(f"{row.source}: {row.reason}" for row in bad[:5])
+        raise DataError(
+            f"no usable row{f' ({reasons})' if bad else ': the input is empty'}",
+            hint="name the field that holds the text with --field",
+        )
+    return good, bad
+
+
+_Row = tuple[str, Mapping[str, Any] | str]
+
+
+def _example(row: _Row, data: DataRef) -> Example | BadRow:
+    source, values = row
+    if isinstance(values, str):
+        return BadRow(source=source, reason=values)
+    if data.field not in values:
+        known = ", ".join(map(str, values)) or "none"
+        return BadRow(source=source, reason=f"no field {data.field!r}; the row has {known}")
+    text = values[data.field]
+    if not isinstance(text, str):
+        return BadRow(source=source, reason=f"field {data.field!r} is {text!r}, not text")
+    problem = _text_problem(text)
+    if problem:
+        return BadRow(source=source, reason=problem)
+    label = values.get(data.label) if data.label else None
+    if data.label and (label is None or isinstance(label, bool | list | dict)):
+        return BadRow(source=source, reason=f"label {data.label!r} is {label!r}")
+    return Example(
+        text=text,
+        label=float(label) if isinstance(label, int | float) else label,
+        group=str(values.get(data.group, "")) if data.group else "",
+        source=source,
+        fields=values,
+    )
+
+
+def _text_problem(text: str) -> str:
+    if not text.strip():
+        return "the text is empty"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "the text holds half a surrogate pair, which is not a character"
+    return ""
+
+
+def _texts(texts: Iterable[str]) -> Iterator[_Row]:
+    for i, text in enumerate(texts, start=1):
+        yield f"text {i}", {"text": text}
+
+
+def _file_rows(data: DataRef, stdin: BinaryIO | None) -> Iterator[_Row]:
+    if data.path == "-":
+        yield from _mixed_lines(stdin or sys.stdin.buffer, "stdin")
+        return
+    path = Path(data.path)
+    if not data.path or not path.is_file():
+        raise DataError(
+            f"no file {data.path!r}" if data.path else "no input was given",
+            hint="give --text TEXT, or --data FILE with --field NAME, or --data - for stdin",
+        )
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{path.name} ends in {path.suffix!r}; expected one of {', '.join(_READERS)}",
+            hint="rename the file, or convert it to JSONL",
+        )
+    try:
+        yield from reader(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _json_line(line: bytes) -> Mapping[str, Any] | str:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        kind = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else "not valid JSON"
+        return f"{kind}: {str(error)[:120]}"
+    if not isinstance(values, dict):
+        return f"a JSON {type(values).__name__}, not an object"
+    return values
+
+
+def _text_line(line: bytes) -> Mapping[str, Any] | str:
+    try:
+        return {"text": line.decode()}
+    except UnicodeDecodeError as error:
+        return f"not valid UTF-8: {error}"
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
+    for number, line in enumerate(stream, start=1):
+        stripped = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+        if stripped.strip():
+            yield f"{name}:{number}", stripped
+
+
+def _mixed_lines(stream: BinaryIO, name: str) -> Iterator[_Row]:
+    for source, line in _lines(stream, name):
+        yield source, _json_line(line) if line.lstrip()[:1] == b"{" else _text_line(line)
+
+
+def _read_jsonl(path: Path) -> Iterator[_Row]:
+    with path.open("rb") as stream:
+        for source, line in _lines(stream, path.name):
+            yield source, _json_line(line)
+
+
+def _read_plain(path: Path) -> Iterator[_Row]:
+    with path.open("rb") as stream:
+        for source, line in _lines(stream, path.name):
+            yield source, _text_line(line)
+
+
+def _read_json(path: Path) -> Iterator[_Row]:
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path.name} is not valid JSON: {str(error)[:120]}") from error
+    if not isinstance(values, list):
+        raise DataError(
+            f"{path.name} holds a JSON {type(values).__name__}; expected a list of objects"
+        )
+    for i, row in enumerate(values):
+        is_object = isinstance(row, dict)
+        yield f"{path.name}[{i}]", row if is_object else f"a JSON {type(row).__name__}"
+
+
+def _read_csv(path: Path) -> Iterator[_Row]:
+    bad_lines: set[int] = set()
+    with path.open("rb") as stream:
+        reader = csv.reader(
+            _decoded(stream, bad_lines), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
+        )
+        header: list[str] | None = None
+        start = 1
+        try:
+            for cells in reader:
+                lines = range(start, reader.line_num + 1)
+                start = reader.line_num + 1
+                source = f"{path.name}:{lines[0]}"
+                if not cells:
+                    continue
+                if header is None:
+                    header = cells
+                elif any(line in bad_lines for line in lines):
+                    yield source, "not valid UTF-8"
+                elif len(cells) != len(header):
+                    yield source, f"{len(cells)} cells; the header has {len(header)}"
+                else:
+                    yield source, dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            yield f"{path.name}:{reader.line_num}", f"not valid CSV: {error}"
+
+
+def _decoded(stream: BinaryIO, bad_lines: set[int]) -> Iterator[str]:
+    for number, line in enumerate(stream, start=1):
+        plain = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        try:
+            yield plain.decode()
+        except UnicodeDecodeError:
+            bad_lines.add(number)
+            yield plain.decode(errors="replace")
+
+
+def _read_parquet(path: Path) -> Iterator[_Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        number = 0
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path.name}:{number}", row
+    except pa.ArrowException as error:
+        raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
+
+
+_READERS = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".txt": _read_plain,
+}
