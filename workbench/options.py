@@ -1,5 +1,6 @@
 """Options of plugins: dataclass fields that carry help text and bounds."""
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -124,18 +125,16 @@ def _convert(info: OptionInfo, raw: Any) -> Any:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if raw.lower() in words:
             return words[raw.lower()]
-    elif info.type is not bool:
-        try:
-            if hasattr(info.type, "parse"):
-                return info.type.parse(str(raw))
-            if info.type is int and isinstance(raw, float) and raw != int(raw):
-                raise ValueError
+    elif hasattr(info.type, "parse"):
+        return info.type.parse(str(raw))
+    elif info.type is not bool and not _loses_digits(info, raw):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             return info.type(raw)
-        except WorkbenchError:
-            raise
-        except (TypeError, ValueError):
-            pass
     raise BadOption(f"option {info.name!r} is {raw!r}; expected {info.type.__name__}")
+
+
+def _loses_digits(info: OptionInfo, raw: Any) -> bool:
+    return info.type is int and isinstance(raw, float) and raw != round(raw)
 
 
 def _describe_field(field: "dataclasses.Field[Any]", hint: Any) -> OptionInfo:

@@ -143,7 +143,7 @@ def correct(p_values: Sequence[float], *, method: Literal["bh", "by", "holm"] = 
     Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001; Holm 1979.
     """
     p = np.asarray(p_values, dtype=np.float64)
-    if method == "bh" or method == "by":  # noqa: PLR1714 - narrows the type
+    if method == "bh" or method == "by":
         return np.asarray(stats.false_discovery_control(p, method=method))
     if method != "holm":
         raise BadOption(f"correction {method!r} is not known; expected bh, by or holm")

@@ -98,7 +98,7 @@ def prepare(spec: RunSpec) -> Job:
         WorkbenchError: unknown plugin, bad options, unreadable data.
     """
     plugin = find(spec.kind, spec.name)
-    recipe = build(plugin.recipe, spec.options)
+    recipe: Any = build(plugin.recipe, spec.options)
     spec = replace(spec, options=plain(recipe)).pinned()
     if isinstance(recipe, Discovery):
         return Job(spec=replace(spec, model=None), plugin=plugin, recipe=recipe)
