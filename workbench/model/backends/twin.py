@@ -3,7 +3,6 @@
 import copy
 from typing import Any, cast
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
@@ -70,8 +69,3 @@ class Ends:
         logits = self._head(inputs_embeds=states.to(self._head.lm_head.weight.device)).logits
         return cast(Tensor, logits.reshape(*h.shape[:-1], -1))
 
-
-def last_real(mask: torch.Tensor, n_pos: int) -> torch.Tensor:
-    """Return the column of each row's last real token among the last `n_pos` positions."""
-    recent = mask[:, -n_pos:].long()
-    return n_pos - 1 - recent.flip(1).argmax(dim=1)

@@ -1,0 +1,140 @@
+"""What every backend does in one forward pass: what is asked, what is found, what is called."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from workbench.model.backend import Inputs, Wanted
+from workbench.model.edits import Edit, apply
+from workbench.model.sites import Kind, Site
+from workbench.model.trace import select
+
+_EMBED = Site(Kind.EMBED)
+_LOGITS = Site(Kind.LOGITS)
+
+
+class Pass:
+    """What one forward pass is asked for, and what it has found so far."""
+
+    def __init__(self, inputs: Inputs, read: Sequence[Site], edits: Sequence[Edit]) -> None:
+        """Sort reads and edits by place: a site at all its positions."""
+        self.inputs = inputs
+        self.batch = inputs.mask.shape[0]
+        self.captured: dict[Site, Tensor] = {}
+        self.edits: dict[Site, list[Edit]] = defaultdict(list)
+        self._reads: dict[Site, list[Site]] = defaultdict(list)
+        self._masks = {inputs.mask.device: inputs.mask}
+        for site in read:
+            self._reads[site.whole()].append(site)
+        for edit in edits:
+            if edit.enabled:
+                self.edits[edit.site.whole()].append(edit)
+
+    @property
+    def places(self) -> tuple[Site, ...]:
+        """Every place that is read or edited."""
+        return tuple(dict.fromkeys((*self._reads, *self.edits)))
+
+    @property
+    def inside(self) -> tuple[Site, ...]:
+        """The places that are met inside the model, not at its two ends."""
+        ends = {_LOGITS} if self.inputs.embeds is None else {_LOGITS, _EMBED}
+        return tuple(place for place in self.places if place not in ends)
+
+    @property
+    def reads_pattern(self) -> bool:
+        """Whether an attention pattern is read or edited."""
+        return any(place.kind is Kind.ATTN_PATTERN for place in self.places)
+
+    def visit(self, place: Site, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Edit the activation, keep what is read of it, and return it."""
+        mask = self._masks.get(x.device)
+        if mask is None:
+            mask = self._masks[x.device] = self.inputs.mask.to(x.device)
+        for edit in self.edits.get(place, ()):
+            x = apply(edit, x, mask)
+        for site in self._reads.get(place, ()):
+            self.captured[site] = select(x, mask, site.positions).detach()
+        return x
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the transformers model.
+
+        The mask is left out when nothing is padded, cached or shifted; otherwise it must be
+        given, or positions with jumps would be taken for several texts in one row.
+        """
+        given: dict[str, Any] = {"input_ids": self.inputs.ids}
+        if self.inputs.embeds is not None:
+            given = {"inputs_embeds": self.visit(_EMBED, self.inputs.embeds)}
+        return given | {
+            "attention_mask": None if _is_plain(self.inputs) else self.inputs.mask.long(),
+            "position_ids": self.inputs.position_ids,
+            "past_key_values": self.inputs.cache,
+            "use_cache": self.inputs.cache is not None,
+        }
+
+    def finish(
+        self, logits: Float[Tensor, "batch pos d_vocab"] | None, wanted: Wanted
+    ) -> Float[Tensor, "batch kept d_vocab"] | None:
+        """Visit the logits and keep what was wanted of them."""
+        if logits is None:
+            return None
+        if _LOGITS in self.places:
+            logits = self.visit(_LOGITS, logits)
+        if wanted == "last" and logits.shape[1] > 1:
+            return at_last(logits, self.inputs.mask)
+        return logits if wanted != "none" else None
+
+    def logits_needed(self, wanted: Wanted) -> Wanted:
+        """Return which logits have to be computed, reads and edits of logits considered."""
+        return "all" if _LOGITS in self.places else wanted
+
+
+class Caller(nn.Module):
+    """Calls a transformers model and computes no more logits than are wanted."""
+
+    def __init__(self, model: nn.Module, head: str) -> None:
+        """Hold the model and the path of its head."""
+        super().__init__()
+        self.model: Any = model
+        self._head = head
+
+    def forward(
+        self, wanted: Wanted, mask: Bool[Tensor, "batch seen"], arguments: dict[str, Any]
+    ) -> Float[Tensor, "batch pos d_vocab"] | None:
+        """Run the model; without logits, only the part below its head."""
+        if wanted == "none":
+            self.model.base_model(**arguments)
+            return None
+        if wanted == "all":
+            return cast(Tensor, self.model(**arguments).logits)
+        head = self.model.get_submodule(self._head)
+        handle = head.register_forward_pre_hook(lambda _, args: (at_last(args[0], mask),))
+        try:
+            return cast(Tensor, self.model(**arguments).logits)
+        finally:
+            handle.remove()
+
+
+def at_last(
+    x: Float[Tensor, "batch pos width"], mask: Bool[Tensor, "batch seen"]
+) -> Float[Tensor, "batch one width"]:
+    """Keep each row's last real position, whichever side is padded."""
+    recent = mask[:, -x.shape[1] :].to(x.device)
+    if bool(recent[:, -1].all()):
+        return x[:, -1:]
+    column = x.shape[1] - 1 - recent.long().flip(1).argmax(dim=1)
+    return x[torch.arange(x.shape[0], device=x.device), column][:, None]
+
+
+def _is_plain(inputs: Inputs) -> bool:
+    if inputs.cache is not None or not bool(inputs.mask.all()):
+        return False
+    count = torch.arange(inputs.mask.shape[1], device=inputs.position_ids.device)
+    return inputs.position_ids.shape[1] == len(count) and bool(
+        (inputs.position_ids == count).all()
+    )
