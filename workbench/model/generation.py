@@ -1,22 +1,21 @@
-"""The one generation loop: prompt, choose, feed, until every row has finished."""
+"""The one generation loop: look at the last logits, choose, feed, until every row has ended."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import BadOption, BadSite, NotFinite
-from workbench.model.backend import Inputs
-from workbench.model.edits import Edit, for_rows
-from workbench.model.policy import Choice, Chooser, Host, Lookahead, Policy, Step
-from workbench.model.prefix import Prefix, fork_cache, select_cache
-from workbench.model.record import Record
+from workbench.model.edits import Edit
+from workbench.model.policy import Choice, Host, Policy, Step
+from workbench.model.prefix import Prefix
 from workbench.model.sites import Site
+from workbench.model.stepping import Stepper
 from workbench.model.trace import Trace
+from workbench.model.transcript import Transcript
 from workbench.progress import Progress, silent
 
 
@@ -41,19 +40,123 @@ class GenerationOptions:
     progress: Progress = silent
 
 
+DEFAULTS = GenerationOptions()
+
+
 def row_generators(
     seeds: int | Sequence[int], n: int, device: str | torch.device = "cpu"
 ) -> tuple[torch.Generator, ...]:
     """Return one generator per row; row i depends on its own seed only.
 
-    One number s gives row i the seed sequence (s, i), so that the number of rows never changes
-    what a row draws.
+    One number s gives row i the seed sequence (s, i), so that neither the number of rows nor
+    their company changes what a row draws.
 
     Raises:
         BadOption: there are not as many seeds as rows, or one is negative.
     """
+    given = [seeds] if isinstance(seeds, int) else list(seeds)
+    if min(given, default=0) < 0:
+        raise BadOption(f"seeds are {given}; expected numbers that are not negative")
     if isinstance(seeds, int):
-        seeds = [int(np.random.SeedSequence((abs(seeds), i)).generate_state(1)[0]) for i in range(n)]
-    if len(seeds) != n:
-        raise BadOption(f"{len(seeds)} seeds for {n} rows; expected one per row, or one number")
-    return tuple(torch.Generator(device=device).manual_seed(seed) for seed in seeds)
+        sequences = (np.random.SeedSequence((seeds, i)) for i in range(n))
+        given = [int(sequence.generate_state(1, np.uint64)[0] >> 1) for sequence in sequences]
+    if len(given) != n:
+        raise BadOption(f"{len(given)} seeds for {n} rows; expected one per row, or one number")
+    return tuple(torch.Generator(device=device).manual_seed(seed) for seed in given)
+
+
+def continue_prefix(
+    model: Host,
+    prefix: Prefix,
+    *,
+    policy: Policy,
+    limit: int,
+    edits: Sequence[Edit] = (),
+    options: GenerationOptions = DEFAULTS,
+) -> Trace:
+    """Generate at most `limit` tokens per row after a prefix, recording what it recorded.
+
+    Edits act at the steps they name; those of step 0 belong to the prefix. A row ends with a
+    stop token, when the policy says so, at the limit, or when the model's context is full.
+
+    Raises:
+        BadOption: the limit, the seeds or the generators do not fit.
+        BadSite: the policy reads a site that the prefix has not recorded.
+        NotFinite: the model returned NaN.
+    """
+    if limit < 1:
+        raise BadOption(f"limit is {limit}; expected at least one token")
+    wanted = policy.sites(model.spec)
+    _check_recorded(wanted, prefix)
+    generators = _generators(options, prefix)
+    stepper = Stepper(model, prefix, edits)
+    transcript = Transcript(prefix, model.spec, stop_ids=options.stop_ids or ())
+    chooser = policy.begin(prefix.tokens, model)
+    for index in range(limit):
+        step = Step(
+            index=index,
+            logits=_checked(stepper.logits, transcript.live),
+            captured={site: _at(site, stepper.captured) for site in wanted},
+            history=transcript.history,
+            live=tuple(transcript.live),
+            generators=generators,
+            look=stepper.look,
+        )
+        choice = chooser.choose(step)
+        if options.keep_logits:
+            transcript.keep_logits(step.logits)
+        transcript.take(choice, _logprobs(step, choice) if options.keep_logprobs else None)
+        options.progress(index + 1, limit, "tokens")
+        if index + 1 == limit or not any(transcript.live):
+            break
+        stepper.feed(choice, transcript.live)
+        transcript.fed(choice, stepper.captured)
+    return transcript.trace(prefix.read)
+
+
+def _generators(options: GenerationOptions, prefix: Prefix) -> tuple[torch.Generator, ...]:
+    n = len(prefix.tokens.ids)
+    if options.generators is None:
+        return row_generators(options.seeds, n, prefix.logits.device)
+    if len(options.generators) != n:
+        raise BadOption(f"{len(options.generators)} generators for {n} rows; expected one per row")
+    return tuple(options.generators)
+
+
+def _check_recorded(wanted: Sequence[Site], prefix: Prefix) -> None:
+    for site in wanted:
+        if site.positions not in (None, (-1,)):
+            raise BadSite(
+                f"the policy reads {site}; while generating there is the whole prompt, then the "
+                f"newest position: expected {site.whole()} or {site.whole()}[-1]"
+            )
+        if site.whole() not in prefix.captured:
+            raise BadSite(
+                f"the policy reads {site}, which the prefix has not recorded",
+                hint="model.prefill(texts, read=policy.sites(model.spec))",
+            )
+
+
+def _at(site: Site, captured: Mapping[Site, Tensor]) -> Tensor:
+    x = captured[site.whole()]
+    return x if site.positions is None else x[:, -1:]
+
+
+def _checked(logits: Tensor, live: Sequence[bool]) -> Tensor:
+    bad = (~logits.amax(dim=-1).isfinite()).tolist()
+    rows = [
+        i for i, (wrong, running) in enumerate(zip(bad, live, strict=True)) if wrong and running
+    ]
+    if rows:
+        raise NotFinite(
+            f"the logits of rows {rows} hold NaN or infinity",
+            hint="float16 overflows in some models: try bfloat16 or float32; check the edits",
+        )
+    return logits
+
+
+def _logprobs(step: Step, choice: Choice) -> list[float]:
+    chosen = choice.tokens.to(step.logits.device)[:, None]
+    logits = step.logits.float()
+    found = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=1)
+    return [float(p) for p in found]

@@ -2,19 +2,25 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.errors import Unsupported
+from workbench.errors import BadOption, Unsupported
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
 from workbench.model.edits import Edit, active
+from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
+from workbench.model.policy import GREEDY, Policy
+from workbench.model.prefix import Prefix, prefill
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, tokenize
 from workbench.model.trace import Trace
+
+Prompt = Tokens | Prefix | str | Sequence[str]
 
 
 class Model:
@@ -76,6 +82,85 @@ class Model:
         return Trace(
             spec=self.spec, tokens=batch, activations=outputs.captured, logits=outputs.logits
         )
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        policy: Policy = GREEDY,
+        limit: int = 128,
+        read: Sequence[Site | str] = (),
+        edits: Sequence[Edit] = (),
+        options: GenerationOptions = DEFAULTS,
+    ) -> Trace:
+        """Generate at most `limit` tokens per row, with reads and edits at every step.
+
+        `prompt` is text, a batch with any padding, or a Prefix, which is continued without
+        running the prompt again and brings its own reads. A row's tokens depend on its prompt
+        and its seed, not on the rows beside it. Edits act at the steps they name: 0 is the
+        prompt, t the t-th generated token.
+
+        Raises:
+            BadOption: a prompt does not fit, or a setting is out of bounds.
+            BadSite: a site does not exist in this model or in every prompt.
+            Unsupported: the backend cannot read or edit that kind of site.
+        """
+        if isinstance(prompt, Prefix):
+            if read or options.embeds is not None:
+                raise BadOption(
+                    "a Prefix has been run already; read and embeds cannot be added",
+                    hint="give them to model.prefill",
+                )
+            prefix = prompt
+        else:
+            prefix = self.prefill(
+                prompt, read=read, policy=policy, edits=edits, embeds=options.embeds
+            )
+        if options.stop_ids is None:
+            options = replace(options, stop_ids=self.stop_ids)
+        return continue_prefix(
+            self, prefix, policy=policy, limit=limit, edits=edits, options=options
+        )
+
+    def prefill(
+        self,
+        prompt: Tokens | str | Sequence[str],
+        *,
+        read: Sequence[Site | str] = (),
+        policy: Policy = GREEDY,
+        edits: Sequence[Edit] = (),
+        embeds: Float[Tensor, "batch pos d_model"] | None = None,
+    ) -> Prefix:
+        """Run a prompt once, to be continued any number of times.
+
+        Sites that `policy` needs are kept as well. Edits act as at step 0.
+
+        Raises:
+            BadOption: a prompt leaves no room for a token, or `embeds` has another layout.
+            BadSite: a site does not exist in this model or in every prompt.
+        """
+        if not isinstance(prompt, Tokens):
+            # One more than the model holds, so that a long text is refused and not cut.
+            prompt = self.tokenize(prompt, side="left", limit=self.spec.max_positions + 1)
+        return prefill(
+            self,
+            prompt.to(self.device),
+            read=self.sites(read),
+            also=policy.sites(self.spec),
+            edits=edits,
+            embeds=embeds,
+        )
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """The token ids that end a text: the tokenizer's and the model's own settings together."""
+        module = self.backend.module
+        places = (self.tokenizer, getattr(module, "generation_config", None), module.config)
+        found: set[int] = set()
+        for place in places:
+            ids = getattr(place, "eos_token_id", None)
+            found.update(ids if isinstance(ids, list | tuple) else () if ids is None else (ids,))
+        return tuple(sorted(found))
 
     def forward(
         self,

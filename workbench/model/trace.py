@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,15 +14,23 @@ from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
 
+End = Literal["stop", "policy", "limit", "context"]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trace:
     """Tokens, logits and the activations asked for, as one forward pass or generation left them.
 
     Activations are kept in the layout of `tokens`; every read removes the padding. After a
-    generation, `tokens` holds the prompt and every generated token that was fed back, and
-    `generated[i]` the new ids of row i (its last one was never fed). `records` are what the
-    policy wrote down at each step.
+    generation:
+
+    - `tokens` holds the left-padded prompt and every generated token that was fed back;
+    - `generated[i]` are the new ids of row i (its last one was never fed), `logprobs[i]` their
+      log-probabilities in nats if kept, and `ended[i]` why the row ended;
+    - `logits[:, t]` are those that the t-th token was chosen from, if kept;
+    - `latent` marks positions that were fed a vector instead of their token's embedding, None
+      if there are none;
+    - `records` are what the policy wrote down at each step.
     """
 
     spec: ModelSpec
@@ -30,6 +38,9 @@ class Trace:
     activations: Mapping[Site, Tensor] = field(default_factory=dict)
     logits: Float[Tensor, "batch pos d_vocab"] | None = None
     generated: tuple[tuple[int, ...], ...] = ()
+    logprobs: tuple[tuple[float, ...], ...] = ()
+    ended: tuple[End, ...] = ()
+    latent: Bool[Tensor, "batch pos"] | None = None
     records: tuple[Any, ...] = ()
 
     def __getitem__(self, site: Site | str) -> Float[Tensor, "batch pos *shape"]:
