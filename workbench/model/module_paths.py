@@ -77,7 +77,10 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class ModulePaths:
-    """The module paths of one model; block paths are relative to a layer."""
+    """The module paths of one model.
+
+    Block paths are relative to a layer, in the order in which a forward pass meets them.
+    """
 
     embed: str
     layers: str
@@ -107,6 +110,12 @@ class ModulePaths:
         point = self.block[site.kind]
         path = f"{self.layers}.{site.layer}.{point.path}".rstrip(".")
         return replace(point, path=path)
+
+    def turn(self, site: Site) -> tuple[int, int]:
+        """Return when a forward pass meets that site: the layer, and the turn within it."""
+        if site.layer is None:
+            return (-1, 0) if site.kind is Kind.EMBED else (self.n_layers, 0)
+        return site.layer, list(self.block).index(site.kind)
 
     def without(self, kinds: Sequence[Kind]) -> "ModulePaths":
         """Return the same paths with some kinds left out."""
@@ -151,20 +160,28 @@ def _has(module: nn.Module, path: str) -> bool:
     return True
 
 
+_QKV = {Kind.Q: "self_attn.q_proj", Kind.K: "self_attn.k_proj", Kind.V: "self_attn.v_proj"}
+_NORMED_QK = {Kind.Q: "self_attn.q_norm", Kind.K: "self_attn.k_norm"}
+
+
+def _fused(path: str) -> dict[Kind, str]:
+    return dict.fromkeys((Kind.Q, Kind.K, Kind.V), path)
+
+
 def _block(
-    *, attention: str, out: str, mid: str | None, attn_out: str, mlp_out: str
+    projections: Mapping[Kind, Point], *, attention: str, out: str, mid: str, outputs: Sequence[str]
 ) -> dict[Kind, Point]:
-    points = {
+    attn_out, mlp_out = outputs
+    return {
         Kind.RESID_PRE: Point("", "input"),
-        Kind.ATTN_PATTERN: Point(attention, "output", Layout.PATTERN),
+        **projections,
         Kind.Z: Point(f"{attention}.{out}", "input", Layout.JOINED),
+        Kind.ATTN_PATTERN: Point(attention, "output", Layout.PATTERN),
         Kind.ATTN_OUT: Point(attn_out, "output"),
+        Kind.RESID_MID: Point(mid, "input", shared=True),
         Kind.MLP_OUT: Point(mlp_out, "output"),
         Kind.RESID_POST: Point("", "output"),
     }
-    if mid is not None:
-        points[Kind.RESID_MID] = Point(mid, "input", shared=True)
-    return points
 
 
 def _projections(paths: Mapping[Kind, str], layout: Layout) -> dict[Kind, Point]:
@@ -190,76 +207,78 @@ def _with_heads(points: Mapping[Kind, Point], config: Any) -> dict[Kind, Point]:
 
 
 def _gpt2(config: Any) -> ModulePaths:
-    block = _block(attention="attn", out="c_proj", mid="ln_2", attn_out="attn", mlp_out="mlp")
-    fused = dict.fromkeys((Kind.Q, Kind.K, Kind.V), "attn.c_attn")
+    block = _block(
+        _projections(_fused("attn.c_attn"), Layout.JOINED),
+        attention="attn",
+        out="c_proj",
+        mid="ln_2",
+        outputs=("attn", "mlp"),
+    )
     return ModulePaths(
         embed="transformer.wte",
         layers="transformer.h",
         norm="transformer.ln_f",
         head="lm_head",
         n_layers=config.num_hidden_layers,
-        block=_with_heads(block | _projections(fused, Layout.JOINED), config),
+        block=_with_heads(block, config),
     )
 
 
 def _gpt_neox(config: Any) -> ModulePaths:
-    mid = None if config.use_parallel_residual else "post_attention_layernorm"
-    block = _block(attention="attention", out="dense", mid=mid, attn_out="attention", mlp_out="mlp")
-    fused = dict.fromkeys((Kind.Q, Kind.K, Kind.V), "attention.query_key_value")
-    return ModulePaths(
+    block = _block(
+        _projections(_fused("attention.query_key_value"), Layout.INTERLEAVED),
+        attention="attention",
+        out="dense",
+        mid="post_attention_layernorm",
+        outputs=("attention", "mlp"),
+    )
+    paths = ModulePaths(
         embed="gpt_neox.embed_in",
         layers="gpt_neox.layers",
         norm="gpt_neox.final_layer_norm",
         head="lm_head",
         n_layers=config.num_hidden_layers,
-        block=_with_heads(block | _projections(fused, Layout.INTERLEAVED), config),
+        block=_with_heads(block, config),
     )
+    return paths.without([Kind.RESID_MID]) if config.use_parallel_residual else paths
 
 
-_QKV = {Kind.Q: "self_attn.q_proj", Kind.K: "self_attn.k_proj", Kind.V: "self_attn.v_proj"}
-_NORMED_QK = {Kind.Q: "self_attn.q_norm", Kind.K: "self_attn.k_norm"}
-
-
-def _llama(config: Any) -> ModulePaths:
-    block = _block(
-        attention="self_attn",
-        out="o_proj",
-        mid="post_attention_layernorm",
-        attn_out="self_attn",
-        mlp_out="mlp",
-    )
+def _llama_like(config: Any, projections: Mapping[Kind, Point], **parts: Any) -> ModulePaths:
+    usual = {"mid": "post_attention_layernorm", "outputs": ("self_attn", "mlp")}
+    block = _block(projections, attention="self_attn", out="o_proj", **usual | parts)
     return ModulePaths(
         embed="model.embed_tokens",
         layers="model.layers",
         norm="model.norm",
         head="lm_head",
         n_layers=config.num_hidden_layers,
-        block=_with_heads(block | _projections(_QKV, Layout.JOINED), config),
+        block=_with_heads(block, config),
     )
+
+
+_POST_NORMS = {
+    "mid": "pre_feedforward_layernorm",
+    "outputs": ("post_attention_layernorm", "post_feedforward_layernorm"),
+}
+
+
+def _llama(config: Any) -> ModulePaths:
+    return _llama_like(config, _projections(_QKV, Layout.JOINED))
 
 
 def _qwen3(config: Any) -> ModulePaths:
-    paths = _llama(config)
-    normed = _with_heads(_projections(_NORMED_QK, Layout.SPLIT), config)
-    return replace(paths, block=dict(paths.block) | normed)
+    normed = _projections(_NORMED_QK, Layout.SPLIT)
+    return _llama_like(config, _projections(_QKV, Layout.JOINED) | normed)
 
 
 def _gemma2(config: Any) -> ModulePaths:
-    paths = _llama(config)
-    block = _block(
-        attention="self_attn",
-        out="o_proj",
-        mid="pre_feedforward_layernorm",
-        attn_out="post_attention_layernorm",
-        mlp_out="post_feedforward_layernorm",
-    )
-    return replace(paths, block=dict(paths.block) | _with_heads(block, config))
+    return _llama_like(config, _projections(_QKV, Layout.JOINED), **_POST_NORMS)
 
 
 def _gemma3(config: Any) -> ModulePaths:
-    paths = _gemma2(config)
-    normed = _with_heads(_projections(_NORMED_QK, Layout.HEADS_FIRST), config)
-    return replace(paths, block=dict(paths.block) | normed)
+    value = _projections(_QKV, Layout.JOINED)[Kind.V]
+    normed = _projections(_NORMED_QK, Layout.HEADS_FIRST)
+    return _llama_like(config, {Kind.V: value, **normed}, **_POST_NORMS)
 
 
 def _opt(config: Any) -> ModulePaths:
@@ -269,11 +288,11 @@ def _opt(config: Any) -> ModulePaths:
             hint="every OPT size but 350m works",
         )
     block = _block(
+        _projections(_QKV, Layout.JOINED),
         attention="self_attn",
         out="out_proj",
         mid="final_layer_norm",
-        attn_out="self_attn",
-        mlp_out="fc2",
+        outputs=("self_attn", "fc2"),
     )
     return ModulePaths(
         embed="model.decoder.embed_tokens",
@@ -281,7 +300,7 @@ def _opt(config: Any) -> ModulePaths:
         norm="model.decoder.final_layer_norm",
         head="lm_head",
         n_layers=config.num_hidden_layers,
-        block=_with_heads(block | _projections(_QKV, Layout.JOINED), config),
+        block=_with_heads(block, config),
     )
 
 

@@ -1,0 +1,107 @@
+"""The nnsight backend: reads and edits inside a trace."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import nnsight
+from jaxtyping import Float, Int
+from nnsight import CONFIG
+from torch import Tensor, nn
+
+from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.backends.attention import eager_attention
+from workbench.model.backends.one_pass import Caller, Pass
+from workbench.model.backends.twin import Ends, twin
+from workbench.model.edits import Edit
+from workbench.model.module_paths import ModulePaths, Point, find_paths
+from workbench.model.sites import Kind, Site
+
+# Otherwise every Python object gains an attribute `save`, and command-line flags turn on debugging.
+CONFIG.APP.PYMOUNT = False
+CONFIG.APP.DEBUG = False
+
+class NNsightBackend:
+    """Reads and edits through an nnsight trace, place by place in the order of the forward pass.
+
+    An attention pattern can be read but not edited.
+    """
+
+    name = "nnsight"
+
+    def __init__(self, module: nn.Module, tokenizer: Any, paths: ModulePaths | None = None) -> None:
+        """Wrap a weight-sharing twin of the model.
+
+        Raises:
+            Unsupported: the architecture is not known.
+        """
+        self.paths = paths or find_paths(module)
+        self.module: Any = twin(module)
+        self.tokenizer = tokenizer
+        self._traced = nnsight.NNsight(Caller(self.module, self.paths.head))
+        self._ends = Ends(module, self.paths)
+
+    def supports(self, kind: Kind, *, edit: bool) -> bool:
+        """Whether sites of that kind can be read (or edited) on this model."""
+        return self.paths.supports(kind) and not (edit and kind is Kind.ATTN_PATTERN)
+
+    def forward(
+        self, inputs: Inputs, *, read: Sequence[Site], edits: Sequence[Edit], logits: Wanted
+    ) -> Outputs:
+        """Run once; reads see the state after the edits at the same site."""
+        run = Pass(inputs, read, edits)
+        with ExitStack() as stack:
+            if run.reads_pattern:
+                stack.enter_context(eager_attention(self.module))
+            found = self._trace(run, run.logits_needed(logits))
+        kept = run.finish(found, logits)
+        return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
+
+    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        """Look token ids up in the input embedding."""
+        return self._ends.embed(ids)
+
+    def unembed(
+        self, h: Float[Tensor, "*batch d_model"], *, normed: bool
+    ) -> Float[Tensor, "*batch d_vocab"]:
+        """Map residual-stream states to logits, through the final norm unless `normed`."""
+        return self._ends.unembed(h, normed=normed)
+
+    def _trace(self, run: Pass, wanted: Wanted) -> Tensor | None:
+        places = [
+            (place, self.paths.point(place), self._envoy(self.paths.point(place).path))
+            for place in sorted(run.inside, key=self.paths.turn)
+        ]
+        arguments = run.arguments()
+        if not places:
+            return self._traced._module(wanted, run.inputs.mask, arguments)
+        traced = self._traced
+        with traced.trace(wanted, run.inputs.mask, arguments):
+            for place, point, envoy in places:
+                _pass_through(run, place, point, envoy)
+            logits = nnsight.save(traced.output)
+        return logits
+
+    def _envoy(self, path: str) -> Any:
+        found: Any = self._traced.model
+        for name in path.split("."):
+            found = found[int(name)] if name.isdigit() else getattr(found, name)
+        return found
+
+
+def _pass_through(run: Pass, place: Site, point: Point, envoy: Any) -> None:
+    whole = envoy.input if point.side == "input" else envoy.output
+    raw = whole if isinstance(whole, Tensor) else whole[point.element]
+    x = point.view(raw, run.batch)
+    changed = run.visit(place, x)
+    if changed is x:
+        return
+    written = point.write(raw, changed)
+    if point.side == "input":
+        envoy.input = written
+    elif isinstance(whole, Tensor):
+        envoy.output = written
+    else:
+        elements = list(whole)
+        elements[point.element] = written
+        envoy.output = tuple(elements)
