@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from workbench.config import settings
@@ -73,16 +74,14 @@ def quick_digest(path: Path) -> str:
 def unreadable(path: Path) -> str:
     """Return why a safetensors file cannot be opened, or nothing when it can."""
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             file.keys()
-    except Exception as error:  # noqa: BLE001
+    except (SafetensorError, OSError) as error:
         return str(error)
     return ""
 
 
 def _raw_bytes(tensor: Tensor) -> bytes:
-    import torch
-
     flat = tensor.detach().cpu().contiguous().flatten()
     return flat.view(torch.uint8).numpy().tobytes()
 

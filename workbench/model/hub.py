@@ -1,0 +1,90 @@
+"""Models on the Hugging Face hub: from its local cache first, then over the network."""
+
+import re
+from pathlib import Path
+
+from workbench.errors import ModelError, ModelNotFound
+from workbench.model.quiet import no_bars
+from workbench.progress import Progress, silent
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+_UNWANTED = ["*/*", "*.onnx", "training_args*"]
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the shape `owner/model` or `model`."""
+    return bool(_HUB_ID.fullmatch(name)) and not name.endswith((".gguf", ".safetensors", ".bin"))
+
+
+def cached_snapshot(name: str, revision: str | None = None) -> Path | None:
+    """Return the folder of a model that was fetched before, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def cached_names() -> tuple[str, ...]:
+    """Return the ids of every model in the hub's local cache."""
+    from huggingface_hub import constants
+
+    home = Path(constants.HF_HUB_CACHE)
+    if not home.is_dir():
+        return ()
+    folders = sorted(
+        p.name for p in home.glob("models--*") if any(p.glob("snapshots/*/config.json"))
+    )
+    return tuple(name.removeprefix("models--").replace("--", "/") for name in folders)
+
+
+def fetch_snapshot(name: str, revision: str | None = None, progress: Progress = silent) -> Path:
+    """Bring a model's configuration, tokenizer and safetensors files into the local cache.
+
+    Raises:
+        ModelNotFound: the hub has no such model, or cannot be reached.
+        ModelError: the model is there but may not be read.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        with no_bars():
+            files = snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=_WANTED,
+                ignore_patterns=_UNWANTED,
+                dry_run=True,
+            )
+            for done, file in enumerate(files):
+                progress(done, len(files), f"fetching {file.filename}")
+                hf_hub_download(name, file.filename, revision=revision)
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{name} is gated: its owner asks for a licence to be accepted first",
+            hint="accept it on the model's page, then run `hf auth login`",
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelNotFound(f"{name} has no revision {revision!r}") from error
+    except RepositoryNotFoundError as error:
+        raise ModelNotFound(f"the hub has no model {name!r} that can be read") from error
+    except OSError as error:
+        raise ModelNotFound(
+            f"{name!r} is not kept here and the hub cannot be reached ({_first_cause(error)})",
+            hint="give a local folder or a GGUF file, or use the embedded model `default`",
+        ) from error
+    progress(len(files), len(files), f"fetched {name}")
+    folder = cached_snapshot(name, revision)
+    if folder is None:
+        raise ModelNotFound(f"{name} has no config.json, so it is not a transformers model")
+    return folder
+
+
+def _first_cause(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
