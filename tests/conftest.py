@@ -1,0 +1,64 @@
+"""Fixtures every test may use: tiny models, the embedded model, generators, an empty store."""
+
+# beartype must come before anything that imports nnsight, which changes every object.
+import beartype  # noqa: F401  isort: skip
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.config import settings
+from workbench.model.loading import load_model
+from workbench.model.model import Model
+from workbench.model.tiny import FAMILIES, tiny_model
+
+torch.set_num_threads(1)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def tiny(request: pytest.FixtureRequest) -> Model:
+    """One tiny random model per architecture; shared, so read-only."""
+    return tiny_model(request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_llama() -> Model:
+    """One tiny Llama, for tests that need a model and not every architecture."""
+    return tiny_model("llama")
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Model:
+    """The embedded SmolLM2-135M-Instruct; its wheel is a test dependency."""
+    return load_model("default", device="cpu")
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A seeded generator of its own for every test."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder that `settings().store` points to; the model cache stays shared."""
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
+    settings.cache_clear()
+    yield tmp_path / "store"
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder that `settings().cache` points to, for tests of the cache itself."""
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    settings.cache_clear()
+    yield tmp_path / "cache"
+    monkeypatch.undo()
+    settings.cache_clear()
