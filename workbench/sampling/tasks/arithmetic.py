@@ -1,0 +1,80 @@
+"""Generated arithmetic word problems of one or two steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.methods.registry import register
+from workbench.options import option
+from workbench.sampling.grading import NumberGrader
+from workbench.sampling.task import Problem
+
+_NAMES = ("Ana", "Ben", "Chen", "Dora", "Emil", "Farid", "Grace", "Hana", "Ivan", "Jules")
+_THINGS = ("apples", "books", "coins", "stamps", "marbles", "pencils", "shells", "tickets")
+_STORIES = {
+    "+": "{name} has {a} {things} and gets {b} more.",
+    "-": "{name} has {a} {things} and gives away {b}.",
+    "*": "{name} has {a} boxes with {b} {things} in each box.",
+}
+_THEN = {
+    "+": "Then {name} finds {c} more {things}.",
+    "-": "Then {name} loses {c} of the {things}.",
+}
+
+
+@register("task", "arithmetic")
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """Word problems with one or two operations on small whole numbers, drawn at random."""
+
+    steps: int = option(2, help="Operations in one problem.", low=1, high=2)
+    largest: int = option(50, help="Largest number in a problem.", low=5, high=1000)
+
+    def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
+        """Draw `limit` different problems."""
+        found: dict[str, Problem] = {}
+        while len(found) < limit:
+            problem = self._draw(generator)
+            found.setdefault(problem.question, problem)
+        return list(found.values())
+
+    def prompt(self, problem: Problem) -> str:
+        """Return the question with the asked-for form of the answer."""
+        return (
+            f"{problem.question} Think step by step in one or two short sentences, "
+            'then finish with "The answer is" and the number.'
+        )
+
+    def is_correct(self, problem: Problem, response: str) -> bool:
+        """Whether the final number is right."""
+        return NumberGrader().is_correct(response, problem.answer)
+
+    def extract(self, response: str) -> str | None:
+        """Return the final number."""
+        return NumberGrader().extract(response)
+
+    def _draw(self, generator: np.random.Generator) -> Problem:
+        name, things = generator.choice(_NAMES), generator.choice(_THINGS)
+        first = str(generator.choice(list(_STORIES)))
+        a, b = self._numbers(first, generator)
+        total = {"+": a + b, "-": a - b, "*": a * b}[first]
+        text = _STORIES[first].format(name=name, things=things, a=a, b=b)
+        steps = [f"{a} {first} {b} = {total}"]
+        if self.steps == 2:
+            second = "-" if total > 2 and generator.random() < 0.5 else "+"
+            c = int(generator.integers(1, min(total, self.largest) if second == "-" else 20))
+            text += " " + _THEN[second].format(name=name, things=things, c=c)
+            after = total - c if second == "-" else total + c
+            steps.append(f"{total} {second} {c} = {after}")
+            total = after
+        question = f"{text} How many {things} does {name} have now?"
+        return Problem(id=question, question=question, answer=str(total), steps=tuple(steps))
+
+    def _numbers(self, operation: str, generator: np.random.Generator) -> tuple[int, int]:
+        if operation == "*":
+            a, b = generator.integers(2, max(3, self.largest // 5), size=2)
+            return int(a), int(b)
+        a = int(generator.integers(5, self.largest + 1))
+        b = int(generator.integers(1, a if operation == "-" else self.largest + 1))
+        return a, b
