@@ -53,6 +53,35 @@ def kept_conversion(file_hash: str, stem: str) -> Path | None:
     return folder
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A GGUF file that was converted here: its path then, its hash, and where it is kept."""
+
+    source: str
+    file_hash: str
+    folder: Path
+    n_bytes: int
+
+
+def conversions() -> tuple[Conversion, ...]:
+    """List what the cache keeps; a folder whose manifest cannot be read is left out."""
+    found = []
+    for manifest in sorted((settings().cache / "models").glob(f"*/{_MANIFEST}")):
+        try:
+            about = json.loads(manifest.read_text())
+            found.append(
+                Conversion(
+                    source=str(about["source"]),
+                    file_hash=str(about["sha256"]),
+                    folder=manifest.parent,
+                    n_bytes=(manifest.parent / "model.safetensors").stat().st_size,
+                )
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return tuple(found)
+
+
 def convert(path: Path, *, file_hash: str, progress: Progress = silent) -> Path:
     """Return the safetensors folder of a GGUF file, converting it if no whole one is kept.
 
@@ -76,7 +105,7 @@ def convert(path: Path, *, file_hash: str, progress: Progress = silent) -> Path:
             _need_room(folder.parent, header.n_values * 4)
             module, tokenizer = _read_gguf(path, header, progress)
             progress(0, 1, f"keeping {path.stem} in the cache")
-            _write(module, tokenizer, folder, {"source": path.name, "sha256": file_hash})
+            _write(module, tokenizer, folder, {"source": str(path), "sha256": file_hash})
             progress(1, 1, f"keeping {path.stem} in the cache")
             return folder
     except WorkbenchError:
