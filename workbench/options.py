@@ -16,8 +16,8 @@ def option(
     default: Any,
     *,
     help: str,
-    low: float | None = None,
-    high: float | None = None,
+    low: float | int | None = None,
+    high: float | int | None = None,
     unit: str = "",
 ) -> Any:
     """Declare a dataclass field that front ends turn into a flag or a widget."""
@@ -34,8 +34,8 @@ class OptionInfo:
     default: Any
     help: str
     choices: tuple[Any, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
     unit: str = ""
     optional: bool = False
     repeated: bool = False
