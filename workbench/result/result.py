@@ -51,6 +51,17 @@ class Result:
         known = ", ".join(e.name for e in self.estimates) or "none"
         raise UnknownName(f"no estimate {name!r}; the result holds {known}")
 
+    def table(self, name: str) -> Table:
+        """Return the table of that name.
+
+        Raises:
+            UnknownName: the result holds no such table.
+        """
+        if name not in self.tables:
+            known = ", ".join(self.tables) or "none"
+            raise UnknownName(f"no table {name!r}; the result holds {known}")
+        return self.tables[name]
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the arrays as plain values."""
         return {

@@ -1,0 +1,167 @@
+"""Every view becomes a figure that holds exactly the table's numbers, its units and its null."""
+
+import json
+import math
+from dataclasses import replace
+
+import plotly.graph_objects as go
+import pytest
+
+from workbench.errors import UnknownName
+from workbench.figures.draw import draw, draw_all
+from workbench.result.result import Result
+from workbench.result.tables import Table
+from workbench.result.views import Bars, Curve, GraphView, Heatmap, Points
+
+
+def named(figure: go.Figure, name: str) -> go.Scatter:
+    return next(t for t in figure.data if t.name == name and t.fill is None)
+
+
+def test_every_view_is_drawn_and_serialises(whole: Result) -> None:
+    figures = draw_all(whole)
+    assert len(figures) == len(whole.views)
+    for figure, view in zip(figures, whole.views, strict=True):
+        assert figure.layout.title.text == view.title
+        json.loads(figure.to_json())
+
+
+def test_a_curve_holds_the_numbers_the_band_and_the_ghost(whole: Result) -> None:
+    figure = draw(whole)
+    table = whole.tables["layers"]
+    assert list(named(figure, "mean cosine").y) == table["mean_cosine"].tolist()
+    ghost = named(figure, "mean cosine shuffled")
+    assert ghost.line.dash == "dash"
+    assert list(ghost.y) == table["mean_cosine_shuffled"].tolist()
+    (band,) = [t for t in figure.data if t.fill == "toself"]
+    n = len(table)
+    assert list(band.y[:n]) == table["mean_cosine_high"].tolist()
+    assert list(band.y[n:])[::-1] == table["mean_cosine_low"].tolist()
+
+
+def test_columns_of_different_units_never_share_an_axis(whole: Result) -> None:
+    figure = draw(whole)
+    assert named(figure, "mean cosine").yaxis == named(figure, "mean cosine shuffled").yaxis
+    assert named(figure, "mean cosine").yaxis != named(figure, "effective rank").yaxis
+    titles = {figure.layout.yaxis.title.text, figure.layout.yaxis2.title.text}
+    assert titles == {"mean cosine (cosine)", "effective rank (dimensions)"}
+
+
+def test_a_grouped_curve_has_one_line_per_group(layers: Table) -> None:
+    view = Curve(title="t", table="layers", x="layer", y=("mean_cosine",), group="group")
+    figure = draw(Result(summary="", tables={"layers": layers}), view)
+    lines = [t for t in figure.data if t.fill is None]
+    assert [t.name for t in lines] == ["a", "b"]
+    assert len({t.line.color for t in lines}) == 2
+
+
+def test_missing_numbers_leave_a_gap(layers: Table) -> None:
+    frame = layers.frame.copy()
+    frame.loc[2, "mean_cosine"] = math.nan
+    view = Curve(title="t", table="x", x="layer", y=("mean_cosine",))
+    figure = draw(Result(summary="", tables={"x": Table(frame)}), view)
+    assert figure.data[0].y[2] is None
+
+
+def test_bars_carry_error_bars_and_their_control(whole: Result) -> None:
+    figure = draw(whole, whole.views[1])
+    bar = figure.data[0]
+    table = whole.tables["layers"]
+    assert list(bar.y) == table["mean_cosine"].tolist()
+    assert bar.error_y.array == pytest.approx([0.03] * 6)
+    assert bar.error_y.arrayminus == pytest.approx([0.02] * 6)
+    assert list(figure.data[1].y) == table["mean_cosine_shuffled"].tolist()
+
+
+def test_a_grouped_bar_chart_keeps_controls_beside_their_bars(layers: Table) -> None:
+    view = Bars(
+        title="t",
+        table="x",
+        x="layer",
+        y="mean_cosine",
+        group="group",
+        control="mean_cosine_shuffled",
+    )
+    figure = draw(Result(summary="", tables={"x": layers}), view)
+    assert [t.offsetgroup for t in figure.data] == ["a", "a", "b", "b"]
+
+
+def test_points_colour_by_number_or_by_word(layers: Table) -> None:
+    result = Result(summary="", tables={"x": layers})
+    view = Points(title="t", table="x", x="mean_cosine", y="effective_rank", color="layer")
+    by_number = draw(result, view)
+    assert list(by_number.data[0].marker.color) == layers["layer"].tolist()
+    by_word = draw(result, replace(view, color="group", diagonal=True))
+    assert [t.name for t in by_word.data] == ["equal", "a", "b"]
+
+
+def test_a_heatmap_puts_each_value_in_its_cell(whole: Result) -> None:
+    trace = draw(whole, whole.views[3]).data[0]
+    assert trace.z[3][4] == 12.0
+    assert trace.texttemplate == "%{text}"
+    array = Heatmap(title="m", table="matrix", row="row", column="col", value="v")
+    assert draw(whole, array).data[0].z[1][2] == 5.0
+
+
+def test_a_diverging_heatmap_is_centred_on_zero(whole: Result) -> None:
+    view = Heatmap(title="m", table="matrix", row="r", column="c", value="v", diverging=True)
+    trace = draw(whole, view).data[0]
+    assert (trace.zmin, trace.zmax) == (-5.0, 5.0)
+
+
+def test_a_graph_shows_weight_as_width_and_stability_as_opacity(whole: Result) -> None:
+    figure = draw(whole, whole.views[5])
+    arrows = [a for a in figure.layout.annotations if a.showarrow]
+    assert len(arrows) == 2
+    assert arrows[1].arrowwidth > arrows[0].arrowwidth
+    assert float(arrows[0].arrowcolor.rsplit(",", 1)[1][:-1]) > float(
+        arrows[1].arrowcolor.rsplit(",", 1)[1][:-1]
+    )
+    assert [a.arrowside for a in arrows] == ["end", "none"]
+    assert arrows[0].ay > arrows[0].y, "a cause stands above its effect"
+
+
+def test_a_graph_with_groups_has_one_panel_each() -> None:
+    edges = Table.from_rows(
+        {"cause": a, "effect": b, "weight": 1.0, "domain": d}
+        for d in "xyzw"
+        for a, b in (("p", "q"), ("q", "p"))
+    )
+    nodes = Table.from_rows([{"name": "p"}, {"name": "q"}])
+    view = GraphView(title="g", nodes="nodes", edges="edges", group="domain")
+    figure = draw(Result(summary="", tables={"nodes": nodes, "edges": edges}), view)
+    panels = {a.xref for a in figure.layout.annotations if a.showarrow}
+    assert panels == {"x", "x2", "x3", "x4"}
+
+
+def test_without_views_the_estimates_are_drawn_with_interval_and_control(whole: Result) -> None:
+    (figure,) = draw_all(replace(whole, views=()))
+    point = figure.data[0]
+    assert list(point.x) == [0.5]
+    assert point.error_x.array == pytest.approx((0.03,))
+    assert list(named(figure, "control").x) == [0.05]
+
+
+def test_nothing_to_draw_is_an_empty_list_or_an_error() -> None:
+    empty = Result(summary="nothing")
+    assert draw_all(empty) == []
+    with pytest.raises(UnknownName, match="no view and no estimate"):
+        draw(empty)
+
+
+@pytest.mark.parametrize("name", ["table", "x", "y"])
+def test_a_view_of_what_is_not_there_names_what_is(whole: Result, name: str) -> None:
+    view = Curve(title="t", table="layers", x="layer", y=("mean_cosine",))
+    broken = replace(view, **{name: ("nope",) if name == "y" else "nope"})
+    with pytest.raises(UnknownName, match="layers" if name == "table" else "mean_cosine"):
+        draw(whole, broken)
+
+
+def test_foreign_text_is_never_markup(whole: Result) -> None:
+    for figure in draw_all(whole):
+        text = json.dumps(json.loads(figure.to_json()), ensure_ascii=False)
+        assert "<script" not in text
+        assert "<b>" not in text
+        assert "<img" not in text
+        assert "\u202e" not in text
+        assert "\x1b" not in text

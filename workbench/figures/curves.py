@@ -1,0 +1,176 @@
+"""Lines of one quantity against another, with their interval as a band and their null as a ghost.
+
+Columns of different units never share an axis: each unit gets a panel of its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.figures.glyphs import figure_text
+from workbench.figures.theme import (
+    CONTROL,
+    colours_of,
+    dressed,
+    faded,
+    label,
+    number,
+    unit_of,
+)
+from workbench.result.tables import Column, Table
+from workbench.result.views import Curve
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Line:
+    """One line to draw: its points, its band, and whether it is a control."""
+
+    name: str
+    quantity: str
+    unit: str
+    x: list[Any]
+    y: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    is_control: bool = False
+
+    @property
+    def has_band(self) -> bool:
+        """Whether there is an interval to draw."""
+        return any(v is not None for v in self.low) and any(v is not None for v in self.high)
+
+
+def draw_curve(table: Table, view: Curve) -> go.Figure:
+    """Draw the lines of a `Curve`, one panel per unit."""
+    lines = list(lines_of(table, view))
+    units = list(dict.fromkeys(line.unit for line in lines))
+    figure = make_subplots(rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    keys = [line.name for line in lines if not line.is_control]
+    colours = colours_of(dict.fromkeys(keys))
+    for line in lines:
+        row = units.index(line.unit) + 1
+        colour = CONTROL if line.is_control else colours[line.name]
+        if line.has_band:
+            figure.add_trace(band_trace(line, colour), row=row, col=1)
+        figure.add_trace(line_trace(line, colour), row=row, col=1)
+    dressed(figure, view.title, height=120 + 260 * len(units))
+    for row, unit in enumerate(units, start=1):
+        names = dict.fromkeys(
+            q.quantity for q in lines if q.unit == unit and not q.is_control
+        ) or dict.fromkeys(q.quantity for q in lines if q.unit == unit)
+        figure.update_yaxes(title_text=_axis_title(list(names), unit), row=row, col=1)
+    figure.update_xaxes(title_text=label(table, view.x), row=len(units), col=1)
+    _set_scales(figure, table, view)
+    return figure
+
+
+def lines_of(table: Table, view: Curve) -> Iterator[Line]:
+    """Yield every line a `Curve` asks for, controls after the quantities they judge.
+
+    Raises:
+        UnknownName: the table lacks a column of the view.
+    """
+    for column in (view.x, *view.y, *view.control, *([view.group] if view.group else [])):
+        table[column]
+    parts = (
+        [("", table.frame)]
+        if not view.group
+        else [(str(key), part) for key, part in table.frame.groupby(view.group, sort=False)]
+    )
+    for column in (*view.y, *view.control):
+        for group, part in parts:
+            yield _line(table, part, view, (column, group))
+
+
+def _line(table: Table, part: pd.DataFrame, view: Curve, key: tuple[str, str]) -> Line:
+    column, group = key
+    about = table.columns.get(column, Column())
+    words = figure_text(column.replace("_", " "))
+    several = len(view.y) > 1 or column in view.control
+    name = " · ".join(filter(None, [words if several or not group else "", figure_text(group)]))
+    return Line(
+        name=name,
+        quantity=words,
+        unit=unit_of(table, column),
+        x=plain_list(part[view.x]),
+        y=plain_list(part[column]),
+        low=plain_list(part[about.low]) if about.low in part else [],
+        high=plain_list(part[about.high]) if about.high in part else [],
+        is_control=column in view.control,
+    )
+
+
+def plain_list(column: "pd.Series[Any]") -> list[Any]:
+    """Return a column as Python values, None where a cell is missing, text safe to draw."""
+    return [
+        None if pd.isna(v) else figure_text(v) if isinstance(v, str) else v for v in column.tolist()
+    ]
+
+
+def line_trace(line: Line, colour: str) -> go.Scatter:
+    """Return a line; a control is dashed and grey."""
+    few = sum(v is not None for v in line.y) <= 40
+    return go.Scatter(
+        x=line.x,
+        y=line.y,
+        name=line.name,
+        mode="lines+markers" if few and not line.is_control else "lines",
+        line={
+            "color": colour,
+            "width": 1.5 if line.is_control else 2,
+            "dash": "dash" if line.is_control else "solid",
+        },
+        marker={"size": 5},
+        legendgroup=line.name,
+        text=[_hover(line, i) for i in range(len(line.y))],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _hover(line: Line, i: int) -> str:
+    low = line.low[i] if line.low else None
+    high = line.high[i] if line.high else None
+    value = line.y[i]
+    exact = "–" if value is None else f"{value:.6g}"
+    band = f" [{number(low, low, high)}, {number(high, low, high)}]" if low is not None else ""
+    return f"{line.name}<br>{exact}{band} {line.unit}<br>at {line.x[i]}"
+
+
+def band_trace(line: Line, colour: str) -> go.Scatter:
+    """Return the interval of a line as a shaded band."""
+    kept = [
+        (x, low, high)
+        for x, low, high in zip(line.x, line.low, line.high, strict=True)
+        if low is not None and high is not None
+    ]
+    xs = [k[0] for k in kept]
+    return go.Scatter(
+        x=xs + xs[::-1],
+        y=[k[2] for k in kept] + [k[1] for k in kept][::-1],
+        fill="toself",
+        fillcolor=faded(colour, 0.18),
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=line.name,
+    )
+
+
+def _axis_title(names: list[str], unit: str) -> str:
+    words = ", ".join(names) if len(names) <= 2 else ""
+    if words and unit:
+        return f"{words} ({unit})"
+    return words or unit or "value"
+
+
+def _set_scales(figure: go.Figure, table: Table, view: Curve) -> None:
+    if not pd.api.types.is_numeric_dtype(table[view.x]):
+        figure.update_xaxes(type="category")
+    elif view.log_x:
+        figure.update_xaxes(type="log")
+    if view.log_y:
+        figure.update_yaxes(type="log")

@@ -1,0 +1,238 @@
+"""Nodes and directed edges: width is the size of the effect, opacity how often it was found."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.figures.glyphs import figure_text
+from workbench.figures.theme import CONTROL, INK, PALETTE, dressed, faded, number
+from workbench.result.result import Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import GraphView
+
+_PER_ROW = 3
+_WIDEST = 7.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Panel:
+    """One group of edges with the places of the nodes, and where it stands in the figure."""
+
+    edges: list[dict[Any, Any]]
+    places: dict[str, tuple[float, float]]
+    reach: float
+    row: int
+    column: int
+    axis: str
+
+
+def draw_graph(result: Result, view: GraphView) -> go.Figure:
+    """Draw a graph, one panel per group with the nodes at the same places in each.
+
+    Raises:
+        UnknownName: the result lacks a table or column of the view.
+    """
+    nodes, edges = result.table(view.nodes), result.table(view.edges)
+    for column in filter(None, (view.cause, view.effect, view.stability, view.group)):
+        edges[column]
+    names = [str(name) for name in nodes[view.node]]
+    places = layout(names, edges, view)
+    groups = list(dict.fromkeys(map(str, edges[view.group]))) if view.group else [""]
+    groups = groups or [""]
+    columns = min(len(groups), _PER_ROW)
+    rows = -(-len(groups) // columns)
+    figure = make_subplots(rows=rows, cols=columns, subplot_titles=[*map(figure_text, groups)])
+    reach = _reach(edges, view)
+    records = edges.frame.to_dict("records")
+    for k, group in enumerate(groups):
+        panel = _Panel(
+            edges=[e for e in records if not view.group or str(e[view.group]) == group],
+            places=places,
+            reach=reach,
+            row=k // columns + 1,
+            column=k % columns + 1,
+            axis="" if k == 0 else str(k + 1),
+        )
+        _draw_panel(figure, panel, edges, view)
+        figure.add_trace(_node_trace(nodes, view, places), row=panel.row, col=panel.column)
+    dressed(figure, view.title, height=90 + 400 * rows)
+    figure.update_xaxes(visible=False, range=[-0.22, 1.22])
+    figure.update_yaxes(visible=False, range=[-0.18, 1.15])
+    figure.update_layout(showlegend=False)
+    _explain(figure, edges, view)
+    return figure
+
+
+def layout(names: list[str], edges: Table, view: GraphView) -> dict[str, tuple[float, float]]:
+    """Place nodes in the unit square: causes above effects when there is no circle."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(names)
+    pairs = zip(map(str, edges[view.cause]), map(str, edges[view.effect]), strict=True)
+    graph.add_edges_from(pairs)
+    if graph.number_of_edges() and nx.is_directed_acyclic_graph(graph):
+        for depth, level in enumerate(nx.topological_generations(graph)):
+            for name in level:
+                graph.nodes[name]["depth"] = depth
+        placed = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
+        placed = {name: (x, -y) for name, (x, y) in placed.items()}
+    else:
+        placed = nx.circular_layout(graph)
+    return _fitted(placed)
+
+
+def _fitted(placed: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    spans = []
+    for axis in (0, 1):
+        values = [float(p[axis]) for p in placed.values()] or [0.0]
+        spans.append((min(values), max(values) - min(values)))
+    return {
+        str(name): tuple(  # type: ignore[misc]
+            (float(p[axis]) - spans[axis][0]) / spans[axis][1] if spans[axis][1] > 1e-9 else 0.5
+            for axis in (0, 1)
+        )
+        for name, p in placed.items()
+    }
+
+
+def _reach(edges: Table, view: GraphView) -> float:
+    if view.weight not in edges.frame:
+        return 1.0
+    sizes = pd.to_numeric(edges[view.weight], errors="coerce").abs()
+    return float(sizes.max()) if sizes.notna().any() and sizes.max() > 0 else 1.0
+
+
+def _draw_panel(figure: go.Figure, panel: _Panel, edges: Table, view: GraphView) -> None:
+    for edge in panel.edges:
+        ends = [panel.places[str(edge[c])] for c in (view.cause, view.effect)]
+        weight = _number(edge.get(view.weight))
+        width = 1.2 + (_WIDEST - 1.2) * abs(weight or 0) / panel.reach
+        share = _number(edge.get(view.stability)) if view.stability else None
+        colour = faded(
+            PALETTE[1] if weight is not None and weight < 0 else PALETTE[0],
+            0.85 if share is None else 0.15 + 0.75 * min(max(share, 0.0), 1.0),
+        )
+        figure.add_annotation(**_arrow(ends, edge, panel.axis, (colour, width)))
+        figure.add_trace(_handle(ends, edge, edges, view), row=panel.row, col=panel.column)
+
+
+def _arrow(
+    ends: list[tuple[float, float]], edge: dict[Any, Any], axis: str, look: tuple[str, float]
+) -> dict[str, Any]:
+    (x0, y0), (x1, y1) = ends
+    colour, width = look
+    mark = str(edge.get("mark") or "directed")
+    return {
+        "x": x1,
+        "y": y1,
+        "ax": x0,
+        "ay": y0,
+        **{key: f"{letter}{axis}" for key, letter in _REFERENCES},
+        "showarrow": True,
+        "arrowhead": 0 if mark == "undirected" else 2,
+        "arrowside": {"undirected": "none", "bidirected": "end+start"}.get(mark, "end"),
+        "startarrowhead": 2,
+        "arrowsize": max(0.4, 1.5 / width**0.6),
+        "arrowwidth": width,
+        "arrowcolor": colour,
+        "standoff": 18,
+        "startstandoff": 18,
+        "text": "",
+    }
+
+
+_REFERENCES = (("xref", "x"), ("yref", "y"), ("axref", "x"), ("ayref", "y"))
+
+
+def _handle(
+    ends: list[tuple[float, float]], edge: dict[Any, Any], edges: Table, view: GraphView
+) -> go.Scatter:
+    (x0, y0), (x1, y1) = ends
+    return go.Scatter(
+        x=[x0 + 0.55 * (x1 - x0)],
+        y=[y0 + 0.55 * (y1 - y0)],
+        mode="markers",
+        marker={"size": 14, "color": "rgba(0,0,0,0)"},
+        text=[_edge_words(edge, edges, view)],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _edge_words(edge: dict[Any, Any], edges: Table, view: GraphView) -> str:
+    words = [f"{figure_text(edge[view.cause])} → {figure_text(edge[view.effect])}"]
+    weight = _number(edge.get(view.weight))
+    if weight is not None:
+        about = edges.columns.get(view.weight, Column())
+        low, high = _number(edge.get(about.low)), _number(edge.get(about.high))
+        band = f" [{number(low, low, high)}, {number(high, low, high)}]" if low is not None else ""
+        words.append(f"{number(weight, low, high)}{band} {figure_text(about.unit)}")
+    shown = {view.cause, view.effect, view.weight, view.group}
+    words += [
+        f"{figure_text(str(k).replace('_', ' '))}: {_plain(v)}"
+        for k, v in edge.items()
+        if k not in shown and _plain(v)
+    ]
+    return "<br>".join(words)
+
+
+def _node_trace(
+    nodes: Table, view: GraphView, places: dict[str, tuple[float, float]]
+) -> go.Scatter:
+    records = nodes.frame.to_dict("records")
+    names = [str(record[view.node]) for record in records]
+    latent = [bool(record.get("latent", False)) for record in records]
+    return go.Scatter(
+        x=[places[name][0] for name in names],
+        y=[places[name][1] for name in names],
+        mode="markers+text",
+        marker={
+            "size": 26,
+            "symbol": ["circle" if hidden else "square" for hidden in latent],
+            "color": "rgba(128,128,128,0.25)",
+            "line": {"width": 1.5, "color": CONTROL},
+        },
+        text=[figure_text(name) for name in names],
+        textposition="top center",
+        textfont={"color": INK, "size": 12},
+        hovertext=[
+            "<br>".join(f"{figure_text(k)}: {_plain(v)}" for k, v in r.items() if _plain(v))
+            for r in records
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _explain(figure: go.Figure, edges: Table, view: GraphView) -> None:
+    unit = edges.columns.get(view.weight, Column()).unit
+    words = [f"width: size of {view.weight.replace('_', ' ')}{f' ({unit})' if unit else ''}"]
+    words.append("blue raises, vermilion lowers")
+    if view.stability:
+        words.append(f"opacity: {view.stability.replace('_', ' ')}")
+    figure.add_annotation(
+        text=figure_text(" · ".join(words)),
+        xref="paper",
+        yref="paper",
+        x=0,
+        y=-0.02,
+        xanchor="left",
+        yanchor="top",
+        showarrow=False,
+        font={"size": 11},
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return figure_text(value, limit=80)
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else figure_text(value)

@@ -1,0 +1,139 @@
+"""A matrix as colours: from a named array, or from the long table (row, column, value, text)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from workbench.errors import UnknownName
+from workbench.figures.curves import plain_list
+from workbench.figures.glyphs import figure_text
+from workbench.figures.scales import Limits, colour_limits
+from workbench.figures.theme import DIVERGING, MONO, SEQUENTIAL, dressed, label
+from workbench.result.result import Result
+from workbench.result.tables import Table
+from workbench.result.views import Heatmap
+
+_MOST_WORDS = 1600
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """A matrix with the names of its rows and columns and a word for each cell."""
+
+    rows: list[Any]
+    columns: list[Any]
+    values: NDArray[np.float64]
+    words: list[list[str]] | None
+    row_label: str
+    column_label: str
+    value_label: str
+
+
+def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
+    """Draw a matrix; a diverging one is centred on zero, words are written where they fit."""
+    grid = grid_of(result, view)
+    height, width = grid.values.shape
+    ends = colour_limits(grid.values.ravel(), diverging=view.diverging)
+    trace = go.Heatmap(
+        z=[[None if not np.isfinite(v) else float(v) for v in row] for row in grid.values],
+        x=grid.columns,
+        y=grid.rows,
+        colorscale=DIVERGING if view.diverging else SEQUENTIAL,
+        zmin=ends.low,
+        zmax=ends.high,
+        text=grid.words,
+        texttemplate="%{text}" if _words_fit(grid) else None,
+        textfont={"family": MONO, "size": 9 if width > 16 else 11},
+        colorbar={"title": {"text": _scale_title(grid, ends), "side": "right"}, "thickness": 14},
+        hovertext=_hover(grid),
+        hovertemplate="%{hovertext}<extra></extra>",
+        xgap=1 if width <= 60 else 0,
+        ygap=1 if height <= 60 else 0,
+    )
+    figure = dressed(go.Figure(trace), view.title, height=min(max(22 * height + 140, 320), 820))
+    figure.update_xaxes(title_text=grid.column_label, showgrid=False, **_axis(grid.columns))
+    figure.update_yaxes(
+        title_text=grid.row_label, showgrid=False, autorange="reversed", **_axis(grid.rows)
+    )
+    return figure
+
+
+def grid_of(result: Result, view: Heatmap) -> Grid:
+    """Find the matrix a `Heatmap` names.
+
+    Raises:
+        UnknownName: the result holds no such table or array, or the array is not a matrix.
+    """
+    if view.table in result.tables:
+        return _from_table(result.tables[view.table], view)
+    array = result.arrays.get(view.table)
+    if array is None or array.ndim != 2:
+        known = ", ".join([*result.tables, *result.arrays]) or "nothing"
+        raise UnknownName(
+            f"{view.table!r} is no table and no matrix of the result; it holds {known}"
+        )
+    return Grid(
+        rows=list(range(array.shape[0])),
+        columns=list(range(array.shape[1])),
+        values=array.astype(np.float64),
+        words=None,
+        row_label=figure_text(view.row.replace("_", " ")),
+        column_label=figure_text(view.column.replace("_", " ")),
+        value_label=figure_text(view.value.replace("_", " ")),
+    )
+
+
+def _from_table(table: Table, view: Heatmap) -> Grid:
+    needed = [view.row, view.column, view.value, *([view.text] if view.text else [])]
+    for column in needed:
+        table[column]
+    rows = list(dict.fromkeys(table[view.row].tolist()))
+    columns = list(dict.fromkeys(table[view.column].tolist()))
+    place = ({name: i for i, name in enumerate(rows)}, {n: i for i, n in enumerate(columns)})
+    values = np.full((len(rows), len(columns)), np.nan)
+    words = [[""] * len(columns) for _ in rows]
+    for cell in table.frame[needed].itertuples(index=False, name=None):
+        i, j = place[0][cell[0]], place[1][cell[1]]
+        values[i, j] = np.nan if cell[2] is None else cell[2]
+        if view.text and not pd.isna(cell[3]):
+            words[i][j] = figure_text(cell[3], blanks=True, limit=12)
+    return Grid(
+        rows=plain_list(pd.Series(rows, dtype=object)),
+        columns=plain_list(pd.Series(columns, dtype=object)),
+        values=values,
+        words=words if view.text else None,
+        row_label=label(table, view.row),
+        column_label=label(table, view.column),
+        value_label=label(table, view.value),
+    )
+
+
+def _scale_title(grid: Grid, ends: Limits) -> str:
+    cut = " · some beyond the scale" if ends.cut_low or ends.cut_high else ""
+    return grid.value_label + cut
+
+
+def _hover(grid: Grid) -> list[list[str]]:
+    return [
+        [
+            f"{grid.row_label} {grid.rows[i]}<br>{grid.column_label} {grid.columns[j]}<br>"
+            + (f"{grid.words[i][j]}<br>" if grid.words and grid.words[i][j] else "")
+            + f"{grid.value_label}: {'–' if not np.isfinite(v) else f'{v:.6g}'}"
+            for j, v in enumerate(row)
+        ]
+        for i, row in enumerate(grid.values)
+    ]
+
+
+def _words_fit(grid: Grid) -> bool:
+    return grid.words is not None and grid.values.shape[1] <= 24 and grid.values.size <= _MOST_WORDS
+
+
+def _axis(names: list[Any]) -> dict[str, Any]:
+    if all(isinstance(name, int | float) for name in names):
+        return {}
+    return {"type": "category", "tickfont": {"family": MONO, "size": 11}, "automargin": True}

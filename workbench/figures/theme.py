@@ -1,0 +1,120 @@
+"""One look for every figure: colours, scales, fonts and how numbers are written.
+
+The colours are Okabe and Ito's, which readers with any common colour vision tell apart, on a
+background that shows through, so that the same figure stands on a light and on a dark page.
+"""
+
+import math
+from collections.abc import Iterable
+from zlib import crc32
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from workbench.figures.glyphs import figure_text
+from workbench.result.tables import Column, Table
+
+SEQUENTIAL = "Viridis"
+DIVERGING = "RdBu_r"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F6FD9")
+CONTROL = "#8C8C8C"
+GRID = "rgba(128,128,128,0.22)"
+INK = "#6E7681"
+SANS = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
+MONO = "ui-monospace, 'DejaVu Sans Mono', 'Liberation Mono', Menlo, Consolas, monospace"
+
+# A quantity keeps its colour on every page.
+_KNOWN = {
+    "norm": 4,
+    "entropy": 2,
+    "surprisal": 1,
+    "nll": 1,
+    "kl": 3,
+    "kl_to_final": 3,
+    "mean_cosine": 0,
+    "accuracy": 0,
+    "weight": 0,
+}
+
+
+def colour_of(quantity: str) -> str:
+    """Return the colour of a quantity, the same wherever it is drawn."""
+    place = _KNOWN.get(quantity, crc32(quantity.encode()) % len(PALETTE))
+    return PALETTE[place]
+
+
+def colours_of(quantities: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each quantity of one figure, its own where that is still free."""
+    chosen: dict[str, str] = {}
+    for name in quantities:
+        free = [c for c in PALETTE if c not in chosen.values()] or list(PALETTE)
+        own = colour_of(name)
+        chosen[name] = own if own in free else free[0]
+    return chosen
+
+
+def faded(colour: str, alpha: float) -> str:
+    """Return a `#rrggbb` colour as `rgba(...)`."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def shades(n: int, *, diverging: bool = False) -> list[str]:
+    """Return n `rgb(...)` colours spread over the sequential or the diverging scale."""
+    places = [i / max(n - 1, 1) for i in range(n)]
+    found: list[str] = sample_colorscale(DIVERGING if diverging else SEQUENTIAL, places)
+    return found
+
+
+def ink_on(colour: str) -> str:
+    """Return black or white, whichever reads better on an `rgb(...)` colour."""
+    red, green, blue = (float(v) / 255 for v in colour[4:-1].split(","))
+    linear = [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (red, green, blue)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000" if luminance > 0.179 else "#fff"
+
+
+def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """Write a number with as many digits as its interval allows: two of the interval's width.
+
+    Without an interval four significant digits are kept. None is a dash.
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if low is None or high is None or not 0 < high - low < math.inf:
+        return f"{value:.4g}"
+    places = 1 - math.floor(math.log10(high - low))
+    size = math.floor(math.log10(max(abs(value), abs(low), abs(high)))) if value else 0
+    if size >= 6 or (size <= -5 and places > 6):
+        return f"{value:.{max(size + places, 0)}e}"
+    return f"{round(value, places):.{max(places, 0)}f}"
+
+
+def label(table: Table, column: str) -> str:
+    """Return the column's name with its unit, safe to draw."""
+    return figure_text(table.label(column))
+
+
+def unit_of(table: Table, column: str) -> str:
+    """Return the column's unit, safe to draw."""
+    return figure_text(table.columns.get(column, Column()).unit)
+
+
+def dressed(figure: go.Figure, title: str, *, height: int = 380) -> go.Figure:
+    """Give a figure its title, fonts and grid."""
+    figure.update_layout(
+        title={"text": figure_text(title), "x": 0, "xanchor": "left", "font": {"size": 15}},
+        font={"family": SANS, "size": 12, "color": INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        height=height,
+        margin={"l": 64, "r": 24, "t": 56, "b": 52},
+        hoverlabel={"font": {"family": MONO, "size": 12}, "align": "left"},
+        hovermode="closest",
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0, "xanchor": "left"},
+    )
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, linecolor=GRID, ticks="outside")
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor=GRID, ticks="outside")
+    return figure
