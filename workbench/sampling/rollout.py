@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from workbench.errors import ModelError, TooLittleData
+from workbench.errors import FitError, ModelError, TooLittleData
 from workbench.model.backend import Inputs
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
@@ -25,16 +25,19 @@ from workbench.model.sites import Kind, Site
 _NORM = Site(Kind.FINAL_NORM)
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True)
 class Branch:
     """One continuation to draw: after `position` response tokens, the `draw`-th time.
 
-    `banned` is a token whose probability is set to zero for the first draw only.
+    `banned` is a token whose probability is set to zero for the first draw only, and the rest
+    renormalised. `full` draws that first token from the whole distribution at temperature 1
+    instead of the policy's.
     """
 
     position: int
     draw: int
     banned: int | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +101,33 @@ class Trajectory:
         """Return the probabilities the policy draws the next token with."""
         return self.options.policy.distribution(self.logits(positions))
 
+    def first_token(self, branches: Sequence[Branch]) -> Float[Tensor, "n d_vocab"]:
+        """Return what the first token of each branch is drawn from.
+
+        Raises:
+            FitError: nothing is left once the banned token is taken out.
+        """
+        logits = self.logits([branch.position for branch in branches])
+        p = self.options.policy.distribution(logits)
+        for i, branch in enumerate(branches):
+            if branch.full:
+                p[i] = logits[i].softmax(dim=-1)
+            if branch.banned is not None:
+                p[i, branch.banned] = 0
+        left = p.sum(dim=-1, keepdim=True)
+        if bool((left <= 0).any()):
+            empty = [b.position for b, mass in zip(branches, left, strict=True) if mass <= 0]
+            raise FitError(
+                f"no other token is possible at positions {sorted(set(empty))}",
+                hint="raise the temperature or top_p, or leave these positions out",
+            )
+        return p / left
+
     def generator(self, branch: Branch) -> torch.Generator:
         """Return the generator that belongs to one draw."""
         name = (
             f"{self.options.seed}/{self.options.key}/{branch.position}/{branch.draw}/"
-            f"{branch.banned}"
+            f"{branch.banned}/{branch.full}"
         )
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         return torch.Generator(device=self._states.device).manual_seed(seed)
@@ -126,7 +151,8 @@ class RolloutQueue:
         self.trajectory = trajectory
         self.stop_ids = frozenset(stop_ids)
         self.n_tokens = 0
-        self._heap: list[tuple[int, int, Branch]] = []
+        self._heap: list[tuple[int, int, int, Branch]] = []
+        self._asked = 0
         self._rows: list[_Row] = []
         self._holes: list[int] = []
         self._cache = SharedPrefixCache(
@@ -136,11 +162,12 @@ class RolloutQueue:
     def add(self, branches: Iterable[Branch]) -> None:
         """Ask for more continuations."""
         for branch in branches:
-            heapq.heappush(self._heap, (-branch.position, branch.draw, branch))
+            self._asked += 1
+            heapq.heappush(self._heap, (-branch.position, branch.draw, self._asked, branch))
 
     def drop(self, wanted: Callable[[Branch], bool]) -> None:
         """Forget waiting branches that are no longer wanted; running ones finish."""
-        self._heap = [item for item in self._heap if wanted(item[2])]
+        self._heap = [item for item in self._heap if wanted(item[-1])]
         heapq.heapify(self._heap)
 
     def __iter__(self) -> Iterator[Rollout]:
@@ -154,25 +181,20 @@ class RolloutQueue:
         capacity = self.trajectory.options.rows
         while self._heap and len(self._rows) - len(self._holes) < capacity:
             room = capacity - len(self._rows) + len(self._holes)
-            fresh = [heapq.heappop(self._heap)[2] for _ in range(min(room, len(self._heap)))]
-            logits = self.trajectory.logits([branch.position for branch in fresh])
-            for i, branch in enumerate(fresh):
-                if branch.banned is not None:
-                    logits[i, branch.banned] = -torch.inf
+            fresh = [heapq.heappop(self._heap)[-1] for _ in range(min(room, len(self._heap)))]
             rows = [_Row(branch=b, generator=self.trajectory.generator(b)) for b in fresh]
-            done = self._draw(rows, logits)
+            done = self._draw(rows, self.trajectory.first_token(fresh))
             yield from done.values()
             for i, row in enumerate(rows):
                 if i not in done:
                     self._place(row)
 
-    def _draw(self, rows: Sequence[_Row], logits: Tensor) -> dict[int, Rollout]:
+    def _draw(self, rows: Sequence[_Row], p: Tensor) -> dict[int, Rollout]:
         """Append one token to each row; return those that ended, by index."""
-        policy = self.trajectory.options.policy
-        p = policy.distribution(logits)
+        greedy = self.trajectory.options.policy.temperature == 0
         done = {}
         for i, row in enumerate(rows):
-            token = int(_pick(p[i], row.generator, greedy=policy.temperature == 0))
+            token = int(_pick(p[i], row.generator, greedy=greedy))
             row.tokens.append(token)
             stopped = token in self.stop_ids
             if stopped or len(row.tokens) >= self.trajectory.options.limit:
@@ -197,9 +219,9 @@ class RolloutQueue:
         self._holes = []
         if not self._rows:
             return
-        logits = self._forward()
+        p = self.trajectory.options.policy.distribution(self._forward())
         self._cache.grow()
-        done = self._draw(self._rows, logits)
+        done = self._draw(self._rows, p)
         self._holes = list(done)
         yield from done.values()
 
