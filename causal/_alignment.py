@@ -56,13 +56,15 @@ class _Prefixes:
         return _Prefixes(self.chosen[index], self.h[index], self.partial[index])
 
 
-def search(unmixing: Float[np.ndarray, "domain k d"], *, reference: int = 0) -> Search:
+def search(
+    unmixing: Float[np.ndarray, "domain k d"], *, reference: int = 0, ceiling: float = np.inf
+) -> Search:
     """Find the alignment with the smallest max-inexactness under each of the k! orders.
 
     The result equals trying all (k!)^K alignments. Row i of the inexactness depends only on the
     first i choices and never falls as choices are added, so alignments that share a beginning
     share its cost, and beginnings already worse than a known alignment of every order they can
-    still become are dropped.
+    still become are dropped. Orders that cannot score below `ceiling` are given that score.
 
     Raises:
         BadOption: `reference` is not a domain.
@@ -72,7 +74,7 @@ def search(unmixing: Float[np.ndarray, "domain k d"], *, reference: int = 0) -> 
         raise BadOption(f"reference domain {reference}; expected 0 to {len(unmixing) - 1}")
     orders = tuple(permutations(range(k)))
     mixing = np.linalg.pinv(unmixing)
-    best = np.full(len(orders), np.inf)
+    best = np.full(len(orders), ceiling)
     found = np.zeros((len(orders), len(unmixing), k), dtype=np.int64)
     # A first, narrow pass gives each order a score to beat; the second misses nothing.
     for beam in (BEAM, None) if _is_large(unmixing) else (None,):

@@ -1,6 +1,6 @@
 """Independent components of one domain: FastICA with restarts, keeping every mode found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -45,6 +45,19 @@ class IcaFit:
     def is_ambiguous(self) -> bool:
         """Whether another mode comes within one per cent of the best contrast."""
         return len(self.modes) > 1 and self.modes[1].contrast > 0.99 * self.modes[0].contrast
+
+
+    def with_unmixing(self, unmixing: Float[np.ndarray, "k d"]) -> "IcaFit":
+        """Return the same components in another order and with other signs."""
+        overlap = unmixing @ self.mixing
+        order = np.abs(overlap).argmax(axis=1)
+        return replace(
+            self,
+            unmixing=unmixing,
+            mixing=np.linalg.pinv(unmixing),
+            contrasts=self.contrasts[order],
+            kurtosis=self.kurtosis[order],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
