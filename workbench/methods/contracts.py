@@ -46,7 +46,9 @@ class Context:
 
     `unembed(h, normed=False)` maps residual-stream states to logits. `stream(name)` returns a
     generator that depends on the seed and the name only, so that adding one use of randomness
-    never shifts another.
+    never shifts another. `task` and `limit` are for studies that draw their own problems.
+    `scratch` is a folder that survives until the run is complete: what a study writes there lets
+    it resume.
     """
 
     spec: ModelSpec | None = None
@@ -55,6 +57,9 @@ class Context:
     seed: int = 0
     resamples: int = 1000
     progress: Progress = silent
+    task: str = ""
+    limit: int | None = None
+    scratch: Path | None = None
 
     def stream(self, name: str) -> np.random.Generator:
         """Return the generator of that name."""
@@ -72,7 +77,7 @@ class Tally(Protocol):
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Count one batch; row i of the trace belongs to example i."""
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: Any) -> None:
         """Add the statistics of the data that came after."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -119,9 +124,22 @@ class ReadoutProbe(Protocol):
         """Learn from the training split."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A study was stopped by the user after part of its work; carries the partial result."""
+
+    def __init__(self, result: Result) -> None:
+        """Keep what was found so far."""
+        super().__init__("stopped by the user")
+        self.result = result
+
+
 @runtime_checkable
 class Study(Protocol):
-    """A probe that drives the model itself."""
+    """A probe that drives the model itself.
+
+    One with a class attribute `default_task` works on problems of `Context.task` and is given
+    no examples. Stopped by the user, it raises `Stopped` with what it has.
+    """
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Run the model as the method needs and report."""

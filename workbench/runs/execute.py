@@ -1,21 +1,25 @@
 """The one door: every front end builds a spec and calls `execute`."""
 
 import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from workbench.errors import DataError, InputError, PluginError, WorkbenchError
+from workbench.errors import (
+    InputError,
+    NotStored,
+    StoreError,
+    WorkbenchError,
+)
 from workbench.methods.contracts import (
     Context,
     Discovery,
     Example,
     Measure,
-    ReadoutProbe,
     Study,
-    Tally,
 )
 from workbench.methods.registry import Plugin, find
 from workbench.model.model import Model
@@ -23,7 +27,8 @@ from workbench.options import build, plain
 from workbench.progress import Progress, silent
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
-from workbench.runs.batching import plan
+from workbench.runs.counting import Done, count_arrays, count_texts
+from workbench.runs.interrupts import unbroken
 from workbench.runs.models import shared_model
 from workbench.runs.reading import BadRow, read_examples
 from workbench.runs.run import Failure, Run, Status, environment
@@ -42,19 +47,20 @@ def execute(
     """Do the work a spec describes, keep it in the store, and return the run.
 
     A finished run of the same spec on the same data is returned from the store unless `fresh`.
-    Whatever stops the work, the run is stored with what was done so far. `model` replaces
-    loading `spec.model` with a model already in memory.
+    Whatever stops the work, the run is stored with what was done so far, but never in the place
+    of a finished one. `model` replaces loading `spec.model` with a model already in memory.
 
     Raises:
         WorkbenchError: input that never could run (unknown names, bad options, unreadable
             files); nothing is stored then. Errors after that are stored in `Run.failure`.
-        KeyboardInterrupt: passed on after the partial run was stored.
+        NotStored: the run could not be written; the error holds it.
+        KeyboardInterrupt: passed on after the partial run was stored, as is every error that is
+            not a `WorkbenchError`.
     """
     job = prepare(spec)
-    if store is not None and not fresh and job.spec.run_id in store:
-        found = store.get(job.spec.run_id)
-        if found.status in ("complete", "partial"):
-            return found
+    finished = store is not None and store.status(job.spec.run_id) in ("complete", "partial")
+    if store is not None and finished and not fresh:
+        return store.get(job.spec.run_id)
     started = datetime.now(UTC)
     clock = time.perf_counter()
     outcome = _attempt(job, progress, model)
@@ -73,11 +79,21 @@ def execute(
             **environment(),
         },
     )
-    if store is not None:
-        store.put(run)
-    if isinstance(outcome.error, KeyboardInterrupt):
+    if store is not None and not (finished and run.status in ("failed", "interrupted")):
+        _keep(run, store, outcome.error)
+    if outcome.error is not None and not isinstance(outcome.error, WorkbenchError):
         raise outcome.error
     return run
+
+
+def _keep(run: Run, store: Store, error: BaseException | None) -> None:
+    try:
+        with unbroken():
+            store.put(run)
+    except StoreError as problem:
+        raise NotStored(problem.message, run=run, hint=problem.hint) from problem
+    if error is not None:
+        error.add_note(f"what was done is kept as {run.run_id}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,8 +126,7 @@ def prepare(spec: RunSpec) -> Job:
         return Job(spec=replace(spec, model=None), plugin=plugin, recipe=recipe)
     examples, bad = read_examples(spec.data)
     if spec.data.path == "-":
-        digest = hashlib.sha256("\0".join(e.text for e in examples).encode()).hexdigest()
-        spec = replace(spec, data=replace(spec.data, sha256=digest))
+        spec = replace(spec, data=replace(spec.data, sha256=_rows_hash(examples, bad)))
     return Job(spec=spec, plugin=plugin, recipe=recipe, examples=tuple(examples), bad=tuple(bad))
 
 
@@ -128,99 +143,40 @@ def _attempt(job: Job, progress: Progress, model: Model | None) -> _Outcome:
     try:
         if job.spec.model is not None and model is None:
             model = shared_model(job.spec.model)
-        result, stop = _run(job, model, progress)
+        done = _run(job, model, progress)
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
-    except WorkbenchError as error:
+    except Exception as error:
         return _Outcome(status="failed", failure=Failure.of(error), error=error, model=model)
-    if stop is not None:
-        failure = Failure.of(stop)
-        return _Outcome(
-            status="interrupted", result=result, failure=failure, error=stop, model=model
-        )
-    result = _with_bad_rows(result, job.bad)
-    return _Outcome(status="partial" if job.bad else "complete", result=result, model=model)
+    bad = (*job.bad, *done.bad)
+    return _Outcome(
+        status="interrupted" if done.stop else "partial" if bad else "complete",
+        result=_with_bad_rows(done.result, bad),
+        failure=Failure.of(done.stop) if done.stop else None,
+        error=done.stop,
+        model=model,
+    )
 
 
-def _run(
-    job: Job, model: Model | None, progress: Progress
-) -> tuple[Result, KeyboardInterrupt | None]:
+def _run(job: Job, model: Model | None, progress: Progress) -> Done:
     recipe: Any = job.recipe
     context = Context(seed=job.spec.seed, resamples=job.spec.resamples, progress=progress)
     if isinstance(recipe, Discovery):
-        return recipe.fit(_table(recipe, job.spec), context), None
+        return Done(result=recipe.fit(_table(recipe, job.spec), context))
     if job.spec.data.activations:
-        return _run_on_arrays(job, context)
+        return count_arrays(job.recipe, job.spec, context)
     if model is None:
         raise InputError(f"{job.spec.name} needs a model", hint="add [model] to the spec")
     context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
     if isinstance(recipe, Study):
-        return recipe.study(model, job.examples, context), None
-    return _run_measure(job, model, context)
+        return Done(result=recipe.study(model, job.examples, context))
+    return count_texts(job.recipe, job.spec, job.examples, model, context)
 
 
-def _run_measure(
-    job: Job, model: Model, context: Context
-) -> tuple[Result, KeyboardInterrupt | None]:
-    tally = start(job.recipe, context)
-    sites = model.sites(job.recipe.sites(model.spec))
-    work = plan(
-        model, job.examples, max_tokens=job.spec.max_tokens, batch_tokens=job.spec.batch_tokens
-    )
-    done = 0
-    stop = None
-    context.progress(0, len(job.examples), "texts")
-    try:
-        for batch in work.batches():
-            tally.add(model.run(batch.tokens.to(model.device), read=sites), batch.examples)
-            done += len(batch.examples)
-            context.progress(done, len(job.examples), "texts")
-    except KeyboardInterrupt as error:
-        if not done:
-            raise
-        stop = error
-    result = tally.result(context)
-    notes = list(result.notes)
-    if work.n_cut:
-        notes.append(
-            Note(f"{work.n_cut} texts were cut to {job.spec.max_tokens} tokens", "warning")
-        )
-    if stop is not None:
-        notes.append(Note(f"stopped after {done} of {len(job.examples)} texts", "warning"))
-    return replace(result, notes=tuple(notes)), stop
-
-
-def _run_on_arrays(job: Job, context: Context) -> tuple[Result, None]:
-    from workbench.runs.activation_file import open_activations
-
-    path = job.spec.data.file
-    if path is None:
-        raise DataError("no activation file was given")
-    source = open_activations(path)
-    context = replace(context, spec=source.spec)
-    tally = start(job.recipe, context)
-    for trace, examples in source.batches(context.progress):
-        tally.add(trace, examples)
-    return tally.result(context), None
-
-
-def start(recipe: Any, context: Context) -> Tally:
-    """Begin counting for a measure, or for a readout probe through the evaluator.
-
-    Raises:
-        PluginError: the class is neither.
-    """
-    if isinstance(recipe, Measure):
-        tally: Tally = recipe.start(context)
-        return tally
-    if isinstance(recipe, ReadoutProbe):
-        from workbench.methods.evaluate import ReadoutTally
-
-        return ReadoutTally(recipe, context)
-    raise PluginError(
-        f"{type(recipe).__name__} has none of the methods start, fit and study",
-        hint="see docs/howto/new-probe",
-    )
+def _rows_hash(examples: Sequence[Example], bad: Sequence[BadRow]) -> str:
+    rows = [[e.text, e.label, e.group, dict(e.fields)] for e in examples]
+    told = [vars(row) for row in bad]
+    return hashlib.sha256(json.dumps([rows, told], default=str).encode()).hexdigest()
 
 
 def _table(recipe: Any, spec: RunSpec) -> Table:

@@ -4,9 +4,9 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, get_type_hints
 
 import tomli_w
 
@@ -14,7 +14,10 @@ from workbench.errors import BadOption, DataError
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
-RefT = TypeVar("RefT")
+SHIPPED = "shipped:"
+SHIPPED_PROMPTS = "shipped:prompts.jsonl"
+
+_DATA_FOLDER = Path(__file__).parent.parent / "data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +36,10 @@ class ModelRef:
 
 @dataclass(frozen=True, kw_only=True)
 class DataRef:
-    """Which rows: texts given outright, a file of them, or a file of activations.
+    """Which rows: texts given outright, a file of them, a file of activations, or a task.
 
-    `sha256` pins the content of the file, so that a changed file is a different run.
+    A path `shipped:NAME` is a data file of the package, wherever that is installed. `sha256` pins
+    the content of the file, so that a changed file is a different run.
     """
 
     texts: tuple[str, ...] = ()
@@ -45,12 +49,15 @@ class DataRef:
     group: str = ""
     limit: int | None = None
     activations: str = ""
+    task: str = ""
     sha256: str = ""
 
     @property
     def file(self) -> Path | None:
         """The file that the rows come from, if any."""
-        name = self.path or self.activations
+        name = self.path or self.activations or self.task.partition(":")[2]
+        if name.startswith(SHIPPED):
+            return _DATA_FOLDER / name.removeprefix(SHIPPED)
         return Path(name) if name and name != "-" else None
 
 
@@ -110,9 +117,9 @@ class RunSpec:
             BadOption: unknown or missing keys, all at once.
         """
         given = dict(values)
-        problems = _unknown(cls, given, "")
-        problems += _unknown(ModelRef, given.get("model") or {}, "model.")
-        problems += _unknown(DataRef, given.get("data") or {}, "data.")
+        problems = _problems(cls, given, "")
+        problems += _problems(ModelRef, given.get("model", {}), "model.")
+        problems += _problems(DataRef, given.get("data", {}), "data.")
         if "name" not in given:
             problems.append("name is missing")
         if problems:
@@ -120,7 +127,9 @@ class RunSpec:
         model = given.pop("model", None)
         data = dict(given.pop("data", {}))
         data["texts"] = tuple(data.get("texts", ()))
-        return cls(**given, model=ModelRef(**model) if model else None, data=DataRef(**data))
+        return cls(
+            **given, model=None if model is None else ModelRef(**model), data=DataRef(**data)
+        )
 
     @classmethod
     def from_toml(cls, text: str) -> "RunSpec":
@@ -146,17 +155,42 @@ def file_hash(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}", hint="check the path"
-        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {reason}", hint="check the path") from error
 
 
-def _unknown(kind: type, values: Any, prefix: str) -> list[str]:
+_LEAST = {"seed": 0, "resamples": 0, "max_tokens": 1, "batch_tokens": 1, "limit": 1}
+
+
+def _problems(kind: type, values: Any, prefix: str) -> list[str]:
     if not isinstance(values, Mapping):
         return [f"{prefix.rstrip('.')} is {values!r}; expected a table"]
-    known = {f.name for f in fields(kind)}
-    return [f"unknown key {prefix}{name}" for name in values if name not in known]
+    hints = get_type_hints(kind)
+    found = []
+    for name, value in values.items():
+        if name not in hints:
+            found.append(f"unknown key {prefix}{name}")
+        elif not _fits(value, hints[name]):
+            found.append(f"{prefix}{name} is {value!r}; expected {_word(hints[name])}")
+        elif name in _LEAST and value is not None and value < _LEAST[name]:
+            found.append(f"{prefix}{name} is {value}; expected at least {_LEAST[name]}")
+    return found
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint in (str, bool):
+        return isinstance(value, hint)
+    if hint in (int, int | None):
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint == tuple[str, ...]:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return True  # tables, whose keys are checked on their own
+
+
+def _word(hint: Any) -> str:
+    words: dict[Any, str] = {str: "text", bool: "true or false", tuple[str, ...]: "a list of texts"}
+    return words.get(hint, "a whole number")
 
 
 def _without_none(values: Any) -> Any:
