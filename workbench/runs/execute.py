@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import (
@@ -63,7 +64,8 @@ def execute(
         return store.get(job.spec.run_id)
     started = datetime.now(UTC)
     clock = time.perf_counter()
-    outcome = _attempt(job, progress, model)
+    scratch = store.scratch(job.spec.run_id) if store is not None else None
+    outcome = _attempt(job, progress, model, scratch)
     run = Run(
         spec=job.spec,
         status=outcome.status,
@@ -81,6 +83,8 @@ def execute(
     )
     if store is not None and not (finished and run.status in ("failed", "interrupted")):
         _keep(run, store, outcome.error)
+        if run.status in ("complete", "partial"):
+            store.clear_scratch(run.run_id)
     if outcome.error is not None and not isinstance(outcome.error, WorkbenchError):
         raise outcome.error
     return run
@@ -124,6 +128,11 @@ def prepare(spec: RunSpec) -> Job:
                 f"{spec.name} cannot read an activation file", hint="isotropy can; use --data"
             )
         return Job(spec=replace(spec, model=None), plugin=plugin, recipe=recipe)
+    if hasattr(recipe, "default_task"):
+        data = replace(spec.data, task=spec.data.task or recipe.default_task)
+        return Job(spec=replace(spec, data=data).pinned(), plugin=plugin, recipe=recipe)
+    if spec.data.task:
+        raise InputError(f"{spec.name} reads texts, not tasks", hint="use --text or --data")
     examples, bad = read_examples(spec.data)
     if spec.data.path == "-":
         spec = replace(spec, data=replace(spec.data, sha256=_rows_hash(examples, bad)))
@@ -139,11 +148,11 @@ class _Outcome:
     model: Model | None = None
 
 
-def _attempt(job: Job, progress: Progress, model: Model | None) -> _Outcome:
+def _attempt(job: Job, progress: Progress, model: Model | None, scratch: Path | None) -> _Outcome:
     try:
         if job.spec.model is not None and model is None:
             model = shared_model(job.spec.model)
-        done = _run(job, model, progress)
+        done = _run(job, model, _context(job.spec, progress, scratch))
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
     except Exception as error:
@@ -158,9 +167,19 @@ def _attempt(job: Job, progress: Progress, model: Model | None) -> _Outcome:
     )
 
 
-def _run(job: Job, model: Model | None, progress: Progress) -> Done:
+def _context(spec: RunSpec, progress: Progress, scratch: Path | None) -> Context:
+    return Context(
+        seed=spec.seed,
+        resamples=spec.resamples,
+        progress=progress,
+        task=spec.data.task,
+        limit=spec.data.limit,
+        scratch=scratch,
+    )
+
+
+def _run(job: Job, model: Model | None, context: Context) -> Done:
     recipe: Any = job.recipe
-    context = Context(seed=job.spec.seed, resamples=job.spec.resamples, progress=progress)
     if isinstance(recipe, Discovery):
         return Done(result=recipe.fit(_table(recipe, job.spec), context))
     if job.spec.data.activations:
@@ -169,7 +188,10 @@ def _run(job: Job, model: Model | None, progress: Progress) -> Done:
         raise InputError(f"{job.spec.name} needs a model", hint="add [model] to the spec")
     context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
     if isinstance(recipe, Study):
-        return Done(result=recipe.study(model, job.examples, context))
+        try:
+            return Done(result=recipe.study(model, job.examples, context))
+        except Stopped as stop:
+            return Done(result=stop.result, stop=stop)
     return count_texts(job.recipe, job.spec, job.examples, model, context)
 
 
