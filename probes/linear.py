@@ -1,0 +1,147 @@
+"""Ridge and logistic readouts."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from probes.planted import PlantedExample, plant_clusters
+from probes.readouts import LinearReadout
+from workbench.errors import FitError, TooLittleData
+from workbench.methods.registry import probe
+from workbench.methods.splits import fold_problems, folds
+from workbench.model.activations import Activations
+from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.spec import ModelSpec
+from workbench.options import option
+
+_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_INNER_FOLDS = 3
+_MAX_ITERATIONS = 2000
+
+Vectors = Float[np.ndarray, "n d_model"]
+
+
+@probe("linear", source="Alain & Bengio 2016, arXiv:1610.01644")
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """Read a class or a number off an activation with one linear map.
+
+    Classes: multinomial (two classes: binary) logistic regression, minimising the mean
+    log-loss + λ/2·‖W‖² over standardised features. Numbers: ridge regression, minimising half
+    the mean squared error + λ/2·‖w‖². λ is `regularisation`, per example, so that it means the
+    same whatever the number of texts. The returned weights act on unstandardised activations.
+
+    Units: log-odds (nats) for classes; the units of the label for numbers.
+
+    Raises:
+        FitError: the solver did not converge.
+
+    Source: Alain & Bengio 2016, section 3; theirs is trained by SGD without a penalty.
+    """
+
+    read: tuple[Site, ...] = option(
+        (), help="Activations to read, each on its own; default: every layer's last token."
+    )
+    regularisation: float = option(0.1, help="L2 penalty λ per example.", low=1e-8, high=1e8)
+    select: bool = option(
+        False, help="Choose λ by cross-validation inside the training part, from 0.001 to 10."
+    )
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        if self.read:
+            return tuple(site.resolve(spec) for site in self.read)
+        return tuple(replace(s, positions=(-1,)) for s in every_layer(Kind.RESID_POST, spec))
+
+    def fit(self, data: Activations) -> LinearReadout:
+        strength = self._selected(data) if self.select else self.regularisation
+        return _fit(data, strength)
+
+    def _selected(self, data: Activations) -> float:
+        if fold_problems(data.y, data.groups, n_folds=_INNER_FOLDS):
+            raise TooLittleData(
+                f"{len(data)} training examples are too few to choose λ",
+                hint="leave out --select, or give more labelled texts",
+            )
+        # The split is fixed: the choice of λ must not depend on anything but the data.
+        fold = folds(data.y, data.groups, n_folds=_INNER_FOLDS, generator=np.random.default_rng(0))
+        losses = [_inner_loss(data, fold, strength) for strength in _GRID]
+        return _GRID[int(np.argmin(losses))]
+
+    @staticmethod
+    def example(generator: torch.Generator) -> PlantedExample:
+        """Three Gaussian clouds along random directions."""
+        return plant_clusters(d_model=16, n_class=3, gap=4.0, generator=generator)
+
+
+def _fit(data: Activations, strength: float) -> LinearReadout:
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler()
+    x: Vectors = scaler.fit_transform(data.x.cpu().double().numpy())
+    if data.is_numeric:
+        weight, bias = _ridge(x, data.y.astype(np.float64), strength)
+    else:
+        weight, bias = _logistic(x, data.y, strength)
+    weight = weight / scaler.scale_
+    bias = bias - weight @ scaler.mean_
+    return LinearReadout(
+        torch.from_numpy(weight).float(),
+        torch.as_tensor(bias).float(),
+        () if data.is_numeric else data.classes,
+    )
+
+
+def _ridge(
+    x: Vectors, y: Float[np.ndarray, " n"], strength: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=strength * len(y), solver="cholesky").fit(x, y)
+    return model.coef_, np.asarray(model.intercept_)
+
+
+def _logistic(
+    x: Vectors, y: NDArray[np.generic], strength: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1 / (strength * len(y)), max_iter=_MAX_ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # reported below, as an error
+        model.fit(x, y)
+    if int(np.max(model.n_iter_)) >= _MAX_ITERATIONS:
+        raise FitError(
+            f"logistic regression did not converge in {_MAX_ITERATIONS} iterations "
+            f"at regularisation {strength:g}",
+            hint="raise --regularisation",
+        )
+    if len(model.classes_) == 2:
+        return model.coef_[0], np.asarray(model.intercept_[0])
+    return model.coef_, model.intercept_
+
+
+def _inner_loss(data: Activations, fold: NDArray[np.int64], strength: float) -> float:
+    losses: list[float] = []
+    for number in np.unique(fold):
+        readout = _fit(data.take(np.flatnonzero(fold != number)), strength)
+        held = data.take(np.flatnonzero(fold == number))
+        scores = readout.scores(held.x.cpu()).double().numpy()
+        losses += _losses(scores, held.y, readout.classes)
+    return float(np.mean(losses))
+
+
+def _losses(
+    scores: Float[np.ndarray, "n n_class"], y: NDArray[np.generic], classes: Sequence[str]
+) -> list[float]:
+    if not classes:
+        return list((scores[:, 0] - y.astype(np.float64)) ** 2)
+    true = np.array([list(classes).index(str(label)) for label in y])
+    top = scores.max(axis=1)
+    total = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+    return list(total - scores[np.arange(len(y)), true])

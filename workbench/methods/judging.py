@@ -1,0 +1,189 @@
+"""Held-out scores of a readout and of its controls, at every site."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from workbench.errors import BadOption, FitError, TooLittleData
+from workbench.methods.contracts import Context, Readout, ReadoutProbe
+from workbench.methods.labels import Labelled, Target, Targets, targets
+from workbench.methods.readout_report import Correction, SiteScore, report
+from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, HeldOut
+from workbench.methods.splits import folds, shuffled
+from workbench.model.activations import Activations
+from workbench.model.sites import Site
+from workbench.options import option
+from workbench.result.intervals import Interval, bootstrap_weights, percentile_interval
+from workbench.result.result import Result
+
+_RANDOM_DRAWS = 5
+_WEIGHTS_AT_ONCE = 4_000_000
+
+Metric = Literal["auto", "accuracy", "balanced_accuracy", "auroc", "r2", "correlation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How a readout is judged."""
+
+    n_folds: int = option(5, help="Cross-validation folds.", low=2, high=100)
+    n_shuffles: int = option(
+        50, help="Refits on shuffled labels; the smallest p is 1/(this + 1).", low=4, high=10_000
+    )
+    metric: Metric = option("auto", help="Score: auto is accuracy for classes, r2 for numbers.")
+    target: Target = option("auto", help="Read labels as classes or as numbers.")
+    correction: Correction = option(
+        "bh", help="Correction over sites; max compares with the best shuffled site."
+    )
+
+    def metric_for(self, found: Targets) -> str:
+        """Return the score to use for those labels.
+
+        Raises:
+            BadOption: the metric is for the other kind of labels.
+        """
+        known = CLASS_METRICS if found.classes else NUMBER_METRICS
+        if self.metric == "auto":
+            return known[0]
+        if self.metric not in known:
+            kind = "classes" if found.classes else "numbers"
+            raise BadOption(f"metric {self.metric} is not for {kind}; use {', '.join(known)}")
+        return self.metric
+
+
+def evaluate(
+    probe: ReadoutProbe,
+    vectors: Mapping[Site, Float[np.ndarray, "n d_model"]],
+    rows: Sequence[Labelled],
+    context: Context,
+    evaluation: Evaluation,
+) -> Result:
+    """Score a readout probe at every site on held-out examples, beside its controls.
+
+    The same folds, shuffles and resamples serve every site, so that sites can be compared.
+    Intervals resample groups (texts where there are none) with the held-out scores kept.
+
+    Raises:
+        BadRows: the labels or groups do not allow an evaluation; all problems at once.
+        FitError: a fit failed; the message names the site.
+    """
+    if not vectors:
+        raise TooLittleData("no text was counted", hint="give labelled texts")
+    found = targets(rows, target=evaluation.target, n_folds=evaluation.n_folds)
+    judge = _Judge(probe, found, context, evaluation)
+    scores = [judge.score(site, x, i, len(vectors)) for i, (site, x) in enumerate(vectors.items())]
+    return report(scores, rows, found, correction=evaluation.correction)
+
+
+class _Judge:
+    """The folds and shuffles that all sites share."""
+
+    def __init__(
+        self, probe: ReadoutProbe, found: Targets, context: Context, evaluation: Evaluation
+    ) -> None:
+        self.probe, self.found, self.context = probe, found, context
+        self.metric = evaluation.metric_for(found)
+        self.fold = folds(
+            found.y,
+            found.groups,
+            n_folds=evaluation.n_folds,
+            generator=context.stream("readout folds"),
+        )
+        draw = context.stream("readout shuffles")
+        self.shuffles = [
+            shuffled(found.y, found.groups, self.fold, generator=draw)
+            for _ in range(evaluation.n_shuffles)
+        ]
+
+    def score(self, site: Site, x: NDArray[np.float32], number: int, total: int) -> SiteScore:
+        """Evaluate one site; `number` of `total` is for the progress."""
+        data = Activations(x=torch.from_numpy(x), y=self.found.y, groups=self.found.groups)
+        steps = len(self.shuffles) + 2
+        try:
+            readout = self.probe.fit(data)
+            held = self._held_out(data)
+            null = np.empty(len(self.shuffles))
+            for i, y in enumerate(self.shuffles):
+                self.context.progress(number * steps + i, total * steps, f"fits at {site}")
+                null[i] = self._held_out(data.relabel(y)).measure(self.metric)[0]
+            noise = self._random_vectors(data)
+        except FitError as error:
+            raise FitError(f"{site}: {error.message}", hint=error.hint) from error
+        self.context.progress((number + 1) * steps, total * steps, f"fits at {site}")
+        return SiteScore(
+            site=site,
+            metric=self.metric,
+            held=held,
+            interval=self._interval(held),
+            constant=self._constant(),
+            null=null,
+            random=noise,
+            readout=readout,
+        )
+
+    def _held_out(self, data: Activations) -> HeldOut:
+        width = len(self.found.classes) or 1
+        scores = np.zeros((len(data), width))
+        for number in np.unique(self.fold):
+            inside = np.flatnonzero(self.fold == number)
+            readout = self.probe.fit(data.take(np.flatnonzero(self.fold != number)))
+            given = readout.scores(data.x[torch.from_numpy(inside)])
+            scores[inside] = _in_order(given.cpu().double().numpy(), readout, self.found.classes)
+        if not np.isfinite(scores).all():
+            raise FitError("the readout gives scores that are not finite")
+        return HeldOut(y=data.y, scores=scores, fold=self.fold, classes=self.found.classes)
+
+    def _random_vectors(self, data: Activations) -> float:
+        """The mean score on Gaussian vectors of the same size and length."""
+        draw = self.context.stream("readout random vectors")
+        length = float(data.x.norm(dim=1).mean()) / data.x.shape[1] ** 0.5
+        values = []
+        for _ in range(_RANDOM_DRAWS):
+            noise = draw.standard_normal(tuple(data.x.shape), dtype=np.float32) * length
+            other = Activations(x=torch.from_numpy(noise), y=data.y, groups=data.groups)
+            values.append(self._held_out(other).measure(self.metric)[0])
+        return float(np.mean(values))
+
+    def _constant(self) -> float:
+        """The score of always answering the commonest class, or the mean, of the training part."""
+        if self.metric == "correlation":
+            return 0.0  # a constant does not vary, so it cannot vary with anything
+        y, classes = self.found.y, self.found.classes
+        scores = np.zeros((len(y), len(classes) or 1))
+        for number in np.unique(self.fold):
+            train = y[self.fold != number]
+            scores[self.fold == number] = (
+                [np.sum(train == c) for c in classes] if classes else train.mean()
+            )
+        held = HeldOut(y=y, scores=scores, fold=self.fold, classes=classes)
+        return float(held.measure(self.metric)[0])
+
+    def _interval(self, held: HeldOut) -> Interval | None:
+        draw = self.context.stream("readout bootstrap")
+        _, group = np.unique(self.found.groups, return_inverse=True)
+        at_once = max(1, _WEIGHTS_AT_ONCE // len(group))
+        values: list[Float[np.ndarray, " draw"]] = []
+        left = self.context.resamples
+        while left > 0:
+            weights = bootstrap_weights(
+                self.found.n_groups, resamples=min(at_once, left), generator=draw
+            )
+            values.append(held.measure(self.metric, weights[:, group].astype(np.float64)))
+            left -= at_once
+        return percentile_interval(np.concatenate(values)) if values else None
+
+
+def _in_order(
+    scores: Float[np.ndarray, "n found"], readout: Readout, classes: Sequence[str]
+) -> Float[np.ndarray, "n n_class"]:
+    """Return one column per class; a class the readout does not know is never its answer."""
+    if not classes or tuple(readout.classes) == tuple(classes):
+        return scores
+    lowest = scores.min(axis=1) - 1
+    where: dict[str, int] = {name: i for i, name in enumerate(readout.classes)}
+    return np.stack([scores[:, where[c]] if c in where else lowest for c in classes], axis=1)
