@@ -20,6 +20,7 @@ from workbench.methods.contracts import (
     Discovery,
     Example,
     Measure,
+    Stopped,
     Study,
 )
 from workbench.methods.registry import Plugin, find

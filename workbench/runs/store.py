@@ -104,6 +104,15 @@ class Store:
         """List runs, newest first, whose index columns equal the filters."""
         return self.index.find(**filters)
 
+    def scratch(self, run_id: str) -> Path:
+        """Return the folder where an unfinished run keeps what lets it resume."""
+        self.path(run_id)
+        return self.folder / "scratch" / run_id
+
+    def clear_scratch(self, run_id: str) -> None:
+        """Delete what an unfinished run kept."""
+        shutil.rmtree(self.scratch(run_id), ignore_errors=True)
+
     def remove(self, run_id: str) -> str:
         """Delete a run and return its id.
 
