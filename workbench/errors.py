@@ -17,12 +17,15 @@
     ├── FitError              an estimate that did not converge or is not defined (ArithmeticError)
     ├── StoreError            the run folder and its index
     │   ├── RunNotFound       no run of that id (KeyError)
-    │   └── CorruptRun        a stored file does not match its checksum (ValueError)
+    │   ├── CorruptRun        a stored file does not match its checksum (ValueError)
+    │   └── NotStored         a finished run could not be written; it is in `run`
     ├── PluginError           a plugin that cannot be registered or loaded
     └── EnvironmentProblem    the installation or the machine (RuntimeError)
 
 A message says what was given and what was expected; `hint` says what to try next.
 """
+
+from typing import Any
 
 
 class WorkbenchError(Exception):
@@ -154,6 +157,17 @@ class CorruptRun(StoreError, ValueError):
     """A stored file is missing or does not match its checksum."""
 
     code = "corrupt-run"
+
+
+class NotStored(StoreError):
+    """A finished run could not be written; `run` still holds it."""
+
+    code = "not-stored"
+
+    def __init__(self, message: str, *, run: Any, hint: str = "") -> None:
+        """Keep the run, so that a front end can show what was computed."""
+        super().__init__(message, hint=hint)
+        self.run = run
 
 
 class PluginError(WorkbenchError):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from workbench.errors import TooLittleData
 from workbench.methods.contracts import Example
 from workbench.model.model import Model
 from workbench.model.tokens import Tokens, pad
@@ -18,13 +19,18 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """Every text's token ids, and the order in which they are run."""
+    """Every text's token ids, and the order in which they are run.
+
+    `n_cut` texts were longer than `limit` tokens; `skipped` ones hold no token at all.
+    """
 
     rows: tuple[tuple[int, ...], ...]
     offsets: tuple[tuple[tuple[int, int], ...], ...]
     examples: tuple[Example, ...]
     groups: tuple[tuple[int, ...], ...]
+    skipped: tuple[Example, ...]
     n_cut: int
+    limit: int
     pad_id: int
 
     @property
@@ -47,22 +53,35 @@ class Plan:
 
 
 def plan(model: Model, examples: Sequence[Example], *, max_tokens: int, batch_tokens: int) -> Plan:
-    """Tokenise all texts and group those of similar length under `batch_tokens` with padding."""
+    """Tokenise all texts and group those of similar length under `batch_tokens` with padding.
+
+    Raises:
+        TooLittleData: no text holds a token.
+    """
     limit = min(max_tokens, model.spec.max_positions)
-    rows, offsets, n_cut = [], [], 0
+    rows, offsets, kept, skipped, n_cut = [], [], [], [], 0
     for example in examples:
-        tokens = model.tokenize(example.text, limit=limit + 1)
+        try:
+            tokens = model.tokenize(example.text, limit=limit + 1)
+        except TooLittleData:
+            skipped.append(example)
+            continue
         ids = tokens.row(0)
         n_cut += len(ids) > limit
         rows.append(tuple(ids[:limit]))
         offsets.append(tokens.offsets[0][:limit])
+        kept.append(example)
+    if not kept:
+        raise TooLittleData("no text holds a token", hint="give texts with words in them")
     pad_id = model.tokenizer.pad_token_id
     return Plan(
         rows=tuple(rows),
         offsets=tuple(offsets),
-        examples=tuple(examples),
+        examples=tuple(kept),
         groups=tuple(group_by_length([len(row) for row in rows], batch_tokens)),
+        skipped=tuple(skipped),
         n_cut=n_cut,
+        limit=limit,
         pad_id=model.tokenizer.eos_token_id or 0 if pad_id is None else pad_id,
     )
 

@@ -1,10 +1,10 @@
 """A list of runs that answers questions fast and can be thrown away."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -26,33 +26,38 @@ COLUMNS = {
 
 
 class Index:
-    """An SQLite table over the run folders; a damaged one is rebuilt from them."""
+    """An SQLite table over the run folders; they alone are the truth.
 
-    def __init__(self, path: Path, entries: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-        """Open the index; `entries` yields the rows it is rebuilt from."""
+    A damaged table is rebuilt, one that lags behind the folders is brought up to date, and where
+    nothing can be written the table is made in memory.
+    """
+
+    def __init__(self, path: Path, folders: "Folders") -> None:
+        """Open the index over the run folders that `folders` lists and reads."""
         self.path = path
-        self._entries = entries
-        if not path.is_file():
-            self.rebuild()
+        self._folders = folders
 
     def rebuild(self) -> int:
-        """Write the index anew from the run folders; return the number of runs."""
-        rows = list(self._entries())
-        self.path.unlink(missing_ok=True)
-        with self._open() as db:
-            db.execute(f"CREATE TABLE IF NOT EXISTS runs ({', '.join(COLUMNS)}, UNIQUE (run_id))")
-            for row in rows:
-                _insert(db, row)
-        return len(rows)
+        """Write the index anew from the run folders; return the number of runs.
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add or replace one run."""
-        with self._healed() as db:
-            _insert(db, row)
+        Raises:
+            StoreError: the index cannot be written.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"the index {self.path} cannot be replaced: {error}") from error
+        with self._open(self.path) as db:
+            return _fill(db, self._folders)
+
+    def add(self, run_id: str) -> None:
+        """Add or renew the row of one run."""
+        with self._current() as db:
+            _insert(db, self._folders.entry(run_id))
 
     def remove(self, run_id: str) -> None:
         """Forget one run."""
-        with self._healed() as db:
+        with self._current() as db:
             db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
 
     def find(self, **filters: str) -> Table:
@@ -67,32 +72,67 @@ class Index:
             raise UnknownName(f"no index column {', '.join(unknown)}; known: {known}")
         where = " AND ".join(f"{name} = ?" for name in filters) or "1"
         query = f"SELECT * FROM runs WHERE {where} ORDER BY created DESC, run_id"
-        with self._healed() as db:
+        with self._current() as db:
             rows = db.execute(query, tuple(filters.values())).fetchall()
         return Table(pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
 
     @contextmanager
-    def _healed(self) -> Iterator[sqlite3.Connection]:
-        if not self._is_sound():
-            self.rebuild()
-        with self._open() as db:
+    def _current(self) -> Iterator[sqlite3.Connection]:
+        try:
+            if not self._is_sound():
+                self.rebuild()
+            with self._open(self.path) as db:
+                _catch_up(db, self._folders)
+        except StoreError:
+            with self._open(":memory:") as db:
+                _fill(db, self._folders)
+                yield db
+            return
+        with self._open(self.path) as db:
             yield db
 
     def _is_sound(self) -> bool:
         try:
-            with self._open() as db:
+            with self._open(self.path) as db:
                 columns = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
                 return columns == list(COLUMNS)
         except StoreError:
             return False
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, path: Path | str) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self.path, timeout=30)) as db, db:
+            with closing(sqlite3.connect(path, timeout=30)) as db, db:
                 yield db
         except sqlite3.Error as error:
-            raise StoreError(f"the index {self.path} cannot be used: {error}") from error
+            raise StoreError(f"the index {path} cannot be used: {error}") from error
+
+
+class Folders(Protocol):
+    """The run folders that an index is made from."""
+
+    def names(self) -> set[str]:
+        """The ids of the runs."""
+
+    def entry(self, run_id: str) -> Mapping[str, Any]:
+        """Read one run's row."""
+
+
+def _fill(db: sqlite3.Connection, folders: Folders) -> int:
+    db.execute(f"CREATE TABLE IF NOT EXISTS runs ({', '.join(COLUMNS)}, UNIQUE (run_id))")
+    names = sorted(folders.names())
+    for name in names:
+        _insert(db, folders.entry(name))
+    return len(names)
+
+
+def _catch_up(db: sqlite3.Connection, folders: Folders) -> None:
+    names = folders.names()
+    known = {row[0] for row in db.execute("SELECT run_id FROM runs")}
+    for name in sorted(names - known):
+        _insert(db, folders.entry(name))
+    for name in sorted(known - names):
+        db.execute("DELETE FROM runs WHERE run_id = ?", (name,))
 
 
 def _insert(db: sqlite3.Connection, row: Mapping[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
+import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,7 +36,7 @@ def read_rows(data: DataRef, *, stdin: BinaryIO | None = None) -> Iterator[Examp
     Raises:
         DataError: the file cannot be read at all, or no row has the asked-for field.
     """
-    rows = _texts(data.texts) if data.texts else _file_rows(data, stdin)
+    rows = _texts(data) if data.texts else _file_rows(data, stdin)
     return islice((_example(row, data) for row in rows), data.limit)
 
 
@@ -70,14 +72,12 @@ def _example(row: _Row, data: DataRef) -> Example | BadRow:
         known = ", ".join(map(str, values)) or "none"
         return BadRow(source=source, reason=f"no field {data.field!r}; the row has {known}")
     text = values[data.field]
-    if not isinstance(text, str):
-        return BadRow(source=source, reason=f"field {data.field!r} is {text!r}, not text")
-    problem = _text_problem(text)
+    problem = _text_problem(text, data.field)
+    label = values.get(data.label) if data.label else None
+    if not problem and data.label:
+        problem = _label_problem(label, data.label)
     if problem:
         return BadRow(source=source, reason=problem)
-    label = values.get(data.label) if data.label else None
-    if data.label and (label is None or isinstance(label, bool | list | dict)):
-        return BadRow(source=source, reason=f"label {data.label!r} is {label!r}")
     return Example(
         text=text,
         label=float(label) if isinstance(label, int | float) else label,
@@ -87,27 +87,51 @@ def _example(row: _Row, data: DataRef) -> Example | BadRow:
     )
 
 
-def _text_problem(text: str) -> str:
+def _text_problem(text: Any, field: str) -> str:
+    if not isinstance(text, str):
+        return f"field {field!r} is {_brief(text)}, not text"
     if not text.strip():
         return "the text is empty"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "the text holds half a surrogate pair, which is not a character"
+    if not _is_unicode(text):
+        return "the text is not valid Unicode: it holds half a surrogate pair"
     return ""
 
 
-def _texts(texts: Iterable[str]) -> Iterator[_Row]:
-    for i, text in enumerate(texts, start=1):
-        yield f"text {i}", {"text": text}
+def _label_problem(label: Any, field: str) -> str:
+    if isinstance(label, str) and label.strip() and _is_unicode(label):
+        return ""
+    if isinstance(label, int | float) and not isinstance(label, bool):
+        try:
+            if math.isfinite(float(label)):
+                return ""
+        except OverflowError:
+            pass
+    return f"label {field!r} is {_brief(label)}; expected a word or a finite number"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _brief(value: Any) -> str:
+    return reprlib.repr(value)
+
+
+def _texts(data: DataRef) -> Iterator[_Row]:
+    for i, text in enumerate(data.texts, start=1):
+        yield f"text {i}", {data.field: text}
 
 
 def _file_rows(data: DataRef, stdin: BinaryIO | None) -> Iterator[_Row]:
     if data.path == "-":
         yield from _mixed_lines(stdin or sys.stdin.buffer, "stdin")
         return
-    path = Path(data.path)
-    if not data.path or not path.is_file():
+    path = data.file
+    if path is None or not path.is_file():
         raise DataError(
             f"no file {data.path!r}" if data.path else "no input was given",
             hint="give --text TEXT, or --data FILE with --field NAME, or --data - for stdin",
@@ -115,13 +139,17 @@ def _file_rows(data: DataRef, stdin: BinaryIO | None) -> Iterator[_Row]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path.name} ends in {path.suffix!r}; expected one of {', '.join(_READERS)}",
+            f"{_name(path)} ends in {path.suffix!r}; expected one of {', '.join(_READERS)}",
             hint="rename the file, or convert it to JSONL",
         )
     try:
         yield from reader(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _name(path: Path) -> str:
+    return path.name.encode(errors="backslashreplace").decode()
 
 
 def _json_line(line: bytes) -> Mapping[str, Any] | str:
@@ -144,7 +172,8 @@ def _text_line(line: bytes) -> Mapping[str, Any] | str:
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
     for number, line in enumerate(stream, start=1):
-        stripped = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+        plain = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        stripped = plain.rstrip(b"\r\n")
         if stripped.strip():
             yield f"{name}:{number}", stripped
 
@@ -156,13 +185,13 @@ def _mixed_lines(stream: BinaryIO, name: str) -> Iterator[_Row]:
 
 def _read_jsonl(path: Path) -> Iterator[_Row]:
     with path.open("rb") as stream:
-        for source, line in _lines(stream, path.name):
+        for source, line in _lines(stream, _name(path)):
             yield source, _json_line(line)
 
 
 def _read_plain(path: Path) -> Iterator[_Row]:
     with path.open("rb") as stream:
-        for source, line in _lines(stream, path.name):
+        for source, line in _lines(stream, _name(path)):
             yield source, _text_line(line)
 
 
@@ -170,41 +199,55 @@ def _read_json(path: Path) -> Iterator[_Row]:
     try:
         values = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name} is not valid JSON: {str(error)[:120]}") from error
+        raise DataError(f"{_name(path)} is not valid JSON: {str(error)[:120]}") from error
     if not isinstance(values, list):
         raise DataError(
-            f"{path.name} holds a JSON {type(values).__name__}; expected a list of objects"
+            f"{_name(path)} holds a JSON {type(values).__name__}; expected a list of objects"
         )
     for i, row in enumerate(values):
         is_object = isinstance(row, dict)
-        yield f"{path.name}[{i}]", row if is_object else f"a JSON {type(row).__name__}"
+        yield f"{_name(path)}[{i}]", row if is_object else f"a JSON {type(row).__name__}"
 
 
 def _read_csv(path: Path) -> Iterator[_Row]:
     bad_lines: set[int] = set()
+    header: list[str] | None = None
     with path.open("rb") as stream:
-        reader = csv.reader(
-            _decoded(stream, bad_lines), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
-        )
-        header: list[str] | None = None
-        start = 1
+        for first, last, cells in _csv_rows(path, stream, bad_lines):
+            source = f"{_name(path)}:{first}"
+            is_damaged = any(line in bad_lines for line in range(first, last + 1))
+            problem = "not valid UTF-8" if is_damaged else cells if isinstance(cells, str) else ""
+            if header is None:
+                if problem:
+                    raise DataError(f"{source}: the header is {problem}")
+                header = list(cells)
+            elif problem:
+                yield source, problem
+            elif len(cells) != len(header):
+                yield source, f"{len(cells)} cells; the header has {len(header)}"
+            else:
+                yield source, dict(zip(header, cells, strict=True))
+
+
+def _csv_rows(
+    path: Path, stream: BinaryIO, bad_lines: set[int]
+) -> Iterator[tuple[int, int, list[str] | str]]:
+    # Strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(_decoded(stream, bad_lines), delimiter=delimiter, strict=True)
+    while True:
+        first = reader.line_num + 1
         try:
-            for cells in reader:
-                lines = range(start, reader.line_num + 1)
-                start = reader.line_num + 1
-                source = f"{path.name}:{lines[0]}"
-                if not cells:
-                    continue
-                if header is None:
-                    header = cells
-                elif any(line in bad_lines for line in lines):
-                    yield source, "not valid UTF-8"
-                elif len(cells) != len(header):
-                    yield source, f"{len(cells)} cells; the header has {len(header)}"
-                else:
-                    yield source, dict(zip(header, cells, strict=True))
+            cells = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
-            yield f"{path.name}:{reader.line_num}", f"not valid CSV: {error}"
+            last = reader.line_num
+            lines = f" in lines {first} to {last}" if last > first else ""
+            yield first, last, f"not valid CSV{lines}: {error}"
+            continue
+        if cells:
+            yield first, reader.line_num, cells
 
 
 def _decoded(stream: BinaryIO, bad_lines: set[int]) -> Iterator[str]:
@@ -226,9 +269,9 @@ def _read_parquet(path: Path) -> Iterator[_Row]:
         for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
             for row in batch.to_pylist():
                 number += 1
-                yield f"{path.name}:{number}", row
-    except pa.ArrowException as error:
-        raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
+                yield f"{_name(path)}:{number}", row
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{_name(path)} is not a readable Parquet file: {error}") from error
 
 
 _READERS = {

@@ -1,0 +1,177 @@
+"""Tables as text: numbers with their interval, wide tables cut into blocks that fit."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+
+from app.cli.escaping import visible_cell
+from workbench.result.tables import Column, Table
+
+_GAP = 2
+_MOST_KEYS = 3
+_LEAST_DECIMALS_SHOWN = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Columns that fit beside each other: headers of one or more lines, cells and alignment."""
+
+    headers: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    widths: tuple[int, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    name: str
+    header: str
+    cells: tuple[str, ...]
+    numeric: bool
+    width: int
+
+
+def number(value: float, *, half: float = 0.0) -> str:
+    """Write a number with the digits that an interval of that half width allows."""
+    if half > 0 and math.isfinite(half):
+        decimals = 1 - math.floor(math.log10(half))
+        if 0 <= decimals <= 6:
+            return f"{value:.{decimals}f}"
+    if value == 0 or _LEAST_DECIMALS_SHOWN <= abs(value) < 1e6:
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Write `value [low, high]`, a dash for what is undefined."""
+    if value is None:
+        return "–"
+    if low is None or high is None:
+        return number(value)
+    half = (high - low) / 2
+    if half <= 0:
+        return f"{number(value)} [{number(low)}, {number(high)}]"
+    return f"{number(value, half=half)} [{number(low, half=half)}, {number(high, half=half)}]"
+
+
+def blocks(table: Table, *, width: int, most_rows: int = 40) -> tuple[Block, ...]:
+    """Cut a table into blocks no wider than `width`, each beginning with the key columns.
+
+    Columns that bound another one are shown inside it. Of a long table the first and last rows
+    are kept, with a row of dots between.
+    """
+    shown = _shown_columns(table, width, most_rows)
+    if not shown:
+        return ()
+    n_keys = _count_keys(table, shown, width)
+    keys, rest = shown[:n_keys], shown[n_keys:]
+    groups: list[list[_Shown]] = [[]]
+    for column in rest:
+        if groups[-1] and _total([*keys, *groups[-1], column]) > width:
+            groups.append([])
+        groups[-1].append(column)
+    return tuple(_block([*keys, *group]) for group in groups)
+
+
+def _block(columns: Sequence[_Shown]) -> Block:
+    return Block(
+        headers=tuple(column.header for column in columns),
+        numeric=tuple(column.numeric for column in columns),
+        widths=tuple(column.width for column in columns),
+        rows=tuple(zip(*(column.cells for column in columns), strict=True)),
+    )
+
+
+def _shown_columns(table: Table, width: int, most_rows: int) -> list[_Shown]:
+    rows = table.rows()
+    names = [str(name) for name in table.frame.columns]
+    bounds = {
+        name for c in table.columns.values() if c.low in names for name in (c.low, c.high) if name
+    }
+    kept, dots = _kept_rows(len(rows), most_rows)
+    widest = max(16, width // 2)
+    columns = []
+    for name in names:
+        if name in bounds:
+            continue
+        description = table.columns.get(name, Column())
+        cells = [_cell(rows[i], name, description) for i in kept]
+        if dots:
+            cells.insert(dots, "⋮")
+        values = [row[name] for row in rows]
+        columns.append(_column(name, description.unit, cells, _is_numeric(values), widest))
+    return columns
+
+
+def _kept_rows(n: int, most: int) -> tuple[list[int], int]:
+    if n <= most:
+        return list(range(n)), 0
+    first = max(1, most * 3 // 4)
+    return [*range(first), *range(n - (most - first), n)], first
+
+
+def _column(name: str, unit: str, cells: list[str], numeric: bool, widest: int) -> _Shown:
+    words = visible_cell(name).replace("_", " ").split(" ")
+    width = max([cell_len(cell) for cell in cells] + [max(map(cell_len, words))])
+    width = min(max(width, cell_len(unit)), widest)
+    lines = _wrapped(words, width) + ([unit] if unit else [])
+    cut = tuple(_cut(cell, width) for cell in cells)
+    return _Shown(name=name, header="\n".join(lines), cells=cut, numeric=numeric, width=width)
+
+
+def _wrapped(words: Sequence[str], width: int) -> list[str]:
+    lines: list[str] = []
+    for word in words:
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(_cut(word, width))
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _cell(row: dict[str, Any], name: str, column: Column) -> str:
+    value = row[name]
+    if column.low in row and column.high in row and not isinstance(value, str):
+        return with_interval(value, row[column.low], row[column.high])
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value)
+    return visible_cell(str(value))
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    return all(
+        value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        for value in values
+    )
+
+
+def _count_keys(table: Table, shown: Sequence[_Shown], width: int) -> int:
+    # The leading columns that tell rows apart are repeated in every block; one column when no
+    # few do.
+    for n in range(1, min(_MOST_KEYS, len(shown)) + 1):
+        if _total(shown[:n]) > width // 2:
+            break
+        if not table.frame[[c.name for c in shown[:n]]].astype(str).duplicated().any():
+            return n
+    return 1
+
+
+def _total(columns: Sequence[_Shown]) -> int:
+    return sum(column.width + _GAP for column in columns)

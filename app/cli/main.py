@@ -1,0 +1,59 @@
+"""The command line; groups are found by name, so that `--help` loads nothing heavy."""
+
+import importlib
+import sys
+
+import click
+
+from app.cli.door import Door
+
+GROUPS = {
+    "doctor": "app.cli.doctor",
+    "demo": "app.cli.demo",
+    "models": "app.cli.models",
+    "probe": "app.cli.probe",
+    "generate": "app.cli.generate",
+    "runs": "app.cli.runs",
+    "bench": "app.cli.bench",
+    "app": "app.cli.serve",
+}
+
+
+class Commands(Door):
+    """The commands by name; each module of `GROUPS` holds one as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order a newcomer meets them."""
+        return list(GROUPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name not in GROUPS:
+            return None
+        command: click.Command = importlib.import_module(GROUPS[cmd_name]).command
+        return command
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  workbench demo\n  workbench probe run isotropy --text 'Why is it so?'"
+    "\n\nExit codes: 0 success, 1 failure or rows that could not be used, 2 wrong usage.",
+)
+@click.version_option(package_name="latent-workbench", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Look inside a language model, and keep what was found."""
+
+
+def main() -> None:
+    """Run the command line: the console script."""
+    _prepare_streams()
+    cli(prog_name="workbench")
+
+
+def _prepare_streams() -> None:
+    # Text of models holds characters that a terminal's encoding may lack; losing the output to
+    # that would be worse than an escape.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,156 @@
+"""The flags that every run takes, and the spec they describe."""
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.cli.output import say
+from workbench.errors import DataError, InputError
+from workbench.runs.spec import SHIPPED_PROMPTS, DataRef, ModelRef, RunSpec
+
+STORE = click.Option(
+    ["--store"],
+    metavar="FOLDER",
+    help="Where runs are kept.  [default: WORKBENCH_STORE or runs-store]",
+)
+
+MODEL = (
+    click.Option(
+        ["--model"],
+        help=f"Name, hub id, folder, GGUF file or tiny:llama.  [default: {ModelRef().name}]",
+    ),
+    click.Option(["--backend"], help="hooks, transformer-lens or nnsight.  [default: hooks]"),
+    click.Option(["--device"], help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]"),
+    click.Option(["--dtype"], help="auto, float32, bfloat16 or float16.  [default: auto]"),
+)
+
+_INPUT = (
+    click.Option(["--text"], multiple=True, help="A text; may be repeated."),
+    click.Option(
+        ["--data"],
+        metavar="FILE",
+        help="JSONL, JSON, CSV, TSV, Parquet or plain text; - reads standard input.",
+    ),
+    click.Option(["--field"], help="Field of a row that holds the text.  [default: text]"),
+    click.Option(["--label"], help="Field that holds the label."),
+    click.Option(["--group"], help="Field that holds the group; groups are never split."),
+    click.Option(["--limit"], type=click.IntRange(min=1), help="Use the first rows only."),
+    click.Option(
+        ["--activations"],
+        metavar="FILE",
+        help="Safetensors with x [n, d] and optional text [n], instead of a model.",
+    ),
+)
+
+_WORK = (
+    click.Option(
+        ["--seed"], type=click.IntRange(min=0), help="Seed of everything random.  [default: 0]"
+    ),
+    click.Option(
+        ["--resamples"], type=click.IntRange(min=0), help="Bootstrap resamples.  [default: 1000]"
+    ),
+    click.Option(
+        ["--max-tokens"],
+        type=click.IntRange(min=1),
+        help="Cut each text to so many tokens.  [default: 1024]",
+    ),
+    click.Option(
+        ["--batch-tokens"],
+        type=click.IntRange(min=1),
+        help="Tokens of one forward pass, padding included.  [default: 2048]",
+    ),
+    click.Option(
+        ["--spec"],
+        metavar="FILE",
+        help="Begin from a spec written by --toml; other flags override it.",
+    ),
+)
+
+SPEC_FLAGS = (*_INPUT, *MODEL, *_WORK)
+
+_MODEL_KEYS = ("name", "backend", "device", "dtype")
+_DATA_KEYS = ("field", "label", "group", "limit", "activations")
+_WORK_KEYS = ("seed", "resamples", "max_tokens", "batch_tokens")
+
+
+def spec_from_flags(
+    kind: str, name: str, options: Mapping[str, Any], flags: Mapping[str, Any]
+) -> RunSpec:
+    """Build the spec that flags describe, on top of `--spec` where one is given.
+
+    Raises:
+        InputError: flags that exclude each other, or a spec of another plugin.
+        DataError: the spec file cannot be read.
+    """
+    spec = read_spec(flags["spec"]) if flags["spec"] else RunSpec(kind=kind, name=name)
+    if (spec.kind, spec.name) != (kind, name):
+        raise InputError(
+            f"{flags['spec']} is a spec of {spec.kind} {spec.name}, not of {kind} {name}",
+            hint=f"workbench {spec.kind} run {spec.name} --spec {flags['spec']}",
+        )
+    typed = {key: flags[key] for key in _WORK_KEYS if flags[key] is not None}
+    return replace(
+        spec,
+        options={**spec.options, **options},
+        model=_model(spec.model, flags),
+        data=_data(spec.data, flags),
+        **typed,
+    )
+
+
+def read_spec(path: str) -> RunSpec:
+    """Read a spec from a TOML file.
+
+    Raises:
+        DataError: the file cannot be read.
+        BadOption: it is not a spec.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}", hint="check the path") from error
+    return RunSpec.from_toml(text)
+
+
+def _model(base: ModelRef | None, flags: Mapping[str, Any]) -> ModelRef:
+    values = {"name": flags["model"], **{key: flags[key] for key in _MODEL_KEYS[1:]}}
+    return replace(base or ModelRef(), **{k: v for k, v in values.items() if v is not None})
+
+
+def _data(base: DataRef, flags: Mapping[str, Any]) -> DataRef:
+    sources = [f"--{key}" for key in ("text", "data", "activations") if flags[key]]
+    if len(sources) > 1:
+        raise InputError(f"{' and '.join(sources)} were both given", hint="choose one input")
+    values = {key: flags[key] for key in _DATA_KEYS if flags[key] is not None}
+    if flags["text"]:
+        values |= {"texts": tuple(flags["text"]), "path": "", "activations": ""}
+    elif flags["data"]:
+        values |= {"path": flags["data"], "texts": (), "activations": ""}
+    elif flags["activations"]:
+        values |= {"path": "", "texts": ()}
+    data = replace(base, **values) if sources or values else base
+    if not (data.texts or data.path or data.activations):
+        data = replace(data, path=_default_input())
+    return data
+
+
+def _default_input() -> str:
+    if _stdin_is_piped():
+        say("reading texts from standard input")
+        return "-"
+    say("no input was given: using the prompts that ship with the package (see --text and --data)")
+    return SHIPPED_PROMPTS
+
+
+def _stdin_is_piped() -> bool:
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or (stat.S_ISREG(mode) and os.fstat(sys.stdin.fileno()).st_size > 0)

@@ -1,0 +1,199 @@
+"""Commands that run a plugin: its options become flags, its result is printed and kept."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from app.cli.door import FAILURE, USAGE, is_usage
+from app.cli.option_flags import flags_of, given
+from app.cli.output import note_line, say, say_error, show_result, write_csv, write_json
+from app.cli.progress_bar import ProgressBar
+from app.cli.run_flags import SPEC_FLAGS, STORE, read_spec, spec_from_flags
+from workbench.errors import InputError, NotStored, UnknownName, WorkbenchError
+from workbench.methods.registry import Plugin, find, plugins
+from workbench.runs.run import Run
+from workbench.runs.spec import RunSpec
+
+MOST_BAD_ROWS_SAID = 200
+
+OUTPUT_FLAGS = (
+    STORE,
+    click.Option(["--fresh"], is_flag=True, help="Run again even if the store has the result."),
+    click.Option(["as_json", "--json"], is_flag=True, help="Print the run as JSON."),
+    click.Option(["csv_table", "--csv"], metavar="TABLE", help="Print one table as CSV."),
+    click.Option(["as_toml", "--toml"], is_flag=True, help="Print the spec and stop."),
+)
+
+
+class RunPlugin(click.Group):
+    """`run NAME`: one command per registered plugin of a kind, made from its options."""
+
+    def __init__(self, kind: str, **attrs: Any) -> None:
+        """Serve the plugins of that kind."""
+        super().__init__(
+            name="run",
+            invoke_without_command=True,
+            callback=self._without_name,
+            params=[
+                click.Option(["--spec"], metavar="FILE", help="Run a spec written by --toml."),
+                *OUTPUT_FLAGS,
+            ],
+            subcommand_metavar="NAME [FLAGS]...",
+            **attrs,
+        )
+        self.kind = kind
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the plugins."""
+        return [plugin.name for plugin in plugins(self.kind)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Make the command of one plugin."""
+        return run_command(find(self.kind, cmd_name))
+
+    def _without_name(self, spec: str | None, **flags: Any) -> None:
+        ctx = click.get_current_context()
+        if ctx.invoked_subcommand is None:
+            if spec is None:
+                raise click.UsageError(f"which {self.kind}? give a NAME or --spec FILE", ctx)
+            run_and_show(read_spec(spec), flags)
+        elif spec is not None or any(flags.values()):
+            raise click.UsageError("flags come after the NAME", ctx)
+
+
+def run_command(plugin: Plugin) -> click.Command:
+    """Make the command that runs one plugin."""
+    common = (*SPEC_FLAGS, *OUTPUT_FLAGS)
+    taken = {name.removeprefix("--") for option in common for name in option.opts} | {"help"}
+
+    def call(**flags: Any) -> None:
+        typed = given(plugin.options, flags)
+        run_and_show(spec_from_flags(plugin.kind, plugin.name, typed, flags), flags)
+
+    return click.Command(
+        plugin.name,
+        params=[*flags_of(plugin.options, taken=taken), *common],
+        callback=call,
+        help=_escaped_help(plugin),
+        short_help=plugin.summary,
+        epilog=f"\b\nExample:\n  workbench {plugin.kind} run {plugin.name} "
+        "--text 'The capital of France is'",
+    )
+
+
+def run_and_show(spec: RunSpec, flags: Mapping[str, Any]) -> None:
+    """Run a spec and print what came out.
+
+    Raises:
+        click.exceptions.Exit: the run is not complete.
+        WorkbenchError: the request cannot be met.
+    """
+    if flags["as_json"] and flags["csv_table"]:
+        raise InputError("--json and --csv were both given", hint="choose one")
+    if flags["as_toml"]:
+        click.echo(resolved(spec).to_toml(), nl=False)
+        return
+    run = _execute(spec, flags)
+    _show(run, flags)
+    if run.status != "complete":
+        code = run.failure.code if run.failure else ""
+        raise click.exceptions.Exit(USAGE if is_usage(code) else FAILURE)
+
+
+def resolved(spec: RunSpec) -> RunSpec:
+    """Return the spec with every option written out.
+
+    Raises:
+        WorkbenchError: the plugin or one of its options does not exist.
+    """
+    from dataclasses import replace
+
+    from workbench.options import build, plain
+
+    return replace(spec, options=plain(build(find(spec.kind, spec.name).recipe, spec.options)))
+
+
+def _execute(spec: RunSpec, flags: Mapping[str, Any]) -> Run:
+    from workbench.runs.execute import execute
+    from workbench.runs.store import Store
+
+    store = Store(flags["store"])
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        with ProgressBar() as progress:
+            run = execute(spec, store=store, progress=progress, fresh=flags["fresh"])
+    except NotStored as error:
+        _show(error.run, flags)
+        raise
+    if run.provenance.get("started", "") < started:
+        say(f"found in {store.folder}: {run.run_id} (--fresh runs it again)")
+    else:
+        say(f"kept in {store.folder}: workbench runs show {run.run_id}")
+    return run
+
+
+def _show(run: Run, flags: Mapping[str, Any]) -> None:
+    _say_bad_rows(run)
+    as_data = flags["as_json"] or flags["csv_table"]
+    if flags["as_json"]:
+        write_json(run.as_dict())
+    elif flags["csv_table"] and run.result is not None:
+        tables = run.result.tables
+        if flags["csv_table"] not in tables:
+            known = ", ".join(tables) or "none"
+            raise UnknownName(f"no table {flags['csv_table']!r}; the result has {known}")
+        table = tables[flags["csv_table"]]
+        write_csv(table.rows(), [str(name) for name in table.frame.columns])
+    elif not flags["csv_table"]:
+        show_run(run)
+    if as_data and run.result is not None:
+        for note in run.result.notes:
+            if note.level == "warning":
+                say(str(note_line(note.text, note.level)), style="yellow")
+    if run.failure is not None:
+        say_error(
+            WorkbenchError(run.failure.message, hint=run.failure.hint), word=f"run {run.status}"
+        )
+
+
+def show_run(run: Run) -> None:
+    """Draw a run on standard output: what ran on what, and its result."""
+    from rich.text import Text
+
+    from app.cli.escaping import visible
+    from app.cli.output import console
+
+    out = console()
+    out.print(Text(visible(run.run_id), style="bold"), Text(run.status), Text(visible(_facts(run))))
+    if run.result is not None:
+        show_result(run.result)
+
+
+def _facts(run: Run) -> str:
+    model = run.provenance.get("model") or {}
+    parts = [
+        " ".join(str(model.get(key, "")) for key in ("name", "backend", "dtype", "device")),
+        run.spec.data.path or run.spec.data.activations,
+        f"seed {run.spec.seed}",
+        f"{run.provenance['seconds']} s" if "seconds" in run.provenance else "",
+    ]
+    return " · ".join(part.strip() for part in parts if part.strip())
+
+
+def _say_bad_rows(run: Run) -> None:
+    table = run.result.tables.get("bad_rows") if run.result else None
+    rows = table.rows() if table is not None else []
+    for row in rows[:MOST_BAD_ROWS_SAID]:
+        say(f"{row['source']}: {row['reason']}", style="yellow")
+    if len(rows) > MOST_BAD_ROWS_SAID:
+        rest = len(rows) - MOST_BAD_ROWS_SAID
+        say(f"and {rest} more: workbench runs show {run.run_id} --json, table bad_rows")
+
+
+def _escaped_help(plugin: Plugin) -> str:
+    # A form feed would end the help, and \b marks text that is not to be re-wrapped.
+    paragraphs = plugin.description.replace("\f", "").split("\n\n")
+    source = [f"Source: {plugin.source}"] if plugin.source else []
+    return "\n\n".join("\b\n" + text if "\n" in text else text for text in paragraphs + source)

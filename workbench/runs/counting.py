@@ -1,0 +1,115 @@
+"""Measures and readout probes driven over a stream of traces."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from workbench.errors import DataError, PluginError
+from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe, Tally
+from workbench.model.model import Model
+from workbench.model.trace import Trace
+from workbench.result.result import Note, Result
+from workbench.runs.batching import plan
+from workbench.runs.interrupts import unbroken
+from workbench.runs.reading import BadRow
+from workbench.runs.spec import RunSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Done:
+    """A result, the rows found unusable on the way, and what stopped the work early."""
+
+    result: Result
+    bad: tuple[BadRow, ...] = ()
+    stop: KeyboardInterrupt | None = None
+
+
+def count_texts(
+    recipe: Any, spec: RunSpec, examples: Sequence[Example], model: Model, context: Context
+) -> Done:
+    """Run the model over all texts and count them; Ctrl-C keeps what was counted.
+
+    Raises:
+        WorkbenchError: a site that does not exist, or texts the measure cannot use.
+    """
+    tally = start(recipe, context)
+    sites = model.sites(recipe.sites(model.spec))
+    work = plan(model, examples, max_tokens=spec.max_tokens, batch_tokens=spec.batch_tokens)
+    traces = (
+        (model.run(batch.tokens.to(model.device), read=sites), batch.examples)
+        for batch in work.batches()
+    )
+    context.progress(0, len(work.examples), "texts")
+    done, stop = _count(tally, traces, context, len(work.examples))
+    result = tally.result(context)
+    notes = list(result.notes)
+    if work.n_cut:
+        notes.append(Note(f"{work.n_cut} texts were cut to {work.limit} tokens", "warning", "cut"))
+    if stop is not None:
+        text = f"stopped after {done} of {len(work.examples)} texts"
+        notes.append(Note(text, "warning", "interrupted"))
+    bad = tuple(BadRow(source=e.source, reason="the text holds no token") for e in work.skipped)
+    return Done(result=replace(result, notes=tuple(notes)), bad=bad, stop=stop)
+
+
+def _count(
+    tally: Tally,
+    traces: Iterable[tuple[Trace, Sequence[Example]]],
+    context: Context,
+    total: int | None = None,
+) -> tuple[int, KeyboardInterrupt | None]:
+    # A Ctrl-C in the middle of `add` would leave sums that belong to no set of texts.
+    done, is_begun = 0, False
+    try:
+        for trace, examples in traces:
+            with unbroken():
+                tally.add(trace, examples)
+                done, is_begun = done + len(examples), True
+            if total is not None:
+                context.progress(done, total, "texts")
+    except KeyboardInterrupt as stop:
+        if not is_begun:
+            raise
+        return done, stop
+    return done, None
+
+
+def count_arrays(recipe: Any, spec: RunSpec, context: Context) -> Done:
+    """Count the rows of an activation file.
+
+    Raises:
+        WorkbenchError: the file cannot be read or used.
+    """
+    from workbench.runs.activation_file import open_activations
+
+    path = spec.data.file
+    if path is None:
+        raise DataError("no activation file was given")
+    source = open_activations(path)
+    context = replace(context, spec=source.spec)
+    tally = start(recipe, context)
+    _, stop = _count(tally, source.batches(context.progress), context)
+    result = tally.result(context)
+    if stop is not None:
+        note = Note("stopped before the end of the file", "warning", "interrupted")
+        result = replace(result, notes=(*result.notes, note))
+    return Done(result=result, stop=stop)
+
+
+def start(recipe: Any, context: Context) -> Tally:
+    """Begin counting for a measure, or for a readout probe through the evaluator.
+
+    Raises:
+        PluginError: the class is neither.
+    """
+    if isinstance(recipe, Measure):
+        tally: Tally = recipe.start(context)
+        return tally
+    if isinstance(recipe, ReadoutProbe):
+        from workbench.methods.evaluate import ReadoutTally
+
+        return ReadoutTally(recipe, context)
+    raise PluginError(
+        f"{type(recipe).__name__} has none of the methods start, fit and study",
+        hint="see docs/howto/new-probe",
+    )
