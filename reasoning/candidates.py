@@ -1,0 +1,41 @@
+"""The candidates a repetition-aware decoder weighed at one step."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """The k most probable tokens of every row, most probable first, and what became of them.
+
+    `score` = `confidence`·`p` − `weight`·`penalty`; `picked` is the column of the chosen token.
+    `repeated` is the number of tokens at the end of the text that would already have occurred
+    in this order, if the policy counts them. Rows that are not `live` hold no meaning.
+
+    Units: p is a probability; penalty a cosine (contrastive) or a resistance (momentum).
+    """
+
+    ids: Int[Tensor, "batch k"]
+    p: Float[Tensor, "batch k"]
+    penalty: Float[Tensor, "batch k"]
+    score: Float[Tensor, "batch k"]
+    picked: Int[Tensor, " batch"]
+    live: Bool[Tensor, " batch"]
+    repeated: Int[Tensor, "batch k"] | None = None
+
+    def rows(self, row: int) -> list[dict[str, Any]]:
+        """Return the candidates of one row as plain values."""
+        return [
+            {
+                "token_id": int(self.ids[row, j]),
+                "p": float(self.p[row, j]),
+                "penalty": float(self.penalty[row, j]),
+                "score": float(self.score[row, j]),
+                "repeated": None if self.repeated is None else int(self.repeated[row, j]),
+                "chosen": j == int(self.picked[row]),
+            }
+            for j in range(self.ids.shape[1])
+        ]
