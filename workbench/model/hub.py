@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import cast
 
 from workbench.errors import ModelError, ModelNotFound
 from workbench.model.quiet import no_bars
@@ -14,7 +15,16 @@ _UNWANTED = ["*/*", "*.onnx", "training_args*"]
 
 def is_hub_id(name: str) -> bool:
     """Whether a name has the shape `owner/model` or `model`."""
-    return bool(_HUB_ID.fullmatch(name)) and not name.endswith((".gguf", ".safetensors", ".bin"))
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if not _HUB_ID.fullmatch(name) or name.endswith((".gguf", ".safetensors", ".bin")):
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def cached_snapshot(name: str, revision: str | None = None) -> Path | None:
@@ -46,12 +56,10 @@ def fetch_snapshot(name: str, revision: str | None = None, progress: Progress = 
         ModelError: the model is there but may not be read.
     """
     from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import HfHubHTTPError
 
+    # The bases hold what the client's transport raises, which is no OSError everywhere.
+    failures = cast(tuple[type[Exception], ...], (OSError, *HfHubHTTPError.__bases__))
     try:
         with no_bars():
             files = snapshot_download(
@@ -64,20 +72,8 @@ def fetch_snapshot(name: str, revision: str | None = None, progress: Progress = 
             for done, file in enumerate(files):
                 progress(done, len(files), f"fetching {file.filename}")
                 hf_hub_download(name, file.filename, revision=revision)
-    except GatedRepoError as error:
-        raise ModelError(
-            f"{name} is gated: its owner asks for a licence to be accepted first",
-            hint="accept it on the model's page, then run `hf auth login`",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelNotFound(f"{name} has no revision {revision!r}") from error
-    except RepositoryNotFoundError as error:
-        raise ModelNotFound(f"the hub has no model {name!r} that can be read") from error
-    except OSError as error:
-        raise ModelNotFound(
-            f"{name!r} is not kept here and the hub cannot be reached ({_first_cause(error)})",
-            hint="give a local folder or a GGUF file, or use the embedded model `default`",
-        ) from error
+    except failures as error:
+        raise _explained(error, name, revision) from error
     progress(len(files), len(files), f"fetched {name}")
     folder = cached_snapshot(name, revision)
     if folder is None:
@@ -85,6 +81,32 @@ def fetch_snapshot(name: str, revision: str | None = None, progress: Progress = 
     return folder
 
 
-def _first_cause(error: BaseException) -> str:
+def _explained(error: BaseException, name: str, revision: str | None) -> ModelError:
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    chain = (error, error.__cause__)
+    if any(isinstance(one, GatedRepoError) for one in chain):
+        return ModelError(
+            f"{name} is gated: its owner asks for a licence to be accepted first",
+            hint="accept it on the model's page, then run `hf auth login`",
+        )
+    if any(isinstance(one, RevisionNotFoundError) for one in chain):
+        return ModelNotFound(f"{name} has no revision {revision!r}")
+    if any(isinstance(one, RepositoryNotFoundError) for one in chain):
+        return ModelNotFound(
+            f"the hub has no model {name!r} that can be read",
+            hint="check the spelling; for a private model run `hf auth login`",
+        )
+    return ModelNotFound(
+        f"{name!r} is not kept here and the hub cannot be reached ({_first_line(error)})",
+        hint="give a local folder or a GGUF file, or use the embedded model `default`",
+    )
+
+
+def _first_line(error: BaseException) -> str:
     cause = error.__cause__ or error
     return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
