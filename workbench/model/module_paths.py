@@ -10,120 +10,22 @@ is after the block's post-norms, elsewhere the output of the attention and feed-
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from workbench.errors import Unsupported
+from workbench.model.module_search import has_module, search_paths
+from workbench.model.points import Layout, ModulePaths, Point
 from workbench.model.sites import Kind, Site
-
-
-class Layout(StrEnum):
-    """How a module's tensor holds the activation."""
-
-    WHOLE = "whole"
-    JOINED = "joined"
-    INTERLEAVED = "interleaved"
-    SPLIT = "split"
-    HEADS_FIRST = "heads_first"
-    PATTERN = "pattern"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One side of one module, and how to see the activation in what passes there.
-
-    `part` picks query, key or value out of a fused projection. With `shared`, the residual
-    stream also goes round the module, so a change has to be made in the tensor itself.
-    """
-
-    path: str
-    side: Literal["input", "output"]
-    layout: Layout = Layout.WHOLE
-    heads: int = 0
-    d_head: int = 0
-    part: int = 0
-    shared: bool = False
-
-    @property
-    def element(self) -> int:
-        """Which element holds the tensor when the module returns a tuple."""
-        return 1 if self.layout is Layout.PATTERN else 0
-
-    def view(self, raw: Float[Tensor, "*raw"], batch: int) -> Float[Tensor, "batch *shape"]:
-        """Return the activation as a view of the module's tensor."""
-        x = raw if raw.shape[0] == batch or raw.dim() > 2 else raw.unflatten(0, (batch, -1))
-        if raw.dim() == 2 and raw.shape[0] == batch:
-            x = raw.unflatten(0, (batch, -1))
-        if self.layout is Layout.JOINED:
-            width = self.heads * self.d_head
-            x = x[..., self.part * width : (self.part + 1) * width]
-            return x.unflatten(-1, (self.heads, self.d_head))
-        if self.layout is Layout.INTERLEAVED:
-            return x.unflatten(-1, (self.heads, 3, self.d_head))[..., self.part, :]
-        return x.transpose(1, 2) if self.layout is Layout.HEADS_FIRST else x
-
-    def write(
-        self, raw: Float[Tensor, "*raw"], x: Float[Tensor, "batch *shape"]
-    ) -> Float[Tensor, "*raw"]:
-        """Return the module's tensor holding that activation instead."""
-        changed = raw if self.shared else raw.clone()
-        self.view(changed, x.shape[0]).copy_(x)
-        return changed
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModulePaths:
-    """The module paths of one model.
-
-    Block paths are relative to a layer, in the order in which a forward pass meets them.
-    """
-
-    embed: str
-    layers: str
-    norm: str
-    head: str
-    n_layers: int
-    block: Mapping[Kind, Point]
-
-    def supports(self, kind: Kind) -> bool:
-        """Whether the architecture has such a place."""
-        return not kind.has_layer or kind in self.block
-
-    def point(self, site: Site) -> Point:
-        """Return where that site is found.
-
-        Raises:
-            Unsupported: the architecture has no such place.
-        """
-        if site.kind is Kind.EMBED:
-            return Point(self.embed, "output")
-        if site.kind is Kind.FINAL_NORM:
-            return Point(self.norm, "output")
-        if site.kind is Kind.LOGITS:
-            return Point(self.head, "output")
-        if site.kind not in self.block:
-            raise Unsupported(f"this architecture has no {site.kind}")
-        point = self.block[site.kind]
-        path = f"{self.layers}.{site.layer}.{point.path}".rstrip(".")
-        return replace(point, path=path)
-
-    def turn(self, site: Site) -> tuple[int, int]:
-        """Return when a forward pass meets that site: the layer, and the turn within it."""
-        if site.layer is None:
-            return (-1, 0) if site.kind is Kind.EMBED else (self.n_layers, 0)
-        return site.layer, list(self.block).index(site.kind)
-
-    def without(self, kinds: Sequence[Kind]) -> "ModulePaths":
-        """Return the same paths with some kinds left out."""
-        return replace(self, block={k: p for k, p in self.block.items() if k not in kinds})
 
 
 def find_paths(module: nn.Module) -> ModulePaths:
     """Return the paths of a causal language model from transformers.
+
+    Families that are not listed here are searched: the parts are found by running the model
+    once on a few tokens, and only what adds up is offered.
 
     Raises:
         Unsupported: the architecture is not a decoder whose parts can be found.
@@ -131,13 +33,9 @@ def find_paths(module: nn.Module) -> ModulePaths:
     config: Any = getattr(module, "config", None)
     family = _FAMILIES.get(getattr(config, "model_type", ""))
     if family is None:
-        raise Unsupported(
-            f"{type(module).__name__} is not an architecture the workbench knows; "
-            f"expected one of {', '.join(sorted(_FAMILIES))}",
-            hint="load a causal language model of one of these families",
-        )
+        return search_paths(module)
     paths = family(config)
-    missing = [path for path in _every_path(paths) if not _has(module, path)]
+    missing = [path for path in _every_path(paths) if not has_module(module, path)]
     if missing:
         raise Unsupported(
             f"{type(module).__name__} lacks {', '.join(missing)}",
@@ -150,14 +48,6 @@ def _every_path(paths: ModulePaths) -> Iterator[str]:
     yield from (paths.embed, paths.norm, paths.head)
     for kind in paths.block:
         yield paths.point(Site(kind, 0)).path
-
-
-def _has(module: nn.Module, path: str) -> bool:
-    try:
-        module.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 _QKV = {Kind.Q: "self_attn.q_proj", Kind.K: "self_attn.k_proj", Kind.V: "self_attn.v_proj"}

@@ -54,7 +54,7 @@ def edited_pattern(attention: nn.Module, change: Callable[[Tensor], Tensor]) -> 
 def _attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    eager = sys.modules[type(module).__module__].eager_attention_forward  # type: ignore[attr-defined]
+    eager = sys.modules[type(module).__module__].eager_attention_forward
     out, pattern = eager(module, query, key, value, mask, **options)
     change = _CHANGES.get(module)
     if change is None:

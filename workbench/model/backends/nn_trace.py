@@ -1,12 +1,11 @@
 """The nnsight backend: reads and edits inside a trace."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
-import nnsight
 from jaxtyping import Float, Int
-from nnsight import CONFIG
 from torch import Tensor, nn
 
 from workbench.model.backend import Inputs, Outputs, Wanted
@@ -14,12 +13,26 @@ from workbench.model.backends.attention import eager_attention
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
-from workbench.model.module_paths import ModulePaths, Point, find_paths
+from workbench.model.module_paths import find_paths
+from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
 
-# Otherwise every Python object gains an attribute `save`, and command-line flags turn on debugging.
-CONFIG.APP.PYMOUNT = False
-CONFIG.APP.DEBUG = False
+
+def _import_nnsight() -> Any:
+    used_before = "nnsight" in sys.modules
+    import nnsight
+    from nnsight._c import unmount
+
+    # Importing it gives every Python object an attribute `save`, and `-v` turns on its debugging.
+    if not used_before and unmount is not None and hasattr(object, "save"):
+        unmount("save")
+        nnsight.CONFIG.APP.PYMOUNT = False
+    nnsight.CONFIG.APP.DEBUG = False
+    return nnsight
+
+
+nnsight = _import_nnsight()
+
 
 class NNsightBackend:
     """Reads and edits through an nnsight trace, place by place in the order of the forward pass.
@@ -38,7 +51,8 @@ class NNsightBackend:
         self.paths = paths or find_paths(module)
         self.module: Any = twin(module)
         self.tokenizer = tokenizer
-        self._traced = nnsight.NNsight(Caller(self.module, self.paths.head))
+        self._call = Caller(self.module, self.paths)
+        self._traced = nnsight.NNsight(self._call)
         self._ends = Ends(module, self.paths)
 
     def supports(self, kind: Kind, *, edit: bool) -> bool:
@@ -72,15 +86,14 @@ class NNsightBackend:
             (place, self.paths.point(place), self._envoy(self.paths.point(place).path))
             for place in sorted(run.inside, key=self.paths.turn)
         ]
-        arguments = run.arguments()
         if not places:
-            return self._traced._module(wanted, run.inputs.mask, arguments)
+            return cast(Tensor | None, self._call(wanted, run))
         traced = self._traced
-        with traced.trace(wanted, run.inputs.mask, arguments):
+        with traced.trace(wanted, run):
             for place, point, envoy in places:
                 _pass_through(run, place, point, envoy)
             logits = nnsight.save(traced.output)
-        return logits
+        return cast(Tensor | None, logits)
 
     def _envoy(self, path: str) -> Any:
         found: Any = self._traced.model

@@ -1,7 +1,8 @@
 """What every backend does in one forward pass: what is asked, what is found, what is called."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from workbench.model.backend import Inputs, Wanted
 from workbench.model.edits import Edit, apply
+from workbench.model.points import ModulePaths
 from workbench.model.sites import Kind, Site
 from workbench.model.trace import select
 
@@ -89,35 +91,52 @@ class Pass:
             return at_last(logits, self.inputs.mask)
         return logits if wanted != "none" else None
 
+    @contextmanager
+    def stop_after(self, model: nn.Module, paths: ModulePaths) -> Iterator[None]:
+        """Leave the forward pass after the block read last, unless a cache must be filled."""
+        layers = [place.layer for place in self._reads]
+        if self.inputs.cache is not None or None in layers or not layers:
+            yield
+            return
+
+        def leave(*_: object) -> None:
+            raise _Enough
+
+        last = model.get_submodule(f"{paths.layers}.{max(filter(None, layers), default=0)}")
+        with suppress(_Enough), last.register_forward_hook(leave):
+            yield
+
     def logits_needed(self, wanted: Wanted) -> Wanted:
         """Return which logits have to be computed, reads and edits of logits considered."""
         return "all" if _LOGITS in self.places else wanted
 
 
 class Caller(nn.Module):
-    """Calls a transformers model and computes no more logits than are wanted."""
+    """Calls a transformers model and computes no more of it than is wanted."""
 
-    def __init__(self, model: nn.Module, head: str) -> None:
-        """Hold the model and the path of its head."""
+    def __init__(self, model: nn.Module, paths: ModulePaths) -> None:
+        """Hold the model and where its parts are."""
         super().__init__()
         self.model: Any = model
-        self._head = head
+        self._paths = paths
 
-    def forward(
-        self, wanted: Wanted, mask: Bool[Tensor, "batch seen"], arguments: dict[str, Any]
-    ) -> Float[Tensor, "batch pos d_vocab"] | None:
-        """Run the model; without logits, only the part below its head."""
+    def forward(self, wanted: Wanted, run: Pass) -> Float[Tensor, "batch pos d_vocab"] | None:
+        """Run the model; without logits, only as far as the last read."""
+        arguments = run.arguments()
         if wanted == "none":
-            self.model.base_model(**arguments)
+            with run.stop_after(self.model, self._paths):
+                self.model.base_model(**arguments)
             return None
         if wanted == "all":
             return cast(Tensor, self.model(**arguments).logits)
-        head = self.model.get_submodule(self._head)
-        handle = head.register_forward_pre_hook(lambda _, args: (at_last(args[0], mask),))
-        try:
+        head = self.model.get_submodule(self._paths.head)
+        mask = run.inputs.mask
+        with head.register_forward_pre_hook(lambda _, args: (at_last(args[0], mask),)):
             return cast(Tensor, self.model(**arguments).logits)
-        finally:
-            handle.remove()
+
+
+class _Enough(Exception):
+    """Everything that is read has been read."""
 
 
 def at_last(
@@ -135,6 +154,4 @@ def _is_plain(inputs: Inputs) -> bool:
     if inputs.cache is not None or not bool(inputs.mask.all()):
         return False
     count = torch.arange(inputs.mask.shape[1], device=inputs.position_ids.device)
-    return inputs.position_ids.shape[1] == len(count) and bool(
-        (inputs.position_ids == count).all()
-    )
+    return inputs.position_ids.shape[1] == len(count) and bool((inputs.position_ids == count).all())

@@ -12,7 +12,8 @@ from workbench.model.backends.attention import eager_attention, edited_pattern
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
-from workbench.model.module_paths import ModulePaths, Point, find_paths
+from workbench.model.module_paths import find_paths
+from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
 
 
@@ -35,7 +36,7 @@ class HooksBackend:
         self.paths = paths or find_paths(module)
         self.module: Any = twin(module)
         self.tokenizer = tokenizer
-        self._call = Caller(self.module, self.paths.head)
+        self._call = Caller(self.module, self.paths)
         self._ends = Ends(module, self.paths)
 
     def supports(self, kind: Kind, *, edit: bool) -> bool:
@@ -52,7 +53,7 @@ class HooksBackend:
                 stack.enter_context(self._watch(run, place))
             if run.reads_pattern:
                 stack.enter_context(eager_attention(self.module))
-            found = self._call(run.logits_needed(logits), inputs.mask, run.arguments())
+            found = self._call(run.logits_needed(logits), run)
         kept = run.finish(found, logits)
         return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
 

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from workbench.model.module_paths import ModulePaths
+from workbench.model.points import ModulePaths
 
 
 def twin(module: nn.Module) -> Any:
@@ -15,24 +15,16 @@ def twin(module: nn.Module) -> Any:
 
     Weights that accelerate keeps in host memory or on disk are shared as well.
     """
-    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
+    return copy.deepcopy(module, _shared(module)).eval()
+
+
+def _shared(module: nn.Module) -> dict[int, Any]:
+    kept: list[Any] = list(module.parameters())
     for part in module.modules():
         hook = getattr(part, "_hf_hook", None)
         for one in getattr(hook, "hooks", (hook,)):
-            for name in ("weights_map", "tied_params_map"):
-                kept = getattr(one, name, None)
-                if kept is not None:
-                    memo[id(kept)] = kept
-    return copy.deepcopy(module, memo).eval()
-
-
-class _Given(nn.Module):
-    """Stands where the transformer was and returns the vectors it is given."""
-
-    def forward(
-        self, *_: object, inputs_embeds: Tensor, **__: object
-    ) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=cast(Any, inputs_embeds))
+            kept += [getattr(one, name, None) for name in ("weights_map", "tied_params_map")]
+    return {id(one): one for one in kept if one is not None}
 
 
 class Ends:
@@ -45,27 +37,47 @@ class Ends:
         """Copy the ends, sharing their weights."""
         self._embed = twin(module.get_submodule(paths.embed))
         self._norm = twin(module.get_submodule(paths.norm))
-        self._head = self._without_blocks(module)
-
-    @staticmethod
-    def _without_blocks(module: Any) -> Any:
-        prefix = module.base_model_prefix
-        given = _Given()
-        given.decoder = _Given()
-        memo = {id(p): p for p in module.parameters()}
-        memo[id(getattr(module, prefix))] = given
-        return copy.deepcopy(module, memo).eval()
+        self._lm = _without_blocks(module)
+        self._head = self._lm.get_submodule(paths.head)
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Look token ids up in the input embedding."""
-        return cast(Tensor, self._embed(ids.to(self._embed.weight.device)))
+        return cast(Tensor, self._embed(_beside(self._embed, ids)))
 
     def unembed(
         self, h: Float[Tensor, "*batch d_model"], *, normed: bool
     ) -> Float[Tensor, "*batch d_vocab"]:
         """Map states to logits with the model's own head, soft caps and scales included."""
-        flat = h.reshape(1, -1, h.shape[-1]).to(self._head.lm_head.weight.dtype)
-        states = flat if normed else self._norm(flat.to(self._norm.weight.device))
-        logits = self._head(inputs_embeds=states.to(self._head.lm_head.weight.device)).logits
-        return cast(Tensor, logits.reshape(*h.shape[:-1], -1))
+        states = h.reshape(1, -1, h.shape[-1]).to(self._lm.dtype)
+        if not normed:
+            states = self._norm(_beside(self._norm, states))
+        logits = self._lm(inputs_embeds=_beside(self._head, states)).logits
+        return cast(Tensor, logits.reshape(*h.shape[:-1], logits.shape[-1]))
 
+
+class _States(BaseModelOutputWithPast):
+    """Output that lacks nothing a language model may look for in it."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+
+class _Given(nn.Module):
+    """Stands where the blocks were and returns the vectors it is given."""
+
+    def forward(self, *_: object, inputs_embeds: Tensor, **__: object) -> _States:
+        return _States(last_hidden_state=cast(Any, inputs_embeds))
+
+
+def _without_blocks(module: Any) -> Any:
+    given = _Given()
+    given.decoder = _Given()  # OPT calls its decoder past the model around it
+    memo = _shared(module)
+    memo[id(module.base_model)] = given
+    return copy.deepcopy(module, memo).eval()
+
+
+def _beside(module: nn.Module, x: Tensor) -> Tensor:
+    weight = next(module.parameters(), None)
+    return x if weight is None or weight.is_meta else x.to(weight.device)
