@@ -1,0 +1,106 @@
+"""What a lens at one layer says, against what the model says in the end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+METRICS = ("kl", "nll", "agreement", "log_rank", "entropy")
+NEEDS_NEXT = ("nll", "log_rank")
+
+Unembed = Callable[[Tensor], Tensor]
+Translate = Callable[[int, Tensor], Tensor]
+
+_COPIES = 6  # tensors of rows × vocabulary alive at once
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LensMath:
+    """Compares lens predictions with final ones, a bounded number of positions at a time.
+
+    `translate(i, h)` maps states of the i-th site before they are unembedded. `budget` is how
+    many numbers the tensors over the vocabulary may hold together.
+    """
+
+    unembed: Unembed
+    translate: Translate
+    d_vocab: int
+    budget: int
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many positions are unembedded together."""
+        return max(1, self.budget // (_COPIES * self.d_vocab))
+
+    def compare(
+        self,
+        states: Sequence[Float[Tensor, "n d_model"]],
+        final: Float[Tensor, "n d_model"],
+        following: Int[Tensor, " n"],
+    ) -> Float[Tensor, "site n metric"]:
+        """Return every metric at every site and position, in the order of `METRICS`.
+
+        `states` holds one tensor per site; `following` the next token's id, −1 where there is
+        none (`nll` and `log_rank` are then NaN). With p the final distribution and q the lens:
+        `kl` is KL(p‖q) and `nll` is −ln q(next), in nats; `agreement` is 1 where both rank the
+        same token first; `log_rank` is ln of the next token's rank under q (1 is the top);
+        `entropy` is that of q, in nats. The final state under its own lens has kl exactly 0.
+        """
+        n = len(following)
+        found = torch.empty(len(states), n, len(METRICS), dtype=torch.float64)
+        for start in range(0, n, self.rows_at_once):
+            rows = slice(start, start + self.rows_at_once)
+            goal = _Goal(self.logits(None, final[rows]), following[rows])
+            for i, h in enumerate(states):
+                found[i, rows] = goal.metrics(self.logits(i, h[rows])).double().cpu()
+        return found
+
+    def top(
+        self, site: int | None, h: Float[Tensor, "n d_model"]
+    ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
+        """Return the first-ranked token at each position and its probability."""
+        tokens, chances = [], []
+        for rows in h.split(self.rows_at_once):
+            chance, token = self.logits(site, rows).softmax(dim=-1).max(dim=-1)
+            tokens.append(token.cpu())
+            chances.append(chance.cpu())
+        return torch.cat(tokens), torch.cat(chances)
+
+    def logits(self, site: int | None, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
+        """Return fp32 logits of states at the i-th site, or untranslated for None."""
+        return self.unembed(h if site is None else self.translate(site, h)).float()
+
+
+class _Goal:
+    """The final predictions that lenses are compared with."""
+
+    def __init__(self, logits: Float[Tensor, "n d_vocab"], following: Int[Tensor, " n"]) -> None:
+        self._p = logits.softmax(dim=-1)
+        self._negative_entropy = _mean_logit(self._p, logits) - logits.logsumexp(dim=-1)
+        self._top = logits.argmax(dim=-1)
+        self._following = following.to(logits.device)
+
+    def metrics(self, logits: Float[Tensor, "n d_vocab"]) -> Float[Tensor, "n metric"]:
+        logits = logits.to(self._p.device)
+        total = logits.logsumexp(dim=-1)
+        # Σ p (ln p − ln q) without ever forming ln p or ln q
+        kl = self._negative_entropy - (_mean_logit(self._p, logits) - total)
+        agreement = (logits.argmax(dim=-1) == self._top).to(logits.dtype)
+        next_logit = logits.gather(-1, self._following.clamp(min=0)[:, None])
+        log_rank = ((logits > next_logit).sum(dim=-1) + 1).to(logits.dtype).log()
+        unknown = self._following < 0
+        nll = (total - next_logit[:, 0]).masked_fill(unknown, torch.nan)
+        q = (logits - total[:, None]).exp_()
+        entropy = total - _mean_logit(q, logits)
+        return torch.stack(
+            [kl.clamp(min=0), nll, agreement, log_rank.masked_fill(unknown, torch.nan), entropy],
+            dim=-1,
+        )
+
+
+def _mean_logit(
+    chances: Float[Tensor, "n d_vocab"], logits: Float[Tensor, "n d_vocab"]
+) -> Float[Tensor, " n"]:
+    return torch.einsum("nv,nv->n", chances, logits)
