@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+ARRAY = "array"  # the architecture of a stand-in for vectors that came without a model
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:

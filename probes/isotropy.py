@@ -1,0 +1,180 @@
+"""How evenly the vectors of a layer fill their space."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from probes._isotropy_report import Subject, report
+from probes._isotropy_statistics import IsotropyStatistics, Settings
+from workbench.errors import BadOption, TooLittleData
+from workbench.methods.contracts import Context, Example, Tally
+from workbench.methods.registry import probe
+from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.spec import ARRAY, ModelSpec
+from workbench.model.trace import Trace
+from workbench.options import option
+from workbench.result.result import Result
+
+Where = Literal["resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out"]
+
+
+@probe(
+    "isotropy",
+    source=(
+        "Su & Collier 2023, arXiv:2210.14140; Rudman et al. 2022 (IsoScore), 2023 (IsoScore*); "
+        "Ethayarajh 2019; Timkey & van Schijndel 2021; Mu & Viswanath 2018; Facco et al. 2017"
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class Isotropy:
+    """Measure how evenly token vectors fill their space, layer by layer.
+
+    Counts tokens in one pass, in memory that does not grow with their number. Covariance
+    metrics are about the mean; cosine and partition metrics are not, unless `center` is set.
+    Cosine metrics bootstrap texts. Spectra, neighbours and partition use a delete-a-group
+    jackknife over random groups of texts. The control is isotropic Gaussian data of the same
+    number of tokens and width.
+
+    Units: ranks and dimensions count dimensions, log partition isotropy is in nats, mean norms
+    have the units of the activation, all else is unitless.
+
+    Raises:
+        NotFinite: an activation is NaN or infinite.
+        TooLittleData: no token is left to measure.
+    """
+
+    where: Where = option("resid_post", help="Which activation of each layer to measure.")
+    layers: tuple[int, ...] = option(
+        (), help="Layers to measure, negative from the end; all when empty."
+    )
+    final_norm: bool = option(
+        True, help="Also measure after the final norm, where published tables are taken."
+    )
+    exclude_first: bool = option(
+        True, help="Leave out the first token of each text, whose norm is enormous."
+    )
+    center: bool = option(
+        False, help="Take the mean of all tokens away before cosine and partition metrics."
+    )
+    zeta: float = option(0.75, help="Shrinkage towards the identity in IsoScore*.", low=0, high=1)
+    reservoir: int = option(
+        2000,
+        help="Tokens sampled for partition, two-NN, word and removal metrics.",
+        low=10,
+        high=4000,
+        unit="tokens",
+    )
+    words: bool = option(True, help="Compare the contexts of frequent tokens.")
+    memory_mb: float = option(
+        256.0, help="Memory for the groups behind covariance intervals.", low=0, unit="MB"
+    )
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        kind = Kind(self.where)
+        if spec.architecture == ARRAY:
+            return every_layer(Kind.RESID_POST, spec)
+        chosen = [Site(kind, layer).resolve(spec) for layer in self.layers]
+        sites = chosen or every_layer(kind, spec)
+        last = (Site(Kind.FINAL_NORM),) if self.final_norm else ()
+        return (*dict.fromkeys(sorted(sites, key=lambda s: s.layer or 0)), *last)
+
+    def start(self, context: Context) -> "IsotropyTally":
+        return IsotropyTally(self, context)
+
+
+class IsotropyTally:
+    """Counts traces for the isotropy probe; the first trace decides layers and width."""
+
+    def __init__(self, options: Isotropy, context: Context) -> None:
+        """Begin with nothing counted."""
+        self.options = options
+        self.context = context
+        self.statistics: IsotropyStatistics | None = None
+        self.is_array = False
+        self.n_layers = 0
+
+    def add(self, trace: Trace, examples: Sequence[Example]) -> None:
+        """Count one batch; row i of the trace belongs to example i.
+
+        Raises:
+            NotFinite: an activation is NaN or infinite.
+        """
+        if self.statistics is None:
+            self.is_array = trace.spec.architecture == ARRAY
+            self.n_layers = trace.spec.n_layers
+            sites = self.options.sites(trace.spec)
+            first = trace.activations[sites[0]]
+            self.statistics = self._statistics(sites, first.shape[-1], _device(first))
+        self.statistics.add(trace, examples)
+
+    def merge(self, other: Tally) -> None:
+        """Add the statistics of the data that came after.
+
+        Raises:
+            BadOption: the other tally counts something else.
+        """
+        if not isinstance(other, IsotropyTally) or other.options != self.options:
+            raise BadOption("only isotropy tallies with the same options can be joined")
+        if other.statistics is None:
+            return
+        if self.statistics is None:
+            self.restore(other.arrays())
+        else:
+            self.statistics.merge(other.statistics)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state; empty before the first trace."""
+        if self.statistics is None:
+            return {}
+        sites = "\n".join(map(str, self.statistics.settings.sites))
+        return {
+            "sites": np.frombuffer(sites.encode(), dtype=np.uint8).copy(),
+            "is_array": np.array(self.is_array),
+            "n_layers": np.array(self.n_layers),
+            **self.statistics.arrays(),
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a state."""
+        if not arrays:
+            self.statistics = None
+            return
+        names = bytes(arrays["sites"]).decode().split("\n")
+        self.is_array = bool(arrays["is_array"])
+        self.n_layers = int(arrays["n_layers"])
+        self.statistics = self._statistics(
+            tuple(map(Site.parse, names)), arrays["moments.mean"].shape[1], torch.device("cpu")
+        )
+        self.statistics.restore(arrays)
+
+    def result(self, context: Context) -> Result:
+        """Turn the statistics into estimates, tables and views.
+
+        Raises:
+            TooLittleData: no token was counted.
+        """
+        if self.statistics is None:
+            raise TooLittleData("no text was given", hint="give --text or --data")
+        subject = Subject(n_layers=self.n_layers, is_array=self.is_array)
+        return report(self.statistics, subject, self.options, context)
+
+    def _statistics(
+        self, sites: tuple[Site, ...], d_model: int, device: torch.device
+    ) -> IsotropyStatistics:
+        settings = Settings(
+            sites=sites,
+            exclude_first=self.options.exclude_first and not self.is_array,
+            reservoir=self.options.reservoir,
+            memory_mb=self.options.memory_mb,
+            seed=self.context.seed,
+        )
+        return IsotropyStatistics(settings, d_model, device)
+
+
+def _device(x: torch.Tensor) -> torch.device:
+    """Return where sums are kept: with the activations, unless float64 does not exist there."""
+    return torch.device("cpu") if x.device.type == "mps" else x.device
