@@ -68,6 +68,26 @@ def bootstrap(
     return percentile_interval(values, level=level)
 
 
+def jackknife_interval(
+    value: float, left_out: Float[np.ndarray, " group"], *, level: float = 0.95
+) -> Interval | None:
+    """Return value ± t·se from the values without one group each, None below three groups.
+
+    For statistics that cannot be resampled with replacement (nearest neighbours) or cost too
+    much to (spectra). The groups must be random sets of independent units.
+
+    Source: Quenouille 1956, Tukey 1958; t with one degree of freedom less than groups.
+    """
+    groups = len(left_out)
+    if groups < 3 or not np.isfinite(left_out).all():
+        return None
+    spread = float(((left_out - left_out.mean()) ** 2).sum())
+    error = ((groups - 1) / groups * spread) ** 0.5
+    reach = float(stats.t.ppf((1 + level) / 2, groups - 1)) * error
+    method = f"delete-a-group jackknife, {groups} groups"
+    return Interval(value - reach, value + reach, level, method)
+
+
 def mean_estimate(
     name: str,
     values: Sequence[float] | Float[np.ndarray, " n"],
