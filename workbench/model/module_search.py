@@ -1,7 +1,7 @@
 """Find the parts of a decoder that is not listed, by running it once on a few tokens."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import pairwise
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import Unsupported
-from workbench.model.backends.attention import eager_attention
+from workbench.model.backends.attention import watched_patterns
 from workbench.model.points import Layout, ModulePaths, Point
 from workbench.model.sites import Kind
 
@@ -95,18 +95,23 @@ def _last_norm(model: Any, parent: str) -> str | None:
     return f"{parent}.{norms[-1]}".lstrip(".") if norms else None
 
 
-def _watch(model: Any, paths: Iterable[str], config: Any) -> _Seen:
+def _watch(model: Any, paths: Sequence[str], config: Any) -> _Seen:
     seen: _Seen = {}
     calls: Counter[str] = Counter()
     with ExitStack() as stack:
         for path in paths:
             for handle in _listen(model.get_submodule(path), path, seen, calls):
                 stack.enter_context(handle)
-        # Without eager attention there are no patterns; everything else is found all the same.
+        # Where attention cannot be switched there are no patterns; the rest is found all the same.
         with suppress(Unsupported):
-            stack.enter_context(eager_attention(model))
+            shown = {model.get_submodule(path): _as_it_is for path in paths if "att" in path}
+            stack.enter_context(watched_patterns(model, shown))
         _run(model, config)
     return {key: x for key, x in seen.items() if calls[key[0]] == 1}
+
+
+def _as_it_is(pattern: Tensor) -> Tensor:
+    return pattern
 
 
 def _run(model: Any, config: Any) -> None:

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.model.backend import Inputs, Outputs, Wanted
-from workbench.model.backends.attention import eager_attention
+from workbench.model.backends.attention import watched_patterns
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
@@ -64,9 +63,9 @@ class NNsightBackend:
     ) -> Outputs:
         """Run once; reads see the state after the edits at the same site."""
         run = Pass(inputs, read, edits)
-        with ExitStack() as stack:
-            if run.reads_pattern:
-                stack.enter_context(eager_attention(self.module))
+        attention = (self.paths.point(place).path for place in run.patterns)
+        shown = {self.module.get_submodule(path): _as_it_is for path in attention}
+        with watched_patterns(self.module, shown):
             found = self._trace(run, run.logits_needed(logits))
         kept = run.finish(found, logits)
         return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
@@ -118,3 +117,7 @@ def _pass_through(run: Pass, place: Site, point: Point, envoy: Any) -> None:
         elements = list(whole)
         elements[point.element] = written
         envoy.output = tuple(elements)
+
+
+def _as_it_is(pattern: Tensor) -> Tensor:
+    return pattern

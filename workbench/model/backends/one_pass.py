@@ -48,9 +48,9 @@ class Pass:
         return tuple(place for place in self.places if place not in ends)
 
     @property
-    def reads_pattern(self) -> bool:
-        """Whether an attention pattern is read or edited."""
-        return any(place.kind is Kind.ATTN_PATTERN for place in self.places)
+    def patterns(self) -> tuple[Site, ...]:
+        """The attention patterns that are read or edited."""
+        return tuple(place for place in self.places if place.kind is Kind.ATTN_PATTERN)
 
     def visit(self, place: Site, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Edit the activation, keep what is read of it, and return it."""

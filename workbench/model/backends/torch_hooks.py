@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.model.backend import Inputs, Outputs, Wanted
-from workbench.model.backends.attention import eager_attention, edited_pattern
+from workbench.model.backends.attention import Visit, watched_patterns
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
@@ -21,8 +22,8 @@ class HooksBackend:
     """Reads and edits through hooks that live for one forward pass.
 
     A whole site is captured by reference, without a copy; selected positions are copied out so
-    that the rest is freed. Reading or editing an attention pattern runs that one pass with eager
-    attention, which differs from the fused kernels by rounding.
+    that the rest is freed. Reading never changes a bit of what the model computes: fused attention
+    kernels keep running, and patterns are computed beside them.
     """
 
     name = "hooks"
@@ -49,10 +50,10 @@ class HooksBackend:
         """Run once; reads see the state after the edits at the same site."""
         run = Pass(inputs, read, edits)
         with ExitStack() as stack:
+            stack.enter_context(watched_patterns(self.module, self._patterns(run)))
             for place in run.inside:
-                stack.enter_context(self._watch(run, place))
-            if run.reads_pattern:
-                stack.enter_context(eager_attention(self.module))
+                if place.kind is not Kind.ATTN_PATTERN:
+                    stack.enter_context(self._watch(run, place))
             found = self._call(run.logits_needed(logits), run)
         kept = run.finish(found, logits)
         return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
@@ -67,18 +68,21 @@ class HooksBackend:
         """Map residual-stream states to logits, through the final norm unless `normed`."""
         return self._ends.unembed(h, normed=normed)
 
+    def _patterns(self, run: Pass) -> dict[nn.Module, Visit]:
+        return {
+            self.module.get_submodule(self.paths.point(place).path): partial(run.visit, place)
+            for place in run.patterns
+        }
+
     def _watch(self, run: Pass, place: Site) -> AbstractContextManager[Any]:
         point = self.paths.point(place)
-        module = self.module.get_submodule(point.path)
-        if place.kind is Kind.ATTN_PATTERN and run.edits[place]:
-            return edited_pattern(module, lambda x: run.visit(place, x))
 
         def through(raw: Tensor) -> Tensor:
             x = point.view(raw, run.batch)
             changed = run.visit(place, x)
             return raw if changed is x else point.write(raw, changed)
 
-        return _hook(module, point, through)
+        return _hook(self.module.get_submodule(point.path), point, through)
 
 
 def _hook(
