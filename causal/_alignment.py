@@ -122,7 +122,7 @@ class _Bound:
 
 def _is_large(unmixing: Float[np.ndarray, "domain k d"]) -> bool:
     count, k = unmixing.shape[:2]
-    return (k * (k - 1)) ** count > CHUNK
+    return bool((k * (k - 1)) ** count > CHUNK)
 
 
 def _root(unmixing: Float[np.ndarray, "domain k d"]) -> _Prefixes:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from causal._alignment import score_orders
 from causal._domain_rows import DomainRows
 from causal._fit import HierarchicalFit, assemble, canonical_gauge, search_components
-from causal._alignment import score_orders
 from causal._gauge import Gauge, anchor
 from causal._ica import IcaFit, IcaOptions, fit_ica
 from causal._triangular import fit_triangular
@@ -143,9 +143,7 @@ def match_components(
 ) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
     """Reorder and sign components to agree with a reference; return them and the correlations."""
     cross = estimate @ covariance @ reference.T
-    spread = [
-        np.sqrt(np.einsum("kd,de,ke->k", m, covariance, m)) for m in (estimate, reference)
-    ]
+    spread = [np.sqrt(np.einsum("kd,de,ke->k", m, covariance, m)) for m in (estimate, reference)]
     correlation = cross / np.outer(*spread)
     k = len(estimate)
     orders = np.array(list(permutations(range(k))))
@@ -289,4 +287,3 @@ def spread(
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
     return low, high
-

@@ -1,8 +1,9 @@
 """From a raw wide table to numeric scores and tidy facts, with a report of what was changed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,21 +56,33 @@ class CleaningReport:
 
     def notes(self) -> tuple[Note, ...]:
         """Say what a reader of the numbers must know."""
-        notes = [
-            Note(f"{self.rows_kept} of {self.rows_read} rows kept; the others lack a score")
-        ] if self.rows_kept < self.rows_read else []
+        notes = (
+            [Note(f"{self.rows_kept} of {self.rows_read} rows kept; the others lack a score")]
+            if self.rows_kept < self.rows_read
+            else []
+        )
         if self.not_numbers:
-            notes.append(_warn("cells that are no numbers count as missing: "
-                               + "; ".join(self.not_numbers), "not-numeric"))
+            notes.append(
+                _warn(
+                    "cells that are no numbers count as missing: " + "; ".join(self.not_numbers),
+                    "not-numeric",
+                )
+            )
         if self.constant:
-            notes.append(_warn(f"constant columns carry no information: {', '.join(self.constant)}",
-                               "constant-column"))
+            notes.append(
+                _warn(
+                    f"constant columns carry no information: {', '.join(self.constant)}",
+                    "constant-column",
+                )
+            )
         for first, second in self.same_columns:
-            notes.append(_warn(f"columns {first!r} and {second!r} hold the same numbers",
-                               "duplicate-column"))
+            notes.append(
+                _warn(f"columns {first!r} and {second!r} hold the same numbers", "duplicate-column")
+            )
         if self.repeated_keys:
-            notes.append(_warn(f"{self.repeated_keys} rows repeat the key of an earlier row",
-                               "repeated-key"))
+            notes.append(
+                _warn(f"{self.repeated_keys} rows repeat the key of an earlier row", "repeated-key")
+            )
         if self.left_out:
             notes.append(Note(f"{len(self.left_out)} columns not used: {_few(self.left_out)}"))
         return tuple(notes)
@@ -137,11 +150,16 @@ def tidy_names(raw: pd.DataFrame) -> pd.DataFrame:
 
 def _score_names(raw: pd.DataFrame, schema: Schema, chosen: tuple[str, ...]) -> tuple[str, ...]:
     used = set(schema.facts.values())
-    names = chosen or schema.scores or tuple(
-        c for c in raw.columns if c not in used and _looks_numeric(raw[c])
+    names = (
+        chosen
+        or schema.scores
+        or tuple(c for c in raw.columns if c not in used and _looks_numeric(raw[c]))
     )
-    required = [schema.facts["model"], *([schema.facts["domain"]] if "domain" in schema.facts
-                                         else []), *names]
+    required = [
+        schema.facts["model"],
+        *([schema.facts["domain"]] if "domain" in schema.facts else []),
+        *names,
+    ]
     missing = [c for c in required if c not in raw.columns]
     if missing:
         raise UnknownName(
@@ -154,7 +172,7 @@ def _score_names(raw: pd.DataFrame, schema: Schema, chosen: tuple[str, ...]) -> 
     return tuple(names)
 
 
-def _looks_numeric(column: "pd.Series[object]") -> bool:
+def _looks_numeric(column: "pd.Series[Any]") -> bool:
     return bool(pd.to_numeric(column, errors="coerce").notna().mean() > 0.5)
 
 
@@ -198,7 +216,7 @@ def _facts(raw: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return facts
 
 
-def _label(row: Mapping[str, object]) -> Label:
+def _label(row: Mapping[Hashable, Any]) -> Label:
     return base_model(
         str(row["model"]),
         str(row.get("declared", "")),

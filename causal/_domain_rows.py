@@ -52,9 +52,7 @@ class DomainRows:
 
     def resample(self, generator: np.random.Generator) -> "DomainRows":
         """Draw rows with replacement within every domain."""
-        return self.replace(
-            [b[generator.integers(0, len(b), size=len(b))] for b in self.blocks]
-        )
+        return self.replace([b[generator.integers(0, len(b), size=len(b))] for b in self.blocks])
 
     def shuffle(self, generator: np.random.Generator) -> "DomainRows":
         """Deal the pooled rows out to domains of the same sizes at random."""

@@ -32,8 +32,24 @@ class SizedName:
 # falcon, mpt) are matched and then dropped, because the published table of families holds them
 # only with their size: an explicit "mistral-7b" therefore never gets past the name stages.
 ACCEPTED = frozenset(
-    "llama-3.2 llama-3.1 llama-3 llama-2 llama-1 mixtral gemma-1 qwen2.5 qwen2 qwen1 "
-    "yi-1.5 yi-1 phi-3 phi-2 phi-1.5 phi-1".split()
+    [
+        "llama-3.2",
+        "llama-3.1",
+        "llama-3",
+        "llama-2",
+        "llama-1",
+        "mixtral",
+        "gemma-1",
+        "qwen2.5",
+        "qwen2",
+        "qwen1",
+        "yi-1.5",
+        "yi-1",
+        "phi-3",
+        "phi-2",
+        "phi-1.5",
+        "phi-1",
+    ]
 )
 
 SIZED_NAMES: tuple[SizedName, ...] = (

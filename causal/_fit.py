@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from causal._alignment import Search, search
@@ -43,7 +44,8 @@ class HierarchicalFit:
     @property
     def alignment(self) -> Int[np.ndarray, "domain k"]:
         """Component of each domain at each place of the order."""
-        return self.search.alignments[self.chosen]
+        best: NDArray[np.int64] = self.search.alignments[self.chosen]
+        return best
 
     @property
     def order(self) -> tuple[int, ...]:

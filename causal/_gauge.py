@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 
 from causal._triangular import direct_effects, noise_scales
 from workbench.errors import FitError
@@ -37,7 +38,8 @@ class Gauge:
     @property
     def scales(self) -> Float[np.ndarray, "domain k"]:
         """Standard deviation of each capability's own noise, in the units of the capability."""
-        return np.abs(noise_scales(self.b))
+        sizes: NDArray[np.float64] = np.abs(noise_scales(self.b))
+        return sizes
 
     @property
     def loadings(self) -> Float[np.ndarray, "d k"]:
@@ -51,17 +53,17 @@ class Gauge:
         The same in every gauge.
         """
         signs = np.sign(np.diagonal(self.b, axis1=1, axis2=2))
-        return self.loadings @ np.linalg.inv(self.b) * signs[:, None, :]
+        change: NDArray[np.float64] = self.loadings @ np.linalg.inv(self.b) * signs[:, None, :]
+        return change
 
     def transform(self, t: Float[np.ndarray, "k k"], shift: Float[np.ndarray, " k"]) -> "Gauge":
         """Replace z by T z − shift."""
-        return Gauge(
-            h=t @ self.h, b=self.b @ np.linalg.inv(t), offset=t @ self.offset + shift
-        )
+        return Gauge(h=t @ self.h, b=self.b @ np.linalg.inv(t), offset=t @ self.offset + shift)
 
     def capabilities(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Return the capabilities of every row."""
-        return x @ self.h.T - self.offset
+        z: NDArray[np.float64] = x @ self.h.T - self.offset
+        return z
 
 
 @dataclass(frozen=True, kw_only=True)

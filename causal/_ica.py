@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from workbench.errors import FitError, NotFinite, TooLittleData
 
@@ -45,7 +46,6 @@ class IcaFit:
     def is_ambiguous(self) -> bool:
         """Whether another mode comes within one per cent of the best contrast."""
         return len(self.modes) > 1 and self.modes[1].contrast > 0.99 * self.modes[0].contrast
-
 
     def with_unmixing(self, unmixing: Float[np.ndarray, "k d"]) -> "IcaFit":
         """Return the same components in another order and with other signs."""
@@ -136,13 +136,15 @@ def whiten(
 
 def negentropy(y: Float[np.ndarray, "*batch k n"]) -> Float[np.ndarray, "*batch k"]:
     """Distance of E[log cosh y] from its value under a standard normal, per component."""
-    return np.abs(_log_cosh(y).mean(axis=-1) - GAUSSIAN_LOG_COSH)
+    distance: NDArray[np.float64] = np.abs(_log_cosh(y).mean(axis=-1) - GAUSSIAN_LOG_COSH)
+    return distance
 
 
 def _log_cosh(y: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     size = np.abs(y)
     # log cosh without overflow for large |y|
-    return size + np.log1p(np.exp(-2.0 * size)) - np.log(2.0)
+    value: NDArray[np.float64] = size + np.log1p(np.exp(-2.0 * size)) - np.log(2.0)
+    return value
 
 
 def _starts(k: int, count: int, generator: np.random.Generator) -> Float[np.ndarray, "r k k"]:
@@ -153,7 +155,8 @@ def _starts(k: int, count: int, generator: np.random.Generator) -> Float[np.ndar
 
 def _orthogonal(w: Float[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k k"]:
     left, _, right = np.linalg.svd(w)
-    return left @ right
+    rotation: NDArray[np.float64] = left @ right
+    return rotation
 
 
 def _iterate(

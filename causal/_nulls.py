@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 
 from causal._alignment import search
 from causal._bootstrap import BootstrapOptions, refit_components
@@ -77,7 +78,7 @@ def _random_rotations(
 ) -> Float[np.ndarray, "domain k k"]:
     # QR with positive diagonal gives the uniform distribution on orthogonal matrices.
     q, r = np.linalg.qr(generator.standard_normal((count, k, k)))
-    rotations: np.ndarray = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    rotations: NDArray[np.float64] = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
     return rotations
 
 
@@ -210,7 +211,10 @@ def _regenerate(
     rest = centred - centred @ component.unmixing.T @ component.mixing.T
     n = len(block)
     noise = np.column_stack([column[generator.integers(0, n, n)] for column in y.T])
-    return component.mean + noise @ np.linalg.pinv(unmixing).T + rest[generator.integers(0, n, n)]
+    rows: NDArray[np.float64] = (
+        component.mean + noise @ np.linalg.pinv(unmixing).T + rest[generator.integers(0, n, n)]
+    )
+    return rows
 
 
 def all_subsets(count: int, least: int) -> tuple[Subset, ...]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from causal.domains import BASE_REPOSITORIES, EVIDENCE
@@ -57,7 +56,7 @@ class RowFilter:
         return table
 
     def _is_weak(self, table: ScoreTable) -> "pd.Series[bool]":
-        allowed = EVIDENCE[: EVIDENCE.index(self.weakest) + 1]  # type: ignore[arg-type]
+        allowed = EVIDENCE[: EVIDENCE.index(self.weakest) + 1]
         return ~table.frame["evidence"].isin(allowed)
 
     def _is_unwanted(self, table: ScoreTable) -> "pd.Series[bool]":

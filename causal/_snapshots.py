@@ -45,7 +45,7 @@ def compare_snapshots(first: ScoreTable, second: ScoreTable) -> SnapshotComparis
             f"and {len(joined)} models; nothing to compare"
         )
     rows = [_difference(joined, name) for name in shared]
-    loud = [row for row in rows if row["share"] > LOUD]
+    loud = [row for row in rows if float(row["share"]) > LOUD]
     return SnapshotComparison(
         first=first.snapshot.id,
         second=second.snapshot.id,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from workbench.errors import FitError
 
@@ -27,7 +28,8 @@ class TriangularFit:
     @property
     def inexactness(self) -> Float[np.ndarray, " domain"]:
         """Return the mixing inexactness coefficient of each domain."""
-        return self.rows.mean(axis=1)
+        mean: NDArray[np.float64] = self.rows.mean(axis=1)
+        return mean
 
     @property
     def score(self) -> float:
@@ -43,16 +45,18 @@ def shared_row(residual: Float[np.ndarray, "*batch domain d"]) -> Float[np.ndarr
     """
     gram = residual @ np.swapaxes(residual, -1, -2)
     _, vectors = np.linalg.eigh(gram)
-    row: np.ndarray = np.einsum("...e,...ed->...d", vectors[..., -1], residual)
+    row: NDArray[np.float64] = np.einsum("...e,...ed->...d", vectors[..., -1], residual)
     size = np.linalg.norm(row, axis=-1, keepdims=True)
-    return np.divide(row, size, out=np.zeros_like(row), where=size > TINY)
+    unit: NDArray[np.float64] = np.divide(row, size, out=np.zeros_like(row), where=size > TINY)
+    return unit
 
 
 def off(
     rows: Float[np.ndarray, "*batch domain d"], h: Float[np.ndarray, "*batch i d"]
 ) -> Float[np.ndarray, "*batch domain d"]:
     """Remove from every row its part in the span of the orthonormal rows `h`."""
-    return rows - (rows @ np.swapaxes(h, -1, -2)) @ h
+    rest: NDArray[np.float64] = rows - (rows @ np.swapaxes(h, -1, -2)) @ h
+    return rest
 
 
 def row_inexactness(
@@ -61,7 +65,8 @@ def row_inexactness(
     """Return 1 − own² / Σ j², and 1 where the row is zero."""
     total = np.einsum("...k,...k->...", j, j)
     share = np.divide(own**2, total, out=np.zeros_like(total), where=total > TINY)
-    return 1.0 - share
+    spilled: NDArray[np.float64] = 1.0 - share
+    return spilled
 
 
 def fit_triangular(
@@ -102,10 +107,11 @@ def fit_triangular(
 def direct_effects(b: Float[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k k"]:
     """Return A with entry [i, j] the effect of capability j on capability i: I − diag(B)⁻¹B."""
     diagonal = np.diagonal(b, axis1=-2, axis2=-1)[..., None]
-    return np.eye(b.shape[-1]) - b / diagonal
+    effects: NDArray[np.float64] = np.eye(b.shape[-1]) - b / diagonal
+    return effects
 
 
 def noise_scales(b: Float[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
     """Return the size of each capability's own noise, in the units of the capability."""
-    scales: np.ndarray = 1.0 / np.diagonal(b, axis1=-2, axis2=-1)
+    scales: NDArray[np.float64] = 1.0 / np.diagonal(b, axis1=-2, axis2=-1)
     return scales

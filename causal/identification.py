@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from causal._alignment import search
 from causal._bootstrap import Bootstrap, BootstrapOptions, bootstrap_fit
 from causal._domain_rows import DomainRows
 from causal._fit import HierarchicalFit, fit_domains
@@ -22,7 +23,6 @@ from causal._nulls import (
     placebo_scores,
     rotation_null,
 )
-from causal._alignment import search
 from causal._triangular import fit_triangular
 from causal._verdict import Check, Verdict, judge
 from workbench.errors import BadOption
@@ -94,9 +94,7 @@ def choose_domains(
     return Candidates(rows=rows, components=components, subsets=scored)
 
 
-def _score_subset(
-    rows: DomainRows, components: tuple[IcaFit, ...], subset: Subset
-) -> SubsetScore:
+def _score_subset(rows: DomainRows, components: tuple[IcaFit, ...], subset: Subset) -> SubsetScore:
     unmixing = np.array([components[i].unmixing for i in subset])
     counts = [rows.counts[i] for i in subset]
     found = search(unmixing, reference=int(np.argmax(counts)))
@@ -161,9 +159,7 @@ def identify(
     placebo = placebo_scores(
         fit.rows, fit.k, generator=streams[2], draws=options.placebo_draws, options=options.ica
     )
-    verdict = judge(
-        fit, bootstrap=bootstrap, rotation=rotation, orders=orders, gaussian=gaussian
-    )
+    verdict = judge(fit, bootstrap=bootstrap, rotation=rotation, orders=orders, gaussian=gaussian)
     return Identification(
         fit=fit,
         bootstrap=bootstrap,

@@ -84,7 +84,9 @@ class ScoreTable:
         blocks = tuple(self.scores[labels == name] for name in names)
         return DomainRows(names=names, benchmarks=self.benchmarks, blocks=blocks)
 
-    def keep(self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]", *notes: Note) -> "ScoreTable":
+    def keep(
+        self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]", *notes: Note
+    ) -> "ScoreTable":
         """Keep the rows of a mask, adding notes."""
         frame = self.frame[mask].reset_index(drop=True)
         return replace(self, frame=frame, notes=(*self.notes, *notes))
@@ -231,9 +233,7 @@ def _digest(frame: pd.DataFrame) -> str:
     return hashlib.sha256(columns + hashes.tobytes()).hexdigest()
 
 
-def _grouped(
-    raw: pd.DataFrame, schema: Schema
-) -> tuple[pd.DataFrame, Schema, tuple[Note, ...]]:
+def _grouped(raw: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Schema, tuple[Note, ...]]:
     model = schema.facts["model"]
     groups = {g: [c for c in raw if task_group(str(c)) == g] for g in MTEB_GROUPS}
     groups = {g: columns for g, columns in groups.items() if columns}

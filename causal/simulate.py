@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 
 from causal._domain_rows import DomainRows
 from causal._gauge import Gauge
@@ -106,8 +107,9 @@ def draw_noise(
 ) -> Float[np.ndarray, "n k"]:
     """Draw independent noise of mean 0 and variance 1; `mixed` cycles through three families."""
     n, k = shape
-    columns = [_noise_column(MIXED[c % 3] if family == "mixed" else family, n, generator)
-               for c in range(k)]
+    columns = [
+        _noise_column(MIXED[c % 3] if family == "mixed" else family, n, generator) for c in range(k)
+    ]
     return np.stack(columns, axis=1)
 
 
@@ -124,7 +126,8 @@ def _noise_column(family: Noise, n: int, generator: np.random.Generator) -> np.n
 def _block(design: Design, mixing: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     clean = draw_noise(design.noise, (design.n, design.k), generator) @ mixing.T
     spread = design.residual * clean.std(axis=0)
-    return clean + spread * generator.standard_normal(clean.shape)
+    noisy: NDArray[np.float64] = clean + spread * generator.standard_normal(clean.shape)
+    return noisy
 
 
 def _contaminate(rows: DomainRows, design: Design, generator: np.random.Generator) -> DomainRows:
@@ -177,9 +180,7 @@ def true_alignment(
     return np.array(found)
 
 
-def amari_error(
-    estimate: Float[np.ndarray, "k d"], mixing: Float[np.ndarray, "d k"]
-) -> float:
+def amari_error(estimate: Float[np.ndarray, "k d"], mixing: Float[np.ndarray, "d k"]) -> float:
     """Return the Amari distance from a permutation, 0 (perfect) to 1.
 
     Source: Amari, Cichocki & Yang 1996, normalised by 2k(k − 1).
@@ -199,7 +200,7 @@ def flag_angle(a: Float[np.ndarray, "k d"], b: Float[np.ndarray, "k d"]) -> floa
     for i in range(1, len(a) + 1):
         first, second = (np.linalg.qr(m[:i].T)[0] for m in (a, b))
         # The sine is accurate for small angles, where the cosine is not.
-        sine = np.linalg.norm(second - first @ (first.T @ second), ord=2)
+        sine = float(np.linalg.norm(second - first @ (first.T @ second), ord=2))
         worst = max(worst, float(np.degrees(np.arcsin(min(sine, 1.0)))))
     return worst
 
