@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.linalg import vecdot
 
 METRICS = ("kl", "nll", "agreement", "log_rank", "entropy")
 NEEDS_NEXT = ("nll", "log_rank")
@@ -13,7 +14,7 @@ NEEDS_NEXT = ("nll", "log_rank")
 Unembed = Callable[[Tensor], Tensor]
 Translate = Callable[[int, Tensor], Tensor]
 
-_COPIES = 6  # tensors of rows × vocabulary alive at once
+_COPIES = 5  # tensors of rows × vocabulary alive at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,30 +78,34 @@ class _Goal:
     """The final predictions that lenses are compared with."""
 
     def __init__(self, logits: Float[Tensor, "n d_vocab"], following: Int[Tensor, " n"]) -> None:
-        self._p = logits.softmax(dim=-1)
-        self._negative_entropy = _mean_logit(self._p, logits) - logits.logsumexp(dim=-1)
-        self._top = logits.argmax(dim=-1)
+        seen = _Distribution(logits)
+        self._p = seen.weight.div_(seen.mass[:, None])
+        self._top = seen.top
+        self._negative_entropy = vecdot(self._p, logits) - seen.total
         self._following = following.to(logits.device)
 
     def metrics(self, logits: Float[Tensor, "n d_vocab"]) -> Float[Tensor, "n metric"]:
         logits = logits.to(self._p.device)
-        total = logits.logsumexp(dim=-1)
+        seen = _Distribution(logits)
         # Σ p (ln p − ln q) without ever forming ln p or ln q
-        kl = self._negative_entropy - (_mean_logit(self._p, logits) - total)
-        agreement = (logits.argmax(dim=-1) == self._top).to(logits.dtype)
+        kl = self._negative_entropy - (vecdot(self._p, logits) - seen.total)
+        agreement = (seen.top == self._top).to(logits.dtype)
         next_logit = logits.gather(-1, self._following.clamp(min=0)[:, None])
         log_rank = ((logits > next_logit).sum(dim=-1) + 1).to(logits.dtype).log()
         unknown = self._following < 0
-        nll = (total - next_logit[:, 0]).masked_fill(unknown, torch.nan)
-        q = (logits - total[:, None]).exp_()
-        entropy = total - _mean_logit(q, logits)
+        nll = (seen.total - next_logit[:, 0]).masked_fill(unknown, torch.nan)
+        entropy = seen.total - vecdot(seen.weight, logits) / seen.mass
         return torch.stack(
             [kl.clamp(min=0), nll, agreement, log_rank.masked_fill(unknown, torch.nan), entropy],
             dim=-1,
         )
 
 
-def _mean_logit(
-    chances: Float[Tensor, "n d_vocab"], logits: Float[Tensor, "n d_vocab"]
-) -> Float[Tensor, " n"]:
-    return torch.einsum("nv,nv->n", chances, logits)
+class _Distribution:
+    """Softmax left unnormalised: `weight` is e^(z − max z), `mass` its sum, `total` ln Σ e^z."""
+
+    def __init__(self, logits: Float[Tensor, "n d_vocab"]) -> None:
+        highest, self.top = logits.max(dim=-1)
+        self.weight = (logits - highest[:, None]).exp_()
+        self.mass = self.weight.sum(dim=-1)
+        self.total = highest + self.mass.log()

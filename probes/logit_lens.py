@@ -29,7 +29,7 @@ class LogitLens:
     Controls: random vectors of the same length through the same head, and the states of other
     positions of the same text.
 
-    Cost: one product with the output head per layer and position; on one CPU core about 2 ms
+    Cost: one product with the output head per layer and position; on one CPU core about 1 ms
     each for a vocabulary of 49k and width 576. `every` and `positions` cut it in proportion.
 
     Units: KL, negative log-likelihood and entropy in nats; agreement is a proportion.
@@ -47,7 +47,7 @@ class LogitLens:
     )
     shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
     memory: int = option(
-        256, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
+        64, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
     )
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
