@@ -1,8 +1,9 @@
 """Tables as text: numbers with their interval, wide tables cut into blocks that fit."""
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -10,8 +11,10 @@ from rich.cells import cell_len, set_cell_size
 from app.cli.escaping import visible_cell
 from workbench.result.tables import Column, Table
 
+_PIECES = re.compile(r"[^\s._/-]*[\s._/-]*(?=.|$)", re.DOTALL)
 _GAP = 2
 _MOST_KEYS = 3
+_LEAST_TEXT = 16
 _LEAST_DECIMALS_SHOWN = 1e-4
 
 
@@ -19,6 +22,7 @@ _LEAST_DECIMALS_SHOWN = 1e-4
 class Block:
     """Columns that fit beside each other: headers of one or more lines, cells and alignment."""
 
+    names: tuple[str, ...]
     headers: tuple[str, ...]
     numeric: tuple[bool, ...]
     widths: tuple[int, ...]
@@ -32,6 +36,7 @@ class _Shown:
     cells: tuple[str, ...]
     numeric: bool
     width: int
+    natural: int
 
 
 def number(value: float, *, half: float = 0.0) -> str:
@@ -52,20 +57,32 @@ def with_interval(value: float | None, low: float | None, high: float | None) ->
     if low is None or high is None:
         return number(value)
     half = (high - low) / 2
-    if half <= 0:
-        return f"{number(value)} [{number(low)}, {number(high)}]"
+    # An interval far from zero in its last digit deserves fixed decimals; a tiny one, exponents.
+    if half <= 0 or abs(value) < half / 20:
+        return f"{_short(value)} [{_short(low)}, {_short(high)}]"
     return f"{number(value, half=half)} [{number(low, half=half)}, {number(high, half=half)}]"
 
 
-def blocks(table: Table, *, width: int, most_rows: int = 40) -> tuple[Block, ...]:
+def _short(value: float) -> str:
+    return f"{value:.2g}" if abs(value) < _LEAST_DECIMALS_SHOWN else number(value)
+
+
+def blocks(
+    table: Table, *, width: int, most_rows: int = 40, wrap: bool = False
+) -> tuple[Block, ...]:
     """Cut a table into blocks no wider than `width`, each beginning with the key columns.
 
     Columns that bound another one are shown inside it. Of a long table the first and last rows
-    are kept, with a row of dots between.
+    are kept, with a row of dots between. With `wrap`, long texts are broken over lines where
+    that brings all columns into one block; otherwise they are cut.
     """
     shown = _shown_columns(table, width, most_rows)
     if not shown:
         return ()
+    if wrap:
+        fitted = _fitted(shown, width)
+        if fitted:
+            return (_block(fitted),)
     n_keys = _count_keys(table, shown, width)
     keys, rest = shown[:n_keys], shown[n_keys:]
     groups: list[list[_Shown]] = [[]]
@@ -73,11 +90,45 @@ def blocks(table: Table, *, width: int, most_rows: int = 40) -> tuple[Block, ...
         if groups[-1] and _total([*keys, *groups[-1], column]) > width:
             groups.append([])
         groups[-1].append(column)
-    return tuple(_block([*keys, *group]) for group in groups)
+    return tuple(_block([_narrowed(c, c.width) for c in (*keys, *group)]) for group in groups)
+
+
+def _fitted(shown: Sequence[_Shown], width: int) -> list[_Shown]:
+    # The widest texts give way first, until all columns fit; none becomes narrower than a word.
+    widths = [column.natural for column in shown]
+    spare = width - _GAP * len(shown)
+    while sum(widths) > spare:
+        texts = [i for i, column in enumerate(shown) if not column.numeric]
+        widest = max(texts, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= _LEAST_TEXT:
+            return []
+        widths[widest] -= 1
+    return [
+        replace(column, width=w, cells=tuple(broken(cell, w) for cell in column.cells))
+        for column, w in zip(shown, widths, strict=True)
+    ]
+
+
+def broken(text: str, width: int) -> str:
+    """Break a text into lines of that width, after blanks, dots, dashes, slashes where it can."""
+    lines = [""]
+    for piece in _PIECES.findall(text):
+        if cell_len(lines[-1] + piece.rstrip()) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += piece
+        while cell_len(lines[-1].rstrip()) > width:
+            head = set_cell_size(lines[-1], width)
+            lines[-1:] = [head, lines[-1][len(head) :]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _narrowed(column: _Shown, width: int) -> _Shown:
+    return replace(column, cells=tuple(_cut(cell, width) for cell in column.cells))
 
 
 def _block(columns: Sequence[_Shown]) -> Block:
     return Block(
+        names=tuple(column.name for column in columns),
         headers=tuple(column.header for column in columns),
         numeric=tuple(column.numeric for column in columns),
         widths=tuple(column.width for column in columns),
@@ -115,11 +166,18 @@ def _kept_rows(n: int, most: int) -> tuple[list[int], int]:
 
 def _column(name: str, unit: str, cells: list[str], numeric: bool, widest: int) -> _Shown:
     words = visible_cell(name).replace("_", " ").split(" ")
-    width = max([cell_len(cell) for cell in cells] + [max(map(cell_len, words))])
-    width = min(max(width, cell_len(unit)), widest)
+    least = max(*map(cell_len, words), cell_len(unit))
+    natural = max([least, *map(cell_len, cells)])
+    width = natural if numeric else min(natural, widest)
     lines = _wrapped(words, width) + ([unit] if unit else [])
-    cut = tuple(_cut(cell, width) for cell in cells)
-    return _Shown(name=name, header="\n".join(lines), cells=cut, numeric=numeric, width=width)
+    return _Shown(
+        name=name,
+        header="\n".join(lines),
+        cells=tuple(cells),
+        numeric=numeric,
+        width=width,
+        natural=natural,
+    )
 
 
 def _wrapped(words: Sequence[str], width: int) -> list[str]:

@@ -1,11 +1,15 @@
 """The command line; groups are found by name, so that `--help` loads nothing heavy."""
 
 import importlib
+import logging
+import os
 import sys
+import warnings
 
 import click
 
-from app.cli.door import Door
+from app.cli.door import TRACEBACK, Door
+from app.guard import check_names
 
 GROUPS = {
     "doctor": "app.cli.doctor",
@@ -47,7 +51,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: the console script."""
+    check_names()
     _prepare_streams()
+    _quiet_libraries()
     cli(prog_name="workbench")
 
 
@@ -57,3 +63,12 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _quiet_libraries() -> None:
+    # What libraries warn of is for their callers; ours says itself what a user must know.
+    if not os.environ.get(TRACEBACK):
+        warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -17,10 +17,11 @@ from workbench.errors import InputError, WorkbenchError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.text import Text
 
-    from workbench.result.result import Result
     from workbench.result.tables import Table
+
+
+WIDE = 140
 
 
 class Form(StrEnum):
@@ -88,20 +89,33 @@ def write_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None =
     click.echo(visible(text, keep_newlines=True) if sys.stdout.isatty() else text, nl=False)
 
 
-def write_table(table: "Table", form: Form, *, empty: str = "nothing") -> None:
-    """Write one table in the asked-for form; `empty` is said when it has no rows."""
+def write_table(
+    table: "Table", form: Form, *, empty: str = "nothing", narrow: Sequence[str] = ()
+) -> None:
+    """Write one table in the asked-for form.
+
+    `empty` is said when it has no rows; a narrow terminal shows the columns `narrow` only.
+    """
+    names = [str(name) for name in table.frame.columns]
     if form is Form.JSON:
         write_json(table.rows())
     elif form is Form.CSV:
-        write_csv(table.rows(), [str(name) for name in table.frame.columns])
+        write_csv(table.rows(), names)
     elif not len(table):
         say(empty)
     else:
-        show_table(table)
+        is_narrow = console().width < WIDE
+        show_table(table.pick(narrow) if narrow and is_narrow else table, wrap=True)
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], form: Form, *, empty: str = "nothing") -> None:
-    """Write plain rows in the asked-for form."""
+def write_rows(
+    rows: Sequence[Mapping[str, Any]],
+    form: Form,
+    *,
+    empty: str = "nothing",
+    narrow: Sequence[str] = (),
+) -> None:
+    """Write plain rows as `write_table` does."""
     if form is Form.JSON:
         write_json(list(rows))
     elif form is Form.CSV:
@@ -109,11 +123,21 @@ def write_rows(rows: Sequence[Mapping[str, Any]], form: Form, *, empty: str = "n
     else:
         from workbench.result.tables import Table
 
-        write_table(Table.from_rows(rows), form, empty=empty)
+        write_table(Table.from_rows(rows), form, empty=empty, narrow=narrow)
 
 
-def show_table(table: "Table", *, title: str = "", most_rows: int = 40) -> None:
-    """Draw a table on standard output, cut into blocks where it is wider than the terminal."""
+def show_table(
+    table: "Table",
+    *,
+    title: str = "",
+    most_rows: int = 40,
+    most_blocks: int | None = None,
+    wrap: bool = False,
+) -> tuple[str, ...]:
+    """Draw a table on standard output, cut into blocks where it is wider than the terminal.
+
+    Returns the columns left out because there were more than `most_blocks` blocks.
+    """
     from rich.text import Text
 
     from app.cli.layout import blocks
@@ -122,51 +146,12 @@ def show_table(table: "Table", *, title: str = "", most_rows: int = 40) -> None:
     if title:
         n = f"{len(table)} rows" if len(table) > most_rows else ""
         out.print(Text.assemble((visible(title), "bold"), f"  {n}" if n else ""))
-    for block in blocks(table, width=out.width, most_rows=most_rows):
+    cut = blocks(table, width=out.width, most_rows=most_rows, wrap=wrap)
+    for block in cut[:most_blocks]:
         out.print(_drawn(block.headers, block.numeric, block.widths, block.rows))
-
-
-def show_result(result: "Result", *, most_rows: int = 40) -> None:
-    """Draw a result on standard output: summary, estimates, tables, notes."""
-    from rich.text import Text
-
-    out = console()
-    out.print(Text(visible(result.summary)))
-    out.print()
-    if result.estimates:
-        show_table(_estimate_table(result), title="estimates", most_rows=most_rows)
-    for name, table in result.tables.items():
-        if len(table):
-            show_table(table, title=name.replace("_", " "), most_rows=most_rows)
-    for note in result.notes:
-        out.print(note_line(note.text, note.level))
-
-
-def note_line(text: str, level: str) -> "Text":
-    """Return a note as one line, warnings marked."""
-    from rich.text import Text
-
-    style = "yellow" if level == "warning" else "dim"
-    return Text(f"{'warning' if level == 'warning' else 'note'}: {visible(text)}", style=style)
-
-
-def _estimate_table(result: "Result") -> "Table":
-    from app.cli.layout import number, with_interval
-    from workbench.result.tables import Table
-
-    rows = []
-    for e in result.estimates:
-        row: dict[str, Any] = {
-            "name": e.name,
-            "value": with_interval(e.value, e.low, e.high),
-            "unit": e.unit,
-            "n": f"{e.n} {e.n_unit}",
-            "control": "" if e.control is None else f"{number(e.control)} {e.control_name}".strip(),
-            "note": e.note,
-        }
-        rows.append(row)
-    used = [name for name in rows[0] if any(row[name] for row in rows)]
-    return Table.from_rows([{name: row[name] for name in used} for row in rows])
+        out.print()
+    seen = {name for block in cut[:most_blocks] for name in block.names}
+    return tuple(name for block in cut for name in block.names if name not in seen)
 
 
 def _drawn(
@@ -184,7 +169,7 @@ def _drawn(
     )
     for header, right, width in zip(headers, numeric, widths, strict=True):
         drawing.add_column(
-            Text(header), justify="right" if right else "left", width=width, no_wrap=True
+            Text(header), justify="right" if right else "left", width=width, overflow="fold"
         )
     for row in rows:
         drawing.add_row(*(Text(cell) for cell in row))

@@ -16,7 +16,9 @@ def command() -> None:
 @takes_form
 def list_probes(form: Form) -> None:
     """List the probes with one sentence each."""
-    write_rows(plugin_rows("probe"), form, empty="no probe is installed")
+    write_rows(
+        plugin_rows("probe"), form, empty="no probe is installed", narrow=("name", "summary")
+    )
 
 
 @command.command(epilog="\b\nExample:\n  workbench probe show isotropy")

@@ -12,7 +12,8 @@ import click
 
 from app.cli.output import say
 from workbench.errors import DataError, InputError
-from workbench.runs.spec import SHIPPED_PROMPTS, DataRef, ModelRef, RunSpec
+from workbench.methods.registry import Plugin
+from workbench.runs.spec import DEFAULT_MODEL, SHIPPED_PROMPTS, DataRef, ModelRef, RunSpec
 
 STORE = click.Option(
     ["--store"],
@@ -20,14 +21,17 @@ STORE = click.Option(
     help="Where runs are kept.  [default: WORKBENCH_STORE or runs-store]",
 )
 
+BACKEND = click.Option(["--backend"], help="hooks, transformer-lens or nnsight.  [default: hooks]")
+DEVICE = click.Option(["--device"], help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]")
+DTYPE = click.Option(["--dtype"], help="auto, float32, bfloat16 or float16.  [default: auto]")
 MODEL = (
     click.Option(
         ["--model"],
-        help=f"Name, hub id, folder, GGUF file or tiny:llama.  [default: {ModelRef().name}]",
+        help=f"Name, hub id, folder, GGUF file or tiny:llama.  [default: {DEFAULT_MODEL}]",
     ),
-    click.Option(["--backend"], help="hooks, transformer-lens or nnsight.  [default: hooks]"),
-    click.Option(["--device"], help="auto, cpu, cuda, cuda:1 or mps.  [default: auto]"),
-    click.Option(["--dtype"], help="auto, float32, bfloat16 or float16.  [default: auto]"),
+    BACKEND,
+    DEVICE,
+    DTYPE,
 )
 
 _INPUT = (
@@ -41,6 +45,7 @@ _INPUT = (
     click.Option(["--label"], help="Field that holds the label."),
     click.Option(["--group"], help="Field that holds the group; groups are never split."),
     click.Option(["--limit"], type=click.IntRange(min=1), help="Use the first rows only."),
+    click.Option(["--task"], help="Task whose problems a study draws, such as NAME or NAME:FILE."),
     click.Option(
         ["--activations"],
         metavar="FILE",
@@ -75,12 +80,12 @@ _WORK = (
 SPEC_FLAGS = (*_INPUT, *MODEL, *_WORK)
 
 _MODEL_KEYS = ("name", "backend", "device", "dtype")
-_DATA_KEYS = ("field", "label", "group", "limit", "activations")
+_DATA_KEYS = ("field", "label", "group", "limit", "activations", "task")
 _WORK_KEYS = ("seed", "resamples", "max_tokens", "batch_tokens")
 
 
 def spec_from_flags(
-    kind: str, name: str, options: Mapping[str, Any], flags: Mapping[str, Any]
+    plugin: Plugin, options: Mapping[str, Any], flags: Mapping[str, Any]
 ) -> RunSpec:
     """Build the spec that flags describe, on top of `--spec` where one is given.
 
@@ -88,6 +93,7 @@ def spec_from_flags(
         InputError: flags that exclude each other, or a spec of another plugin.
         DataError: the spec file cannot be read.
     """
+    kind, name = plugin.kind, plugin.name
     spec = read_spec(flags["spec"]) if flags["spec"] else RunSpec(kind=kind, name=name)
     if (spec.kind, spec.name) != (kind, name):
         raise InputError(
@@ -99,7 +105,7 @@ def spec_from_flags(
         spec,
         options={**spec.options, **options},
         model=_model(spec.model, flags),
-        data=_data(spec.data, flags),
+        data=_data(spec.data, flags, reads_texts=not hasattr(plugin.recipe, "default_task")),
         **typed,
     )
 
@@ -123,8 +129,8 @@ def _model(base: ModelRef | None, flags: Mapping[str, Any]) -> ModelRef:
     return replace(base or ModelRef(), **{k: v for k, v in values.items() if v is not None})
 
 
-def _data(base: DataRef, flags: Mapping[str, Any]) -> DataRef:
-    sources = [f"--{key}" for key in ("text", "data", "activations") if flags[key]]
+def _data(base: DataRef, flags: Mapping[str, Any], *, reads_texts: bool) -> DataRef:
+    sources = [f"--{key}" for key in ("text", "data", "activations", "task") if flags[key]]
     if len(sources) > 1:
         raise InputError(f"{' and '.join(sources)} were both given", hint="choose one input")
     values = {key: flags[key] for key in _DATA_KEYS if flags[key] is not None}
@@ -135,20 +141,20 @@ def _data(base: DataRef, flags: Mapping[str, Any]) -> DataRef:
     elif flags["activations"]:
         values |= {"path": "", "texts": ()}
     data = replace(base, **values) if sources or values else base
-    if not (data.texts or data.path or data.activations):
-        data = replace(data, path=_default_input())
-    return data
+    is_told = data.texts or data.path or data.activations or data.task
+    return data if is_told or not reads_texts else replace(data, path=_default_input())
 
 
 def _default_input() -> str:
-    if _stdin_is_piped():
+    if stdin_is_piped():
         say("reading texts from standard input")
         return "-"
     say("no input was given: using the prompts that ship with the package (see --text and --data)")
     return SHIPPED_PROMPTS
 
 
-def _stdin_is_piped() -> bool:
+def stdin_is_piped() -> bool:
+    """Whether standard input is a pipe or a file with something in it."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (AttributeError, OSError, ValueError):

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.cli.door import FAILURE, USAGE, is_usage
 from app.cli.option_flags import flags_of, given
-from app.cli.output import note_line, say, say_error, show_result, write_csv, write_json
+from app.cli.output import say, say_error, write_csv, write_json
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import SPEC_FLAGS, STORE, read_spec, spec_from_flags
 from workbench.errors import InputError, NotStored, UnknownName, WorkbenchError
 from workbench.methods.registry import Plugin, find, plugins
-from workbench.runs.run import Run
 from workbench.runs.spec import RunSpec
+
+if TYPE_CHECKING:
+    from workbench.runs.run import Run
 
 MOST_BAD_ROWS_SAID = 200
 
@@ -70,7 +72,7 @@ def run_command(plugin: Plugin) -> click.Command:
 
     def call(**flags: Any) -> None:
         typed = given(plugin.options, flags)
-        run_and_show(spec_from_flags(plugin.kind, plugin.name, typed, flags), flags)
+        run_and_show(spec_from_flags(plugin, typed, flags), flags)
 
     return click.Command(
         plugin.name,
@@ -115,7 +117,7 @@ def resolved(spec: RunSpec) -> RunSpec:
     return replace(spec, options=plain(build(find(spec.kind, spec.name).recipe, spec.options)))
 
 
-def _execute(spec: RunSpec, flags: Mapping[str, Any]) -> Run:
+def _execute(spec: RunSpec, flags: Mapping[str, Any]) -> "Run":
     from workbench.runs.execute import execute
     from workbench.runs.store import Store
 
@@ -134,7 +136,7 @@ def _execute(spec: RunSpec, flags: Mapping[str, Any]) -> Run:
     return run
 
 
-def _show(run: Run, flags: Mapping[str, Any]) -> None:
+def _show(run: "Run", flags: Mapping[str, Any]) -> None:
     _say_bad_rows(run)
     as_data = flags["as_json"] or flags["csv_table"]
     if flags["as_json"]:
@@ -147,42 +149,20 @@ def _show(run: Run, flags: Mapping[str, Any]) -> None:
         table = tables[flags["csv_table"]]
         write_csv(table.rows(), [str(name) for name in table.frame.columns])
     elif not flags["csv_table"]:
+        from app.cli.report import show_run
+
         show_run(run)
     if as_data and run.result is not None:
         for note in run.result.notes:
             if note.level == "warning":
-                say(str(note_line(note.text, note.level)), style="yellow")
+                say(f"warning: {note.text}", style="yellow")
     if run.failure is not None:
         say_error(
             WorkbenchError(run.failure.message, hint=run.failure.hint), word=f"run {run.status}"
         )
 
 
-def show_run(run: Run) -> None:
-    """Draw a run on standard output: what ran on what, and its result."""
-    from rich.text import Text
-
-    from app.cli.escaping import visible
-    from app.cli.output import console
-
-    out = console()
-    out.print(Text(visible(run.run_id), style="bold"), Text(run.status), Text(visible(_facts(run))))
-    if run.result is not None:
-        show_result(run.result)
-
-
-def _facts(run: Run) -> str:
-    model = run.provenance.get("model") or {}
-    parts = [
-        " ".join(str(model.get(key, "")) for key in ("name", "backend", "dtype", "device")),
-        run.spec.data.path or run.spec.data.activations,
-        f"seed {run.spec.seed}",
-        f"{run.provenance['seconds']} s" if "seconds" in run.provenance else "",
-    ]
-    return " · ".join(part.strip() for part in parts if part.strip())
-
-
-def _say_bad_rows(run: Run) -> None:
+def _say_bad_rows(run: "Run") -> None:
     table = run.result.tables.get("bad_rows") if run.result else None
     rows = table.rows() if table is not None else []
     for row in rows[:MOST_BAD_ROWS_SAID]:
@@ -194,6 +174,7 @@ def _say_bad_rows(run: Run) -> None:
 
 def _escaped_help(plugin: Plugin) -> str:
     # A form feed would end the help, and \b marks text that is not to be re-wrapped.
-    paragraphs = plugin.description.replace("\f", "").split("\n\n")
+    words = plugin.description.replace("\f", "").split("\n\n")
+    paragraphs = [text for text in words if not text.startswith("Raises:")]
     source = [f"Source: {plugin.source}"] if plugin.source else []
     return "\n\n".join("\b\n" + text if "\n" in text else text for text in paragraphs + source)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _store_flag = click.option(
     "--store", metavar="FOLDER", help="Where runs are kept.  [default: WORKBENCH_STORE, runs-store]"
 )
+_NARROW = ("run_id", "status", "model", "created", "summary")
 _FORMATS = ("json", "csv", "parquet", "html", "zip")
 
 
@@ -25,7 +26,11 @@ def command() -> None:
 
 @command.command("list", epilog="\b\nExample:\n  workbench runs list --filter name=isotropy --csv")
 @click.option(
-    "--filter", "filters", multiple=True, metavar="COLUMN=VALUE", help="Keep equal runs; repeatable."
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Keep equal runs; repeatable.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Show the newest only.")
 @_store_flag
@@ -38,18 +43,22 @@ def list_runs(filters: Sequence[str], limit: int | None, store: str | None, form
     table = kept.find(**_pairs(filters))
     if limit is not None:
         table = Table(table.frame.head(limit), table.columns)
-    write_table(table, form, empty=f"no such run in {kept.folder}")
+    if form is Form.TABLE and len(table):
+        times = [str(time).replace("T", " ")[:16] for time in table["created"]]
+        table = Table(table.frame.assign(created=times), table.columns)
+    write_table(table, form, empty=f"no such run in {kept.folder}", narrow=_NARROW)
 
 
 @command.command(epilog="\b\nExample:\n  workbench runs show isotropy-1a2b3c --toml")
 @click.argument("run")
+@click.option("--table", "tables", multiple=True, help="Show this table whole; may be repeated.")
 @click.option("--toml", "as_toml", is_flag=True, help="Print the spec that runs it again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole run as JSON.")
 @_store_flag
-def show(run: str, as_toml: bool, as_json: bool, store: str | None) -> None:
+def show(run: str, tables: Sequence[str], as_toml: bool, as_json: bool, store: str | None) -> None:
     """Show one run; a unique beginning of its id is enough."""
     from app.cli.output import say_error
-    from app.cli.run_plugin import show_run
+    from app.cli.report import show_run
     from workbench.errors import WorkbenchError
 
     found = _open(store).get(run)
@@ -58,7 +67,7 @@ def show(run: str, as_toml: bool, as_json: bool, store: str | None) -> None:
     elif as_json:
         write_json(found.as_dict())
     else:
-        show_run(found)
+        show_run(found, tables=tables)
         if found.failure is not None:
             problem = WorkbenchError(found.failure.message, hint=found.failure.hint)
             say_error(problem, word=f"run {found.status}")
@@ -70,8 +79,14 @@ def show(run: str, as_toml: bool, as_json: bool, store: str | None) -> None:
     "with --table."
 )
 @click.argument("run")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="json", show_default=True,
-              help="json, html and zip hold the whole run; csv and parquet its tables.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="json",
+    show_default=True,
+    help="json, html and zip hold the whole run; csv and parquet its tables.",
+)
 @click.option("-o", "--output", metavar="PATH", help="File or folder.  [default: standard output]")
 @click.option("--table", "name", help="The table to export as csv or parquet.")
 @_store_flag

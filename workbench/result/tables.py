@@ -49,6 +49,17 @@ class Table:
             raise UnknownName(f"no column {name!r}; the table has {known}")
         return self.frame[name]
 
+    def pick(self, names: Sequence[str]) -> "Table":
+        """Return the same rows with those columns only, in that order.
+
+        Raises:
+            UnknownName: the table has no such column.
+        """
+        for name in names:
+            self[name]
+        kept = {name: self.columns[name] for name in names if name in self.columns}
+        return Table(self.frame[list(names)], kept)
+
     def label(self, name: str) -> str:
         """Return the column's name with its unit, as an axis shows it."""
         unit = self.columns.get(name, Column()).unit

@@ -152,7 +152,7 @@ class _Outcome:
 def _attempt(job: Job, progress: Progress, model: Model | None, scratch: Path | None) -> _Outcome:
     try:
         if job.spec.model is not None and model is None:
-            model = shared_model(job.spec.model)
+            model = shared_model(job.spec.model, progress)
         done = _run(job, model, _context(job.spec, progress, scratch))
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from workbench.model.loading import load_model
 from workbench.model.model import Model
+from workbench.progress import Progress, silent
 from workbench.runs.spec import ModelRef
 
 _KEEP = 2
@@ -12,7 +13,7 @@ _models: OrderedDict[ModelRef, Model] = OrderedDict()
 _lock = threading.Lock()
 
 
-def shared_model(ref: ModelRef) -> Model:
+def shared_model(ref: ModelRef, progress: Progress = silent) -> Model:
     """Return the model of a spec, loading it the first time; the last two are kept."""
     with _lock:
         if ref not in _models:
@@ -25,6 +26,7 @@ def shared_model(ref: ModelRef) -> Model:
                 revision=ref.revision or None,
                 device_map=ref.device_map or None,
                 trust_remote_code=ref.trust_remote_code,
+                progress=progress,
             )
         _models.move_to_end(ref)
         while len(_models) > _KEEP:

@@ -1,0 +1,90 @@
+"""Edits as typed on the command line: `OP:SITE[:VALUE[:SCALE]]`."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import BadEdit, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workbench.model.edits import Edit
+
+HELP = (
+    "An edit at every step: ablate:mlp_out.3, scale:attn_out.5:0.5, "
+    "add:resid_post.10:FILE.safetensors[key]:4 or project_out:resid_post.-1:FILE.safetensors[key]; "
+    "heads after @, as in ablate:z.5@0,3.  May be repeated."
+)
+
+_TENSOR = re.compile(r"(?P<path>.+)\[(?P<key>[^\[\]]+)\]")
+_FORM = "OP:SITE[@HEADS][:VALUE[:SCALE]]"
+
+
+def parse_edit(text: str) -> "Edit":
+    """Read one edit.
+
+    Raises:
+        BadEdit: the text is not an edit, or the operation cannot take the value.
+        BadSite: the address does not parse.
+        DataError: the file of the value cannot be read.
+    """
+    from workbench.model.edits import Edit, Op
+    from workbench.model.sites import Site
+
+    op, _, rest = text.partition(":")
+    place, *values = rest.split(":")
+    if op not in set(Op) or not place or len(values) > 2:
+        raise BadEdit(
+            f"{text!r} is not an edit; expected {_FORM} with OP one of {', '.join(Op)}",
+            hint="ablate:mlp_out.3",
+        )
+    site, _, heads = place.partition("@")
+    return Edit(
+        site=Site.parse(site),
+        op=Op(op),
+        value=_value(values, text),
+        heads=_heads(heads, text),
+    )
+
+
+def _heads(text: str, edit: str) -> tuple[int, ...] | None:
+    if not text:
+        return None
+    try:
+        return tuple(int(head) for head in text.split(","))
+    except ValueError as error:
+        raise BadEdit(f"{edit!r} names the heads {text!r}; expected numbers") from error
+
+
+def _value(values: list[str], edit: str) -> "Tensor | float | None":
+    if not values:
+        return None
+    scale = _number(values[1], edit) if len(values) == 2 else 1.0
+    match = _TENSOR.fullmatch(values[0])
+    if match is None:
+        return _number(values[0], edit) * scale
+    return _tensor(Path(match["path"]), match["key"]) * scale
+
+
+def _number(text: str, edit: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BadEdit(
+            f"{edit!r} has the value {text!r}; expected a number or FILE.safetensors[key]"
+        ) from error
+
+
+def _tensor(path: Path, key: str) -> "Tensor":
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            if key in names:
+                found: Tensor = file.get_tensor(key)
+                return found
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {path}: {error}", hint="give a safetensors file") from error
+    raise DataError(f"{path} holds no tensor {key!r}; it holds {', '.join(names)}")
