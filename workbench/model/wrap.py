@@ -4,13 +4,12 @@ from typing import Any
 
 from torch import nn
 
-from workbench.errors import BadOption, ModelError
+from workbench.errors import BadOption, ModelError, Unsupported
 from workbench.model.backend import Backend
+from workbench.model.backends import BACKENDS
 from workbench.model.hashing import tensors_hash
 from workbench.model.model import Model
 from workbench.model.spec import ModelSpec
-
-BACKENDS = ("hooks", "transformer-lens", "nnsight")
 
 
 def wrap_model(
@@ -71,8 +70,13 @@ def make_backend(name: str, module: nn.Module, tokenizer: Any) -> Backend:
 def describe_model(
     module: nn.Module, *, name: str, backend: Backend, weights_hash: str
 ) -> ModelSpec:
-    """Write down the sizes and identity of a loaded model."""
-    config: Any = module.config
+    """Write down the sizes and identity of a loaded model.
+
+    Raises:
+        Unsupported: its configuration lacks the sizes of a transformer.
+    """
+    config: Any = module.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
+    _check_sizes(config, name)
     d_model, n_heads = int(config.hidden_size), int(config.num_attention_heads)
     first = next(module.parameters())
     return ModelSpec(
@@ -93,6 +97,24 @@ def describe_model(
         attention=_attention(backend, config),
         weights_hash=weights_hash,
     )
+
+
+_SIZES = (
+    "hidden_size",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "vocab_size",
+    "max_position_embeddings",
+)
+
+
+def _check_sizes(config: Any, name: str) -> None:
+    missing = [size for size in _SIZES if getattr(config, size, None) is None]
+    if missing:
+        raise Unsupported(
+            f"the configuration of {name} ({config.model_type}) has no {', '.join(missing)}",
+            hint="the workbench runs decoders with attention and a bounded context",
+        )
 
 
 def _first(config: Any, *names: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, dynamic_module_utils
 
 from workbench.errors import (
     BadOption,
@@ -23,6 +24,7 @@ from workbench.model.hashing import file_hash
 from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.model.tiny import tiny_model, tiny_module
+from workbench.model.tiny_tokenizer import tiny_tokenizer
 
 Saved = Callable[..., Path]
 
@@ -164,6 +166,44 @@ def test_custom_code_is_not_run_unasked(checkpoint: Saved) -> None:
     with pytest.raises(Unsupported) as caught:
         load_model(str(folder))
     assert "trust_remote_code=True" in caught.value.hint
+
+
+_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+class MineConfig(LlamaConfig):
+    model_type = "mine"
+
+
+class Mine(LlamaForCausalLM):
+    config_class = MineConfig
+"""
+
+
+def test_custom_code_runs_when_asked(
+    checkpoint: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    homes = {"AutoConfig": "mine.MineConfig", "AutoModelForCausalLM": "mine.Mine"}
+    folder = checkpoint("llama", model_type="mine", architectures=["Mine"], auto_map=homes)
+    (folder / "mine.py").write_text(_CODE)
+    model = load_model(folder, device="cpu", trust_remote_code=True)
+    assert model.spec.architecture == "Mine"
+    plain = load_model("tiny:llama", device="cpu")
+    mine, theirs = (m.run("the cat", logits="all").logits for m in (model, plain))
+    assert torch.equal(mine, theirs)
+
+
+def test_a_model_without_attention_is_refused(tmp_path: Path) -> None:
+    config = AutoConfig.for_model(
+        "mamba", hidden_size=32, num_hidden_layers=2, vocab_size=64, state_size=4
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(Unsupported):
+        load_model(tmp_path, device="cpu")
 
 
 def test_pickled_weights_are_refused(checkpoint: Saved) -> None:
