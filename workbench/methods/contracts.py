@@ -162,3 +162,23 @@ class Refuter(Protocol):
 
     def check(self, found: Result, table: Table, context: Context) -> Result:
         """Disturb the data or the model and report what survives."""
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """A description of a training run that yields a checkpoint.
+
+    The checkpoint is written to `folder`, which also holds the state a stopped run resumes
+    from: resumed or not, the same seed gives the same losses.
+    """
+
+    def train(
+        self,
+        model: Model,
+        examples: Sequence[Example],
+        *,
+        folder: Path,
+        resume: bool,
+        context: Context,
+    ) -> Result:
+        """Train, keep the best weights by the validation split, and report both curves."""
