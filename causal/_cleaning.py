@@ -17,6 +17,7 @@ from workbench.result.tables import Column, Table
 TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
 BOOLEANS = ("merged", "moe", "flagged", "chat_template")
 EXAMPLES = 5
+MANY_ZEROS = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,15 @@ class CleaningReport:
             notes.append(
                 _warn(f"{self.repeated_keys} rows repeat the key of an earlier row", "repeated-key")
             )
+        for name, zeros in self.zeros.items():
+            if zeros > MANY_ZEROS * self.rows_kept:
+                notes.append(
+                    _warn(
+                        f"{zeros} of {self.rows_kept} models score exactly 0 on {name}: "
+                        "a floor, or an answer parser that failed",
+                        "exact-zeros",
+                    )
+                )
         if self.left_out:
             notes.append(Note(f"{len(self.left_out)} columns not used: {_few(self.left_out)}"))
         return tuple(notes)

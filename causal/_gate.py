@@ -38,7 +38,7 @@ def subspace(x: Float[np.ndarray, "n d"], k: int) -> Float[np.ndarray, "k d"]:
 
 def subspace_distance(a: Float[np.ndarray, "k d"], b: Float[np.ndarray, "k d"]) -> float:
     """Return 1 − mean cosine of the principal angles between two orthonormal bases."""
-    return float(1.0 - np.linalg.svd(a @ b.T, compute_uv=False).mean())
+    return max(0.0, float(1.0 - np.linalg.svd(a @ b.T, compute_uv=False).mean()))
 
 
 def gate(rows: DomainRows, k: int, *, threshold: float = 0.05) -> Gate:

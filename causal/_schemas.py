@@ -68,16 +68,6 @@ OPEN_LLM = Schema(
     scores=OPEN_LLM_SCORES,
 )
 
-EXTRACT = Schema(
-    name="open-llm-leaderboard-v2-extract",
-    facts={
-        fact: fact
-        for fact in FACTS
-        if fact not in ("revision", "architecture", "declared", "submitted")
-    },
-    scores=OPEN_LLM_SCORES,
-)
-
 MTEB = Schema(name="mteb", facts={"model": "Model"})
 
 # Tasks of the embedding benchmark by what the end of their name says.
@@ -99,9 +89,10 @@ def detect(columns: Iterable[str]) -> Schema:
         UnknownName: no known table has these columns.
     """
     names = set(columns)
-    for schema in (OPEN_LLM, EXTRACT):
-        if {schema.facts["model"], *schema.scores} <= names:
-            return schema
+    if {OPEN_LLM.facts["model"], *OPEN_LLM.scores} <= names:
+        return OPEN_LLM
+    if {"model", "domain"} <= names:
+        return Schema(name="score-table", facts={fact: fact for fact in FACTS if fact in names})
     if "Model" in names and sum(bool(task_group(name)) for name in names) >= 10:
         return MTEB
     shown = ", ".join(sorted(names)[:12])

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class ScoreTable:
     def as_table(self) -> Table:
         """Return the cells as a plain table that remembers its snapshot."""
         frame = self.frame.copy()
-        frame.attrs.update(source=self.snapshot.source, sha256=self.snapshot.sha256)
+        frame.attrs.update(asdict(self.snapshot))
         return Table(frame)
 
 
@@ -130,7 +130,12 @@ def from_table(
     attrs = table.frame.attrs
     digest = attrs.get("sha256") or _digest(table.frame)
     origin = Origin(str(attrs.get("source", "table in memory")), str(digest))
-    return _build(table.frame, origin, schema=schema, scores=scores, grouped=grouped)
+    built = _build(table.frame, origin, schema=schema, scores=scores, grouped=grouped)
+    if {f.name for f in fields(Snapshot)} <= attrs.keys():
+        # A table that was read before keeps the identity of the file it came from.
+        known = Snapshot(**{f.name: attrs[f.name] for f in fields(Snapshot)})
+        return replace(built, snapshot=known)
+    return built
 
 
 def bundled() -> ScoreTable:

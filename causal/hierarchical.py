@@ -1,0 +1,241 @@
+"""Hierarchical component analysis over base-model domains."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from causal._domain_rows import DomainRows
+from causal._fit import fit_domains
+from causal._gate import Gate, gate
+from causal._ica import IcaOptions
+from causal._report import Analysis, report
+from causal._row_filters import RowFilter
+from causal._schemas import Schema
+from causal._sensitivity import sensitivity
+from causal._snapshots import compare_snapshots
+from causal.identification import (
+    Candidates,
+    IdentificationOptions,
+    choose_domains,
+    identify,
+)
+from causal.leaderboard import ScoreTable, bundled, from_table, read_scores
+from causal.simulate import Design, Planted, plant
+from workbench.errors import BadOption, TooLittleData
+from workbench.methods.contracts import Context
+from workbench.methods.registry import discovery
+from workbench.options import option
+from workbench.result.result import Note, Result
+from workbench.result.tables import Table
+
+LEAST_ROWS = 20
+
+Drop = Literal["duplicates", "merges", "mixtures", "flagged", "worse-than-base"]
+Stage = Literal["name", "declared", "declared-family", "name-family", "architecture"]
+
+
+@discovery("hierarchical", source="Jin, Syrgkanis, Kakade & Zhang 2025, arXiv:2506.10378")
+@dataclass(frozen=True, kw_only=True)
+class Hierarchical:
+    """Find a few latent capabilities and ask whether the data fix their causal order.
+
+    All fine-tunes of one base model form a domain. Domains whose scores vary in the same
+    directions share a map z = H x; within domain e, z = A z + D ε with A lower triangular in one
+    common order. Independent component analysis gives B H in every domain up to the order and
+    signs of its rows, an exhaustive search matches components and orders, and B = D⁻¹(I − A)
+    follows in closed form. Every order is scored by its largest mixing inexactness.
+
+    The order is called identified only if it survives resampling, simulation of every rival
+    order, random rotations under the same choice of domains, and a test for Gaussian noises.
+
+    Units: scores and capabilities in points of the leaderboard (0 to 100); effects in points
+    per point; inexactness unitless, 0 to 1. Intervals resample models within domains.
+
+    Source: arXiv:2506.10378, with one gauge for weights and effects, a stated gate threshold, a
+    closed-form fit, restarts of component analysis and all the nulls added.
+    """
+
+    k: int = option(3, help="Number of capabilities.", low=1, high=4)
+    domains: tuple[str, ...] = option((), help="Base models to fit; none given chooses by score.")
+    benchmarks: tuple[str, ...] = option((), help="Score columns; none given takes all.")
+    least_domains: int = option(4, help="Fewest domains when choosing.", low=1, high=20)
+    least_models: int = option(100, help="Fewest models of a domain.", low=LEAST_ROWS)
+    gate: float = option(0.05, help="Largest subspace distance between domains.", low=0.0, high=1.0)
+    weakest: Stage = option("architecture", help="Weakest evidence for a base model that counts.")
+    drop: tuple[Drop, ...] = option((), help="Rows left out before fitting.")
+    scaling: Literal["none", "pooled", "domain"] = option(
+        "none", help="Divide scores by their SD over all rows, within domains, or not at all."
+    )
+    model_column: str = option("", help="Column of model names, for a table of your own.")
+    domain_column: str = option("", help="Column of domains, for a table of your own.")
+    group_tasks: bool = option(False, help="Average tasks by kind; families are the domains.")
+    resamples: int = option(300, help="Bootstrap resamples, at most those of the run.", low=10)
+    null_draws: int = option(200, help="Random rotations.", low=20)
+    order_draws: int = option(100, help="Simulations of each order.", low=20)
+    restarts: int = option(24, help="Starts of component analysis.", low=1, high=1000)
+    variants: bool = option(True, help="Refit under other rows, labels, scales and domains.")
+
+    def read(self, path: Path | None) -> Table:
+        source = "bundled" if path is None else path
+        return read_scores(
+            source, schema=self._schema(), scores=self.benchmarks, grouped=self.group_tasks
+        ).as_table()
+
+    def fit(self, table: Table, context: Context) -> Result:
+        scores = self._scores(table)
+        rows, gated = self._domain_rows(scores)
+        ica = IcaOptions(restarts=self.restarts)
+        candidates = choose_domains(
+            rows,
+            self.k,
+            least=len(rows) if self.domains else self.least_domains,
+            generator=context.stream("components"),
+            options=ica,
+        )
+        chosen = rows.select(candidates.best.names)
+        fit = fit_domains(chosen, self.k, generator=context.stream("components"), options=ica)
+        options = IdentificationOptions(
+            resamples=min(self.resamples, context.resamples),
+            null_draws=self.null_draws,
+            order_draws=self.order_draws,
+            seed=context.seed,
+            keep=context.scratch,
+            ica=ica,
+        )
+        found = identify(fit, candidates=candidates, options=options, progress=context.progress)
+        extra = {}
+        if self.variants and self.scaling == "none":
+            extra["sensitivity"] = sensitivity(
+                scores,
+                fit,
+                generator=context.stream("variants"),
+                options=IcaOptions(restarts=min(self.restarts, 8)),
+                progress=context.progress,
+            )
+        compared, notes = _against_bundled(scores)
+        return report(
+            Analysis(
+                table=scores,
+                gate=gated,
+                candidates=candidates,
+                found=found,
+                extra={**extra, **compared},
+                notes=(*notes, *scores.notes, *_gate_notes(gated, candidates)),
+                settings={**asdict(scores.snapshot), **_plain(self), "seed": context.seed},
+            )
+        )
+
+    def _schema(self) -> Schema | None:
+        if not self.model_column:
+            if self.domain_column:
+                raise BadOption("a domain column needs the column of model names as well")
+            return None
+        facts = {"model": self.model_column}
+        if self.domain_column:
+            facts["domain"] = self.domain_column
+        return Schema(name="own table", facts=facts)
+
+    def _scores(self, table: Table) -> ScoreTable:
+        is_raw = "model" not in table.frame or "domain" not in table.frame
+        scores = from_table(
+            table,
+            schema=self._schema() if is_raw else None,
+            scores=self.benchmarks,
+            grouped=self.group_tasks and is_raw,
+        )
+        filters = RowFilter(
+            duplicates="duplicates" in self.drop,
+            merges="merges" in self.drop,
+            mixtures="mixtures" in self.drop,
+            flagged="flagged" in self.drop,
+            worse_than_base="worse-than-base" in self.drop,
+            weakest=self.weakest,
+        )
+        if self.k > len(scores.benchmarks):
+            raise BadOption(
+                f"k = {self.k} capabilities need at least as many benchmarks; there are "
+                f"{len(scores.benchmarks)}: {', '.join(scores.benchmarks)}"
+            )
+        return filters.apply(scores)
+
+    def _domain_rows(self, scores: ScoreTable) -> tuple[DomainRows, Gate]:
+        counts = scores.domain_counts()
+        least = max(LEAST_ROWS if self.domains else self.least_models, len(scores.benchmarks) + 2)
+        large = [d for d, n in counts.items() if n >= least]
+        if self.domains:
+            # An unknown name is reported with the names that exist.
+            scores.rows(self.domains)
+            small = [f"{d} ({counts[d]})" for d in self.domains if counts[d] < least]
+            if small:
+                raise TooLittleData(
+                    f"domains with fewer than {least} models: {', '.join(small)}",
+                    hint="leave them out",
+                )
+        elif not large:
+            shown = ", ".join(f"{d} ({n})" for d, n in list(counts.items())[:8]) or "none"
+            raise TooLittleData(
+                f"no domain has {least} models or more; the largest are {shown}",
+                hint="lower least_models, or name the column of domains",
+            )
+        names = list(dict.fromkeys((*self.domains, *large)))
+        rows = _scaled(scores.rows(names), self.scaling)
+        gated = gate(rows, self.k, threshold=self.gate)
+        return rows.select(self.domains or gated.passed), gated
+
+    @staticmethod
+    def example(generator: np.random.Generator) -> Planted:
+        """Four domains with a known graph over three capabilities."""
+        return plant(Design(n=600), generator)
+
+
+def _scaled(rows: DomainRows, scaling: str) -> DomainRows:
+    if scaling == "pooled":
+        spread = np.maximum(rows.pooled.std(axis=0), 1e-12)
+        return rows.replace([block / spread for block in rows.blocks])
+    if scaling == "domain":
+        return rows.replace([b / np.maximum(b.std(axis=0), 1e-12) for b in rows.blocks])
+    return rows
+
+
+def _plain(recipe: Hierarchical) -> dict[str, object]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+
+
+def _against_bundled(scores: ScoreTable) -> tuple[dict[str, Table], tuple[Note, ...]]:
+    """Compare with the shipped snapshot, so that a stale file is noticed."""
+    own = bundled()
+    if scores.benchmarks != own.benchmarks or scores.snapshot.sha256 == own.snapshot.sha256:
+        return {}, ()
+    try:
+        compared = compare_snapshots(scores, own)
+    except TooLittleData:
+        return {}, ()
+    return {"snapshots": compared.table}, compared.notes
+
+
+def _gate_notes(gated: Gate, candidates: Candidates) -> tuple[Note, ...]:
+    left = [n for n in gated.names if n not in gated.passed]
+    notes = []
+    if left:
+        notes.append(
+            Note(
+                f"gate at {gated.threshold:g}: {', '.join(left)} vary in other directions than "
+                f"{', '.join(gated.passed)}",
+                code="gate",
+            )
+        )
+    outside = [n for n in candidates.best.names if n not in gated.passed]
+    if outside:
+        text = f"fitted although outside the gate: {', '.join(outside)}"
+        notes.append(Note(text, "warning", "gate"))
+    if len(candidates.subsets) > 1:
+        notes.append(
+            Note(
+                f"the best of {len(candidates.subsets)} choices of domains is shown; the rotation "
+                "null repeats the choice",
+                code="chosen-domains",
+            )
+        )
+    return tuple(notes)
