@@ -75,6 +75,10 @@ class BackwardScan:
         """Whether further draws at a position can no longer matter."""
         return self.wins[position] >= ALIVE_AT or self.spent[position] >= self.draws
 
+    def need(self, position: int) -> int:
+        """Return at most how many more draws can matter at a position."""
+        return 0 if self.settled(position) else self.draws - self.spent[position]
+
     def open(self) -> list[int]:
         """Return unsettled positions, deepest first; empty once the decision is known."""
         if self.decision() is not None:
@@ -153,6 +157,16 @@ class Screening:
         self.test, self.limit = test, limit
         self.wins = dict.fromkeys(self.positions, 0)
         self.spent = dict.fromkeys(self.positions, 0)
+        self._confirmed: set[int] = set()
+
+    def confirm(self, position: int, *, wins: int, draws: int) -> None:
+        """Replace a position's outcomes by complete ones, which the paper's threshold judges."""
+        self.wins[position], self.spent[position] = wins, draws
+        self._confirmed.add(position)
+
+    def is_confirmed(self, position: int) -> bool:
+        """Whether a position has had all its draws."""
+        return position in self._confirmed
 
     def record(self, position: int, *, success: bool) -> None:
         """Count one outcome, unless the position is settled already."""
@@ -162,10 +176,20 @@ class Screening:
 
     def verdict(self, position: int) -> Literal["alive", "dead", "open"]:
         """Return a position's state; undecided ones at the limit go by the paper's threshold."""
+        if position in self._confirmed:
+            return "alive" if self.wins[position] >= ALIVE_AT else "dead"
         found = self.test.verdict(self.wins[position], self.spent[position])
         if found == "open" and self.spent[position] >= self.limit:
             return "alive" if self.wins[position] >= ALIVE_AT else "dead"
         return found
+
+    def need(self, position: int) -> int:
+        """Return how many failures in a row would settle a position."""
+        wins, spent = self.wins[position], self.spent[position]
+        more = 0
+        while spent + more < self.limit and self.test.verdict(wins, spent + more) == "open":
+            more += 1
+        return more
 
     def open(self) -> list[int]:
         """Return the positions to draw at, deepest first, down to the first alive one."""
@@ -179,12 +203,17 @@ class Screening:
         return waiting
 
     def candidate(self) -> int | None:
-        """Return the first dead position after the last alive one, once nothing is open."""
+        """Return the first dead position after the last alive one, once nothing is open.
+
+        A confirmed position with one to three successes is neither: it is passed over, as in
+        the paper's rule.
+        """
         found = None
         for position in self.positions:
             if self.verdict(position) == "alive":
                 return found
-            found = position
+            if not (position in self._confirmed and self.wins[position]):
+                found = position
         return found
 
 

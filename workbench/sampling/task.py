@@ -23,7 +23,15 @@ class Problem:
 
 
 class Task(Protocol):
-    """A source of problems and the verifier of their answers."""
+    """A source of problems and the verifier of their answers.
+
+    `is_chat` tasks are asked through the model's chat template; the others are plain text that
+    the model continues, and end at the first line break.
+    """
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the prompt is a message rather than a text to continue."""
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Return up to `limit` problems: generated ones are drawn, a file's come in order."""

@@ -17,6 +17,16 @@ _STORIES = {
     "-": "{name} has {a} {things} and gives away {b}.",
     "*": "{name} has {a} boxes with {b} {things} in each box.",
 }
+_EXAMPLES = """Question: Tom has 12 pears and gives away 5. Then Tom finds 3 more pears. \
+How many pears does Tom have now?
+Answer: 12 - 5 = 7. 7 + 3 = 10. The answer is 10.
+
+Question: Mia has 3 boxes with 6 cards in each box. Then Mia finds 4 more cards. \
+How many cards does Mia have now?
+Answer: 3 * 6 = 18. 18 + 4 = 22. The answer is 22.
+
+Question: {question}
+Answer:"""
 _THEN = {
     "+": "Then {name} finds {c} more {things}.",
     "-": "Then {name} loses {c} of the {things}.",
@@ -26,10 +36,20 @@ _THEN = {
 @register("task", "arithmetic")
 @dataclass(frozen=True, kw_only=True)
 class Arithmetic:
-    """Word problems with one or two operations on small whole numbers, drawn at random."""
+    """Word problems with one or two operations on small whole numbers, drawn at random.
+
+    The model is shown two worked examples and continues the text with one line; with `examples`
+    off it is asked through its chat template.
+    """
 
     steps: int = option(2, help="Operations in one problem.", low=1, high=2)
-    largest: int = option(50, help="Largest number in a problem.", low=5, high=1000)
+    largest: int = option(20, help="Largest number in a problem.", low=5, high=1000)
+    examples: bool = option(True, help="Show two worked examples before the question.")
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the question is asked as a message."""
+        return not self.examples
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Draw `limit` different problems."""
@@ -41,6 +61,8 @@ class Arithmetic:
 
     def prompt(self, problem: Problem) -> str:
         """Return the question with the asked-for form of the answer."""
+        if self.examples:
+            return _EXAMPLES.format(question=problem.question)
         return (
             f"{problem.question} Think step by step in one or two short sentences, "
             'then finish with "The answer is" and the number.'

@@ -37,6 +37,11 @@ class Questions:
         help="Added behind every question.",
     )
 
+    @property
+    def is_chat(self) -> bool:
+        """Questions are asked as messages."""
+        return True
+
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Read the first `limit` questions.
 

@@ -1,0 +1,127 @@
+"""What happens when one token is forbidden: pass@k and the branches drawn instead."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from probes._critical_rules import pass_at_k
+from probes._critical_search import Forced, alternatives
+from workbench.methods.contracts import Context
+from workbench.model.model import Model
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import bootstrap, mean_estimate
+from workbench.result.tables import Column, Table
+
+
+def _ks(draws: int) -> list[int]:
+    return [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= draws]
+
+
+def _pass_values(forced: Sequence[tuple[Forced, ...]], kind: str, k: int) -> list[float]:
+    return [
+        pass_at_k(one.wins, len(one.outcomes), k)
+        for both in forced
+        for one in both
+        if one.kind == kind
+    ]
+
+
+def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int, context: Context) -> Table:
+    """Return pass@k with the critical token forbidden, beside a random one, for several k."""
+    rows = []
+    for k in _ks(draws):
+        row: dict[str, Any] = {"k": k, "with_token": 0.0}
+        for kind in ("critical", "random"):
+            values = _pass_values(forced, kind, k)
+            if not values:
+                continue
+            estimate = mean_estimate(
+                kind,
+                values,
+                unit="probability",
+                generator=context.stream(f"pass {kind}"),
+                n_unit="trajectories",
+                resamples=context.resamples,
+            )
+            row |= {
+                kind: estimate.value,
+                f"{kind}_low": estimate.low,
+                f"{kind}_high": estimate.high,
+            }
+        rows.append(row)
+    columns = {
+        "k": Column("draws", "Draws, one of which must be right."),
+        "critical": Column(
+            "probability", "pass@k, critical token forbidden.", "critical_low", "critical_high"
+        ),
+        "random": Column(
+            "probability", "pass@k, a random other token forbidden.", "random_low", "random_high"
+        ),
+        "with_token": Column("probability", "pass@k with the critical token: 0 by construction."),
+    }
+    return Table.from_rows(rows, columns)
+
+
+def pass_estimates(
+    forced: Sequence[tuple[Forced, ...]], draws: int, context: Context
+) -> list[Estimate]:
+    """Return pass@16 (or the most draws allow) and its paired gain over a random position."""
+    k = min(16, max(_ks(draws)))
+    paired = [both for both in forced if len(both) == 2]
+    if not paired:
+        return []
+    critical, random = (np.array(_pass_values(paired, kind, k)) for kind in ("critical", "random"))
+    gap = critical - random
+    interval = bootstrap(
+        lambda rows: float(gap[rows].mean()),
+        len(gap),
+        generator=context.stream("pass gap"),
+        resamples=context.resamples,
+    )
+    common: dict[str, Any] = {"unit": "probability", "n": len(gap), "n_unit": "trajectories"}
+    return [
+        Estimate(
+            name=f"pass@{k} without the critical token",
+            value=float(critical.mean()),
+            control=float(random.mean()),
+            control_name="random position",
+            **common,
+        ),
+        Estimate(
+            name=f"pass@{k} gain over a random position",
+            value=float(gap.mean()),
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            method=f"paired {interval.method}" if interval else "",
+            **common,
+        ),
+    ]
+
+
+def branch_table(forced: Sequence[tuple[Forced, ...]], model: Model) -> Table:
+    """Return the tokens drawn instead, with wins, draws and a text each."""
+    rows = []
+    for index, both in enumerate(forced):
+        for one in both:
+            for token, wins, draws, shown in alternatives(one.outcomes):
+                text = model.tokenizer.decode(list(shown.tokens), skip_special_tokens=True)
+                rows.append(
+                    {
+                        "trajectory": index,
+                        "kind": one.kind,
+                        "position": one.position,
+                        "alternative": model.decode([token]),
+                        "share": draws / len(one.outcomes),
+                        "wins": wins,
+                        "draws": draws,
+                        "text": text,
+                    }
+                )
+    columns = {
+        "kind": Column(help="Which token was forbidden: the critical one or a random one."),
+        "alternative": Column(help="The token drawn instead."),
+        "share": Column("proportion", "How often it was drawn."),
+        "text": Column(help="One continuation, a right one first."),
+    }
+    return Table.from_rows(rows, columns)

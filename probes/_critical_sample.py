@@ -1,0 +1,97 @@
+"""Wrong answers to questions that the model gets right some of the time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from probes._critical_rollouts import GradedRollouts, Journal
+from workbench.model.model import Model
+from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory
+from workbench.sampling.task import Problem, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongAnswer:
+    """One wrong response to a problem, as token ids, and how often others were right."""
+
+    problem: Problem
+    prompt: tuple[int, ...]
+    response: tuple[int, ...]
+    text: str
+    wins: int
+    draws: int
+
+
+def prompt_ids(model: Model, task: Task, problem: Problem) -> tuple[int, ...]:
+    """Return the question as the model is asked it, in its chat template if it has one."""
+    text = task.prompt(problem)
+    tokenizer: Any = model.tokenizer
+    if task.is_chat and getattr(tokenizer, "chat_template", None):
+        messages = [{"role": "user", "content": text}]
+        encoded = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=True
+        )
+        return tuple(encoded["input_ids"])
+    return tuple(model.tokenize(text).row(0))
+
+
+def stop_ids(model: Model, task: Task) -> tuple[int, ...]:
+    """Return the ids that end a response: the model's own, and line breaks in plain text."""
+    if task.is_chat:
+        return tuple(model.stop_ids)
+    return (*model.stop_ids, *_newline_ids(model.tokenizer))
+
+
+@lru_cache(maxsize=4)
+def _newline_ids(tokenizer: Any) -> tuple[int, ...]:
+    ids = range(len(tokenizer))
+    texts = tokenizer.batch_decode([[i] for i in ids])
+    return tuple(i for i, text in zip(ids, texts, strict=True) if "\n" in text)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exam:
+    """A model, the task it is asked, and how its continuations are drawn."""
+
+    model: Model
+    task: Task
+    options: RolloutOptions
+
+    def rollouts(
+        self, problem: Problem, prompt: Sequence[int], response: Sequence[int], journal: Journal
+    ) -> GradedRollouts:
+        """Join one trajectory with the verifier of its problem."""
+        return GradedRollouts(
+            trajectory=Trajectory(self.model, prompt, response, self.options),
+            stop_ids=stop_ids(self.model, self.task),
+            decode=self._decode,
+            grade=lambda text: self.task.is_correct(problem, text),
+            journal=journal,
+        )
+
+    def wrong_answer(self, problem: Problem, *, draws: int, journal: Journal) -> WrongAnswer | None:
+        """Draw responses and return the first wrong one that ended by itself, if any is wrong.
+
+        A response cut off at the limit is taken only when no wrong one ended by itself.
+        """
+        prompt = prompt_ids(self.model, self.task, problem)
+        rollouts = self.rollouts(problem, prompt, (), journal)
+        found = rollouts.draw([Branch(position=0, draw=k) for k in range(draws)]).values()
+        wrong = sorted(
+            (o for o in found if not o.success and len(o.tokens) > 1), key=lambda o: not o.stopped
+        )
+        if not wrong:
+            return None
+        response = tuple(t for t in wrong[0].tokens if t not in rollouts.stop_ids)
+        return WrongAnswer(
+            problem=problem,
+            prompt=prompt,
+            response=response,
+            text=rollouts.decode(response),
+            wins=sum(o.success for o in found),
+            draws=draws,
+        )
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.model.tokenizer.decode(list(ids), skip_special_tokens=True))
