@@ -1,0 +1,87 @@
+"""Peak memory of one way of reading, measured in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.errors import EnvironmentProblem
+
+_STATUS = Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+
+
+def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) -> float:
+    """Run one batch in a fresh process and return the peak above the loaded model, in megabytes.
+
+    On CUDA it is the memory of the device, elsewhere the memory of the process.
+
+    Raises:
+        EnvironmentProblem: the process failed.
+    """
+    asked = {"name": name, "way": way, "batch": batch, "length": length, "device": device}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "workbench.runs.bench.memory", json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EnvironmentProblem(
+            f"measuring the memory of {way!r} failed: {last}", hint="try a smaller batch"
+        )
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def measure(name: str, way: str, *, batch: int, length: int, device: str) -> float:
+    """Load the model, run once on a few tokens, then measure the peak of one batch."""
+    from workbench.model.loading import load_model
+    from workbench.runs.bench.hooks import random_tokens
+    from workbench.runs.bench.ways import build_way
+
+    model = load_model(name, device=device)
+    run = build_way(way, model)
+    for parameter in model.backend.module.parameters():
+        parameter.sum()  # weights that lie in a mapped file count once they have been touched
+    run(random_tokens(model, batch=1, length=8))
+    tokens = random_tokens(model, batch=batch, length=length)
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        allocated = torch.cuda.memory_allocated()
+        kept = run(tokens)
+        del kept
+        return float(torch.cuda.max_memory_allocated() - allocated) / 1e6
+    before = _resident("VmRSS")
+    _reset_peak()
+    kept = run(tokens)
+    del kept
+    return (_resident("VmHWM") - before) / 1e6
+
+
+def _resident(field: str) -> float:
+    if not _STATUS.exists():
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak * (1 if sys.platform == "darwin" else 1024))
+    lines = _STATUS.read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(f"{field}:"))) * 1024
+
+
+def _reset_peak() -> None:
+    if _RESET.exists():
+        _RESET.write_text("5")
+
+
+def main(argument: str) -> None:
+    """Measure what the argument describes and write the number to standard output."""
+    asked: dict[str, Any] = json.loads(argument)
+    sys.stdout.write(f"{measure(**asked)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

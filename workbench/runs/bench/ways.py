@@ -1,0 +1,95 @@
+"""The ways of reading every layer's residual stream whose costs are compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import BadOption
+from workbench.model.backend import Backend, Inputs, Wanted
+from workbench.model.backends.twin import twin
+from workbench.model.model import Model
+from workbench.model.sites import Kind, every_layer
+from workbench.model.tokens import Tokens
+from workbench.model.wrap import make_backend
+
+Way = Callable[[Tokens], Tensor | None]
+
+WAYS = (
+    "plain",
+    "hooks",
+    "hooks, no logits",
+    "hooks, eager attention",
+    "output_hidden_states",
+    "TransformerBridge cache",
+    "nnsight trace",
+)
+
+
+def build_way(name: str, model: Model) -> Way:
+    """Return a function that runs a batch that way, keeps what was read, and returns the logits.
+
+    Raises:
+        BadOption: there is no such way.
+    """
+    module = model.backend.module
+    if name == "plain":
+        return _plain(twin(module))
+    if name == "output_hidden_states":
+        return _plain(twin(module), output_hidden_states=True)
+    if name == "hooks":
+        return _reading(model, make_backend("hooks", module, model.tokenizer), "all")
+    if name == "hooks, no logits":
+        return _reading(model, make_backend("hooks", module, model.tokenizer), "none")
+    if name == "hooks, eager attention":
+        return _reading(model, make_backend("hooks", _eager(module), model.tokenizer), "all")
+    if name == "nnsight trace":
+        return _reading(model, make_backend("nnsight", module, model.tokenizer), "all")
+    if name == "TransformerBridge cache":
+        return _bridge(make_backend("transformer-lens", module, model.tokenizer))
+    raise BadOption(f"{name!r} is not a way to read; expected one of {', '.join(WAYS)}")
+
+
+def _eager(module: nn.Module) -> Any:
+    switched = twin(module)
+    switched.set_attn_implementation("eager")
+    return switched
+
+
+def _plain(module: Any, **options: Any) -> Way:
+    def run(tokens: Tokens) -> Tensor | None:
+        with torch.no_grad():
+            kept = module(tokens.ids, use_cache=False, **options)
+        logits: Tensor = kept.logits
+        return logits
+
+    return run
+
+
+def _reading(model: Model, backend: Backend, logits: Wanted) -> Way:
+    read = every_layer(Kind.RESID_POST, model.spec)
+
+    def run(tokens: Tokens) -> Tensor | None:
+        inputs = Inputs(ids=tokens.ids, mask=tokens.mask, position_ids=tokens.position_ids)
+        with torch.no_grad():
+            kept = backend.forward(inputs, read=read, edits=(), logits=logits)
+        return kept.logits
+
+    return run
+
+
+def _bridge(backend: Any) -> Way:
+    def wanted(name: str) -> bool:
+        return name.endswith("hook_resid_post")
+
+    def run(tokens: Tokens) -> Tensor | None:
+        with torch.no_grad():
+            logits, kept = backend.bridge.run_with_cache(
+                tokens.ids, names_filter=wanted, use_cache=False
+            )
+        del kept
+        found: Tensor = logits
+        return found
+
+    return run
