@@ -21,7 +21,7 @@ from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
 
-NUCLEUS_FIRST_LOOK = 512
+NUCLEUS_LOOKS = (128, 4096)
 
 
 @runtime_checkable
@@ -170,14 +170,9 @@ class Sampling:
 
     def choose(self, step: Step) -> Choice:
         """Draw one token per live row from its own generator."""
-        tokens = step.logits.argmax(dim=-1)
         if self.temperature == 0:
-            return Choice(tokens=tokens)
-        p = self.distribution(step.logits)
-        for i, generator in enumerate(step.generators):
-            if step.live[i]:
-                tokens[i] = torch.multinomial(p[i].to(generator.device), 1, generator=generator)[0]
-        return Choice(tokens=tokens)
+            return Choice(tokens=step.logits.argmax(dim=-1))
+        return Choice(tokens=draw(self.distribution(step.logits), step.generators, step.live))
 
     def distribution(
         self, logits: Float[Tensor, "batch d_vocab"]
@@ -194,15 +189,38 @@ class Sampling:
         return p / p.sum(dim=-1, keepdim=True)
 
 
+def draw(
+    p: Float[Tensor, "batch d_vocab"],
+    generators: Sequence[torch.Generator],
+    live: Sequence[bool] | None = None,
+) -> Int[Tensor, " batch"]:
+    """Draw one token per row from its own generator; rows that are not live get any token.
+
+    The race argmin E/p with E exponential: rounding in p can only change a draw when two tokens
+    all but tie, so a row's tokens do not depend on how many rows are computed beside it. Every
+    draw takes as many numbers from the generator as there are tokens.
+    """
+    noise = torch.zeros_like(p)
+    for i, generator in enumerate(generators):
+        if live is None or live[i]:
+            noise[i] = torch.rand(p.shape[-1], generator=generator, device=generator.device)
+    # Uniform numbers are multiples of 2^-24: half a step more keeps E from being zero.
+    exponential = noise.add_(2.0**-25).neg_().log1p_().neg_()
+    return (p / exponential).argmax(dim=-1)
+
+
 def _nucleus(p: Float[Tensor, "batch d_vocab"], mass: float) -> Float[Tensor, "batch d_vocab"]:
     # Sorting a whole vocabulary costs more than everything else in a small model's step, and the
-    # nucleus is nearly always among the first few hundred tokens.
-    few = min(NUCLEUS_FIRST_LOOK, p.shape[-1])
-    top = p.topk(few, dim=-1).values
-    if few < p.shape[-1] and bool((top.sum(dim=-1) < mass).any()):
-        top = p.sort(dim=-1, descending=True).values
-    inside = top.cumsum(dim=-1) - top < mass
-    floor = top.masked_fill(~inside, 1.0).amin(dim=-1, keepdim=True)
+    # nucleus nearly always ends among the first hundred tokens.
+    floor = torch.zeros_like(p[:, :1])
+    rows = torch.arange(len(p), device=p.device)
+    for few in (*NUCLEUS_LOOKS, p.shape[-1]):
+        top = p[rows].topk(min(few, p.shape[-1]), dim=-1).values
+        inside = top.cumsum(dim=-1) - top < mass
+        floor[rows] = top.masked_fill(~inside, 1.0).amin(dim=-1, keepdim=True)
+        rows = rows[inside[:, -1]]
+        if len(rows) == 0:
+            break
     return p.masked_fill(p < floor, 0)
 
 
