@@ -1,5 +1,6 @@
 """`workbench generate`: let a model write, with reads and edits at every step."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ def _piped() -> list[str]:
     if not stdin_is_piped():
         raise InputError("no prompt was given", hint="--text 'Once upon a time'")
     try:
-        lines = click.get_binary_stream("stdin").read().decode().splitlines()
+        lines = sys.stdin.buffer.read().decode().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"standard input is not valid UTF-8: {error}") from error
     prompts = [line for line in lines if line.strip()]

@@ -11,10 +11,10 @@ from rich.cells import cell_len, set_cell_size
 from app.cli.escaping import visible_cell
 from workbench.result.tables import Column, Table
 
-_PIECES = re.compile(r"[^\s._/-]*[\s._/-]*(?=.|$)", re.DOTALL)
+_PIECES = re.compile(r"(?:[^\s_/.-]|[.-](?=\d))*(?:[\s_/]|[.-](?!\d))*", re.DOTALL)
 _GAP = 2
 _MOST_KEYS = 3
-_LEAST_TEXT = 16
+_LEAST_TEXT = 10
 _LEAST_DECIMALS_SHOWN = 1e-4
 
 
@@ -220,15 +220,18 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     )
 
 
-def _count_keys(table: Table, shown: Sequence[_Shown], width: int) -> int:
-    # The leading columns that tell rows apart are repeated in every block; one column when no
-    # few do.
-    for n in range(1, min(_MOST_KEYS, len(shown)) + 1):
-        if _total(shown[:n]) > width // 2:
-            break
-        if not table.frame[[c.name for c in shown[:n]]].astype(str).duplicated().any():
+def key_columns(table: Table) -> int:
+    """Return how many leading columns tell the rows apart; 1 when a few do not."""
+    names = [str(name) for name in table.frame.columns]
+    for n in range(1, min(_MOST_KEYS, len(names)) + 1):
+        if not table.frame[names[:n]].astype(str).duplicated().any():
             return n
     return 1
+
+
+def _count_keys(table: Table, shown: Sequence[_Shown], width: int) -> int:
+    n = key_columns(table)
+    return n if _total(shown[:n]) <= width // 2 else 1
 
 
 def _total(columns: Sequence[_Shown]) -> int:

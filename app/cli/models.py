@@ -12,6 +12,8 @@ from app.cli.run_flags import BACKEND, DEVICE, DTYPE
 if TYPE_CHECKING:
     from workbench.model.model import Model
 
+_PARITY = ("backend", "attention", "check", "batch", "reference", "largest", "allowed", "passed")
+
 
 @click.group(epilog="\b\nExample:\n  workbench models show default")
 def command() -> None:
@@ -45,7 +47,11 @@ def list_models(form: Form) -> None:
 @click.option("--parity", is_flag=True, help="Compare the backends with a plain forward pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, parity: bool, as_json: bool, **where: Any) -> None:
-    """Show a model's sizes, its sites, and what its backend can do there."""
+    """Show a model's sizes, its sites, and what its backend can do there.
+
+    With --parity, every backend is compared with a plain forward pass; the exit code is 1 when
+    one differs by more than is allowed.
+    """
     from workbench.runs.models import shared_model
     from workbench.runs.spec import ModelRef
 
@@ -59,6 +65,9 @@ def show(name: str, parity: bool, as_json: bool, **where: Any) -> None:
         write_json(facts)
     else:
         _draw(facts)
+    if not all(row["passed"] for row in facts.get("parity", ())):
+        say("a backend differs from the plain forward pass by more than is allowed", style="red")
+        raise click.exceptions.Exit(1)
 
 
 show.params.extend((BACKEND, DEVICE, DTYPE))
@@ -105,10 +114,12 @@ def _shape(kind: Any, model: "Model") -> str:
 
 
 def _parity(name: str, where: Mapping[str, str]) -> list[dict[str, Any]]:
-    from workbench.runs.bench.parity import parity_rows
+    from workbench.model.parity import parity_table
 
+    placed = {key: where[key] for key in ("device", "dtype") if key in where}
     with ProgressBar() as progress:
-        return parity_rows(name, progress=progress, **where)
+        rows = parity_table(name, progress=progress, **placed)
+    return [{**vars(row), "passed": row.passed} for row in rows]
 
 
 def _draw(facts: Mapping[str, Any]) -> None:
@@ -122,7 +133,9 @@ def _draw(facts: Mapping[str, Any]) -> None:
         if not isinstance(value, list):
             shown = f"{value:,}" if isinstance(value, int) else visible(str(value))
             out.print(Text.assemble((f"{key.replace('_', ' '):<20}", "dim"), shown))
-    for title in ("sites", "parity"):
-        if title in facts:
-            out.print()
-            show_table(Table.from_rows(facts[title]), title=title)
+    out.print()
+    show_table(Table.from_rows(facts["sites"]), title="sites")
+    if "parity" in facts:
+        compared = Table.from_rows(facts["parity"]).pick(_PARITY)
+        show_table(compared, title="parity", most_rows=10**6, wrap=True)
+        out.print(Text("largest: relative error per token, or share of tokens that differ"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from app.cli.escaping import visible
-from app.cli.layout import number, with_interval
+from app.cli.layout import key_columns, number, with_interval
 from app.cli.output import console, show_table
 from workbench.result.tables import Table
 
@@ -83,7 +83,8 @@ def _ordered(name: str, table: Table, result: "Result") -> Table:
     for view in result.views:
         if getattr(view, "table", "") == name:
             drawn += [n for n in (getattr(view, "x", ""), *_tuple(view, "y")) if n in names]
-    return table.pick(list(dict.fromkeys([names[0], *drawn, *names]))) if drawn else table
+    keys = names[: key_columns(table)]
+    return table.pick(list(dict.fromkeys([*keys, *drawn, *names]))) if drawn else table
 
 
 def _tuple(view: object, field: str) -> tuple[str, ...]:

@@ -36,9 +36,7 @@ def exported(store: Store, run_id: str, form: str, *, table: str | None = None) 
         raise BadOption(f"format is {form!r}; expected one of {', '.join(FORMATS)}")
     run = store.get(run_id)
     if form in ("csv", "parquet"):
-        return {
-            f"{name}.{form}": _table_bytes(found, form) for name, found in _chosen(run, table)
-        }
+        return {f"{name}.{form}": _table_bytes(found, form) for name, found in _chosen(run, table)}
     if table is not None:
         raise BadOption(f"{form} holds every table", hint="leave out the table, or choose csv")
     if form == "zip":

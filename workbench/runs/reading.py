@@ -7,6 +7,7 @@ import reprlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,8 @@ from typing import Any, BinaryIO
 from workbench.errors import DataError
 from workbench.methods.contracts import Example
 from workbench.runs.spec import DataRef
+
+Stream = BinaryIO | BufferedIOBase
 
 csv.field_size_limit(2**30)
 
@@ -26,7 +29,7 @@ class BadRow:
     reason: str
 
 
-def read_rows(data: DataRef, *, stdin: BinaryIO | None = None) -> Iterator[Example | BadRow]:
+def read_rows(data: DataRef, *, stdin: Stream | None = None) -> Iterator[Example | BadRow]:
     """Yield every row of the data in order, good or bad, up to `limit` rows.
 
     JSONL, JSON (a list of objects), CSV, TSV, Parquet and plain text (one text a line) are told
@@ -41,7 +44,7 @@ def read_rows(data: DataRef, *, stdin: BinaryIO | None = None) -> Iterator[Examp
 
 
 def read_examples(
-    data: DataRef, *, stdin: BinaryIO | None = None
+    data: DataRef, *, stdin: Stream | None = None
 ) -> tuple[list[Example], list[BadRow]]:
     """Read all rows and part the good from the bad.
 
@@ -126,7 +129,7 @@ def _texts(data: DataRef) -> Iterator[_Row]:
         yield f"text {i}", {data.field: text}
 
 
-def _file_rows(data: DataRef, stdin: BinaryIO | None) -> Iterator[_Row]:
+def _file_rows(data: DataRef, stdin: Stream | None) -> Iterator[_Row]:
     if data.path == "-":
         yield from _mixed_lines(stdin or sys.stdin.buffer, "stdin")
         return
@@ -170,7 +173,7 @@ def _text_line(line: bytes) -> Mapping[str, Any] | str:
         return f"not valid UTF-8: {error}"
 
 
-def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
+def _lines(stream: Stream, name: str) -> Iterator[tuple[str, bytes]]:
     for number, line in enumerate(stream, start=1):
         plain = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         stripped = plain.rstrip(b"\r\n")
@@ -178,7 +181,7 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
             yield f"{name}:{number}", stripped
 
 
-def _mixed_lines(stream: BinaryIO, name: str) -> Iterator[_Row]:
+def _mixed_lines(stream: Stream, name: str) -> Iterator[_Row]:
     for source, line in _lines(stream, name):
         yield source, _json_line(line) if line.lstrip()[:1] == b"{" else _text_line(line)
 
@@ -230,7 +233,7 @@ def _read_csv(path: Path) -> Iterator[_Row]:
 
 
 def _csv_rows(
-    path: Path, stream: BinaryIO, bad_lines: set[int]
+    path: Path, stream: Stream, bad_lines: set[int]
 ) -> Iterator[tuple[int, int, list[str] | str]]:
     # Strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
@@ -250,7 +253,7 @@ def _csv_rows(
             yield first, reader.line_num, cells
 
 
-def _decoded(stream: BinaryIO, bad_lines: set[int]) -> Iterator[str]:
+def _decoded(stream: Stream, bad_lines: set[int]) -> Iterator[str]:
     for number, line in enumerate(stream, start=1):
         plain = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         try:

@@ -116,7 +116,7 @@ class RunSpec:
         Raises:
             BadOption: unknown or missing keys, all at once.
         """
-        given = dict(values)
+        given: dict[str, Any] = _without_none(values)
         problems = _problems(cls, given, "")
         problems += _problems(ModelRef, given.get("model", {}), "model.")
         problems += _problems(DataRef, given.get("data", {}), "data.")
