@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from workbench.sampling.rollout import Branch, Rollout, RolloutQueue, Trajectory
 
@@ -28,8 +28,12 @@ class Journal:
         self.path = path
         self.outcomes: dict[Branch, Outcome] = {}
         if path is not None and path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            text = path.read_text(encoding="utf-8")
+            for line in text.splitlines():
                 self._take(line)
+            if not text.endswith("\n"):
+                with path.open("a", encoding="utf-8") as stream:
+                    stream.write("\n")
 
     def add(self, outcome: Outcome) -> None:
         """Keep one outcome."""
@@ -53,6 +57,7 @@ class Journal:
         )
 
 
+@runtime_checkable
 class Scan(Protocol):
     """A decision that asks for draws: `_critical_rules.BackwardScan` or `Screening`."""
 

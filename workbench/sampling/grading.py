@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from workbench.sampling.symbolic import SymbolicJudge
 
@@ -15,6 +15,7 @@ _AFTER = re.compile(r"(?:answer\s+is|answer:|####)\s*:?\s*", re.IGNORECASE)
 _NEXT_QUESTION = re.compile(r"\n\s*(?:Question|Q|Problem)\s*:", re.IGNORECASE)
 
 
+@runtime_checkable
 class Grader(Protocol):
     """Finds the answer in a response and compares it with the reference."""
 
