@@ -28,6 +28,7 @@ from workbench.runs.spec import RunSpec, file_hash
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _RERUN = "run it again with --fresh, or remove it with `workbench runs rm`"
+_OS_ERROR = re.compile(r"os error (\d+)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -177,6 +178,9 @@ def _write_arrays(folder: Path, arrays: Mapping[str, Any]) -> Path:
     try:
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
     except (SafetensorError, KeyError) as error:
+        number = _OS_ERROR.search(str(error))
+        if number:
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         raise StoreError(f"the arrays cannot be stored: {error}") from error
     return path
 

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -108,6 +108,7 @@ class Index:
             raise StoreError(f"the index {path} cannot be used: {error}") from error
 
 
+@runtime_checkable
 class Folders(Protocol):
     """The run folders that an index is made from."""
 
@@ -137,5 +138,9 @@ def _catch_up(db: sqlite3.Connection, folders: Folders) -> None:
 
 def _insert(db: sqlite3.Connection, row: Mapping[str, Any]) -> None:
     marks = ", ".join("?" for _ in COLUMNS)
-    values = tuple(row.get(name) for name in COLUMNS)
+    values = tuple(_storable(row.get(name)) for name in COLUMNS)
     db.execute(f"INSERT OR REPLACE INTO runs VALUES ({marks})", values)
+
+
+def _storable(value: Any) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
