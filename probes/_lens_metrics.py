@@ -33,7 +33,7 @@ class LensMath:
     @property
     def rows_at_once(self) -> int:
         """How many positions are unembedded together."""
-        return max(1, self.budget // (_COPIES * self.d_vocab))
+        return rows_at_once(self.budget, self.d_vocab)
 
     def compare(
         self,
@@ -72,6 +72,11 @@ class LensMath:
     def logits(self, site: int | None, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         """Return fp32 logits of states at the i-th site, or untranslated for None."""
         return self.unembed(h if site is None else self.translate(site, h)).float()
+
+
+def rows_at_once(budget: int, d_vocab: int) -> int:
+    """How many rows over the vocabulary fit, with all copies, into `budget` numbers."""
+    return max(1, budget // (_COPIES * d_vocab))
 
 
 class _Goal:

@@ -1,7 +1,7 @@
 """A lens as tables, estimates and views."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.model.sites import Kind, Site
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap_weights, percentile_interval
+from workbench.result.intervals import bootstrap_weights, mean_estimate, percentile_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve, Heatmap, View
@@ -31,6 +31,7 @@ _KINDS = {
     "shuffled": "the states of other positions of the same text",
     "plain": "the logit lens, without translation",
 }
+_SHORT = {"random": "random vectors", "plain": "logit lens"}
 _IN_CONTROLS = ("kl", "nll", "agreement")
 
 
@@ -72,7 +73,7 @@ def report(counts: LensCounts, context: Context) -> Result:
         tables["tokens"] = _token_table(counts, context)
     return Result(
         summary=_summary(counts, averages),
-        estimates=_estimates(counts, averages, context),
+        estimates=_estimates(counts, context),
         tables=tables,
         notes=_notes(counts, context),
         views=_views(counts),
@@ -179,26 +180,33 @@ def _token_table(counts: LensCounts, context: Context) -> Table:
     return Table.from_rows(rows, columns)
 
 
-def _estimates(counts: LensCounts, averages: _Averages, context: Context) -> tuple[Estimate, ...]:
-    n = int((counts.n_tokens > 0).sum())
+def _estimates(counts: LensCounts, context: Context) -> tuple[Estimate, ...]:
+    """Means over all layers but the last, which is the model itself."""
+    used = counts.means[counts.n_tokens > 0]
+    layers = slice(0, max(1, len(counts.sites) - 1))
+    control = counts.kinds.index("plain") if "plain" in counts.kinds else 1
     found = []
-    for i, name in ((0, "first"), (len(counts.sites) // 2, "middle")):
-        for metric in ("kl", "agreement"):
-            m = METRICS.index(metric)
-            found.append(
-                Estimate(
-                    name=f"{metric} at the {name} layer",
-                    value=_number(averages.value[0, i, m]),
-                    unit=_WORDS[metric][0],
-                    n=n,
-                    low=_number(averages.low[0, i, m]),
-                    high=_number(averages.high[0, i, m]),
-                    method=f"percentile bootstrap over texts, {context.resamples} resamples",
-                    control=_number(averages.value[1, i, m]),
-                    control_name="random vectors",
-                    note=f"at {counts.sites[i]}",
-                )
+    for metric in ("kl", "agreement", "nll"):
+        per_text = used[:, :, layers, METRICS.index(metric)].mean(axis=2)
+        defined = per_text[np.isfinite(per_text[:, 0])]
+        if not len(defined):
+            continue
+        estimate = mean_estimate(
+            f"mean {metric}",
+            defined[:, 0],
+            unit=_WORDS[metric][0],
+            generator=context.stream(f"lens bootstrap {metric}"),
+            resamples=context.resamples,
+        )
+        beside = defined[np.isfinite(defined[:, control]), control]
+        found.append(
+            replace(
+                estimate,
+                control=float(beside.mean()) if len(beside) else None,
+                control_name=_SHORT[counts.kinds[control]],
+                note="mean over all layers but the last",
             )
+        )
     return tuple(found)
 
 
