@@ -12,7 +12,7 @@ from workbench.errors import BadOption, DataError
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-NAME = st.from_regex(r"[a-z][a-z-]{0,10}", fullmatch=True)
+NAME = st.text("abcxyz-", min_size=1, max_size=10)
 OPTION = st.one_of(
     st.booleans(),
     st.integers(-(2**53), 2**53),
