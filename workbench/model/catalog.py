@@ -1,6 +1,7 @@
 """Which models can be loaded here, and how to make one ready before it is needed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from workbench.errors import BadOption
@@ -18,7 +19,7 @@ from workbench.model.locate import locate
 from workbench.model.tiny import FAMILIES, TINY_PREFIX
 from workbench.progress import Progress, silent
 
-Origin = Literal["embedded", "gguf", "hub", "tiny"]
+Origin = Literal["embedded", "folder", "gguf", "hub", "tiny"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +58,19 @@ def fetch_model(
     files = locate(name, revision=revision, progress=progress)
     return AvailableModel(
         name=DEFAULT_NAME if is_default(name) else name,
-        origin="embedded" if is_default(name) else "hub",
+        origin=_origin(name),
         ready=True,
         n_bytes=sum(path.stat().st_size for path in files.weights),
         note=str(files.folder),
     )
+
+
+def _origin(name: str) -> Origin:
+    if is_default(name):
+        return "embedded"
+    if name.lower().endswith(".gguf"):
+        return "gguf"
+    return "folder" if Path(name).expanduser().is_dir() else "hub"
 
 
 def _embedded() -> AvailableModel:
