@@ -15,7 +15,7 @@ class DomainRows:
 
     names: tuple[str, ...]
     benchmarks: tuple[str, ...]
-    blocks: tuple[Float[np.ndarray, "n d"], ...]
+    blocks: tuple[Float[np.ndarray, "_ d"], ...]
 
     def __len__(self) -> int:
         """Return the number of domains."""
@@ -46,7 +46,7 @@ class DomainRows:
         blocks = tuple(self.blocks[self.names.index(name)] for name in names)
         return DomainRows(names=tuple(names), benchmarks=self.benchmarks, blocks=blocks)
 
-    def replace(self, blocks: Sequence[Float[np.ndarray, "n d"]]) -> "DomainRows":
+    def replace(self, blocks: Sequence[Float[np.ndarray, "_ d"]]) -> "DomainRows":
         """Keep the names and change the rows."""
         return DomainRows(names=self.names, benchmarks=self.benchmarks, blocks=tuple(blocks))
 

@@ -50,7 +50,7 @@ class Gauge:
     def responses(self) -> Float[np.ndarray, "domain d k"]:
         """Change of the scores when one capability's noise rises by one standard deviation.
 
-        The same in every gauge.
+        The same in every gauge, up to the direction in which the capability counts.
         """
         signs = np.sign(np.diagonal(self.b, axis1=1, axis2=2))
         change: NDArray[np.float64] = self.loadings @ np.linalg.inv(self.b) * signs[:, None, :]

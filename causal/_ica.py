@@ -98,6 +98,11 @@ def fit_ica(
         starts = np.concatenate([_orthogonal(start @ colouring)[None], starts])
     rotations, converged = _iterate(z, starts, options)
     if not converged.any():
+        # Rarely every start runs into a cycle; a second, larger round nearly always finds one
+        # that does not.
+        starts = _starts(k, 4 * max(options.restarts, 4) + 1, generator)
+        rotations, converged = _iterate(z, starts, options)
+    if not converged.any():
         raise FitError(
             f"independent components did not settle in {options.max_iterations} steps "
             f"from any of {len(starts)} starts ({x.shape[0]} rows, k = {k})",

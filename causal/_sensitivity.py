@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from causal._actions import Floats
 from causal._domain_rows import DomainRows
 from causal._fit import HierarchicalFit, fit_domains
 from causal._gate import subspace_distance
 from causal._ica import IcaOptions
+from causal._matching import match_names
 from causal._row_filters import RowFilter
 from causal.domains import EVIDENCE
 from causal.leaderboard import ScoreTable
@@ -203,7 +203,7 @@ def _row(
     except WorkbenchError as error:
         return {**row, "problem": error.message}
     row["random_rows"] = _random_rows(variant, main, generator, options)
-    return {**row, **_compare(replace(fit, names=_matched_names(fit, main, variant)), main)}
+    return {**row, **_compare(replace(fit, names=match_names(fit, main, variant.transform)), main)}
 
 
 def _random_rows(
@@ -229,23 +229,6 @@ def _random_rows(
             continue
         scores.append(fit.search.scores.min())
     return float(np.median(scores)) if scores else None
-
-
-def _matched_names(
-    fit: HierarchicalFit, main: HierarchicalFit, variant: Variant
-) -> tuple[str, ...]:
-    """Name components after those of the main fit that they correlate with on its rows."""
-    rows = main.rows.blocks[main.search.reference]
-    changed = variant.transform(rows) if variant.transform else rows
-    mine = changed @ fit.unmixing[fit.search.reference].T
-    theirs = rows @ main.unmixing[main.search.reference].T
-    k = fit.k
-    cross = np.abs(np.corrcoef(mine, theirs, rowvar=False))[:k, k:]
-    places, matches = linear_sum_assignment(cross, maximize=True)
-    names = {int(p): main.names[m] for p, m in zip(places, matches, strict=True)}
-    spare = [n for n in fit.names if n not in names.values()]
-    spare += [b for b in fit.rows.benchmarks if b not in (*names.values(), *spare)]
-    return tuple(names[c] if c in names else spare.pop(0) for c in range(k))
 
 
 def _compare(fit: HierarchicalFit, main: HierarchicalFit) -> dict[str, object]:

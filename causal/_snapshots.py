@@ -38,7 +38,7 @@ def compare_snapshots(first: ScoreTable, second: ScoreTable) -> SnapshotComparis
     """
     shared = tuple(b for b in first.benchmarks if b in second.benchmarks)
     left, right = (_keyed(table, shared) for table in (first, second))
-    joined = left.join(right, how="inner", lsuffix=" 1", rsuffix=" 2")
+    joined = left.merge(right, left_index=True, right_index=True, suffixes=(" 1", " 2"))
     if not shared or joined.empty:
         raise TooLittleData(
             f"{first.snapshot.source} and {second.snapshot.source} share {len(shared)} benchmarks "

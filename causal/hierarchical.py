@@ -22,11 +22,12 @@ from causal.identification import (
     identify,
 )
 from causal.leaderboard import ScoreTable, bundled, from_table, read_scores
+from causal.published import beside_published
 from causal.simulate import Design, Planted, plant
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context
 from workbench.methods.registry import discovery
-from workbench.options import option
+from workbench.options import option, plain
 from workbench.result.result import Note, Result
 from workbench.result.tables import Table
 
@@ -115,6 +116,8 @@ class Hierarchical:
                 progress=context.progress,
             )
         compared, notes = _against_bundled(scores)
+        if (beside := beside_published(scores, candidates, fit)) is not None:
+            extra["published"] = beside
         return report(
             Analysis(
                 table=scores,
@@ -123,7 +126,12 @@ class Hierarchical:
                 found=found,
                 extra={**extra, **compared},
                 notes=(*notes, *scores.notes, *_gate_notes(gated, candidates)),
-                settings={**asdict(scores.snapshot), **_plain(self), "seed": context.seed},
+                settings={
+                    "snapshot": asdict(scores.snapshot),
+                    "options": plain(self),
+                    "seed": context.seed,
+                    "domains": list(fit.rows.names),
+                },
             )
         )
 
@@ -197,10 +205,6 @@ def _scaled(rows: DomainRows, scaling: str) -> DomainRows:
     if scaling == "domain":
         return rows.replace([b / np.maximum(b.std(axis=0), 1e-12) for b in rows.blocks])
     return rows
-
-
-def _plain(recipe: Hierarchical) -> dict[str, object]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
 
 
 def _against_bundled(scores: ScoreTable) -> tuple[dict[str, Table], tuple[Note, ...]]:

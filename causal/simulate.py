@@ -1,16 +1,14 @@
-"""Planted capability graphs: data with a known answer, and how close an estimate comes."""
+"""Planted capability graphs: data with a known answer."""
 
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from causal._domain_rows import DomainRows
 from causal._gauge import Gauge
-from causal._triangular import TriangularFit
 from workbench.errors import BadOption
 from workbench.options import option
 
@@ -145,89 +143,3 @@ def _contaminate(rows: DomainRows, design: Design, generator: np.random.Generato
     for (e, i), value in zip(places, values, strict=True):
         blocks[e][i] = value
     return rows.replace(blocks)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recovery:
-    """How close a fit came to the planted graph, in the canonical gauge.
-
-    `edge_error` is the root mean square error of the direct effects divided by the root mean
-    square of the true ones; with `order_correct` false it is measured after the true alignment
-    is imposed, and says what the components alone would have allowed.
-    """
-
-    amari: float
-    score: float
-    order_correct: bool
-    flag_angle: float
-    edge_error: float
-    sign_accuracy: float
-    scale_error: float
-
-
-def true_alignment(
-    planted: Planted, unmixing: Float[np.ndarray, "domain k d"]
-) -> Int[np.ndarray, "domain k"]:
-    """Return the component of each domain that is closest to each true noise."""
-    orders = np.array(list(permutations(range(unmixing.shape[1]))))
-    found = []
-    for estimate, b in zip(unmixing, planted.b, strict=True):
-        # Entry [true, estimated]: size of the estimated component's share in the true noise.
-        product = np.abs(estimate @ planted.loadings @ np.linalg.inv(b)).T
-        product /= np.linalg.norm(product, axis=0)
-        match = product[np.arange(len(b)), orders].sum(axis=1).argmax()
-        found.append(orders[match])
-    return np.array(found)
-
-
-def amari_error(estimate: Float[np.ndarray, "k d"], mixing: Float[np.ndarray, "d k"]) -> float:
-    """Return the Amari distance from a permutation, 0 (perfect) to 1.
-
-    Source: Amari, Cichocki & Yang 1996, normalised by 2k(k − 1).
-    """
-    p = np.abs(estimate @ mixing)
-    k = len(p)
-    if k == 1:
-        return 0.0
-    rows = (p / p.max(axis=1, keepdims=True)).sum(axis=1) - 1
-    columns = (p / p.max(axis=0, keepdims=True)).sum(axis=0) - 1
-    return float((rows.sum() + columns.sum()) / (2 * k * (k - 1)))
-
-
-def flag_angle(a: Float[np.ndarray, "k d"], b: Float[np.ndarray, "k d"]) -> float:
-    """Return the largest principal angle, in degrees, between the spans of the first i rows."""
-    worst = 0.0
-    for i in range(1, len(a) + 1):
-        first, second = (np.linalg.qr(m[:i].T)[0] for m in (a, b))
-        # The sine is accurate for small angles, where the cosine is not.
-        sine = float(np.linalg.norm(second - first @ (first.T @ second), ord=2))
-        worst = max(worst, float(np.degrees(np.arcsin(min(sine, 1.0)))))
-    return worst
-
-
-def recover(
-    planted: Planted,
-    unmixing: Float[np.ndarray, "domain k d"],
-    fit: TriangularFit,
-    *,
-    order_correct: bool,
-) -> Recovery:
-    """Compare a triangular fit with the truth."""
-    truth = planted.gauge
-    estimate = Gauge(h=fit.h, b=fit.b, offset=np.zeros(len(fit.h)))
-    signs = np.sign(np.einsum("kd,kd->k", estimate.h, truth.h))
-    estimate = estimate.transform(np.diag(np.where(signs == 0, 1.0, signs)), np.zeros(len(signs)))
-    upper = np.triu_indices(len(fit.h), 1)
-    true_edges = truth.effects[:, upper[0], upper[1]]
-    edges = estimate.effects[:, upper[0], upper[1]]
-    size = float(np.sqrt((true_edges**2).mean())) if true_edges.size else 0.0
-    mixing = planted.loadings @ np.linalg.inv(planted.b)
-    return Recovery(
-        amari=float(np.mean([amari_error(m, w) for m, w in zip(unmixing, mixing, strict=True)])),
-        score=fit.score,
-        order_correct=order_correct,
-        flag_angle=flag_angle(estimate.h, truth.h),
-        edge_error=float(np.sqrt(((edges - true_edges) ** 2).mean())) / size if size else 0.0,
-        sign_accuracy=float((np.sign(edges) == np.sign(true_edges)).mean()) if size else 1.0,
-        scale_error=float(np.abs(np.log(estimate.scales / truth.scales)).mean()),
-    )
