@@ -26,13 +26,21 @@ def test_files_stay_short() -> None:
     assert {name: n for name, n in lengths.items() if n > FILE_LINES} == {}
 
 
+def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function without its docstring, which may be as long as it must."""
+    first = node.body[0]
+    told = ast.get_docstring(node) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if told else 0
+    return (node.end_lineno or 0) - node.lineno + 1 - docstring
+
+
 def test_functions_stay_short() -> None:
     long = {
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": length
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": _length(node)
         for path in _modules()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (length := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
+        and _length(node) > FUNCTION_LINES
     }
     assert long == {}
 
