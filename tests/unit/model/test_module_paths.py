@@ -8,6 +8,7 @@ import transformers
 from torch import nn
 
 from workbench.errors import Unsupported
+from workbench.model.backend import Inputs
 from workbench.model.model import Model
 from workbench.model.module_paths import find_paths
 from workbench.model.module_search import search_paths
@@ -16,7 +17,7 @@ from workbench.model.sites import Kind, Site
 from workbench.model.tiny import FAMILIES, tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 from workbench.model.tokens import pad
-from workbench.model.wrap import wrap_model
+from workbench.model.wrap import make_backend, wrap_model
 
 FUSED = {"gpt2", "gpt_neox"}
 SIZES = {
@@ -81,6 +82,38 @@ def test_an_unlisted_decoder_offers_what_adds_up(kind: str, lacking: set[Kind]) 
     with torch.no_grad():
         states = module(pad([[5, 6, 7, 8]]).ids, output_hidden_states=True).hidden_states
     assert torch.equal(x["resid_pre.1"], states[1])
+
+
+def test_a_model_that_also_sees_keeps_its_text_part() -> None:
+    text = SIZES | {"head_dim": 8, "sliding_window": 16}
+    vision = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision)
+    with torch.random.fork_rng(devices=[]):
+        module = transformers.Gemma3ForConditionalGeneration(config).eval()
+    backend = make_backend("hooks", module, None)
+    tokens = pad([[5, 6, 7, 8]])
+    site = Site(Kind.RESID_POST, 1)
+    with torch.no_grad():
+        found = backend.forward(
+            Inputs(ids=tokens.ids, mask=tokens.mask, position_ids=tokens.position_ids),
+            read=[site],
+            edits=[],
+            logits="all",
+        )
+        plain = module(tokens.ids).logits
+    assert found.logits is not None
+    assert torch.equal(found.logits, plain)
+    with torch.no_grad():
+        assert torch.equal(backend.unembed(found.captured[site], normed=False), plain)
+    with pytest.raises(Unsupported, match="takes more than text"):
+        make_backend("transformer-lens", module, None)
 
 
 def test_an_olmo2_block_normalises_what_it_adds() -> None:

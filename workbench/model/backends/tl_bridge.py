@@ -105,6 +105,12 @@ class BridgeBackend:
 
 
 def _boot(module: Any, tokenizer: Any) -> Any:
+    if module.config.get_text_config(decoder=True) is not module.config:
+        # Booting one would look for an image processor online and install packages for it.
+        raise Unsupported(
+            f"{type(module).__name__} takes more than text; the TransformerLens backend does not",
+            hint="use backend hooks or nnsight",
+        )
     if not module.config.architectures:
         module.config.architectures = [type(module).__name__]
     bridge_class = _bridge_class()
