@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.errors import WorkbenchError
+    from workbench.figures.draw import draw
     from workbench.methods.registry import discovery, plugins, probe, recipe, refuter
     from workbench.model.activations import Activations
     from workbench.model.catalog import available_models, fetch_model
     from workbench.model.edits import Edit, Op
+    from workbench.model.generation import GenerationOptions
     from workbench.model.loading import load_model
     from workbench.model.model import Model
     from workbench.model.policy import GREEDY, Sampling
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.runs.spec import DataRef, ModelRef, RunSpec
     from workbench.runs.store import Store
+    from workbench.training.checkpoint import Checkpoint
 
 _HOMES = {
     "workbench.errors": ("WorkbenchError",),
+    "workbench.figures.draw": ("draw",),
     "workbench.methods.registry": ("discovery", "plugins", "probe", "recipe", "refuter"),
     "workbench.model.activations": ("Activations",),
     "workbench.model.catalog": ("available_models", "fetch_model"),
     "workbench.model.edits": ("Edit", "Op"),
+    "workbench.model.generation": ("GenerationOptions",),
     "workbench.model.loading": ("load_model",),
     "workbench.model.model": ("Model",),
     "workbench.model.policy": ("GREEDY", "Sampling"),
@@ -55,6 +60,7 @@ _HOMES = {
     "workbench.runs.run": ("Run",),
     "workbench.runs.spec": ("DataRef", "ModelRef", "RunSpec"),
     "workbench.runs.store": ("Store",),
+    "workbench.training.checkpoint": ("Checkpoint",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -62,9 +68,11 @@ __all__ = [
     "GREEDY",
     "Activations",
     "CapabilityGraph",
+    "Checkpoint",
     "DataRef",
     "Edit",
     "Estimate",
+    "GenerationOptions",
     "Kind",
     "Model",
     "ModelRef",
@@ -82,6 +90,7 @@ __all__ = [
     "WorkbenchError",
     "available_models",
     "discovery",
+    "draw",
     "execute",
     "fetch_model",
     "load_model",
