@@ -166,6 +166,7 @@ def _kept_rows(n: int, most: int) -> tuple[list[int], int]:
 
 def _column(name: str, unit: str, cells: list[str], numeric: bool, widest: int) -> _Shown:
     words = visible_cell(name).replace("_", " ").split(" ")
+    unit = "" if unit in words else unit
     least = max(*map(cell_len, words), cell_len(unit))
     natural = max([least, *map(cell_len, cells)])
     width = natural if numeric else min(natural, widest)

@@ -72,3 +72,7 @@ def _quiet_libraries() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+if __name__ == "__main__":
+    main()

@@ -79,6 +79,7 @@ def _flag(info: OptionInfo, name: str) -> click.Option:
     return click.Option(
         [parameter(info), f"--{name}"],
         type=OptionType(info),
+        metavar=f"[{'|'.join(map(str, info.choices))}]" if info.choices else None,
         multiple=info.repeated,
         default=None,
         help=help_text(info),

@@ -50,16 +50,31 @@ def show_plugin(kind: str, name: str) -> None:
     plugin = find(kind, name)
     out = console()
     out.print(Text(f"{kind} {name}", style="bold"))
-    out.print(Text(visible(plugin.description, keep_newlines=True)))
+    for paragraph in paragraphs(plugin.description):
+        out.print(Text(f"{visible(paragraph, keep_newlines=True)}\n"))
     if plugin.source:
-        out.print(Text(f"\nSource: {visible(plugin.source)}"))
-    out.print(Text("\nOptions" if plugin.options else "\nNo options.", style="bold"))
+        out.print(Text(f"Source: {visible(plugin.source)}\n"))
+    out.print(Text("Options" if plugin.options else "No options.", style="bold"))
     for info in plugin.options:
         flag = f"--{info.flag}/--no-{info.flag}" if info.type is bool else f"--{info.flag}"
         allowed = "|".join(map(str, info.choices)) or info.type.__name__.lower()
         out.print(Text(f"  {flag}  {'' if info.type is bool else allowed}".rstrip()))
         out.print(Padding(Text(visible(help_text(info))), (0, 0, 0, 6)))
     out.print(Text(f"\nExample:\n  workbench {kind} run {name}"))
+
+
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a docstring, each on one line unless it is indented or a list."""
+    found = [block.strip("\n") for block in text.replace("\f", "").split("\n\n")]
+    return [
+        block if _keeps_lines(block) else " ".join(block.split())
+        for block in found
+        if block.strip()
+    ]
+
+
+def _keeps_lines(block: str) -> bool:
+    return any(line.startswith((" ", "-", "*")) for line in block.split("\n"))
 
 
 def _option(info: OptionInfo) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from app.cli.output import console, say
 
@@ -21,7 +21,7 @@ class ProgressBar:
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBar":
         """Begin to draw."""
         if self._bars is not None:
             self._bars.start()

@@ -9,6 +9,7 @@ import click
 from app.cli.door import FAILURE, USAGE, is_usage
 from app.cli.option_flags import flags_of, given
 from app.cli.output import say, say_error, write_csv, write_json
+from app.cli.plugin_pages import paragraphs
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import SPEC_FLAGS, STORE, read_spec, spec_from_flags
 from workbench.errors import InputError, NotStored, UnknownName, WorkbenchError
@@ -173,8 +174,7 @@ def _say_bad_rows(run: "Run") -> None:
 
 
 def _escaped_help(plugin: Plugin) -> str:
-    # A form feed would end the help, and \b marks text that is not to be re-wrapped.
-    words = plugin.description.replace("\f", "").split("\n\n")
-    paragraphs = [text for text in words if not text.startswith("Raises:")]
+    # \b marks text that click is not to wrap again.
+    told = [text for text in paragraphs(plugin.description) if not text.startswith("Raises:")]
     source = [f"Source: {plugin.source}"] if plugin.source else []
-    return "\n\n".join("\b\n" + text if "\n" in text else text for text in paragraphs + source)
+    return "\n\n".join(f"\b\n{text}" if "\n" in text else text for text in told + source)

@@ -210,10 +210,15 @@ def _table(recipe: Any, spec: RunSpec) -> Table:
 def _with_bad_rows(result: Result, bad: Sequence[BadRow]) -> Result:
     if not bad:
         return result
-    rows = [vars(row) for row in bad]
+    rows = [{"source": _unicode(row.source), "reason": _unicode(row.reason)} for row in bad]
     columns = {"source": Column(help="File and line."), "reason": Column(help="What is wrong.")}
     note = Note(
         f"{len(bad)} rows could not be used; table bad_rows names each", "warning", "bad-rows"
     )
     tables = {**result.tables, "bad_rows": Table.from_rows(rows, columns)}
     return replace(result, tables=tables, notes=(*result.notes, note))
+
+
+def _unicode(text: str) -> str:
+    # Names of files and fields may hold bytes that no table can.
+    return text.encode(errors="backslashreplace").decode()

@@ -159,6 +159,13 @@ def test_bad_rows_make_a_partial_run(run: Runner, tmp_path: Path) -> None:
     assert any(note.code == "bad-rows" for note in done.result.notes)
 
 
+def test_bad_rows_that_are_not_unicode_can_be_stored(run: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "the dog"}\n{"\\ud800": "x"}\n')
+    done = run(data=DataRef(path=str(path)))
+    assert done.status == "partial"
+
+
 def test_cut_texts_are_noted(run: Runner) -> None:
     notes = run(max_tokens=2).result.notes
     assert any(note.text.endswith("texts were cut to 2 tokens") for note in notes)

@@ -30,9 +30,10 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
         check=False,
     )
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        said = [line for line in done.stderr.splitlines() if line[:1].strip()]
         raise EnvironmentProblem(
-            f"measuring the memory of {way!r} failed: {last}", hint="try a smaller batch"
+            f"measuring the memory of {way!r} failed: {said[-1] if said else 'no message'}",
+            hint="try a smaller batch",
         )
     return float(done.stdout.strip().splitlines()[-1])
 

@@ -1,0 +1,1 @@
+"""Probes of an extension that lives outside the workbench."""
