@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
-from workbench.sampling.symbolic import SymbolicJudge
+from workbench.sampling.symbolic import are_equal
 
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<sign>(?<![\d)\]])[-+\N{MINUS SIGN}]\s?)?\$?\s?"
@@ -81,7 +81,7 @@ class MathGrader:
         wanted = last_box(reference) or reference
         if found.strip() == wanted.strip():
             return True
-        return SymbolicJudge.shared().equal(found, wanted, seconds=self.time_limit)
+        return are_equal(found, wanted, seconds=self.time_limit)
 
 
 @dataclass(frozen=True, kw_only=True)
