@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workbench.errors import BadEdit
 from workbench.model.sites import Kind, Site
+from workbench.model.spec import ModelSpec
 
 
 class Op(StrEnum):
@@ -47,6 +48,8 @@ class Edit:
             raise BadEdit(f"{self.op} at {self.site} needs a value")
         if self.op is Op.PROJECT_OUT and not isinstance(self.value, Tensor):
             raise BadEdit(f"project_out at {self.site} needs a direction, got {self.value!r}")
+        if self.op is Op.PROJECT_OUT and not bool(torch.as_tensor(self.value).any(dim=-1).all()):
+            raise BadEdit(f"project_out at {self.site} needs a direction, got a zero vector")
         if self.heads is not None and not self.site.kind.has_heads:
             raise BadEdit(f"site {self.site} has no heads", hint="use z, q, k, v or attn_pattern")
 
@@ -73,6 +76,21 @@ def for_rows(edits: Sequence[Edit], rows: Sequence[int], n: int) -> tuple[Edit, 
         if where is None or where:
             kept.append(replace(edit, rows=where, value=value))
     return tuple(kept)
+
+
+def selection_problems(edits: Sequence[Edit], spec: ModelSpec, n: int) -> list[str]:
+    """Say which edits name rows or heads that a batch of n rows of that model does not have."""
+    problems = []
+    for edit in edits:
+        grouped = edit.site.kind in (Kind.K, Kind.V)
+        sizes = (n, spec.n_key_value_heads if grouped else spec.n_heads)
+        for word, given, size in zip(
+            ("rows", "heads"), (edit.rows, edit.heads), sizes, strict=True
+        ):
+            wrong = [i for i in given or () if not 0 <= i < size]
+            if wrong:
+                problems.append(f"the edit at {edit.site} names {word} {wrong} of {size}")
+    return problems
 
 
 def apply(
@@ -108,7 +126,7 @@ def _change(edit: Edit, x: Tensor) -> Tensor:
         return x + value
     if edit.op is Op.SCALE:
         return x * value
-    unit = value / value.norm()
+    unit = value / value.norm(dim=-1, keepdim=True)
     projected: Tensor = x - (x * unit).sum(dim=-1, keepdim=True) * unit
     return projected
 

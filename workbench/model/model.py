@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.errors import BadOption, Unsupported
+from workbench.errors import BadEdit, BadOption, Unsupported
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
-from workbench.model.edits import Edit, active
+from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
 from workbench.model.policy import GREEDY, Policy
 from workbench.model.prefix import Prefix, prefill
@@ -116,6 +116,9 @@ class Model:
             prefix = self.prefill(
                 prompt, read=read, policy=policy, edits=edits, embeds=options.embeds
             )
+        edits = [_resolved(edit, self.spec) for edit in edits]
+        self._check((), edits)
+        self._check_selections(edits, len(prefix.tokens.ids))
         if options.stop_ids is None:
             options = replace(options, stop_ids=self.stop_ids)
         return continue_prefix(
@@ -174,6 +177,7 @@ class Model:
         """Make one forward pass, with or without a cache: the step all generation is built of."""
         resolved = [_resolved(edit, self.spec) for edit in active(edits, step)]
         self._check(read, resolved)
+        self._check_selections(resolved, inputs.mask.shape[0])
         with self._lock, torch.no_grad():
             return self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
 
@@ -215,16 +219,11 @@ class Model:
                 hint="`workbench models show NAME` lists what each backend can do",
             )
 
+    def _check_selections(self, edits: Sequence[Edit], n: int) -> None:
+        problems = selection_problems(edits, self.spec, n)
+        if problems:
+            raise BadEdit("; ".join(problems), hint="rows and heads are counted from 0")
+
 
 def _resolved(edit: Edit, spec: ModelSpec) -> Edit:
-    site = edit.site.resolve(spec)
-    if site == edit.site:
-        return edit
-    return Edit(
-        site=site,
-        op=edit.op,
-        value=edit.value,
-        rows=edit.rows,
-        heads=edit.heads,
-        steps=edit.steps,
-    )
+    return replace(edit, site=edit.site.resolve(spec))

@@ -47,13 +47,13 @@ class Stepper:
     def look(self, candidates: Int[Tensor, "batch k"]) -> Lookahead:
         """Run k candidates per running row next to each other, one forward pass in all."""
         k = candidates.shape[1]
-        index = torch.tensor(self._rows, device=candidates.device)
+        ids = candidates.to(self._mask.device)[list(self._rows)]
         cache = fork_cache(self._cache)
         if k > 1:
             cache.batch_repeat_interleave(k)
         out = self._forward(
             tuple(row for row in self._rows for _ in range(k)),
-            ids=candidates[index].reshape(-1, 1),
+            ids=ids.reshape(-1, 1),
             alive=torch.ones(len(self._rows) * k, dtype=torch.bool, device=self._mask.device),
             cache=cache,
         )
@@ -108,7 +108,8 @@ class Stepper:
         pick = choice.pick.to(self._mask.device)
         kept = _index(ahead.rows, self._rows).to(pick.device) * k + pick[list(self._rows)]
         captured = {site: x[kept.to(x.device)] for site, x in ahead.out.captured.items()}
-        out = Outputs(logits=_last(ahead.out)[kept][:, None], captured=captured)
+        logits = _last(ahead.out)
+        out = Outputs(logits=logits[kept.to(logits.device)][:, None], captured=captured)
         return select_cache(ahead.cache, kept), out
 
     def _forward(
