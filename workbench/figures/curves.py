@@ -3,7 +3,7 @@
 Columns of different units never share an axis: each unit gets a panel of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 from workbench.figures.glyphs import figure_text
 from workbench.figures.theme import (
     CONTROL,
+    CONTROL_DASHES,
     colours_of,
     dressed,
     faded,
@@ -23,6 +24,9 @@ from workbench.figures.theme import (
 )
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
+
+_LONGEST_AXIS = 26
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,12 +55,16 @@ def draw_curve(table: Table, view: Curve) -> go.Figure:
     figure = make_subplots(rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.07)
     keys = [line.name for line in lines if not line.is_control]
     colours = colours_of(dict.fromkeys(keys))
+    ghosts = list(dict.fromkeys(line.quantity for line in lines if line.is_control))
     for line in lines:
         row = units.index(line.unit) + 1
         colour = CONTROL if line.is_control else colours[line.name]
         if line.has_band:
             figure.add_trace(band_trace(line, colour), row=row, col=1)
-        figure.add_trace(line_trace(line, colour), row=row, col=1)
+        trace = line_trace(line, colour)
+        if line.is_control:
+            trace.line.dash = CONTROL_DASHES[ghosts.index(line.quantity) % len(CONTROL_DASHES)]
+        figure.add_trace(trace, row=row, col=1)
     dressed(figure, view.title, height=120 + 260 * len(units))
     for row, unit in enumerate(units, start=1):
         names = dict.fromkeys(
@@ -64,6 +72,8 @@ def draw_curve(table: Table, view: Curve) -> go.Figure:
         ) or dict.fromkeys(q.quantity for q in lines if q.unit == unit)
         figure.update_yaxes(title_text=_axis_title(list(names), unit), row=row, col=1)
     figure.update_xaxes(title_text=label(table, view.x), row=len(units), col=1)
+    if view.group:
+        figure.update_layout(legend_title_text=label(table, view.group))
     _set_scales(figure, table, view)
     return figure
 
@@ -153,6 +163,7 @@ def band_trace(line: Line, colour: str) -> go.Scatter:
         y=[k[2] for k in kept] + [k[1] for k in kept][::-1],
         fill="toself",
         fillcolor=faded(colour, 0.18),
+        mode="lines",
         line={"width": 0},
         hoverinfo="skip",
         showlegend=False,
@@ -161,16 +172,27 @@ def band_trace(line: Line, colour: str) -> go.Scatter:
 
 
 def _axis_title(names: list[str], unit: str) -> str:
-    words = ", ".join(names) if len(names) <= 2 else ""
+    words = ", ".join(names)
+    words = words if len(words) <= _LONGEST_AXIS else ""
     if words and unit:
         return f"{words} ({unit})"
     return words or unit or "value"
 
 
 def _set_scales(figure: go.Figure, table: Table, view: Curve) -> None:
+    if pd.api.types.is_integer_dtype(table[view.x]) and not view.log_x:
+        reach = int(table[view.x].max() - table[view.x].min()) if len(table) else 0
+        figure.update_xaxes(dtick=next(s for s in _STEPS if reach <= 12 * s or s == _STEPS[-1]))
     if not pd.api.types.is_numeric_dtype(table[view.x]):
         figure.update_xaxes(type="category")
     elif view.log_x:
-        figure.update_xaxes(type="log")
+        figure.update_xaxes(type="log", **_decades(table, [view.x]))
     if view.log_y:
-        figure.update_yaxes(type="log")
+        figure.update_yaxes(type="log", **_decades(table, view.y))
+
+
+def _decades(table: Table, columns: Sequence[str]) -> dict[str, Any]:
+    # Over more than two decades the ticks between powers of ten are noise.
+    values = pd.concat([table[name] for name in columns]).dropna()
+    values = values[values > 0]
+    return {"dtick": 1} if len(values) and values.max() / values.min() > 100 else {}

@@ -41,6 +41,18 @@ def visible(text: str, *, blanks: bool = True) -> str:
     return "".join(_show(character, blanks) for character in text)
 
 
+def cell_text(text: str) -> str:
+    """Return text for a table cell: everything shows, blanks as dots only at either end.
+
+    >>> cell_text(" a b ")
+    '·a b·'
+    """
+    safe = visible(text, blanks=False)
+    inner = safe.strip(" ")
+    left = len(safe) - len(safe.lstrip(" "))
+    return BLANK * left + inner + BLANK * (len(safe) - left - len(inner))
+
+
 def figure_text(text: object, *, blanks: bool = False, limit: int = 0) -> str:
     """Return text that a plotly figure draws letter by letter instead of reading as markup.
 

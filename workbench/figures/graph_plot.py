@@ -69,7 +69,7 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
 
 def layout(names: list[str], edges: Table, view: GraphView) -> dict[str, tuple[float, float]]:
     """Place nodes in the unit square: causes above effects when there is no circle."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(names)
     pairs = zip(map(str, edges[view.cause]), map(str, edges[view.effect]), strict=True)
     graph.add_edges_from(pairs)
@@ -77,11 +77,9 @@ def layout(names: list[str], edges: Table, view: GraphView) -> dict[str, tuple[f
         for depth, level in enumerate(nx.topological_generations(graph)):
             for name in level:
                 graph.nodes[name]["depth"] = depth
-        placed = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
-        placed = {name: (x, -y) for name, (x, y) in placed.items()}
-    else:
-        placed = nx.circular_layout(graph)
-    return _fitted(placed)
+        flipped = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
+        return _fitted({name: (x, -y) for name, (x, y) in flipped.items()})
+    return _fitted({name: (x, y) for name, (x, y) in nx.circular_layout(graph).items()})
 
 
 def _fitted(placed: dict[str, Any]) -> dict[str, tuple[float, float]]:

@@ -1,11 +1,14 @@
 """A matrix as colours: from a named array, or from the long table (row, column, value, text)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape, unescape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from workbench.errors import UnknownName
@@ -45,9 +48,9 @@ def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
         colorscale=DIVERGING if view.diverging else SEQUENTIAL,
         zmin=ends.low,
         zmax=ends.high,
-        text=grid.words,
+        text=_cut_words(grid),
         texttemplate="%{text}" if _words_fit(grid) else None,
-        textfont={"family": MONO, "size": 9 if width > 16 else 11},
+        textfont={"family": MONO},
         colorbar={"title": {"text": _scale_title(grid, ends), "side": "right"}, "thickness": 14},
         hovertext=_hover(grid),
         hovertemplate="%{hovertext}<extra></extra>",
@@ -59,6 +62,50 @@ def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
     figure.update_yaxes(
         title_text=grid.row_label, showgrid=False, autorange="reversed", **_axis(grid.rows)
     )
+    return figure
+
+
+def draw_matrix(
+    values: Float[np.ndarray, "query key"],
+    words: Sequence[str],
+    *,
+    title: str,
+    axes: tuple[str, str],
+    value: str,
+) -> go.Figure:
+    """Draw a square matrix between tokens, its rows and columns named by them.
+
+    Cells that are exactly zero stay empty: in an attention pattern they lie ahead of the query.
+    """
+    names = [figure_text(word, blanks=True, limit=14) for word in words]
+    shown = [[None if v == 0 or not np.isfinite(v) else float(v) for v in row] for row in values]
+    hover = [
+        [
+            f"{figure_text(axes[0])}: {i} {names[i]}<br>{figure_text(axes[1])}: {j} {names[j]}<br>"
+            f"{figure_text(value)}: {v:.6g}"
+            for j, v in enumerate(row)
+        ]
+        for i, row in enumerate(values)
+    ]
+    trace = go.Heatmap(
+        z=shown,
+        colorscale=SEQUENTIAL,
+        zmin=0,
+        colorbar={"title": {"text": figure_text(value), "side": "right"}, "thickness": 14},
+        hovertext=hover,
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+    ticks = {
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "tickfont": {"family": MONO, "size": 10},
+        "showgrid": False,
+        "automargin": True,
+    }
+    height = min(max(16 * len(names) + 180, 380), 900)
+    figure = dressed(go.Figure(trace), title, height=height)
+    figure.update_xaxes(title_text=figure_text(axes[1]), tickangle=-60, **ticks)
+    figure.update_yaxes(title_text=figure_text(axes[0]), autorange="reversed", **ticks)
     return figure
 
 
@@ -100,7 +147,7 @@ def _from_table(table: Table, view: Heatmap) -> Grid:
         i, j = place[0][cell[0]], place[1][cell[1]]
         values[i, j] = np.nan if cell[2] is None else cell[2]
         if view.text and not pd.isna(cell[3]):
-            words[i][j] = figure_text(cell[3], blanks=True, limit=12)
+            words[i][j] = figure_text(cell[3], blanks=True)
     return Grid(
         rows=plain_list(pd.Series(rows, dtype=object)),
         columns=plain_list(pd.Series(columns, dtype=object)),
@@ -129,6 +176,18 @@ def _hover(grid: Grid) -> list[list[str]]:
     ]
 
 
+def _cut_words(grid: Grid) -> list[list[str]] | None:
+    if grid.words is None:
+        return None
+    most = max(4, 100 // max(grid.values.shape[1], 1))
+    return [[_cut(word, most) for word in row] for row in grid.words]
+
+
+def _cut(word: str, most: int) -> str:
+    plain = unescape(word)
+    return word if len(plain) <= most else escape(plain[: most - 1] + "…", quote=False)
+
+
 def _words_fit(grid: Grid) -> bool:
     return grid.words is not None and grid.values.shape[1] <= 24 and grid.values.size <= _MOST_WORDS
 
@@ -136,4 +195,5 @@ def _words_fit(grid: Grid) -> bool:
 def _axis(names: list[Any]) -> dict[str, Any]:
     if all(isinstance(name, int | float) for name in names):
         return {}
-    return {"type": "category", "tickfont": {"family": MONO, "size": 11}, "automargin": True}
+    look = {"type": "category", "tickfont": {"family": MONO, "size": 10}, "automargin": True}
+    return {**look, "tickangle": -60} if len(names) > 8 else look

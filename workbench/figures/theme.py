@@ -6,6 +6,7 @@ background that shows through, so that the same figure stands on a light and on 
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from zlib import crc32
 
 import plotly.graph_objects as go
@@ -16,6 +17,7 @@ from workbench.result.tables import Column, Table
 
 SEQUENTIAL = "Viridis"
 DIVERGING = "RdBu_r"
+CONTROL_DASHES = ("dash", "dot", "dashdot", "longdash")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F6FD9")
 CONTROL = "#8C8C8C"
 GRID = "rgba(128,128,128,0.22)"
@@ -93,8 +95,9 @@ def number(value: float | None, low: float | None = None, high: float | None = N
 
 
 def label(table: Table, column: str) -> str:
-    """Return the column's name with its unit, safe to draw."""
-    return figure_text(table.label(column))
+    """Return the column's name with its unit, safe to draw; a unit that repeats it is left out."""
+    words, unit = column.replace("_", " "), table.columns.get(column, Column()).unit
+    return figure_text(f"{words} ({unit})" if unit and unit not in words else words)
 
 
 def unit_of(table: Table, column: str) -> str:
@@ -103,18 +106,60 @@ def unit_of(table: Table, column: str) -> str:
 
 
 def dressed(figure: go.Figure, title: str, *, height: int = 380) -> go.Figure:
-    """Give a figure its title, fonts and grid."""
+    """Give a figure its title, fonts and grid.
+
+    The look is a template, so that a page in another theme can lay its own over it.
+    """
     figure.update_layout(
-        title={"text": figure_text(title), "x": 0, "xanchor": "left", "font": {"size": 15}},
-        font={"family": SANS, "size": 12, "color": INK},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        height=height,
-        margin={"l": 64, "r": 24, "t": 56, "b": 52},
-        hoverlabel={"font": {"family": MONO, "size": 12}, "align": "left"},
+        template=_look(),
+        title={"text": figure_text(title), "x": 0, "xanchor": "left", "yanchor": "top"},
+        margin={"l": 64, "r": 24, "t": 52, "b": 56},
         hovermode="closest",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0, "xanchor": "left"},
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, linecolor=GRID, ticks="outside")
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor=GRID, ticks="outside")
+    figure.update_xaxes(title_standoff=8, title_font_size=12)
+    figure.update_yaxes(title_standoff=8, title_font_size=12)
+    return sized(figure, height)
+
+
+def sized(figure: go.Figure, height: int, *, legend_lines: int = 1) -> go.Figure:
+    """Set the height in pixels, with so many lines of legend below the axis title."""
+    legend = {
+        "orientation": "h",
+        "yref": "container",
+        "yanchor": "bottom",
+        "y": 0,
+        "x": 0,
+        "xanchor": "left",
+    }
+    return figure.update_layout(
+        height=height, legend=legend, margin_b=56 + 21 * legend_lines if legend_lines else 56
+    )
+
+
+@cache
+def _look() -> go.layout.Template:
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": GRID,
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": SANS, "size": 12, "color": INK},
+            "title": {"font": {"size": 15}},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "xaxis": axis,
+            "yaxis": axis,
+            "hoverlabel": {"font": {"family": MONO, "size": 12}, "align": "left"},
+        }
+    )
+
+
+def marked(figure: go.Figure, position: int | None) -> go.Figure:
+    """Draw an upright line at a chosen position; None leaves the figure as it is."""
+    if position is not None:
+        figure.add_vline(x=position, line={"color": PALETTE[1], "width": 1.5, "dash": "dot"})
     return figure

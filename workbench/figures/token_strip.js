@@ -1,4 +1,5 @@
-// Hover, focus and arrow keys of one token strip. `onSelect(position)` hears every choice.
+// Hover, focus and arrow keys of one token strip. `onSelect(position, group)` hears every choice;
+// the function that is returned marks a position chosen elsewhere, in every group.
 function wireStrip(root, onSelect) {
   const said = root.querySelector(".wb-said");
   const hint = said.textContent;
@@ -53,4 +54,9 @@ function wireStrip(root, onSelect) {
     });
   }
   if (on) say(on);
+  return (position) => {
+    if (on && Number(on.dataset.i) === position) return;
+    const found = position === null ? null : root.querySelector(`.wb-t[data-i="${position}"]`);
+    if (found) choose(found, false);
+  };
 }

@@ -1,0 +1,138 @@
+"""Which texts a run reads: those that ship with the package, typed, uploaded, or from a file."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from app.panels.session import prompt, store
+from app.panels.wording import count, plain_markdown, short
+from workbench.errors import DataError, WorkbenchError
+from workbench.runs.spec import SHIPPED, DataRef
+
+_SHIPPED = "Prompts that ship with the package"
+_OWN = "My own text"
+_UPLOAD = "Upload a file"
+_PATH = "A file on this machine"
+_ACTIVATIONS = "A file of activations"
+_ENDINGS = ["jsonl", "json", "csv", "tsv", "parquet", "txt"]
+
+
+def data_form(*, key: str, takes_activations: bool = False) -> DataRef | None:
+    """Draw the choice of data and return it, None while something is missing."""
+    choices = [_SHIPPED, _OWN, _UPLOAD, _PATH] + ([_ACTIVATIONS] if takes_activations else [])
+    source = st.radio("Texts", choices, key=f"{key} source", horizontal=True)
+    if source == _OWN:
+        return _own(key)
+    if source == _ACTIVATIONS:
+        path = st.text_input(
+            "Path of a safetensors file",
+            key=f"{key} activations",
+            help="Tensor x [n, d] and, if there are texts, whole numbers text [n].",
+        )
+        return DataRef(activations=path) if path else _wait("Give the path of the file.")
+    data = {_SHIPPED: _shipped, _UPLOAD: _uploaded, _PATH: _path}[source](key)
+    if data is None:
+        return None
+    data = _fields(data, key, expanded=source != _SHIPPED)
+    _preview(data)
+    return data
+
+
+def shipped_files() -> list[str]:
+    """List the data files of the package, the prompts first."""
+    folder = DataRef(path=f"{SHIPPED}prompts.jsonl").file
+    if folder is None or not folder.parent.is_dir():
+        return []
+    names = sorted(p.name for p in folder.parent.iterdir() if p.suffix[1:] in _ENDINGS)
+    return sorted(names, key=lambda name: not name.startswith("prompts"))
+
+
+def keep_upload(name: str, content: bytes) -> Path:
+    """Write an uploaded file beside the runs, under its hash, so that the run can be repeated.
+
+    Raises:
+        DataError: the file's ending is none that can be read.
+    """
+    ending = Path(name).suffix.lower()
+    if ending[1:] not in _ENDINGS:
+        raise DataError(
+            f"{name} ends in {ending!r}; expected one of {', '.join(_ENDINGS)}",
+            hint="convert it to JSONL",
+        )
+    folder = store().folder / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}{ending}"
+    if not path.is_file():
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(content)
+        draft.rename(path)
+    return path
+
+
+def _own(key: str) -> DataRef | None:
+    text = st.text_area(
+        "Text", value=prompt(), key=f"{key} text", help="Each paragraph is one text.", height=120
+    )
+    parts = tuple(part.strip("\n") for part in text.split("\n\n") if part.strip())
+    st.caption(count(len(parts), "text"))
+    return DataRef(texts=parts) if parts else _wait("Write a text.")
+
+
+def _shipped(key: str) -> DataRef | None:
+    names = shipped_files()
+    if not names:
+        return _wait("This installation ships no prompts.")
+    name = st.selectbox("File", names, key=f"{key} shipped") if len(names) > 1 else names[0]
+    return DataRef(path=f"{SHIPPED}{name}", limit=32)
+
+
+def _uploaded(key: str) -> DataRef | None:
+    file = st.file_uploader("File", type=_ENDINGS, key=f"{key} upload")
+    if file is None:
+        return _wait("Choose a file: JSONL, JSON, CSV, TSV, Parquet, or one text a line.")
+    return DataRef(path=str(keep_upload(file.name, file.getvalue())))
+
+
+def _path(key: str) -> DataRef | None:
+    path = st.text_input("Path", key=f"{key} path", placeholder="/data/questions.jsonl")
+    return DataRef(path=path) if path else _wait("Give the path of the file.")
+
+
+def _fields(data: DataRef, key: str, *, expanded: bool) -> DataRef:
+    with st.expander("Which rows and fields", expanded=expanded):
+        a, b, c, d = st.columns(4)
+        field = a.text_input("Text field", value="text", key=f"{key} field")
+        label = b.text_input("Label field", key=f"{key} label", help="What a readout learns.")
+        group = c.text_input(
+            "Group field", key=f"{key} group", help="Rows of one group are never split."
+        )
+        limit = d.number_input(
+            "First rows only",
+            value=data.limit,
+            min_value=1,
+            step=1,
+            key=f"{key} limit",
+            placeholder="all",
+        )
+    return replace(data, field=field or "text", label=label, group=group, limit=limit)
+
+
+def _preview(data: DataRef) -> None:
+    from workbench.runs.reading import read_examples
+
+    try:
+        good, bad = read_examples(replace(data, limit=min(data.limit or 200, 200)))
+    except WorkbenchError as error:
+        st.warning(plain_markdown(f"{error.message} — {error.hint}" if error.hint else str(error)))
+        return
+    words = f"First of them: “{short(good[0].text, 90)}”"
+    if bad:
+        words += f" — {count(len(bad), 'row')} cannot be used; the run will name each."
+    st.caption(plain_markdown(words))
+
+
+def _wait(words: str) -> DataRef | None:
+    st.caption(words)
+    return None

@@ -1,0 +1,69 @@
+"""Views of a result on a page."""
+
+from typing import Any
+
+import streamlit as st
+
+from app.panels.strip_panel import show_strip
+from workbench.figures.draw import draw
+from workbench.figures.glyphs import visible
+from workbench.result.result import Result
+from workbench.result.views import Bars, Curve, Points, TokenStrip, View
+
+# Formulas are never set: a text with two dollar signs would become one.
+_ABREAST = 508
+_CONFIG = {"displaylogo": False, "typesetMath": False, "responsive": True}
+
+
+def show_views(result: Result, *, key: str) -> None:
+    """Draw every view in order; a result without views shows its estimates."""
+    if result.views:
+        show_view(result, result.views[0], key=f"{key} view 0")
+        _show_rest(result, key)
+    elif any(e.value is not None for e in result.estimates):
+        show_figure(draw(result), key=f"{key} estimates")
+
+
+def _show_rest(result: Result, key: str) -> None:
+    # The first view answers the question; the others stand two abreast where there is room.
+    row: Any = None
+    for i, view in enumerate(result.views[1:], start=1):
+        if not isinstance(view, Curve | Bars | Points):
+            row = None
+            show_view(result, view, key=f"{key} view {i}")
+            continue
+        row = row or st.container(horizontal=True, gap="small")
+        with row, st.container(width=_ABREAST):
+            show_view(result, view, key=f"{key} view {i}")
+
+
+def show_view(result: Result, view: View, *, key: str) -> None:
+    """Draw one view: strips as living text, everything else as a figure."""
+    if isinstance(view, TokenStrip):
+        _strip(result, view, key)
+    else:
+        alt = f"{type(view).__name__}: {view.title}"
+        show_figure(draw(result, view), key=key, alt=visible(alt, blanks=False))
+
+
+def show_figure(figure: Any, *, key: str, alt: str | None = None) -> None:
+    """Put a plotly figure on the page, in the page's light or dark colours."""
+    st.plotly_chart(figure, key=key, config=_CONFIG, theme="streamlit", alt=alt)
+
+
+def _strip(result: Result, view: TokenStrip, key: str) -> None:
+    st.markdown(f"**{_heading(view)}**")
+    table = result.table(view.table)
+    groups = None
+    if view.group:
+        names = list(dict.fromkeys(table[view.group].tolist()))
+        if len(names) > 1:
+            words = view.group.replace("_", " ")
+            groups = [st.selectbox(words.capitalize(), names, key=f"{key} group")]
+    show_strip(table, view, key=f"{key} strip", groups=groups)
+
+
+def _heading(view: TokenStrip) -> str:
+    from app.panels.wording import plain_markdown
+
+    return plain_markdown(view.title)

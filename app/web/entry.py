@@ -1,0 +1,37 @@
+"""The dashboard; `workbench app` serves this file.
+
+Every page is a file in `views`, named `*_view.py`; a new one is one more line in `VIEWS`.
+"""
+
+from app.guard import check_names
+
+check_names()
+
+import streamlit as st  # noqa: E402
+
+from app.panels.shell import sidebar  # noqa: E402
+
+# In the order of the data's way: file, title, icon.
+VIEWS = (
+    ("overview_view.py", "Prompt", ":material/chat:"),
+    ("model_view.py", "Model", ":material/network_node:"),
+    ("probe_view.py", "Probe", ":material/biotech:"),
+    ("runs_view.py", "Runs", ":material/history:"),
+    ("help_view.py", "Help", ":material/help:"),
+)
+
+st.set_page_config(page_title="Latent Workbench", page_icon="🔬", layout="wide")
+page = st.navigation(
+    [
+        st.Page(
+            f"views/{file}",
+            title=title,
+            icon=icon,
+            url_path=file.removesuffix("_view.py"),
+            default=i == 0,
+        )
+        for i, (file, title, icon) in enumerate(VIEWS)
+    ]
+)
+sidebar()
+page.run()
