@@ -36,6 +36,7 @@ _FACTS = {
     "n_texts": Column("texts", "Texts with a counted token."),
     "n_sampled": Column("tokens", "Tokens in the sample of partition, two-NN and word metrics."),
     "mean_norm": Column(help="Mean length of the vectors."),
+    "max_norm": Column(help="Length of the longest vector."),
     "reliable": Column(help="Whether there are at least ten tokens per dimension."),
 }
 

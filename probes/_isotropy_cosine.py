@@ -88,10 +88,10 @@ def _weighted(
     n = texts.tokens[blocks]
     pairs = (w @ n) ** 2 - w**2 @ n**2 + w @ (n**2 - n)
     squared = texts.squared[site, blocks]
-    mean = _pair_sum(w, direction, squared) / pairs
     top = np.argsort(-contributions(texts, site))[:TOP]
-    rogue = texts.coordinate[site, top].sum() / texts.coordinate[site].sum()
+    rogue = texts.coordinate[site, top].sum() / max(texts.coordinate[site].sum(), 1e-300)
     with np.errstate(divide="ignore", invalid="ignore"):
+        mean = _pair_sum(w, direction, squared) / pairs
         return {
             "mean_cosine": mean,
             "su_collier_pooled": 1 - (w @ texts.within[site, blocks]) / (w @ texts.pairs[blocks]),

@@ -1,6 +1,5 @@
 """Streaming counts, means and scatters: the whole, and a few groups of texts for intervals."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,18 +9,20 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-MAX_GROUPS = 16
+from probes._isotropy_panels import Panels
+
+MAX_GROUPS = 10
 MIN_GROUPS = 4
-_PANELS = 4
+
+Bounds = Sequence[tuple[int, int, int]]
 
 
 def affordable_groups(n_sites: int, d_model: int, memory_mb: float) -> int:
-    """Return how many groups of texts fit the memory, at most 16; 0 below four.
+    """Return how many groups of texts fit the memory, at most ten; 0 below four.
 
-    A group keeps the lower triangle of its scatter in float32: 0.7 MB per layer at width 576.
+    A group keeps half of its scatter in float32: 0.8 MB per layer at width 576.
     """
-    per_group = n_sites * d_model * (d_model + 1) / 2 * 4
-    groups = min(MAX_GROUPS, int(memory_mb * 1e6 // per_group))
+    groups = min(MAX_GROUPS, int(memory_mb * 1e6 // (n_sites * Panels(d_model).size * 4)))
     return groups if groups >= MIN_GROUPS else 0
 
 
@@ -30,7 +31,7 @@ class Moments:
 
     The whole is kept in float64; batches A and B join with δ = m_B − m_A as
     m += δ n_B/n and M += M_B + δδᵀ n_A n_B/n. Groups are only ever used for the spread between
-    leave-one-out values, so float32 triangles are enough for them.
+    leave-one-out values, so float32 is enough for their scatters.
 
     Source: Chan, Golub & LeVeque 1979, parallel variance.
     """
@@ -38,86 +39,87 @@ class Moments:
     def __init__(self, n_sites: int, d_model: int, n_groups: int, device: torch.device) -> None:
         """Begin with nothing counted."""
         self.device = device
+        self.panels = Panels(d_model)
+        double = torch.float64
         self.n = 0
-        self.mean = torch.zeros(n_sites, d_model, dtype=torch.float64, device=device)
-        self.scatter = torch.zeros(n_sites, d_model, d_model, dtype=torch.float64, device=device)
+        self.mean = torch.zeros(n_sites, d_model, dtype=double, device=device)
+        self.scatter = torch.zeros(n_sites, self.panels.size, dtype=double, device=device)
         self.group_n = np.zeros(n_groups, dtype=np.int64)
-        self.group_mean = torch.zeros(
-            n_groups, n_sites, d_model, dtype=torch.float64, device=device
-        )
-        triangle = d_model * (d_model + 1) // 2
-        self.group_scatter = torch.zeros(
-            n_groups, n_sites, triangle, dtype=torch.float32, device=device
-        )
-        rows, columns = torch.tril_indices(d_model, d_model, device=device)
-        self._triangle = rows * d_model + columns
+        self.group_mean = torch.zeros(n_groups, n_sites, d_model, dtype=double, device=device)
+        self.group_scatter = torch.zeros(n_groups, n_sites, self.panels.size, device=device)
 
-    def add(
-        self, site: int, x: Float[Tensor, "n d_model"], bounds: Sequence[tuple[int, int, int]]
-    ) -> None:
+    def add(self, site: int, x: Float[Tensor, "n d_model"], bounds: Bounds) -> None:
         """Add one layer of a batch whose tokens are sorted by group; `x` is centred in place."""
         mean = x.mean(dim=0)
         x -= mean
         total = torch.zeros_like(self.scatter[site])
-        for group, start, end in bounds:
+        for group, start, end in bounds if len(self.group_n) else ():
             part = x[start:end]
-            gram = _gram(part)
+            gram = self.panels.gram(part)
             total += gram
-            if len(self.group_n):
-                self._add_group(group, site, part.mean(dim=0), mean, gram, end - start)
-        _join(self.mean[site], self.scatter[site], self.n, mean, total, len(x))
+            offset = part.mean(dim=0)
+            self.panels.add_outer(gram, offset[None] * (start - end), offset[None])
+            self._join_group(group, site, end - start, mean + offset, gram)
+        if not len(self.group_n):
+            total = self.panels.gram(x)
+        self._join(site, len(x), mean, total)
 
-    def count(self, bounds: Sequence[tuple[int, int, int]]) -> None:
+    def count(self, bounds: Bounds) -> None:
         """Count the batch after every layer of it was added."""
         for group, start, end in bounds:
             self.n += end - start
             if len(self.group_n):
                 self.group_n[group] += end - start
 
-    def _add_group(
+    def _join(
+        self, site: int, n: int, mean: Float[Tensor, " d_model"], scatter: Float[Tensor, " size"]
+    ) -> None:
+        """Join n tokens to the whole."""
+        delta = (mean - self.mean[site])[None]
+        self.panels.add_outer(scatter, delta * (self.n * n / (self.n + n)), delta)
+        self.scatter[site] += scatter
+        self.mean[site] += delta[0] * (n / (self.n + n))
+
+    def _join_group(
         self,
         group: int,
         site: int,
-        offset: Float[Tensor, " d_model"],
-        batch_mean: Float[Tensor, " d_model"],
-        gram: Float[Tensor, "d_model d_model"],
         n: int,
+        mean: Float[Tensor, " d_model"],
+        scatter: Float[Tensor, " size"],
     ) -> None:
-        """Add a group's part of the batch; `gram` is about the batch mean, `offset` away."""
+        """Join n tokens to one group."""
         had = int(self.group_n[group])
-        delta = batch_mean + offset - self.group_mean[group, site]
-        own = gram.addr(offset, offset, alpha=-n)
-        own.addr_(delta, delta, alpha=had * n / (had + n))
-        self.group_mean[group, site] += delta * (n / (had + n))
-        self.group_scatter[group, site] += own.flatten()[self._triangle].float()
+        delta = (mean - self.group_mean[group, site])[None]
+        self.panels.add_outer(scatter, delta * (had * n / (had + n)), delta)
+        self.group_scatter[group, site] += scatter
+        self.group_mean[group, site] += delta[0] * (n / (had + n))
 
     def merge(self, other: "Moments") -> None:
         """Add the moments of other data."""
-        if other.n:
-            for site in range(len(self.mean)):
-                mean, scatter = other.mean[site], other.scatter[site].clone()
-                _join(self.mean[site], self.scatter[site], self.n, mean, scatter, other.n)
+        if other.n == 0:
+            return
+        for site in range(len(self.mean)):
+            self._join(site, other.n, other.mean[site], other.scatter[site].clone())
+            for group in other.groups:
+                self._join_group(
+                    group,
+                    site,
+                    int(other.group_n[group]),
+                    other.group_mean[group, site],
+                    other.group_scatter[group, site].double(),
+                )
         self.n += other.n
-        for group in other.groups:
-            self._merge_group(group, other)
-
-    def _merge_group(self, group: int, other: "Moments") -> None:
-        had, n = int(self.group_n[group]), int(other.group_n[group])
-        delta = other.group_mean[group] - self.group_mean[group]
-        between = delta[:, :, None] * delta[:, None, :] * (had * n / (had + n))
-        self.group_scatter[group] += other.group_scatter[group]
-        self.group_scatter[group] += between.flatten(1)[:, self._triangle].float()
-        self.group_mean[group] += delta * (n / (had + n))
-        self.group_n[group] += n
+        self.group_n += other.group_n
 
     def covariance(self, site: int) -> Float[Tensor, "d_model d_model"]:
         """Return S with denominator N − 1; needs two tokens."""
-        return _mirror(self.scatter[site]) / (self.n - 1)
+        return self.panels.dense(self.scatter[site]) / (self.n - 1)
 
     def second_moment(self, site: int) -> Float[Tensor, "d_model d_model"]:
         """Return XᵀX, not centred."""
         mean = self.mean[site]
-        return _mirror(self.scatter[site]).addr(mean, mean, alpha=self.n)
+        return self.panels.dense(self.scatter[site]).addr(mean, mean, alpha=self.n)
 
     @property
     def groups(self) -> list[int]:
@@ -133,20 +135,18 @@ class Moments:
         """Return the covariance of everything outside one group."""
         n = int(self.group_n[group])
         rest = self.n - n
-        own = torch.zeros_like(self.scatter[site])
-        own.view(-1)[self._triangle] = self.group_scatter[group, site].double()
-        delta = (self.group_mean[group, site] - self.mean[site]) * (self.n / rest)
-        outside = self.scatter[site] - own
-        outside.addr_(delta, delta, alpha=-n * rest / self.n)
-        return _mirror(outside) / (rest - 1)
+        delta = (self.group_mean[group, site] - self.mean[site])[None] * (self.n / rest)
+        outside = self.scatter[site] - self.group_scatter[group, site]
+        self.panels.add_outer(outside, delta * (-n * rest / self.n), delta)
+        return self.panels.dense(outside) / (rest - 1)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
         return {
             "moments.n": np.array(self.n),
+            "moments.group_n": self.group_n,
             "moments.mean": self.mean.cpu().numpy(),
             "moments.scatter": self.scatter.cpu().numpy(),
-            "moments.group_n": self.group_n,
             "moments.group_mean": self.group_mean.cpu().numpy(),
             "moments.group_scatter": self.group_scatter.cpu().numpy(),
         }
@@ -158,32 +158,3 @@ class Moments:
         for name in ("mean", "scatter", "group_mean", "group_scatter"):
             kept = torch.from_numpy(np.array(arrays[f"moments.{name}"])).to(self.device)
             setattr(self, name, kept)
-
-
-def _join(
-    mean: Float[Tensor, " d_model"],
-    scatter: Float[Tensor, "d_model d_model"],
-    had: int,
-    new_mean: Float[Tensor, " d_model"],
-    new_scatter: Float[Tensor, "d_model d_model"],
-    n: int,
-) -> None:
-    """Join a batch to the running moments in place."""
-    delta = new_mean - mean
-    scatter += new_scatter.addr_(delta, delta, alpha=had * n / (had + n))
-    mean += delta * (n / (had + n))
-
-
-def _gram(x: Float[Tensor, "n d_model"]) -> Float[Tensor, "d_model d_model"]:
-    """Return XᵀX, right on and below the diagonal only: five eighths of the work."""
-    d_model = x.shape[1]
-    gram = torch.zeros(d_model, d_model, dtype=x.dtype, device=x.device)
-    step = math.ceil(d_model / _PANELS)
-    for start in range(0, d_model, step):
-        torch.mm(x[:, start:].T, x[:, start : start + step], out=gram[start:, start : start + step])
-    return gram
-
-
-def _mirror(lower: Float[Tensor, "d_model d_model"]) -> Float[Tensor, "d_model d_model"]:
-    """Copy the lower triangle over the upper one."""
-    return torch.tril(lower) + torch.tril(lower, -1).T

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from probes._isotropy_tables import Counts, Read
 from workbench.result.result import Note
 
+OUTLIER_NORM = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstances:
@@ -38,7 +40,7 @@ def notes(read: Read, counts: Counts, seen: Circumstances) -> tuple[Note, ...]:
                 code="sampled",
             )
         )
-    return (*found, *_undefined(read))
+    return (*found, *_outliers(read), *_undefined(read))
 
 
 def _few_tokens(counts: Counts) -> list[Note]:
@@ -119,6 +121,28 @@ def _tokens(counts: Counts, seen: Circumstances) -> list[Note]:
     return found
 
 
+def _outliers(read: Read) -> list[Note]:
+    places = [
+        place.site for place, layer in read if layer.max_norm > OUTLIER_NORM * layer.mean_norm > 0
+    ]
+    if not places:
+        return []
+    return [
+        Note(
+            f"at {_some(places)} the longest vector is more than {OUTLIER_NORM} times the mean "
+            "length; a few such tokens can own the leading eigenvalue there",
+            "warning",
+            "outliers",
+        )
+    ]
+
+
+def _some(places: list[str]) -> str:
+    """Name the first places and count the rest."""
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    return ", ".join(places[:3]) + more
+
+
 def _undefined(read: Read) -> list[Note]:
     where: dict[tuple[str, str], list[str]] = defaultdict(list)
     for place, layer in read:
@@ -127,8 +151,7 @@ def _undefined(read: Read) -> list[Note]:
                 where[name, reading.reason].append(place.site)
     grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (name, reason), places in where.items():
-        shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-        grouped[reason, shown].append(name)
+        grouped[reason, _some(places)].append(name)
     return [
         Note(f"{', '.join(names)} undefined at {shown}: {reason}", "warning", "undefined")
         for (reason, shown), names in grouped.items()

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,12 +44,11 @@ def gaussian_log_partition(along: Float[np.ndarray, "n d_model"], sigma: float) 
 
 
 def _both_signs(along: NDArray[np.float64]) -> NDArray[np.float64]:
-    sums: NDArray[np.float64] = np.concatenate(
-        [logsumexp(along, axis=0), logsumexp(-along, axis=0)]
-    )
+    both = torch.from_numpy(along)
+    sums: NDArray[np.float64] = torch.cat([both.logsumexp(0), (-both).logsumexp(0)]).numpy()
     return sums
 
 
 def _spread(parts: NDArray[np.float64]) -> float:
-    log_z = logsumexp(parts, axis=0)
-    return float(log_z.min() - log_z.max())
+    log_z = torch.from_numpy(parts).logsumexp(0)
+    return float(log_z.max() - log_z.min()) * -1

@@ -41,6 +41,7 @@ class LayerReadings:
     removals: tuple[Removal, ...]
     words: WordValues | None
     mean_norm: float
+    max_norm: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,7 @@ class Reader:
             removals=tuple(removals(x, np.argsort(-parts))),
             words=words,
             mean_norm=float(self.whole.norm[site] / self.n),
+            max_norm=float(self.statistics.longest[site]),
         )
 
     def _vectors(self, site: int) -> Float64[np.ndarray, "m d_model"]:

@@ -1,7 +1,7 @@
 """From running statistics to the Result that every front end shows."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from workbench.methods.contracts import Context
 from workbench.result.result import Note, Result
 
 
+@runtime_checkable
 class Options(Protocol):
     """The options of the probe that matter after counting."""
 

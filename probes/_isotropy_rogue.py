@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 REMOVED = (1, 3, 5)
-_PAIR_ROWS = 500
+_PAIR_ROWS = 300
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def removals(
 ) -> list[Removal]:
     """Return cosines without the first 1, 3 and 5 dimensions of `order`.
 
-    All pairs of at most 500 tokens.
+    All pairs of at most 300 tokens.
 
     Source: Timkey & van Schijndel 2021, section 3.
     """
@@ -48,7 +48,7 @@ def removals(
 def _pair_cosines(x: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(x, axis=1, keepdims=True)
     unit = x / np.where(length > 0, length, 1)
-    cosines: NDArray[np.float64] = (unit @ unit.T)[np.triu_indices(len(x), 1)]
+    cosines: NDArray[np.float64] = (unit @ unit.T)[np.tri(len(x), k=-1, dtype=bool)]
     return cosines
 
 

@@ -124,5 +124,6 @@ def _participation(spectrum: NDArray[np.float64]) -> float:
 
 
 def _entropy_rank(weights: NDArray[np.float64]) -> float:
-    q = weights[weights > 0] / weights.sum()
+    q = weights / weights.sum()
+    q = q[q > 0]
     return math.exp(-float((q * np.log(q)).sum()))

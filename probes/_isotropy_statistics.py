@@ -19,6 +19,8 @@ from workbench.methods.contracts import Example
 from workbench.model.sites import Site
 from workbench.model.trace import Trace
 
+_FEW_RUNS = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -46,6 +48,7 @@ class IsotropyStatistics:
         self.moments = Moments(n_sites, d_model, self.n_groups, device)
         self.texts = TextSums(n_sites, d_model)
         self.reservoir = Reservoir(n_sites, d_model, settings.reservoir)
+        self.longest = np.zeros(n_sites)
         self.n_empty = 0
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
@@ -99,11 +102,11 @@ class IsotropyStatistics:
         inverse = torch.where(norm > 0, 1 / norm, 0)
         self.texts.coordinate[site] += (inverse**2 @ square).cpu().numpy()
         self.texts.norm[site] += float(norm.sum())
+        self.longest[site] = max(self.longest[site], float(norm.max()))
         self.texts.zeros[site] += int((norm == 0).sum())
         n_runs = len(batch.sizes)
         run = torch.from_numpy(batch.run_of_row).to(x.device)
-        vector = _sum_runs(x, run, n_runs, torch.ones_like(norm))
-        direction = _sum_runs(x, run, n_runs, inverse)
+        vector, direction = _sum_runs(x, run, n_runs, inverse)
         squared = norm.new_zeros(n_runs).index_add_(0, run, (norm > 0).double())
         return direction.cpu().numpy(), vector.cpu().numpy(), squared.cpu().numpy()
 
@@ -139,34 +142,39 @@ class IsotropyStatistics:
         self.moments.merge(other.moments)
         self.texts.merge(other.texts)
         self.reservoir.merge(other.reservoir)
+        self.longest = np.maximum(self.longest, other.longest)
         self.n_empty += other.n_empty
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
         parts = (self.moments.arrays(), self.texts.arrays(), self.reservoir.arrays())
-        state = {name: array for part in parts for name, array in part.items()}
-        return state | {"n_empty": np.array(self.n_empty)}
+        state = {
+            name: np.asarray(array, order="C") for part in parts for name, array in part.items()
+        }
+        return state | {"longest": self.longest, "n_empty": np.array(self.n_empty)}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
         self.moments.restore(arrays)
         self.texts.restore(arrays)
         self.reservoir.restore(arrays)
+        self.longest = np.array(arrays["longest"])
         self.n_empty = int(arrays["n_empty"])
 
 
 def _sum_runs(
-    x: Float64[Tensor, "n d_model"],
-    run: Tensor,
-    n_runs: int,
-    weight: Float64[Tensor, " n"],
-) -> Float64[Tensor, "run d_model"]:
-    """Add up the weighted rows of each run, by one product when runs are few."""
-    if n_runs > 128:
-        return x.new_zeros(n_runs, x.shape[1]).index_add_(0, run, x * weight[:, None])
-    member = x.new_zeros(n_runs, len(x))
-    member[run, torch.arange(len(x), device=x.device)] = weight
-    return member @ x
+    x: Float64[Tensor, "n d_model"], run: Tensor, n_runs: int, weight: Float64[Tensor, " n"]
+) -> tuple[Float64[Tensor, "run d_model"], Float64[Tensor, "run d_model"]]:
+    """Add up the rows of each run, plain and weighted; by one product when runs are few."""
+    if n_runs > _FEW_RUNS:
+        empty = x.new_zeros(n_runs, x.shape[1])
+        return empty.index_add(0, run, x), empty.index_add(0, run, x * weight[:, None])
+    rows = torch.arange(len(x), device=x.device)
+    member = x.new_zeros(2 * n_runs, len(x))
+    member[run, rows] = 1
+    member[run + n_runs, rows] = weight
+    sums = member @ x
+    return sums[:n_runs], sums[n_runs:]
 
 
 def _rows(trace: Trace, site: Site, batch: Batch) -> Float[Tensor, "n d_model"]:

@@ -65,6 +65,7 @@ def layer_table(read: Read, counts: Counts) -> Table:
             "n_texts": counts.n_texts,
             "n_sampled": counts.n_sampled,
             "mean_norm": layer.mean_norm,
+            "max_norm": layer.max_norm,
             "reliable": counts.is_reliable,
         }
         for name in METRICS:

@@ -1,0 +1,77 @@
+"""Intervals: what they resample, and how often they hold the truth."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from workbench.result.intervals import jackknife_interval
+
+Row = Callable[..., dict[str, Any]]
+
+METRICS = (
+    "mean_cosine",
+    "su_collier_pooled",
+    "su_collier_per_text",
+    "participation_ratio_corrected",
+    "effective_rank",
+    "stable_rank",
+    "log_partition_isotropy",
+)
+
+
+def test_jackknife_of_a_mean_is_its_t_interval() -> None:
+    x = np.random.default_rng(0).standard_normal(12)
+    left_out = np.array([np.delete(x, i).mean() for i in range(12)])
+    found = jackknife_interval(float(x.mean()), left_out)
+    assert found is not None
+    expected = stats.t.interval(0.95, 11, loc=x.mean(), scale=stats.sem(x))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_jackknife_needs_three_groups_and_finite_values() -> None:
+    assert jackknife_interval(1.0, np.array([1.0, 2.0])) is None
+    assert jackknife_interval(1.0, np.array([1.0, 2.0, np.nan])) is None
+
+
+def clustered(generator: torch.Generator, n_texts: int, length: int = 20) -> tuple[Tensor, Tensor]:
+    """Draw texts whose tokens share a direction, so that tokens are far from independent."""
+    topic = torch.randn(n_texts, 1, 8, generator=generator) * torch.arange(1, 9) / 4
+    own = 0.5 * torch.randn(n_texts, length, 8, generator=generator)
+    shift = torch.tensor([1.0, *[0.0] * 7])
+    text = torch.repeat_interleave(torch.arange(n_texts), length)
+    return (topic + own + shift).flatten(0, 1), text
+
+
+def test_intervals_know_that_tokens_of_a_text_are_alike(
+    measure_row: Row, generator: torch.Generator
+) -> None:
+    x, text = clustered(generator, 40)
+    by_text = measure_row(x, text)
+    order = torch.randperm(len(x), generator=generator)
+    by_token = measure_row(x[order], torch.arange(len(x)))
+    for name in ("mean_cosine", "participation_ratio", "effective_rank"):
+        wide = by_text[f"{name}_high"] - by_text[f"{name}_low"]
+        narrow = by_token[f"{name}_high"] - by_token[f"{name}_low"]
+        assert wide > 1.8 * narrow, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_texts", [40, 120])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(
+    measure_row: Row, n_texts: int
+) -> None:
+    generator = torch.Generator().manual_seed(7)
+    truth = measure_row(*clustered(generator, 30_000, 20), reservoir=4_000)
+    held = dict.fromkeys(METRICS, 0)
+    trials = 120
+    for _ in range(trials):
+        row = measure_row(*clustered(generator, n_texts), reservoir=4_000)
+        for name in METRICS:
+            held[name] += row[f"{name}_low"] <= truth[name] <= row[f"{name}_high"]
+    shares = {name: count / trials for name, count in held.items()}
+    assert min(shares.values()) > 0.85, shares
