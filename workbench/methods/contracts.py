@@ -157,6 +157,14 @@ class Discovery(Protocol):
 
 
 @runtime_checkable
+class Question(Protocol):
+    """A question about a fitted graph: an intervention, a placement, a check against trials."""
+
+    def ask(self, found: Result, table: Table, context: Context) -> Result:
+        """Answer from the graph and the table it was fitted to."""
+
+
+@runtime_checkable
 class Refuter(Protocol):
     """A recipe that tries to break a fitted graph."""
 

@@ -16,7 +16,7 @@ from workbench.options import OptionInfo, describe
 log = logging.getLogger(__name__)
 
 GROUP = "workbench.plugins"
-KINDS = ("probe", "reasoner", "discovery", "refuter", "recipe", "task")
+KINDS = ("probe", "reasoner", "discovery", "refuter", "question", "recipe", "task")
 
 ClassT = TypeVar("ClassT", bound=type)
 
@@ -97,6 +97,11 @@ def discovery(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
 def refuter(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
     """Register a refuter."""
     return register("refuter", name, source=source)
+
+
+def question(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
+    """Register a question about a fitted graph."""
+    return register("question", name, source=source)
 
 
 def recipe(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:

@@ -20,6 +20,8 @@ from workbench.methods.contracts import (
     Discovery,
     Example,
     Measure,
+    Question,
+    Refuter,
     Stopped,
     Study,
 )
@@ -30,6 +32,7 @@ from workbench.progress import Progress, silent
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.runs.counting import Done, count_arrays, count_texts
+from workbench.runs.graphs import FoundGraph, judge_graph, open_graph, pinned_graph
 from workbench.runs.interrupts import unbroken
 from workbench.runs.models import shared_model
 from workbench.runs.reading import BadRow, read_examples
@@ -59,7 +62,7 @@ def execute(
         KeyboardInterrupt: passed on after the partial run was stored, as is every error that is
             not a `WorkbenchError`.
     """
-    job = prepare(spec)
+    job = prepare(spec, store)
     finished = store is not None and store.status(job.spec.run_id) in ("complete", "partial")
     if store is not None and finished and not fresh:
         return store.get(job.spec.run_id)
@@ -110,9 +113,10 @@ class Job:
     recipe: Any
     examples: tuple[Example, ...] = ()
     bad: tuple[BadRow, ...] = ()
+    about: FoundGraph | None = None
 
 
-def prepare(spec: RunSpec) -> Job:
+def prepare(spec: RunSpec, store: Store | None = None) -> Job:
     """Check everything that can be checked before a model is loaded.
 
     Raises:
@@ -123,6 +127,10 @@ def prepare(spec: RunSpec) -> Job:
     spec = replace(spec, options=plain(recipe)).pinned()
     if isinstance(recipe, Discovery):
         return Job(spec=replace(spec, model=None), plugin=plugin, recipe=recipe)
+    if isinstance(recipe, Question | Refuter):
+        about = open_graph(store, spec)
+        spec = pinned_graph(spec, about)
+        return Job(spec=spec, plugin=plugin, recipe=recipe, about=about)
     if spec.data.activations:
         if not isinstance(recipe, Measure):
             raise InputError(
@@ -181,6 +189,8 @@ def _context(spec: RunSpec, progress: Progress, scratch: Path | None) -> Context
 
 def _run(job: Job, model: Model | None, context: Context) -> Done:
     recipe: Any = job.recipe
+    if job.about is not None:
+        return Done(result=judge_graph(recipe, job.about, context))
     if isinstance(recipe, Discovery):
         return Done(result=recipe.fit(_table(recipe, job.spec), context))
     if job.spec.data.activations:

@@ -66,7 +66,8 @@ class RunSpec:
     """One piece of work: a plugin, its options, a model, data and a seed.
 
     `batch_tokens` bounds the tokens of one forward pass and `max_tokens` those of one text;
-    `resamples` is the number of bootstrap resamples.
+    `resamples` is the number of bootstrap resamples. `graph` is the id of the stored discovery
+    run that a refuter or a question is about.
     """
 
     kind: str = "probe"
@@ -74,6 +75,7 @@ class RunSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     model: ModelRef | None = field(default_factory=ModelRef)
     data: DataRef = field(default_factory=DataRef)
+    graph: str = ""
     seed: int = 0
     resamples: int = 1000
     max_tokens: int = 1024
