@@ -17,6 +17,7 @@ GROUPS = {
     "models": "app.cli.models",
     "probe": "app.cli.probe",
     "generate": "app.cli.generate",
+    "causal": "app.cli.causal",
     "runs": "app.cli.runs",
     "bench": "app.cli.bench",
     "app": "app.cli.serve",
