@@ -8,6 +8,8 @@ from app.cli.output import console, say
 from workbench.methods.registry import failures, find, plugins
 from workbench.options import OptionInfo
 
+_LONGEST_REASON = 160
+
 
 def plugin_rows(kind: str) -> list[dict[str, Any]]:
     """Return one row per plugin of a kind, and say which could not be loaded."""
@@ -16,7 +18,8 @@ def plugin_rows(kind: str) -> list[dict[str, Any]]:
         for p in plugins(kind)
     ]
     for failure in failures():
-        say(f"skipped {failure.where}: {failure.reason}", style="yellow")
+        reason = failure.reason.strip().split("\n", 1)[0][:_LONGEST_REASON]
+        say(f"skipped {failure.where}: {reason}  (see `workbench doctor`)", style="yellow")
     return rows
 
 

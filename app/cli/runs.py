@@ -140,7 +140,7 @@ def _pairs(filters: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in filters:
         name, equals, value = pair.partition("=")
-        if not equals or name in found:
+        if not name or not equals or name in found:
             raise BadOption(
                 f"--filter is {pair!r}; expected COLUMN=VALUE, each column once",
                 hint="--filter status=complete",

@@ -1,16 +1,18 @@
 """The command line in this process and as a program of its own."""
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from app.cli.main import cli
+from workbench.methods import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "sample_plugin"
@@ -32,6 +34,20 @@ def invoke(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         return result
 
     return run
+
+
+@pytest.fixture
+def sample_probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a quick probe, registered for one test."""
+    registry.load_plugins()
+    known = dict(registry._plugins)
+    monkeypatch.syspath_prepend(str(SAMPLE))
+    importlib.import_module("sample_probes.first_token")
+    yield "first-token-norm"
+    registry._plugins.clear()
+    registry._plugins.update(known)
+    for name in [name for name in sys.modules if name.split(".")[0] == "sample_probes"]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

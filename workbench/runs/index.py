@@ -69,7 +69,9 @@ class Index:
         unknown = [name for name in filters if name not in COLUMNS]
         if unknown:
             known = ", ".join(COLUMNS)
-            raise UnknownName(f"no index column {', '.join(unknown)}; known: {known}")
+            raise UnknownName(
+                f"no index column {', '.join(unknown)}; known: {known}", hint="status=complete"
+            )
         where = " AND ".join(f"{name} = ?" for name in filters) or "1"
         query = f"SELECT * FROM runs WHERE {where} ORDER BY created DESC, run_id"
         with self._current() as db:
