@@ -129,6 +129,28 @@ def test_every_edit_is_bit_equal(backend: str, family: str) -> None:
         assert not same(hooks.logits, plain), place
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_logits_a_run_ends_where_nothing_more_is_asked(backend: str) -> None:
+    model, tokens = on(backend, "llama"), pad(ROWS, side="left")
+    called: list[int] = []
+    layers = model.backend.module.model.layers
+    handles = [
+        layer.register_forward_hook(lambda *_, i=i: called.append(i))
+        for i, layer in enumerate(layers)
+    ]
+    whole = model.run(tokens, read=["resid_post.0", "final_norm"], logits="last")
+    called.clear()
+    edit = Edit(site=Site.parse("mlp_out.1"), op=Op.ABLATE)
+    early = model.run(tokens, read=["embed", "resid_post.0"])
+    edited = model.run(tokens, read=["resid_post.0"], edits=[edit])
+    for handle in handles:
+        handle.remove()
+    assert called == [0, 0, 1]
+    assert torch.equal(early["resid_post.0"], whole["resid_post.0"])
+    assert torch.equal(edited["resid_post.0"], whole["resid_post.0"])
+    assert torch.equal(model.run(tokens, logits="last").logits, whole.logits)  # type: ignore[arg-type]
+
+
 def test_what_a_backend_cannot_do_it_says() -> None:
     pattern = Edit(site=Site.parse("attn_pattern.1"), op=Op.ABLATE)
     for backend, family in (("nnsight", "llama"), ("transformer-lens", "opt")):

@@ -88,22 +88,23 @@ class Pass:
         if _LOGITS in self.places:
             logits = self.visit(_LOGITS, logits)
         if wanted == "last" and logits.shape[1] > 1:
-            return at_last(logits, self.inputs.mask)
+            return at_last(logits, self.inputs.mask).clone()
         return logits if wanted != "none" else None
 
     @contextmanager
     def stop_after(self, model: nn.Module, paths: ModulePaths) -> Iterator[None]:
-        """Leave the forward pass after the block read last, unless a cache must be filled."""
-        layers = [place.layer for place in self._reads]
-        if self.inputs.cache is not None or None in layers or not layers:
+        """Leave the forward pass after the last block in question, unless a cache is filled."""
+        beyond = any(place.kind is Kind.FINAL_NORM for place in self.places)
+        if self.inputs.cache is not None or beyond or not self.places:
             yield
             return
 
         def leave(*_: object) -> None:
             raise _Enough
 
-        last = model.get_submodule(f"{paths.layers}.{max(filter(None, layers), default=0)}")
-        with suppress(_Enough), last.register_forward_hook(leave):
+        deepest = max(place.layer or 0 for place in self.places)
+        block = model.get_submodule(f"{paths.layers}.{deepest}")
+        with suppress(_Enough), block.register_forward_hook(leave):
             yield
 
     def logits_needed(self, wanted: Wanted) -> Wanted:
@@ -121,7 +122,7 @@ class Caller(nn.Module):
         self._paths = paths
 
     def forward(self, wanted: Wanted, run: Pass) -> Float[Tensor, "batch pos d_vocab"] | None:
-        """Run the model; without logits, only as far as the last read."""
+        """Run the model; without logits, only as far as the last read or edit."""
         arguments = run.arguments()
         if wanted == "none":
             with run.stop_after(self.model, self._paths):

@@ -125,9 +125,10 @@ def _boot(module: Any, tokenizer: Any) -> Any:
                 device=next(module.parameters()).device,
                 dtype=module.dtype,
             )
-        except ValueError as error:
+        except (ValueError, RuntimeError, AttributeError, KeyError) as error:
+            said = str(error).partition("\n")[0][:100]
             raise Unsupported(
-                f"TransformerLens cannot hold {type(module).__name__}",
+                f"TransformerLens cannot hold {type(module).__name__}: {said}",
                 hint="use backend hooks or nnsight",
             ) from error
     return bridge
