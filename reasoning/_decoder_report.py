@@ -166,7 +166,7 @@ class Measured:
             f"{quantity.name}_ratio.{name}",
             float(value),
             draws,
-            unit=f"times {BASELINE}",
+            unit=f"{quantity.unit} per {quantity.unit} of {BASELINE}",
             n=(self.n[quantity.n_unit], quantity.n_unit),
         )
 
@@ -215,5 +215,8 @@ def decoder_table(measured: Measured) -> Table:
         rows.append(row | {"n_texts": measured.n["texts"], "n_batches": measured.n["batches"]})
     columns = {"decoder": Column(help="How the next token is chosen")}
     for q in QUANTITIES:
-        columns[q.name] = Column(q.unit, q.help, f"{q.name}_low", f"{q.name}_high")
+        low, high = f"{q.name}_low", f"{q.name}_high"
+        columns[q.name] = Column(q.unit, q.help, low, high)
+        columns[low] = Column(q.unit, f"lower bound of the 95 % interval of {q.name}")
+        columns[high] = Column(q.unit, f"upper bound of the 95 % interval of {q.name}")
     return Table.from_rows(rows, columns)

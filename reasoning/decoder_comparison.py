@@ -36,7 +36,8 @@ class DecoderComparison:
     random order, which keeps repeated words and loses repeated phrases. Decoders take turns on
     each batch of prompts, so that they share the state of the machine.
 
-    Units: diversity and rep-n are proportions of n-grams of tokens; time is in seconds.
+    Units: diversity and rep-n are proportions of n-grams of tokens; time is in seconds, and is
+    all that differs between two runs with one seed.
     """
 
     decoders: tuple[Decoder, ...] = option(
