@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -16,6 +17,14 @@ from workbench.model.model import Model
 from workbench.model.tiny import FAMILIES, tiny_model
 
 torch.set_num_threads(1)
+# A busy machine must not fail a test, and the same commit must draw the same examples.
+hypothesis.settings.register_profile(
+    "workbench",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("workbench")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
