@@ -12,6 +12,7 @@ from probes._isotropy_spectrum import Undefined, Value
 DISCARD = 0.1
 _ROWS_AT_ONCE = 512
 _CANCELLED = 1e-6
+_EQUIDISTANT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,15 +98,17 @@ def _log_ratios(nearest: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]
 
 def _likelihood(ratios: NDArray[np.float64]) -> Value:
     total = float(ratios.sum())
-    if len(ratios) < 3 or total <= 0:
+    if len(ratios) < 3:
         return Undefined("fewer than three tokens differ from all others")
+    if total < _EQUIDISTANT * len(ratios):
+        return Undefined("every token has its two nearest neighbours at the same distance")
     return (len(ratios) - 1) / total
 
 
 def _slope(ratios: NDArray[np.float64]) -> Value:
     kept = int(len(ratios) * (1 - DISCARD))
     mu = np.sort(ratios)[:kept]
-    if kept < 2 or not mu.any():
-        return Undefined("fewer than three tokens differ from all others")
+    if isinstance(likelihood := _likelihood(ratios), Undefined):
+        return likelihood
     y = -np.log(1 - np.arange(1, kept + 1) / len(ratios))
     return float((mu @ y) / (mu @ mu))

@@ -82,6 +82,7 @@ def test_simplex_has_the_lowest_mean_cosine(measure_row: Row) -> None:
     assert row["isoscore"] == pytest.approx(1, abs=1e-9)
     assert row["effective_rank"] == pytest.approx(n - 1, abs=1e-9)
     assert row["stable_rank"] == pytest.approx(n - 1, abs=1e-9)
+    assert row["two_nn_dimension"] is None
 
 
 @pytest.mark.parametrize("length", [0.5, 1.0, 2.0])
