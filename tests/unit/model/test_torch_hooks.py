@@ -170,7 +170,7 @@ def test_shapes(tiny: Model) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_padded_row_equals_the_row_alone(tiny: Model, side: Any) -> None:
-    read = places(tiny, layer=2)
+    read = [site(text) for text in ("q.2", "attn_pattern.2", "mlp_out.2", "resid_post.2")]
     together = tiny.run(pad(ROWS, side=side), read=read, logits="last")
     assert together.logits is not None
     for i, row in enumerate(ROWS):
