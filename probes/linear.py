@@ -1,6 +1,5 @@
 """Ridge and logistic readouts."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,10 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
+from probes._least_loss import logistic, ridge
 from probes.planted import PlantedExample, plant_clusters
 from probes.readouts import LinearReadout
-from workbench.errors import FitError, TooLittleData
+from workbench.errors import TooFewClasses, TooLittleData
 from workbench.methods.registry import probe
 from workbench.methods.splits import fold_problems, folds
 from workbench.model.activations import Activations
@@ -21,9 +22,6 @@ from workbench.options import option
 
 _GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _INNER_FOLDS = 3
-_MAX_ITERATIONS = 2000
-
-Vectors = Float[np.ndarray, "n d_model"]
 
 
 @probe("linear", source="Alain & Bengio 2016, arXiv:1610.01644")
@@ -44,7 +42,7 @@ class Linear:
     Source: Alain & Bengio 2016, section 3; theirs is trained by SGD without a penalty.
     """
 
-    read: tuple[Site, ...] = option(
+    at: tuple[Site, ...] = option(
         (), help="Activations to read, each on its own; default: every layer's last token."
     )
     regularisation: float = option(0.1, help="L2 penalty λ per example.", low=1e-8, high=1e8)
@@ -53,8 +51,8 @@ class Linear:
     )
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        if self.read:
-            return tuple(site.resolve(spec) for site in self.read)
+        if self.at:
+            return tuple(site.resolve(spec) for site in self.at)
         return tuple(replace(s, positions=(-1,)) for s in every_layer(Kind.RESID_POST, spec))
 
     def fit(self, data: Activations) -> LinearReadout:
@@ -79,51 +77,27 @@ class Linear:
 
 
 def _fit(data: Activations, strength: float) -> LinearReadout:
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler()
-    x: Vectors = scaler.fit_transform(data.x.cpu().double().numpy())
+    raw = data.x.cpu().double().numpy()
+    mean, spread = raw.mean(axis=0), raw.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    x = (raw - mean) / spread
     if data.is_numeric:
-        weight, bias = _ridge(x, data.y.astype(np.float64), strength)
-    else:
-        weight, bias = _logistic(x, data.y, strength)
-    weight = weight / scaler.scale_
-    bias = bias - weight @ scaler.mean_
-    return LinearReadout(
-        torch.from_numpy(weight).float(),
-        torch.as_tensor(bias).float(),
-        () if data.is_numeric else data.classes,
-    )
+        weight, bias = ridge(x, data.y.astype(np.float64), strength)
+        weight = weight / spread
+        return LinearReadout(_float(weight), _float(bias - weight @ mean))
+    classes, which = np.unique(data.y, return_inverse=True)
+    if len(classes) < 2:
+        raise TooFewClasses(got=data.classes, expected=2)
+    rows, biases = logistic(x, which, len(classes), strength)
+    rows = rows / spread
+    biases = biases - rows @ mean
+    if len(classes) == 2:
+        return LinearReadout(_float(rows[0]), _float(biases[0]), data.classes)
+    return LinearReadout(_float(rows), _float(biases), data.classes)
 
 
-def _ridge(
-    x: Vectors, y: Float[np.ndarray, " n"], strength: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    from sklearn.linear_model import Ridge
-
-    model = Ridge(alpha=strength * len(y), solver="cholesky").fit(x, y)
-    return model.coef_, np.asarray(model.intercept_)
-
-
-def _logistic(
-    x: Vectors, y: NDArray[np.generic], strength: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1 / (strength * len(y)), max_iter=_MAX_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # reported below, as an error
-        model.fit(x, y)
-    if int(np.max(model.n_iter_)) >= _MAX_ITERATIONS:
-        raise FitError(
-            f"logistic regression did not converge in {_MAX_ITERATIONS} iterations "
-            f"at regularisation {strength:g}",
-            hint="raise --regularisation",
-        )
-    if len(model.classes_) == 2:
-        return model.coef_[0], np.asarray(model.intercept_[0])
-    return model.coef_, model.intercept_
+def _float(values: Float[np.ndarray, "*shape"] | float) -> Float[Tensor, "*shape"]:
+    return torch.as_tensor(np.asarray(values)).float()
 
 
 def _inner_loss(data: Activations, fold: NDArray[np.int64], strength: float) -> float:

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
+from probes import _least_loss
+from probes._least_loss import ridge
 from probes.linear import Linear
 from probes.mean_difference import MeanDifference
 from probes.planted import plant_clusters, plant_direction, plant_number
 from probes.readouts import ConstantReadout, LinearReadout
-from workbench.errors import BadOption, TooFewClasses, TooLittleData
+from workbench.errors import BadOption, FitError, TooFewClasses, TooLittleData
 from workbench.model.activations import Activations
 
 
@@ -69,20 +72,36 @@ def test_ridge_equals_its_closed_form():
     assert np.allclose(readout.scores(data.x)[:, 0].numpy(), expected, atol=1e-4)
 
 
-def test_logistic_regression_is_at_its_minimum():
-    data = plant_clusters(d_model=6, n_class=3, gap=2.0, generator=_generator()).data
+@pytest.mark.parametrize("n_class", [2, 3])
+@pytest.mark.parametrize("shape", [(300, 6), (40, 60)])
+def test_logistic_regression_equals_scikit_learn(n_class, shape):
+    n, width = shape
+    data = plant_clusters(d_model=width, n_class=n_class, gap=2.0, generator=_generator(), n=n).data
     strength = 0.05
     readout = Linear(regularisation=strength).fit(data)
-    x = data.x.double()
-    mean, std = x.mean(0), x.std(0, correction=0)
-    z = (x - mean) / std
-    weight = (readout.weight.double() * std).requires_grad_()
-    bias = (readout.bias.double() + readout.weight.double() @ mean).requires_grad_()
-    true = torch.tensor([data.classes.index(str(c)) for c in data.y])
-    loss = torch.nn.functional.cross_entropy(z @ weight.T + bias, true)
-    loss = loss + strength / 2 * weight.square().sum()
-    for gradient in torch.autograd.grad(loss, (weight, bias)):
-        assert gradient.abs().max() < 1e-3
+    x = data.x.double().numpy()
+    z = (x - x.mean(0)) / x.std(0)
+    model = LogisticRegression(C=1 / (strength * n), tol=1e-10, max_iter=10_000).fit(z, data.y)
+    chances = readout.scores(data.x).double().softmax(dim=1).numpy()
+    assert np.allclose(chances, model.predict_proba(z), atol=2e-4)
+
+
+def test_ridge_is_the_same_in_either_space():
+    generator = _generator()
+    x = torch.randn(12, 30, generator=generator).double().numpy()
+    y = torch.randn(12, generator=generator).double().numpy()
+    wide, level = ridge(x, y, 0.2)
+    z = x - x.mean(0)
+    gram = z.T @ z + 0.2 * 12 * np.eye(30)
+    assert np.allclose(wide, np.linalg.solve(gram, z.T @ (y - y.mean())))
+    assert level == pytest.approx(y.mean() - wide @ x.mean(0))
+
+
+def test_a_fit_that_did_not_converge_is_an_error(monkeypatch):
+    monkeypatch.setattr(_least_loss, "_MAX_ITERATIONS", 1)
+    data = plant_direction(d_model=6, gap=1.0, generator=_generator()).data
+    with pytest.raises(FitError, match="did not converge in 1 iterations"):
+        Linear(regularisation=1e-3).fit(data)
 
 
 def test_a_constant_feature_does_no_harm():
