@@ -40,19 +40,32 @@ class GraphCommands(click.Group):
 
 def graph_command(plugin: Plugin, *, word: str, name: str = "") -> click.Command:
     """Make the command that runs one discovery, question or refuter."""
-    about: list[click.Parameter] = [TABLE] if plugin.kind == "discovery" else [RUN]
-    common = [*about, SEED, *OUTPUT_FLAGS]
-    taken = {opt.removeprefix("--") for param in common for opt in param.opts} | {"help"}
+    about = _about(plugin)
     argument = "" if plugin.kind == "discovery" else " RUN"
     return click.Command(
         name or plugin.name,
-        params=[*common[: len(about)], *flags_of(plugin.options, taken=taken), SEED, *OUTPUT_FLAGS],
+        params=[
+            about,
+            *flags_of(plugin.options, taken=taken_names(plugin)),
+            SEED,
+            *OUTPUT_FLAGS,
+        ],
         callback=_runner(plugin),
         help=plugin.description.replace("\n\n", "\n\n\b\n"),
         short_help=plugin.summary,
         epilog=f"\b\nExample:\n  workbench causal {word} "
         f"{'' if name else plugin.name}{argument} --json".replace("  --", " --"),
     )
+
+
+def taken_names(plugin: Plugin) -> set[str]:
+    """Return the flag names that the options of a plugin cannot have."""
+    common = (_about(plugin), SEED, *OUTPUT_FLAGS)
+    return {opt.removeprefix("--") for param in common for opt in param.opts} | {"help"}
+
+
+def _about(plugin: Plugin) -> click.Parameter:
+    return TABLE if plugin.kind == "discovery" else RUN
 
 
 def _runner(plugin: Plugin) -> Callable[..., None]:

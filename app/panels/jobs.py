@@ -77,7 +77,7 @@ class Jobs:
         """
         from workbench.runs.execute import prepare
 
-        ready = prepare(spec)
+        ready = prepare(spec, store)
         run_id = ready.spec.run_id
         with self._lock:
             known = self._jobs.get(run_id)

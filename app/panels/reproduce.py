@@ -9,11 +9,14 @@ from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 _DATA_FLAGS = ("field", "label", "group", "limit", "activations")
 _MODEL_FLAGS = ("name", "backend", "device", "dtype")
+_GRAPH_WORDS = {"discovery": "fit", "question": "ask", "refuter": "refute"}
 _WORK_FLAGS = ("seed", "resamples", "max_tokens", "batch_tokens")
 
 
 def as_command(spec: RunSpec) -> str:
     """Return a command line that makes the same run; `--spec` where flags cannot say it all."""
+    if spec.kind in _GRAPH_WORDS:
+        return shlex.join(_graph_words(spec))
     words = ["workbench", spec.kind, "run", spec.name]
     if _needs_file(spec):
         return shlex.join([*words, "--spec", "run.toml"]) + "  # run.toml is the TOML below"
@@ -41,7 +44,7 @@ def as_python(spec: RunSpec) -> str:
     if spec.data != DataRef():
         lines.append(f"    data={_call(spec.data, DataRef())},")
         names.append("DataRef")
-    for name in _WORK_FLAGS:
+    for name in ("graph", *_WORK_FLAGS):
         if getattr(spec, name) != getattr(RunSpec(name=spec.name), name):
             lines.append(f"    {name}={getattr(spec, name)!r},")
     head = f"from workbench import {', '.join(sorted(names, key=str.lower))}\n"
@@ -62,16 +65,25 @@ def _needs_file(spec: RunSpec) -> bool:
     return has_more or odd or sum(map(len, spec.data.texts)) > 4000
 
 
+def _graph_words(spec: RunSpec) -> list[str]:
+    words = ["workbench", "causal", _GRAPH_WORDS[spec.kind], spec.name]
+    words += [spec.graph] if spec.graph else []
+    words += ["--table", spec.data.path] if spec.data.path else []
+    return words + _option_words(spec) + _changed(spec, RunSpec(name=spec.name), ("seed",), {})
+
+
 def _option_words(spec: RunSpec) -> list[str]:
     from app.cli.option_flags import flags_of, parameter
     from app.cli.run_flags import SPEC_FLAGS
+    from app.cli.run_graph import taken_names
     from app.cli.run_plugin import OUTPUT_FLAGS
     from workbench.methods.registry import find
     from workbench.options import build, plain
 
     plugin = find(spec.kind, spec.name)
     taken = {name.removeprefix("--") for flag in (*SPEC_FLAGS, *OUTPUT_FLAGS) for name in flag.opts}
-    flags = {flag.name: flag for flag in flags_of(plugin.options, taken=taken | {"help"})}
+    taken = taken_names(plugin) if spec.kind in _GRAPH_WORDS else taken | {"help"}
+    flags = {flag.name: flag for flag in flags_of(plugin.options, taken=taken)}
     standard = plain(build(plugin.recipe, {}))
     words: list[str] = []
     for info in plugin.options:

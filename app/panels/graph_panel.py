@@ -1,0 +1,127 @@
+"""Graphs on a page: the fit, its verdict, sliders that ask it, and files to take away."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.panels.forms import option_form
+from app.panels.result_panel import show_result
+from app.panels.run_panel import begin, finished
+from app.panels.session import store
+from app.panels.wording import plain_markdown
+from workbench.methods.registry import Plugin
+from workbench.result.graph import CapabilityGraph
+from workbench.result.graph_files import FORMATS, write_graph
+from workbench.runs.run import Run
+from workbench.runs.spec import DataRef, RunSpec
+
+_FIRST = "hierarchical"
+_RESAMPLES = 50
+_LARGEST_SHOCK = 3.0
+
+
+def fit_form(found: Sequence[Plugin]) -> RunSpec:
+    """Draw the choice of method, table and options, and return the spec they describe."""
+    names = [plugin.name for plugin in found]
+    name = st.selectbox(
+        "Method",
+        names,
+        index=names.index(_FIRST) if _FIRST in names else 0,
+        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
+    )
+    plugin = found[names.index(name)]
+    path = st.text_input(
+        "Table",
+        placeholder="the scores that ship with the package",
+        help="Path of a CSV or Parquet file with one row per model.",
+    )
+    with st.expander(f"Options ({len(plugin.options)}, all with a default)"):
+        options = option_form(plugin.options, key=f"discovery {plugin.name}")
+    return RunSpec(
+        kind="discovery",
+        name=plugin.name,
+        options=options,
+        model=None,
+        data=DataRef(path=path.strip()),
+    )
+
+
+def run_to_ask() -> str | None:
+    """Return the graph asked for on this page, else the latest one in the store."""
+    asked = st.query_params.get("run", "")
+    found = [str(row["run_id"]) for row in store().find(kind="discovery").rows()]
+    if asked:
+        return asked
+    hierarchical = [run_id for run_id in found if run_id.startswith(f"{_FIRST}-")]
+    return next(iter(hierarchical or found), None)
+
+
+def verdict(run: Run) -> None:
+    """Say first whether the data fix the causal order."""
+    graph = run.result.graph if run.result else None
+    if graph is None or graph.identified is None:
+        return
+    words = plain_markdown(graph.verdict or "no verdict")
+    if graph.identified:
+        st.success(words, icon=":material/check_circle:")
+    else:
+        st.warning(words, icon=":material/help:")
+
+
+def ask_panel(run: Run) -> None:
+    """Draw sliders that shock each capability, and what the graph says follows."""
+    graph = run.result.graph if run.result else None
+    if graph is None or graph.method != _FIRST or not graph.order:
+        return
+    with st.expander("What if? Shock a capability", icon=":material/tune:", expanded=True):
+        domain = st.selectbox("Base model", list(graph.facts.get("domains", [])))
+        shocks = _sliders(graph)
+        spec = RunSpec(
+            kind="question",
+            name="what-if",
+            options={"domain": domain, "shock": shocks, "draws": _RESAMPLES},
+            model=None,
+            graph=run.run_id,
+        )
+        answer_id = begin(spec)
+        answer = finished(answer_id, key="what-if") if answer_id else None
+        if answer is not None and answer.result is not None:
+            show_result(answer.result, key=f"ask {answer.run_id}")
+
+
+def _sliders(graph: CapabilityGraph) -> tuple[str, ...]:
+    shocks = []
+    places: Any = st.columns(len(graph.order))
+    for i, (place, name) in enumerate(zip(places, graph.order, strict=True), start=1):
+        size = place.slider(
+            f"z{i} · {name}",
+            -_LARGEST_SHOCK,
+            _LARGEST_SHOCK,
+            1.0 if i == 1 else 0.0,
+            0.5,
+            help="In standard deviations of the capability's own noise; 3 is the largest that "
+            "models of the leaderboard show.",
+            key=f"shock {i} {len(graph.order)}",
+        )
+        if size:
+            shocks.append(f"z{i}={size:g}")
+    return tuple(shocks) or ("z1=0",)
+
+
+def export_buttons(run: Run) -> None:
+    """Draw one download button per graph format."""
+    graph = run.result.graph if run.result else None
+    if graph is None:
+        return
+    st.markdown("**Take the graph away**")
+    with st.container(horizontal=True):
+        for kind in FORMATS:
+            st.download_button(
+                kind.upper() if kind != "graphml" else "GraphML",
+                data=write_graph(graph, kind).encode(),
+                file_name=f"{run.run_id}.{kind}",
+                key=f"{run.run_id} {kind}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
