@@ -1,5 +1,6 @@
 """Text of users and models made safe to print: nothing in it can steer a terminal."""
 
+import os
 import re
 import unicodedata
 
@@ -27,6 +28,14 @@ def visible_cell(text: str) -> str:
     left = len(safe) - len(safe.lstrip(" "))
     right = 0 if not inner else len(safe) - left - len(inner)
     return _OPEN_BOX * left + inner + _OPEN_BOX * right
+
+
+def typed(argument: str) -> str:
+    """Return an argument as it was typed, where the terminal's encoding could not read it."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def escaped_json(text: str) -> str:

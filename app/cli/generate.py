@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli import edit_flags
-from app.cli.escaping import visible
+from app.cli.escaping import typed, visible
 from app.cli.output import console, say, write_json
 from app.cli.policies import SETTINGS, make_policy
 from app.cli.progress_bar import ProgressBar
@@ -82,7 +82,7 @@ def command(text: Sequence[str], chat: bool, as_json: bool, save: str | None, **
     if save and not flags["reads"]:
         raise InputError("--save without --read has nothing to write", hint="--read resid_post.-1")
     policy = make_policy(flags["policy"], {k: flags[k] for k in _SETTINGS})
-    prompts = list(text) or _piped()
+    prompts = [typed(one) for one in text] or _piped()
     with ProgressBar() as progress:
         model = _model(flags, progress)
         asked = [_chat(model, prompt) for prompt in prompts] if chat else prompts

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from app.cli.escaping import typed
 from app.cli.output import say
 from workbench.errors import DataError, InputError
 from workbench.methods.registry import Plugin
@@ -135,7 +136,7 @@ def _data(base: DataRef, flags: Mapping[str, Any], *, reads_texts: bool) -> Data
         raise InputError(f"{' and '.join(sources)} were both given", hint="choose one input")
     values = {key: flags[key] for key in _DATA_KEYS if flags[key] is not None}
     if flags["text"]:
-        values |= {"texts": tuple(flags["text"]), "path": "", "activations": ""}
+        values |= {"texts": tuple(map(typed, flags["text"])), "path": "", "activations": ""}
     elif flags["data"]:
         values |= {"path": flags["data"], "texts": (), "activations": ""}
     elif flags["activations"]:

@@ -15,44 +15,54 @@ from app.cli.main import GROUPS, cli
 HEAVY = ("torch", "transformers", "pandas", "numpy", "rich.console", "plotly", "streamlit")
 
 
-def _commands(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _commands(
+    group: click.Group, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        yield (*path, name), command.get_short_help_str(1000)
+        yield (*path, name), command
         if isinstance(command, click.Group):
             yield from _commands(command, (*path, name))
 
 
-COMMANDS = dict(_commands(cli, ()))
+@pytest.fixture(scope="module")
+def commands() -> dict[tuple[str, ...], click.Command]:
+    """Every command by its path, made as the command line makes it."""
+    return dict(_commands(cli, ()))
 
 
-def test_every_group_is_listed() -> None:
-    assert {path[0] for path in COMMANDS} == set(GROUPS)
-    assert len(COMMANDS) > 20
+def test_every_group_is_listed(commands: dict[tuple[str, ...], click.Command]) -> None:
+    assert {path[0] for path in commands} == set(GROUPS)
+    assert len(commands) > 20
 
 
-@pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
-def test_every_command_has_a_sentence_and_an_example(path: tuple[str, ...]) -> None:
-    assert re.match(r"[A-Z].+[.?]$", COMMANDS[path]), COMMANDS[path]
-    shown = CliRunner().invoke(cli, [*path, "--help"], prog_name="workbench")
-    assert shown.exit_code == 0
-    assert f"workbench {' '.join(path)}" in shown.output.split("Example:")[-1]
+def test_every_command_has_a_sentence_and_an_example(
+    commands: dict[tuple[str, ...], click.Command],
+) -> None:
+    problems = []
+    for path, command in commands.items():
+        sentence = command.get_short_help_str(1000)
+        if not re.match(r"[A-Z].+[.?]$", sentence):
+            problems.append(f"{' '.join(path)}: {sentence!r}")
+        shown = CliRunner().invoke(cli, [*path, "--help"], prog_name="workbench")
+        examples = shown.output.partition("Example:")[2]
+        if shown.exit_code != 0 or f"workbench {' '.join(path)}" not in examples:
+            problems.append(f"{' '.join(path)}: no example")
+    assert problems == []
 
 
-@pytest.mark.parametrize("path", [(), *sorted(COMMANDS)], ids=lambda p: " ".join(p) or "root")
-def test_every_flag_says_what_it_does(path: tuple[str, ...]) -> None:
-    command: click.Command = cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        found = command.get_command(click.Context(command), name)
-        assert found is not None
-        command = found
-    options = [p for p in command.params if isinstance(p, click.Option)]
-    assert [o.opts for o in options if not o.help] == []
+def test_every_flag_says_what_it_does(commands: dict[tuple[str, ...], click.Command]) -> None:
+    options = [
+        (" ".join(path), option)
+        for path, command in commands.items()
+        for option in command.params
+        if isinstance(option, click.Option)
+    ]
+    assert [(path, option.opts) for path, option in options if not option.help] == []
     # nnsight switches to debugging when it finds one of these among the arguments.
-    assert not {"-v", "--verbose"} & {flag for o in options for flag in o.opts}
+    assert not {"-v", "--verbose"} & {flag for _, option in options for flag in option.opts}
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -78,7 +78,9 @@ DASHBOARD = """
 import sys
 import beartype
 from streamlit.testing.v1 import AppTest
+from app.panels.model_loading import LOADER
 
+LOADER.plugins().finished.wait(120)
 at = AppTest.from_file(sys.argv[1], default_timeout=120)
 at.query_params["model"] = "tiny:llama"
 at.run()
