@@ -31,8 +31,9 @@ class Table:
     def from_rows(
         cls, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column] | None = None
     ) -> "Table":
-        """Build a table from one mapping per row."""
-        return cls(pd.DataFrame(list(rows)), dict(columns or {}))
+        """Build a table from one mapping per row; without rows it still has its columns."""
+        found, described = list(rows), dict(columns or {})
+        return cls(pd.DataFrame(found or None, columns=None if found else [*described]), described)
 
     def __len__(self) -> int:
         """Return the number of rows."""
