@@ -84,24 +84,32 @@ def parity_table(
             f"parity starts from the plain model, got backend {model.backend.name}",
             hint="load it with backend='hooks'",
         )
-    batches = _batches(model, texts)
+    return _compare(model, _batches(model, texts), progress)
+
+
+def _compare(model: Model, batches: Mapping[str, Tokens], progress: Progress) -> list[ParityRow]:
     plain = {name: _switched(model.backend.module, name) for name in _ATTENTION}
     known = {name: module for name, module in plain.items() if module is not None}
     references = {name: _Plain(module, batches) for name, module in known.items()}
+    pairs = [
+        (attention, backend)
+        for attention in known
+        for backend in BACKENDS
+        if backend != "transformer-lens" or attention == "eager"
+    ]
+    hooks = {attention: _on(model, module, "hooks") for attention, module in known.items()}
     rows: list[ParityRow] = []
-    for attention, module in known.items():
-        hooks = _on(model, module, "hooks")
-        for backend in BACKENDS:
-            progress(len(rows), len(rows) + 1, f"{backend}, {attention} attention")
-            if backend == "transformer-lens" and attention != "eager":
-                continue
-            try:
-                ours = hooks if backend == "hooks" else _on(model, module, backend)
-            except Unsupported as error:
-                rows.append(_absent(backend, attention, error))
-                continue
-            rows += _against_plain(ours, batches, references, attention)
-            rows += _against_hooks(ours, hooks, batches, attention)
+    for done, (attention, backend) in enumerate(pairs):
+        progress(done, len(pairs), f"{backend}, {attention} attention")
+        reference = hooks[attention]
+        try:
+            ours = reference if backend == "hooks" else _on(model, known[attention], backend)
+        except Unsupported as error:
+            rows.append(_absent(backend, attention, error))
+            continue
+        rows += _against_plain(ours, batches, references, attention)
+        rows += _against_hooks(ours, reference, batches, attention)
+    progress(len(pairs), len(pairs), "compared")
     return rows
 
 
@@ -193,7 +201,9 @@ def _against_plain(
                     mean=float(torch.stack(errors).mean()),
                     allowed=0.0 if same else _across(ours),
                     n_tokens=int(kept.sum()),
-                    note=f"largest in layer {worst}" if len(errors) > 1 else "",
+                    note=f"largest in layer {worst}"
+                    if len(errors) > 1 and errors[worst].any()
+                    else "",
                 )
 
 
