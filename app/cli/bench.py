@@ -1,8 +1,74 @@
 """`workbench bench`: what things cost, as ratios measured in one run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
+
+from app.cli.output import console, say, show_table, write_json
+from app.cli.progress_bar import ProgressBar
+from app.cli.run_flags import DEVICE
 
 
 @click.group(epilog="\b\nExample:\n  workbench bench hooks --json")
 def command() -> None:
     """Measure what things cost, side by side in one run."""
+
+
+@command.command(
+    epilog="\b\nExample:\n  workbench bench hooks --json\n"
+    "  workbench bench hooks --model tiny:llama --batch 4 --repeats 2"
+)
+@click.option("--model", default="default", show_default=True, help="Model to measure on.")
+@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="Rows.")
+@click.option(
+    "--length", type=click.IntRange(min=1), default=128, show_default=True, help="Tokens of a row."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How often each way is timed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def hooks(as_json: bool, device: str | None, **sizes: Any) -> None:
+    """Compare the ways of reading every layer with a plain forward pass.
+
+    The exit code is 1 when a captured pass differs from a plain one, or a claim does not hold.
+    """
+    from workbench.runs.bench.hooks import bench_hooks
+
+    with ProgressBar() as progress:
+        found = bench_hooks(sizes.pop("model"), device=device or "auto", progress=progress, **sizes)
+    if as_json:
+        write_json(found)
+    else:
+        _draw(found)
+    if not (found["bit_identical"] and all(bar["passed"] for bar in found["bars"])):
+        say("not every claim holds here", style="red")
+        raise click.exceptions.Exit(1)
+
+
+hooks.params.append(DEVICE)
+
+
+def _draw(found: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    from workbench.result.tables import Column, Table
+
+    columns = {
+        "ratio": Column(help="Time over plain forward.", low="ratio_low", high="ratio_high"),
+        "cpu_seconds": Column(unit="s"),
+        "wall_seconds": Column(unit="s"),
+        "fixed_ms": Column(unit="ms"),
+        "peak_mb": Column(unit="MB"),
+    }
+    facts = ("model", "device", "dtype", "attention", "threads", "batch", "length", "repeats")
+    out = console()
+    out.print(Text(" · ".join(f"{name} {found[name]}" for name in facts), style="dim"))
+    show_table(Table.from_rows(found["costs"], columns), title="costs", wrap=True)
+    show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)
+    same = "yes" if found["bit_identical"] else "NO"
+    out.print(Text(f"a captured forward pass is bit-identical to a plain one: {same}"))

@@ -8,7 +8,7 @@ from rich.text import Text
 from app.cli.escaping import visible
 from app.cli.layout import key_columns, number, with_interval
 from app.cli.output import console, show_table
-from workbench.result.tables import Table
+from workbench.result.tables import Column, Table
 
 if TYPE_CHECKING:
     from workbench.result.estimate import Estimate
@@ -82,7 +82,8 @@ def _ordered(name: str, table: Table, result: "Result") -> Table:
     drawn: list[str] = []
     for view in result.views:
         if getattr(view, "table", "") == name:
-            drawn += [n for n in (getattr(view, "x", ""), *_tuple(view, "y")) if n in names]
+            wanted = (getattr(view, "x", ""), *_tuple(view, "y"), *_tuple(view, "control"))
+            drawn += [column for column in wanted if column in names]
     keys = names[: key_columns(table)]
     return table.pick(list(dict.fromkeys([*keys, *drawn, *names]))) if drawn else table
 
@@ -117,10 +118,9 @@ def _without_constants(table: Table) -> tuple[Table, list[tuple[str, str]]]:
         values = {str(row[name]) for row in rows}
         column = table.columns.get(name)
         if len(values) == 1 and name not in bounds and not (column and column.low):
-            unit = column.unit if column else ""
-            constant.append((name, f"{_brief(rows[0][name])} {unit}".rstrip()))
+            constant.append((name, _with_unit(name, rows[0][name], column)))
     told = {name for name, _ in constant}
-    constant = [(name, value) for name, value in constant if value not in ("–", "")]
+    constant = [(name, value) for name, value in constant if value]
     return table.pick(_with_controls([n for n in names if n not in told])), constant
 
 
@@ -135,8 +135,12 @@ def _with_controls(names: Sequence[str]) -> list[str]:
     return ordered
 
 
-def _brief(value: Any) -> str:
-    return "–" if value is None else number(value) if isinstance(value, float) else str(value)
+def _with_unit(name: str, value: Any, column: Column | None) -> str:
+    if value is None or value == "":
+        return ""
+    unit = column.unit if column and column.unit not in name.split("_") else ""
+    words = number(value) if isinstance(value, float) else str(value)
+    return f"{words} {unit}".rstrip()
 
 
 def _show_estimates(estimates: "Sequence[Estimate]") -> None:
