@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import Unsupported
-from workbench.model.backends.attention import watched_patterns
+from workbench.model.patterns import watched_patterns
 from workbench.model.points import Layout, ModulePaths, Point
 from workbench.model.sites import Kind
 

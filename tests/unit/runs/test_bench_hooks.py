@@ -7,9 +7,9 @@ import torch
 
 from workbench.errors import BadOption, EnvironmentProblem
 from workbench.model.tiny import tiny_model
-from workbench.runs.bench.hooks import Times, _bars, bench_hooks, random_tokens, time_ways
+from workbench.runs.bench.hooks import Times, _bars, bench_hooks, time_ways
 from workbench.runs.bench.memory import peak_memory
-from workbench.runs.bench.ways import WAYS, build_way
+from workbench.runs.bench.ways import WAYS, build_way, random_tokens
 
 SECONDS = {
     "plain": [(1.0, 2.0), (2.0, 2.0), (4.0, 2.0)],

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.model.backend import Inputs, Outputs, Wanted
-from workbench.model.backends.attention import Visit, watched_patterns
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
 from workbench.model.module_paths import find_paths
+from workbench.model.patterns import Visit, watched_patterns
 from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
 

@@ -11,10 +11,10 @@ import torch
 from workbench.errors import BadOption
 from workbench.model.loading import load_model
 from workbench.model.model import Model
-from workbench.model.tokens import Tokens, pad
+from workbench.model.tokens import Tokens
 from workbench.progress import Progress, silent
 from workbench.runs.bench.memory import peak_memory
-from workbench.runs.bench.ways import WAYS, Way, build_way
+from workbench.runs.bench.ways import WAYS, Way, build_way, random_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +92,18 @@ def bench_hooks(
         ModelNotFound: no model of that name.
         EnvironmentProblem: the memory could not be measured.
     """
-    if min(batch, length, repeats) < 1:
+    sizes = {"batch": batch, "length": length, "repeats": repeats}
+    if min(sizes.values()) < 1:
         raise BadOption(f"batch {batch}, length {length}, repeats {repeats}; expected at least 1")
     model = load_model(name, device=device)
     tokens = random_tokens(model, batch=batch, length=length)
     ways = {way: build_way(way, model) for way in WAYS}
-    identical = _bit_identical(ways, tokens)
     times = time_ways(model, ways, tokens, repeats=repeats, progress=progress)
     few = random_tokens(model, batch=1, length=8)
     fixed = time_ways(model, ways, few, repeats=30)
     peaks: dict[str, float] = {}
-    for i, way in enumerate(WAYS):
-        progress(i, len(WAYS), f"memory of {way}")
+    for way in WAYS:
+        progress(len(peaks), len(WAYS), f"memory of {way}")
         peaks[way] = peak_memory(name, way, batch=batch, length=length, device=device)
     bars = [Bar(**bar) for bar in _bars(times, fixed, peaks)]
     return {
@@ -112,20 +112,11 @@ def bench_hooks(
         "dtype": model.spec.dtype,
         "attention": model.spec.attention,
         "threads": torch.get_num_threads(),
-        "batch": batch,
-        "length": length,
-        "repeats": repeats,
+        **sizes,
         "costs": [asdict(_cost(way, times, fixed, peaks[way])) for way in WAYS],
-        "bit_identical": identical,
+        "bit_identical": _bit_identical(ways, tokens),
         "bars": [{**asdict(bar), "passed": bar.passed} for bar in bars],
     }
-
-
-def random_tokens(model: Model, *, batch: int, length: int) -> Tokens:
-    """Return a batch of random token ids, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(model.spec.d_vocab, (batch, length), generator=generator)
-    return pad(ids.tolist()).to(model.device)
 
 
 def time_ways(

@@ -41,8 +41,7 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
 def measure(name: str, way: str, *, batch: int, length: int, device: str) -> float:
     """Load the model, run once on a few tokens, then measure the peak of one batch."""
     from workbench.model.loading import load_model
-    from workbench.runs.bench.hooks import random_tokens
-    from workbench.runs.bench.ways import build_way
+    from workbench.runs.bench.ways import build_way, random_tokens
 
     model = load_model(name, device=device)
     run = build_way(way, model)

@@ -11,7 +11,7 @@ from workbench.model.backend import Backend, Inputs, Wanted
 from workbench.model.backends.twin import twin
 from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
-from workbench.model.tokens import Tokens
+from workbench.model.tokens import Tokens, pad
 from workbench.model.wrap import make_backend
 
 Way = Callable[[Tokens], Tensor | None]
@@ -49,6 +49,13 @@ def build_way(name: str, model: Model) -> Way:
     if name == "TransformerBridge cache":
         return _bridge(make_backend("transformer-lens", module, model.tokenizer))
     raise BadOption(f"{name!r} is not a way to read; expected one of {', '.join(WAYS)}")
+
+
+def random_tokens(model: Model, *, batch: int, length: int) -> Tokens:
+    """Return a batch of random token ids, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(model.spec.d_vocab, (batch, length), generator=generator)
+    return pad(ids.tolist()).to(model.device)
 
 
 def _eager(module: nn.Module) -> Any:
