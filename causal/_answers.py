@@ -68,9 +68,23 @@ def support_table(model: CapabilityModel, domain: str) -> Table:
     return Table.from_rows(map(vars, model.support(domain)), columns)
 
 
+_VALUE = Column(_POINTS, "Value; the interval is there when scores were predicted.", "low", "high")
+
+
 def placement_tables(placed: Placement) -> dict[str, Table]:
     """Return standings, scores and neighbours."""
-    standings = [
+    neighbours = [{"model": n.model, "distance": n.distance, **n.scores} for n in placed.neighbours]
+    return {
+        "standings": _standings(placed),
+        "scores": _scores(placed),
+        "neighbours": Table.from_rows(
+            neighbours, {"distance": Column("SD", "Distance in the domain's capabilities.")}
+        ),
+    }
+
+
+def _standings(placed: Placement) -> Table:
+    rows = [
         {
             "capability": s.capability,
             "anchor": s.anchor,
@@ -82,7 +96,16 @@ def placement_tables(placed: Placement) -> dict[str, Table]:
         }
         for s in placed.standings
     ]
-    scores = [
+    columns = {
+        "value": _VALUE,
+        "percentile": Column("percentile", "Among the models of the domain."),
+        "noise": Column("SD", "The capability's own part, not caused by the others."),
+    }
+    return Table.from_rows(rows, columns)
+
+
+def _scores(placed: Placement) -> Table:
+    rows = [
         {
             "benchmark": s.benchmark,
             "value": s.value.value,
@@ -95,29 +118,10 @@ def placement_tables(placed: Placement) -> dict[str, Table]:
         }
         for s in placed.scores
     ]
-    neighbours = [{"model": n.model, "distance": n.distance, **n.scores} for n in placed.neighbours]
-    value = Column(
-        _POINTS, "Value; the interval is there when scores were predicted.", "low", "high"
-    )
-    return {
-        "standings": Table.from_rows(
-            standings,
-            {
-                "value": value,
-                "percentile": Column("percentile", "Among the models of the domain."),
-                "noise": Column("SD", "The capability's own part, not caused by the others."),
-            },
-        ),
-        "scores": Table.from_rows(
-            scores,
-            {
-                "value": value,
-                "reconstructed": Column(_POINTS, "What the capabilities alone would give."),
-                "residual": Column(_POINTS, "Given minus reconstructed."),
-                "surprise": Column("SD", "Residual in SDs of the domain's residuals."),
-            },
-        ),
-        "neighbours": Table.from_rows(
-            neighbours, {"distance": Column("SD", "Distance in the domain's capabilities.")}
-        ),
+    columns = {
+        "value": _VALUE,
+        "reconstructed": Column(_POINTS, "What the capabilities alone would give."),
+        "residual": Column(_POINTS, "Given minus reconstructed."),
+        "surprise": Column("SD", "Residual in SDs of the domain's residuals."),
     }
+    return Table.from_rows(rows, columns)

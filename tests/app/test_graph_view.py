@@ -1,0 +1,44 @@
+"""The Cause page: fit the shipped table, read the verdict, move a slider, take the graph away."""
+
+from html import escape
+
+import pytest
+
+from workbench.runs.execute import execute
+from workbench.runs.spec import RunSpec
+from workbench.runs.store import Store
+
+QUICK = {
+    "resamples": 12,
+    "null_draws": 20,
+    "order_draws": 20,
+    "restarts": 4,
+    "variants": False,
+    "domains": ("llama-3-8b", "llama-3.1-8b", "qwen2.5-7b", "qwen2.5-14b"),
+}
+
+
+@pytest.mark.slow
+def test_a_fitted_graph_is_shown_asked_and_exported(open_page, store_path) -> None:
+    fitted = execute(
+        RunSpec(kind="discovery", name="hierarchical", options=QUICK, model=None),
+        store=Store(store_path),
+    )
+    assert fitted.status == "complete"
+    page = open_page("graph")
+    assert escape(fitted.result.summary) in page.html
+    assert "not identified" in page.words
+    assert fitted.run_id in page.html
+    asked = page.run("what-if")
+    assert escape(asked.result.summary) in page.html
+    page.at.slider[1].set_value(2.0)
+    page.settle()
+    moved = page.run("what-if")
+    assert moved.run_id != asked.run_id
+    assert moved.spec.options["shock"] == ["z1=1", "z2=2"]
+    assert escape(moved.result.summary) in page.html
+
+
+def test_without_a_graph_the_page_says_what_to_do(open_page) -> None:
+    page = open_page("graph")
+    assert "No graph was fitted here yet" in page.words
