@@ -36,8 +36,9 @@ class Isotropy:
     Counts tokens in one pass, in memory that does not grow with their number. Covariance
     metrics are about the mean; cosine and partition metrics are not, unless `center` is set.
     Cosine metrics bootstrap texts. Spectra, neighbours and partition use a delete-a-group
-    jackknife over random groups of texts. The control is isotropic Gaussian data of the same
-    number of tokens and width.
+    jackknife over random groups of texts. Two-NN and partition values also move with the number
+    of tokens sampled, which their intervals do not cover: compare them with the control, isotropic
+    Gaussian data of the same number of tokens and width.
 
     Units: ranks and dimensions count dimensions, log partition isotropy is in nats, mean norms
     have the units of the activation, all else is unitless.

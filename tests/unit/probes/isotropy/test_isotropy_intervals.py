@@ -20,7 +20,6 @@ METRICS = (
     "participation_ratio_corrected",
     "effective_rank",
     "stable_rank",
-    "log_partition_isotropy",
 )
 
 
