@@ -1,16 +1,17 @@
 """Fitting a found graph again to disturbed data, as quickly as its method allows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from causal._domain_rows import DomainRows
 from causal._fit import HierarchicalFit, fit_domains
 from causal._ica import IcaOptions
 from causal._matching import match_names
-from causal.leaderboard import ScoreTable, from_table
+from causal.leaderboard import from_table
 from workbench.errors import BadOption, DataError, FitError
 from workbench.methods.contracts import Context
 from workbench.methods.registry import find
@@ -19,7 +20,11 @@ from workbench.result.graph import CapabilityGraph
 from workbench.result.result import Result
 from workbench.result.tables import Table
 
-Edges = dict[tuple[str, str], float]
+# Group (a domain or scope), cause and effect, with the weight.
+Edges = dict[tuple[str, str, str], float]
+
+
+LARGE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +39,8 @@ class Refit:
     score: float | None = None
 
 
-class Refitter(Protocol):
-    """Fits the method of a found graph to other rows."""
-
-    def __call__(self, rows: DomainRows, generator: np.random.Generator) -> Refit | None:
-        """Return the refit, None where the method found none."""
+# Fits the method of a found graph to other rows; None where it found no graph.
+Refitter: TypeAlias = Callable[[DomainRows, np.random.Generator], Refit | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,10 +67,11 @@ def open_case(found: Result, table: Table, context: Context) -> Case:
         raise BadOption("the result holds no graph to refute", hint="fit a discovery first")
     graph = found.graph
     scores = from_table(table, scores=_benchmarks(graph))
-    names = graph.facts.get("domains") or list(scores.domain_counts())[:1]
-    rows = scores.rows([str(name) for name in names])
+    counts = scores.domain_counts()
+    large = [name for name, n in counts.items() if n >= LARGE] or list(counts)
+    rows = scores.rows(map(str, graph.facts.get("domains", large)))
     if graph.method != "hierarchical":
-        refit = _PluginRefit(graph=graph, scores=scores, seed=context.seed)
+        refit = _PluginRefit(graph=graph)
         return Case(graph=graph, rows=rows, main=_of_graph(graph), refit=refit)
     k = len(graph.order)
     fit = fit_domains(rows, k, generator=context.stream("components"))
@@ -104,7 +107,9 @@ def _of_fit(fit: HierarchicalFit, *, names: tuple[str, ...] = ()) -> Refit:
     order = tuple(own[c] for c in fit.order)
     mean = fit.gauge.effects.mean(axis=0)
     edges = {
-        (order[i], order[j]): float(mean[i, j]) for i in range(fit.k) for j in range(i + 1, fit.k)
+        ("", order[i], order[j]): float(mean[i, j])
+        for i in range(fit.k)
+        for j in range(i + 1, fit.k)
     }
     return Refit(edges=edges, order=order, score=float(fit.search.scores.min()))
 
@@ -112,16 +117,14 @@ def _of_fit(fit: HierarchicalFit, *, names: tuple[str, ...] = ()) -> Refit:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _PluginRefit:
     graph: CapabilityGraph
-    scores: ScoreTable
-    seed: int
 
     def __call__(self, rows: DomainRows, generator: np.random.Generator) -> Refit | None:
         recipe: Any = build(
             find("discovery", self.graph.method).recipe, self.graph.facts.get("options", {})
         )
-        frame = self.scores.frame.iloc[: len(rows.pooled)].copy()
-        frame[list(rows.benchmarks)] = rows.pooled
-        frame["domain"] = np.repeat(rows.names, rows.counts)
+        frame = pd.DataFrame(rows.pooled, columns=list(rows.benchmarks))
+        frame.insert(0, "model", [f"row {i}" for i in range(len(frame))])
+        frame.insert(1, "domain", np.repeat(rows.names, rows.counts))
         context = Context(seed=int(generator.integers(2**31)), resamples=20)
         try:
             result: Result = recipe.fit(Table(frame), context)
@@ -132,8 +135,10 @@ class _PluginRefit:
 
 def _of_graph(graph: CapabilityGraph) -> Refit:
     edges = {
-        (e.cause, e.effect): float(e.weight.value) if e.weight and e.weight.value else 1.0
+        (e.group, e.cause, e.effect): float(e.weight.value)
+        if e.weight and e.weight.value is not None
+        else 1.0
         for e in graph.edges
-        if e.mark == "directed" and not e.group
+        if e.mark == "directed"
     }
     return Refit(edges=edges, order=graph.order)

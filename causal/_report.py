@@ -22,6 +22,7 @@ from causal._report_tables import (
     response_table,
     subset_table,
 )
+from causal._report_views import report_views
 from causal.identification import Candidates, Identification
 from causal.leaderboard import ScoreTable
 from workbench.result.estimate import Estimate
@@ -29,7 +30,6 @@ from workbench.result.graph import CapabilityGraph, Effect, Node
 from workbench.result.intervals import percentile_interval, proportion_estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Table
-from workbench.result.views import Bars, GraphView, Heatmap, View
 
 ASSUMPTION = (
     "domains share the map from capabilities to scores and differ in effects; noises are "
@@ -64,6 +64,7 @@ def report(analysis: Analysis) -> Result:
         "responses": response_table(found),
         "precedence": precedence_table(found.fit, found.bootstrap),
         "checks": check_table(found),
+        "models": _models(analysis),
         "cleaning": analysis.table.report.table(),
         **analysis.extra,
     }
@@ -73,9 +74,17 @@ def report(analysis: Analysis) -> Result:
         tables=tables,
         arrays=_arrays(found),
         notes=_notes(analysis),
-        views=_views(tables),
+        views=report_views(tables),
         graph=build_graph(analysis),
     )
+
+
+def _models(analysis: Analysis) -> Table:
+    """List the fitted models in the order of the rows kept with the result."""
+    frame = analysis.table.frame
+    names = {d: frame.loc[frame["domain"] == d, "model"] for d in analysis.found.fit.rows.names}
+    rows = [{"domain": d, "model": m} for d, models in names.items() for m in models]
+    return Table.from_rows(rows)
 
 
 def _summary(analysis: Analysis) -> str:
@@ -203,53 +212,6 @@ def _notes(analysis: Analysis) -> tuple[Note, ...]:
         text = f"domains under 100 models are fitted poorly: {', '.join(small)}"
         notes.append(Note(text, "warning", "small-domains"))
     return tuple(notes)
-
-
-def _views(tables: Mapping[str, Table]) -> tuple[View, ...]:
-    views: list[View] = [
-        GraphView(
-            title="Capabilities and direct effects",
-            nodes="latents",
-            edges="edges",
-            node="capability",
-            stability="stability",
-            group="domain",
-        ),
-        Bars(
-            title="Every order, beside random rotations",
-            table="orders",
-            x="order",
-            y="score",
-            control="null_median",
-        ),
-        Bars(title="How often each order wins", table="orders", x="order", y="frequency"),
-        Heatmap(
-            title="Distances between the subspaces of domains",
-            table="distances",
-            row="first",
-            column="second",
-            value="distance",
-        ),
-        Bars(title="Every choice of domains", table="subsets", x="domains", y="max_inexactness"),
-        Heatmap(
-            title="R² of benchmarks as anchors",
-            table="anchors",
-            row="capability",
-            column="benchmark",
-            value="r_squared",
-        ),
-    ]
-    if "sensitivity" in tables:
-        views.append(
-            Bars(
-                title="The same fit under other choices",
-                table="sensitivity",
-                x="variant",
-                y="max_inexactness",
-                control="random_rows",
-            )
-        )
-    return tuple(views)
 
 
 def build_graph(analysis: Analysis) -> CapabilityGraph:

@@ -72,9 +72,9 @@ class Hierarchical:
     model_column: str = option("", help="Column of model names, for a table of your own.")
     domain_column: str = option("", help="Column of domains, for a table of your own.")
     group_tasks: bool = option(False, help="Average tasks by kind; families are the domains.")
-    resamples: int = option(300, help="Bootstrap resamples, at most those of the run.", low=10)
-    null_draws: int = option(200, help="Random rotations.", low=20)
-    order_draws: int = option(100, help="Simulations of each order.", low=20)
+    resamples: int = option(300, help="Bootstrap resamples, at most those of the run.", low=5)
+    null_draws: int = option(200, help="Random rotations.", low=5)
+    order_draws: int = option(100, help="Simulations of each order.", low=5)
     restarts: int = option(24, help="Starts of component analysis.", low=1, high=1000)
     variants: bool = option(True, help="Refit under other rows, labels, scales and domains.")
 
@@ -131,6 +131,7 @@ class Hierarchical:
                     "options": plain(self),
                     "seed": context.seed,
                     "domains": list(fit.rows.names),
+                    "benchmarks": list(fit.rows.benchmarks),
                 },
             )
         )

@@ -127,7 +127,10 @@ def _row(quantity: str, published: float, here: float | None, why: str) -> dict[
 
 def _counts(table: ScoreTable) -> list[dict[str, Any]]:
     own = table.domain_counts()
-    return [_row(f"models of {d}", float(n), own.get(d), WHY_ROWS) for d, n in COUNTS.items()]
+    return [
+        _row(f"models of {d}", float(n), float(own[d]) if d in own else None, WHY_ROWS)
+        for d, n in COUNTS.items()
+    ]
 
 
 def _scores(candidates: Candidates, fit: HierarchicalFit) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def read_trials(source: str | Path, benchmarks: Sequence[str]) -> tuple[Trial, .
     missing = [c for c in ("model", "trained_on", *benchmarks) if c not in frame]
     if missing:
         raise BadRows(f"{path.name} has no column {', '.join(map(repr, missing))}")
-    scores = frame[list(benchmarks)].apply(pd.to_numeric, errors="coerce")
+    scores = frame[list(benchmarks)].apply(pd.to_numeric, errors="coerce").astype(float)
     if scores.isna().to_numpy().any():
         rows = np.flatnonzero(scores.isna().any(axis=1).to_numpy())[:5] + 2
         raise BadRows(f"{path.name}: scores missing in lines {', '.join(map(str, rows))}")

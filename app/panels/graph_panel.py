@@ -17,7 +17,6 @@ from workbench.runs.run import Run
 from workbench.runs.spec import DataRef, RunSpec
 
 _FIRST = "hierarchical"
-_RESAMPLES = 50
 _LARGEST_SHOCK = 3.0
 
 
@@ -80,7 +79,7 @@ def ask_panel(run: Run) -> None:
         spec = RunSpec(
             kind="question",
             name="what-if",
-            options={"domain": domain, "shock": shocks, "draws": _RESAMPLES},
+            options={"domain": domain, "shock": shocks},
             model=None,
             graph=run.run_id,
         )
