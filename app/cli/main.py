@@ -43,7 +43,8 @@ class Commands(Door):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExample:\n  workbench demo\n  workbench probe run isotropy --text 'Why is it so?'"
-    "\n\nExit codes: 0 success, 1 failure or rows that could not be used, 2 wrong usage.",
+    "\n\nExit codes: 0 success; 1 failure, interruption or rows that could not be used; "
+    "2 wrong usage.",
 )
 @click.version_option(package_name="latent-workbench", message="%(prog)s %(version)s")
 def cli() -> None:

@@ -54,7 +54,9 @@ def serve(
     say(f"dashboard: {address}  (Ctrl-C stops it)", style="bold")
     environment = {**os.environ, **({"WORKBENCH_STORE": store} if store else {})}
     try:
-        return subprocess.call(streamlit_command(host, port, browser), env=environment)
+        command = streamlit_command(host, port, browser)
+        # What Streamlit says of itself is not data.
+        return subprocess.call(command, env=environment, stdout=2)
     except KeyboardInterrupt:
         say("dashboard stopped")
         return 0

@@ -127,7 +127,8 @@ def test_app_starts_streamlit_on_the_entry_script(
 ) -> None:
     calls: list[tuple[list[str], dict[str, str]]] = []
 
-    def call(command: list[str], *, env: dict[str, str]) -> int:
+    def call(command: list[str], *, env: dict[str, str], stdout: int) -> int:
+        assert stdout == 2
         calls.append((command, env))
         return 0
 
