@@ -100,7 +100,7 @@ def _number_widget(info: OptionInfo, label: str, help_text: str, key: str) -> An
     )
 
 
-def _bound(value: float | None, kind: type) -> Any:
+def _bound(value: float | int | None, kind: type) -> Any:
     if value is None or abs(value) > _LARGEST:
         return None
     return kind(value)

@@ -1,6 +1,7 @@
 """What the words mean, what an error code says, and whether the installation is sound."""
 
 import inspect
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -9,6 +10,9 @@ from app.panels.table_panel import show_table
 from app.panels.wording import plain_markdown
 from workbench import errors
 from workbench.result.tables import Column, Table
+
+if TYPE_CHECKING:
+    from app.health import Check
 
 CONCEPTS = (
     ("Model", "A causal language model and its tokenizer behind one hook backend, able to run "
@@ -89,13 +93,19 @@ def show_errors() -> None:
 def show_doctor() -> None:
     """Check the installation when asked to, and list plugins that did not load."""
     st.caption("Looks at Python, the packages, the plugins, the models, the store and the machine.")
-    if not st.button("Check now", icon=":material/stethoscope:"):
-        return
-    with st.spinner("Looking at everything…"):
-        LOADER.plugins().finished.wait()
-        from app.health import checkup, is_healthy
+    if st.button("Check now", icon=":material/stethoscope:"):
+        with st.spinner("Looking at everything…"):
+            LOADER.plugins().finished.wait()
+            from app.health import checkup
 
-        checks = checkup()
+            st.session_state["checks"] = checkup()
+    if "checks" in st.session_state:
+        _show_checks(st.session_state["checks"])
+
+
+def _show_checks(checks: "tuple[Check, ...]") -> None:
+    from app.health import is_healthy
+
     for check in checks:
         icon = {"ok": ":green[✓]", "warning": ":orange[!]"}.get(check.state, ":red[✗]")
         hint = f" — try: {check.hint}" if check.hint else ""

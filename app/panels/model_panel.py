@@ -9,12 +9,12 @@ import streamlit as st
 from app.panels.figure_panel import show_figure
 from app.panels.model_loading import LOADER
 from app.panels.problem_panel import show_failure
-from app.panels.run_panel import ensure, finished
+from app.panels.run_panel import result_of
 from app.panels.session import choose_model, model_ref, position, prompt
 from app.panels.shell import ready
 from app.panels.strip_panel import show_strip
 from app.panels.table_panel import show_table
-from app.panels.wording import plain_html
+from app.panels.wording import amount, plain_html
 from workbench.figures.heatmap import draw_matrix
 from workbench.figures.theme import number
 from workbench.result.tables import Column, Table
@@ -76,7 +76,7 @@ def show_facts(model: Any) -> None:
         "key and value heads": f"{spec.n_key_value_heads}",
         "MLP width": f"{spec.d_mlp}",
         "vocabulary": f"{spec.d_vocab:,}".replace(",", " "),
-        "parameters": f"{spec.n_parameters / 1e6:,.1f} M",
+        "parameters": amount(spec.n_parameters),
         "longest text": f"{spec.max_positions:,} tokens".replace(",", " "),
     }
     boxes = "".join(
@@ -151,8 +151,7 @@ def show_norms(model: Any) -> None:
         model=model_ref(),
         data=DataRef(texts=(prompt(),)),
     )
-    run_id = ensure(spec)
-    run = finished(run_id, key="norms") if run_id else None
+    run = result_of(spec, key="norms")
     if run is None or run.result is None:
         return
     table = run.result.table("norms")
@@ -176,8 +175,7 @@ def show_attention(model: Any) -> None:
         model=model_ref(),
         data=DataRef(texts=(prompt(),)),
     )
-    run_id = ensure(spec)
-    run = finished(run_id, key="attention") if run_id else None
+    run = result_of(spec, key="attention")
     if run is None or run.result is None:
         return
     pattern = run.result.arrays["pattern"][layer, head].astype(np.float64)

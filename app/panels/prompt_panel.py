@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app.panels.figure_panel import show_figure
-from app.panels.run_panel import ensure, finished
+from app.panels.run_panel import result_of
 from app.panels.session import choose_position, model_ref, position
 from app.panels.strip_panel import show_strip
 from app.panels.wording import plain_html, plain_markdown
@@ -57,13 +57,8 @@ def quick_runs(text: str) -> Quick:
     The lens waits for the trace: two runs at once would make both late.
     """
     first, second = quick_specs(text, model_ref())
-    trace = _run(first)
-    return Quick(trace=trace, lens=_run(second) if trace else None)
-
-
-def _run(spec: RunSpec) -> Run | None:
-    run_id = ensure(spec)
-    return finished(run_id, key=f"quick {spec.name}") if run_id else None
+    trace = result_of(first, key="quick trace")
+    return Quick(trace=trace, lens=result_of(second, key="quick lens") if trace else None)
 
 
 def show_quick(quick: Quick) -> None:

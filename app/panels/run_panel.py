@@ -54,6 +54,23 @@ def finished(run_id: str, *, key: str = "") -> Run | None:
         return None
 
 
+def result_of(spec: RunSpec, *, key: str) -> Run | None:
+    """Run a spec unless that was done, and return the run once it has a result.
+
+    Until then its progress is shown; a run that failed is shown with its reason and a button to
+    try again.
+    """
+    run_id = ensure(spec)
+    run = finished(run_id, key=key) if run_id else None
+    if run is None or run.result is not None:
+        return run
+    if run.failure is not None:
+        show_failure(run.failure, heading=f"{spec.name} {run.status}")
+    ids: dict[str, str] = st.session_state["run ids"]
+    st.button("Try again", key=f"again {key}", on_click=lambda: ids.pop(spec.hash, None))
+    return None
+
+
 def stored(run_id: str) -> Run:
     """Read a run from the store, each version of it once.
 

@@ -7,7 +7,7 @@ from app.panels.model_loading import LOADER, Loading
 from app.panels.problem_panel import show_failure
 from app.panels.run_panel import show_progress
 from app.panels.session import model_ref
-from app.panels.wording import duration, plain_markdown
+from app.panels.wording import amount, duration, plain_markdown
 
 _WARM = "first loads take a few seconds; the page stays usable meanwhile"
 
@@ -71,7 +71,7 @@ def _model(loading: Loading) -> None:
             st.caption(
                 plain_markdown(
                     f"{spec.n_layers} layers · width {spec.d_model} · "
-                    f"{spec.n_parameters / 1e6:,.1f} M parameters · {spec.dtype} on {spec.device} "
+                    f"{amount(spec.n_parameters)} parameters · {spec.dtype} on {spec.device} "
                     f"· backend {spec.backend}"
                 )
             )

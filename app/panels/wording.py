@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
     """Write a time as a person would say it.
 
     >>> duration(0.42), duration(75), duration(4000)
-    ('0.4 s', '1 min 15 s', '1 h 7 min')
+    ('0.4 s', '1 min 15 s', '1 h 6 min')
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -42,6 +42,18 @@ def count(n: int, word: str) -> str:
     ('1 text', '12 000 tokens')
     """
     return f"{n:,}".replace(",", " ") + f" {word}{'' if n == 1 else 's'}"
+
+
+def amount(n: int) -> str:
+    """Write a large number of parameters.
+
+    >>> amount(31_000), amount(134_515_008), amount(7_200_000_000)
+    ('31 thousand', '135 million', '7.2 billion')
+    """
+    for size, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if n >= size:
+            return f"{n / size:.3g} {word}"
+    return str(n)
 
 
 def short(text: str, limit: int = 60) -> str:

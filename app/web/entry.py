@@ -3,11 +3,15 @@
 Every page is a file in `views`, named `*_view.py`; a new one is one more line in `VIEWS`.
 """
 
-from app.guard import check_names
+import streamlit as st
 
-check_names()
+from app.guard import name_problems
 
-import streamlit as st  # noqa: E402
+# Once for the server, and before anything that carries one of the five names is imported.
+problems = st.cache_resource(show_spinner=False)(name_problems)()
+if problems:
+    st.error("\n\n".join(problems))
+    st.stop()
 
 from app.panels.shell import sidebar  # noqa: E402
 

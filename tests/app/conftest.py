@@ -1,23 +1,117 @@
 """The dashboard run without a browser, on a tiny model and a store of its own."""
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from app.panels.jobs import JOBS
 from app.panels.model_loading import LOADER
+from workbench.runs.run import Run
 from workbench.runs.spec import ModelRef
+from workbench.runs.store import Store
 
 ENTRY = Path(__file__).resolve().parents[2] / "app" / "web" / "entry.py"
 TINY = ModelRef(name="tiny:llama")
 TEXT = "the cat sat . the red dog ran to paris and saw the king ."
 
-Open = Callable[..., AppTest]
+
+class _Tokens(HTMLParser):
+    """The tokens of a strip and what hovering over each says."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.said: list[str] = []
+        self.tags: set[str] = set()
+        self._inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        found = dict(attrs)
+        if "wb-t" in (found.get("class") or "").split():
+            self.said.append(found.get("title") or "")
+        if tag == "bdi":
+            self._inside = True
+            self.words.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "bdi"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.words[-1] += data
+
+
+class Page:
+    """One open page and the store it writes to."""
+
+    def __init__(self, at: AppTest, folder: Path) -> None:
+        self.at = at
+        self.store = Store(folder)
+
+    def settle(self, seconds: float = 60.0) -> "Page":
+        """Run the page again until no run is going on, as its fragments do in a browser."""
+        deadline = time.monotonic() + seconds
+        self.at.run()
+        while JOBS.live() and time.monotonic() < deadline:
+            for job in JOBS.live():
+                JOBS.wait(job.run_id, 5.0)
+            self.at.run()
+        self.at.run()
+        assert not self.at.exception, [e.message for e in self.at.exception]
+        return self
+
+    def go(self, view: str) -> "Page":
+        self.at.switch_page(f"views/{view}_view.py").run()
+        return self.settle()
+
+    @property
+    def html(self) -> str:
+        return "\n".join(str(e.proto.body) for e in self.at.get("html"))
+
+    @property
+    def words(self) -> str:
+        """Everything the page says in Markdown, captions, boxes and HTML."""
+        at = self.at
+        parts = [e.value for e in (*at.markdown, *at.caption, *at.info, *at.warning, *at.success)]
+        return re.sub(r"\\(\W)", r"\1", "\n".join([*map(str, parts), self.html]))
+
+    @property
+    def strips(self) -> list[_Tokens]:
+        found = self.at.get("bidi_component")
+        return [_Tokens(json.loads(e.proto.json)["html"]) for e in found]
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        found = self.at.get("plotly_chart")
+        return [json.loads(e.proto.spec) for e in found]
+
+    def figure(self, title: str) -> dict[str, Any]:
+        """Return the figure of that title."""
+        named = {f["layout"]["title"]["text"]: f for f in self.figures}
+        return named[title]
+
+    def press(self, label: str) -> "Page":
+        (button,) = [b for b in self.at.button if b.label == label]
+        button.click().run()
+        return self.settle()
+
+    def run(self, name: str) -> Run:
+        """Return the latest stored run of a probe."""
+        return self.store.get(self.store.find(name=name).rows()[0]["run_id"])
+
+
+Open = Callable[..., Page]
 
 
 @pytest.fixture(autouse=True)
@@ -31,49 +125,18 @@ def no_cache() -> Iterator[None]:
 @pytest.fixture
 def open_page(store_path: Path) -> Iterator[Open]:
     """Return a function that opens a page with a tiny model, ready loaded."""
-    LOADER.model(TINY).finished.wait(120)
+    loading = LOADER.model(TINY)
+    loading.finished.wait(120)
+    assert loading.failure is None
 
-    def opened(view: str = "", **query: str) -> AppTest:
+    def opened(view: str = "", **query: str) -> Page:
         at = AppTest.from_file(str(ENTRY), default_timeout=60)
-        at.query_params["model"] = "tiny:llama"
-        at.query_params["prompt"] = query.pop("prompt", TEXT)
-        for name, value in query.items():
+        for name, value in {"model": "tiny:llama", "prompt": TEXT, **query}.items():
             at.query_params[name] = value
-        at.run()
         if view:
-            at.switch_page(f"views/{view}_view.py").run()
-        return at
+            # What `switch_page` does, which needs a first run of another page.
+            at._page_hash = calc_hash(view)
+        return Page(at, store_path).settle()
 
     yield opened
     JOBS.stop_all()
-
-
-def settle(at: AppTest, seconds: float = 60.0) -> AppTest:
-    """Run the page again until no run is going on, as its fragments would in a browser."""
-    deadline = time.monotonic() + seconds
-    at.run()
-    while JOBS.live() and time.monotonic() < deadline:
-        for job in JOBS.live():
-            JOBS.wait(job.run_id, 5)
-        at.run()
-    return at.run()
-
-
-def html_of(at: AppTest) -> str:
-    """Return all raw HTML of the page."""
-    return "\n".join(str(e.proto.body) for e in at.get("html"))
-
-
-def words_of(at: AppTest) -> str:
-    """Return everything the page says in Markdown, captions and HTML."""
-    parts = [e.value for e in (*at.markdown, *at.caption, *at.info, *at.warning)]
-    return "\n".join([*map(str, parts), html_of(at)])
-
-
-def strip_of(at: AppTest) -> str:
-    """Return the HTML of the first token strip."""
-    import json
-
-    (first, *_) = at.get("bidi_component")
-    data: Any = json.loads(first.proto.json)
-    return str(data["html"])

@@ -176,7 +176,7 @@ def _axis_title(names: list[str], unit: str) -> str:
     words = words if len(words) <= _LONGEST_AXIS else ""
     if words and unit:
         return f"{words} ({unit})"
-    return words or unit or "value"
+    return words or unit or "value (no unit)"
 
 
 def _set_scales(figure: go.Figure, table: Table, view: Curve) -> None:

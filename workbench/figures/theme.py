@@ -78,7 +78,9 @@ def ink_on(colour: str) -> str:
     return "#000" if luminance > 0.179 else "#fff"
 
 
-def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
+def number(
+    value: float | int | None, low: float | int | None = None, high: float | int | None = None
+) -> str:
     """Write a number with as many digits as its interval allows: two of the interval's width.
 
     Without an interval four significant digits are kept. None is a dash.

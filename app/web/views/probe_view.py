@@ -7,6 +7,7 @@ from app.panels.probe_panel import choose_plugin, probe_form, run_button, run_to
 from app.panels.result_panel import show_run
 from app.panels.run_panel import finished
 from app.panels.shell import ready
+from app.panels.wording import plain_markdown
 
 
 def main() -> None:
@@ -30,11 +31,13 @@ def main() -> None:
         )
         return
     st.divider()
-    if run_id != st.query_params.get("run"):
-        st.caption("The latest run of this probe:")
     run = finished(run_id, key="probe")
-    if run is not None:
-        show_run(run)
+    if run is None:
+        return
+    if run_id != st.query_params.get("run"):
+        name = run.spec.model.name if run.spec.model else "no model"
+        st.caption(plain_markdown(f"The latest run of this probe, on {name}:"))
+    show_run(run)
 
 
 main()

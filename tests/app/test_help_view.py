@@ -1,0 +1,21 @@
+"""Help: concepts, errors and the doctor."""
+
+from app.panels.help_panel import CONCEPTS, error_table
+from workbench import errors
+
+
+def test_every_concept_and_error_is_listed(open_page) -> None:
+    page = open_page("help")
+    for word, _ in CONCEPTS:
+        assert word in page.words
+    codes = set(page.at.dataframe[0].value["code"])
+    assert {"bad-option", "run-not-found", "too-little-data"} <= codes
+    assert codes == set(error_table()["code"])
+    assert errors.FitError.code in codes
+
+
+def test_the_doctor_reports(open_page) -> None:
+    page = open_page("help")
+    page.press("Check now")
+    assert "python" in page.words
+    assert page.at.success or page.at.error

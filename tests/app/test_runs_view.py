@@ -1,0 +1,112 @@
+"""The runs page: filter, open, compare."""
+
+from html import escape
+
+import pandas as pd
+import pytest
+
+from app.panels.compare_panel import run_names, setting_rows
+from app.panels.runs_panel import filtered
+from workbench.runs.execute import execute
+from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.store import Store
+
+TEXTS = ("the cat sat .", "the red dog ran to paris")
+
+
+def spec(name: str = "token-trace", model: str = "tiny:llama", **more) -> RunSpec:
+    return RunSpec(
+        name=name, model=ModelRef(name=model), data=DataRef(texts=TEXTS), resamples=20, **more
+    )
+
+
+def test_an_empty_store_offers_examples(open_page) -> None:
+    page = open_page("help")
+    for row in page.store.find().rows():
+        page.store.remove(row["run_id"])
+    page.go("runs")
+    assert "No run is kept yet" in page.words
+    assert not page.at.dataframe
+
+
+def test_a_run_named_in_the_address_is_opened(open_page, store_path) -> None:
+    run = execute(spec(), store=Store(store_path))
+    page = open_page()
+    page.at.switch_page("views/runs_view.py")
+    page.at.query_params["run"] = run.run_id
+    page.settle()
+    assert escape(run.result.summary) in page.html
+    assert run.run_id in page.at.dataframe[0].value["run_id"].tolist()
+
+
+def test_a_run_that_is_not_there_is_explained(open_page) -> None:
+    page = open_page()
+    page.at.switch_page("views/runs_view.py")
+    page.at.query_params["run"] = "isotropy-000000000000"
+    page.settle()
+    assert "run-not-found" in page.html
+
+
+def test_a_damaged_run_is_explained(open_page, store_path) -> None:
+    store = Store(store_path)
+    run = execute(spec(), store=store)
+    table = store.path(run.run_id) / "tables" / "layers.parquet"
+    table.write_bytes(table.read_bytes()[:-1] + b"?")
+    page = open_page()
+    page.at.switch_page("views/runs_view.py")
+    page.at.query_params["run"] = run.run_id
+    page.settle()
+    assert "corrupt-run" in page.html
+
+
+def test_filters_keep_what_was_asked_for() -> None:
+    frame = pd.DataFrame(
+        {
+            "run_id": ["a-1", "b-2"],
+            "name": ["isotropy", "logit-lens"],
+            "model": ["m", "m"],
+            "data": ["x.jsonl", None],
+            "summary": ["Mean cosine (0.7)", "KL"],
+            "status": ["complete", "failed"],
+        }
+    )
+    assert filtered(frame, {"name": ["isotropy"]}, "")["run_id"].tolist() == ["a-1"]
+    assert filtered(frame, {"name": []}, "cosine (0")["run_id"].tolist() == ["a-1"]
+    assert filtered(frame, {"status": ["failed"]}, "isotropy").empty
+
+
+@pytest.fixture
+def two_models(store_path):
+    store = Store(store_path)
+    return execute(spec(), store=store), execute(spec(model="tiny:gpt2"), store=store)
+
+
+def test_two_runs_are_named_by_what_differs(two_models) -> None:
+    names = run_names(two_models)
+    assert names == ("tiny:llama", "tiny:gpt2")
+    (row,) = setting_rows(two_models, names)
+    assert row == {"setting": "model.name", "tiny:llama": "tiny:llama", "tiny:gpt2": "tiny:gpt2"}
+
+
+def test_a_comparison_draws_second_minus_first(open_page, two_models) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    def page(left: str, right: str) -> None:
+        from app.panels.compare_panel import show_comparison
+        from app.panels.run_panel import stored
+
+        show_comparison((stored(left), stored(right)))
+
+    at = AppTest.from_function(
+        page, kwargs={"left": two_models[0].run_id, "right": two_models[1].run_id}
+    )
+    at.run(timeout=30)
+    assert not at.exception
+    table = next(d.value for d in at.dataframe if "difference" in d.value.columns)
+    expected = [
+        two_models[1].result.estimate(n).value - two_models[0].result.estimate(n).value
+        for n in table["estimate"]
+    ]
+    assert table["difference"].tolist() == pytest.approx(expected)
+    titles = [e.proto.spec for e in at.get("plotly_chart")]
+    assert any("tiny:gpt2 − tiny:llama" in spec or "\\u2212" in spec for spec in titles)
