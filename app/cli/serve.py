@@ -11,6 +11,7 @@ import click
 
 from app.cli.output import say
 from app.cli.run_flags import STORE
+from app.look import server_flags
 from workbench.errors import EnvironmentProblem, InputError
 
 LOOPBACK = "127.0.0.1"
@@ -71,14 +72,11 @@ def streamlit_command(host: str, port: int, browser: bool) -> list[str]:
     entry = find_spec("app.web.entry")
     if find_spec("streamlit") is None or entry is None or entry.origin is None:
         raise EnvironmentProblem("the dashboard is not installed", hint="pip install streamlit")
-    options = {
-        "server.address": host,
-        "server.port": str(port),
-        "server.headless": "false" if browser else "true",
-        "browser.gatherUsageStats": "false",
-        "server.fileWatcherType": "none",
-    }
-    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    flags = server_flags(
+        server__address=host,
+        server__port=str(port),
+        server__headless="false" if browser else "true",
+    )
     return [sys.executable, "-P", "-m", "streamlit", "run", entry.origin, *flags]
 
 
