@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workbench.errors import BadEdit, BadOption, Unsupported
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
+from workbench.model.card import card
 from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
 from workbench.model.policy import GREEDY, Policy
@@ -205,6 +206,9 @@ class Model:
     def decode(self, ids: Sequence[int] | Int[Tensor, " pos"]) -> str:
         """Turn token ids back into text, special tokens included."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+    def _repr_html_(self) -> str:
+        return card(f"Model {self.spec.name}", vars(self.spec))
 
     def _check(self, read: Sequence[Site], edits: Sequence[Edit]) -> None:
         wanted = [(site, False) for site in read] + [(e.site, True) for e in edits]

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.errors import UnknownName
+from workbench.model.card import card
 from workbench.model.edits import positions_mask
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
@@ -83,6 +84,17 @@ class Trace:
         if not sites:
             raise UnknownName(f"the run read no {kind}; it read {self._names()}")
         return torch.stack([self[s].to(self[sites[0]].device) for s in sites])
+
+    def _repr_html_(self) -> str:
+        lengths = self.tokens.lengths
+        facts: dict[str, object] = {"texts": len(lengths), "tokens": sum(lengths)}
+        facts |= {f"text {i}": text[:80] for i, text in enumerate(self.tokens.texts[:5])}
+        if self.generated:
+            facts["generated tokens"] = sum(map(len, self.generated))
+        if self.logits is not None:
+            facts["logits"] = tuple(self.logits.shape)
+        facts |= {str(site): tuple(x.shape) for site, x in self.activations.items()}
+        return card(f"Trace of {self.spec.name}", facts)
 
     def _find(self, site: Site | str) -> Site:
         wanted = (Site.parse(site) if isinstance(site, str) else site).resolve(self.spec)

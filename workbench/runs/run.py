@@ -70,13 +70,9 @@ class Run:
         head = f"<p><code>{escape(self.run_id)}</code> {escape(self.status)}</p>"
         if self.result is None:
             return head + f"<p>{escape(self.failure.message if self.failure else '')}</p>"
-        from workbench.figures.draw import draw_all
+        from workbench.figures.notebook import charts_html
 
-        charts = "".join(
-            figure.to_html(full_html=False, include_plotlyjs="cdn" if not i else False)
-            for i, figure in enumerate(draw_all(self.result))
-        )
-        return head + charts + self.result._repr_html_()
+        return head + charts_html(self.result) + self.result._repr_html_()
 
 
 def environment() -> dict[str, Any]:
