@@ -67,7 +67,9 @@ def result_of(spec: RunSpec, *, key: str) -> Run | None:
     if run.failure is not None:
         show_failure(run.failure, heading=f"{spec.name} {run.status}")
     ids: dict[str, str] = st.session_state["run ids"]
-    st.button("Try again", key=f"again {key}", on_click=lambda: ids.pop(spec.hash, None))
+    if st.button("Try again", key=f"again {key}"):
+        del ids[spec.hash]
+        st.rerun()
     return None
 
 
