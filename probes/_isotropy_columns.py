@@ -27,8 +27,6 @@ METRICS = {
     "rogue_share": ("", "Share of the mean cosine owed to its three largest dimensions."),
 }
 
-WORD_METRICS = tuple(name for name in METRICS if name.startswith(("self_", "max_explained")))
-
 _FACTS = {
     "layer": Column(help="Layer; after the final norm it is the number of layers."),
     "site": Column(help="Where in the model."),

@@ -22,7 +22,6 @@ class TwoNN:
     likelihood: Value
     slope: Value
     left_out: Float[np.ndarray, " group"]
-    n_dropped: int
 
 
 def two_nn(x: Float[np.ndarray, "n d_model"], groups: Int[np.ndarray, " n"]) -> TwoNN:
@@ -36,17 +35,16 @@ def two_nn(x: Float[np.ndarray, "n d_model"], groups: Int[np.ndarray, " n"]) -> 
     """
     present = np.unique(groups)
     nearest = _nearest_by_group(x, groups, present)
-    ratios, dropped = _log_ratios(nearest)
+    ratios = _log_ratios(nearest)
     left_out = []
     for i in range(len(present)) if len(present) > 1 else ():
         others = np.delete(nearest[groups != present[i]], i, axis=1)
-        value = _likelihood(_log_ratios(others)[0])
+        value = _likelihood(_log_ratios(others))
         left_out.append(np.nan if isinstance(value, Undefined) else value)
     return TwoNN(
         likelihood=_likelihood(ratios),
         slope=_slope(ratios),
         left_out=np.array(left_out),
-        n_dropped=dropped,
     )
 
 
@@ -87,13 +85,14 @@ def _two_smallest(
     return distances
 
 
-def _log_ratios(nearest: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+def _log_ratios(nearest: NDArray[np.float64]) -> NDArray[np.float64]:
     flat = np.sort(nearest.reshape(len(nearest), -1), axis=1)
     if flat.shape[1] < 2:
-        return np.zeros(0), 0
+        return np.zeros(0)
     first, second = flat[:, 0], flat[:, 1]
     kept = (first > 0) & np.isfinite(second)
-    return np.log(second[kept] / first[kept]), int((first == 0).sum())
+    ratios: NDArray[np.float64] = np.log(second[kept] / first[kept])
+    return ratios
 
 
 def _likelihood(ratios: NDArray[np.float64]) -> Value:

@@ -12,7 +12,6 @@ from probes._isotropy_columns import (
     ROGUE_COLUMNS,
     SPECTRUM_COLUMNS,
     WORD_COLUMNS,
-    WORD_METRICS,
     layer_columns,
 )
 from probes._isotropy_null import CONTROL_NAME, GaussianNull
@@ -227,11 +226,6 @@ def views(tables: Mapping[str, Table]) -> tuple[View, ...]:
     if len(tables.get("words", ())):
         found.append(_curve("Contexts of one token", ("self_similarity",)))
     return tuple(view for view in found if len(tables[_table(view)]))
-
-
-def metric_names(*, words: bool) -> tuple[str, ...]:
-    """Return the metrics that apply."""
-    return tuple(name for name in METRICS if words or name not in WORD_METRICS)
 
 
 def _curve(title: str, metrics: tuple[str, ...]) -> Curve:
