@@ -15,6 +15,7 @@ _PIECES = re.compile(r"(?:[^\s_/.-]|[.-](?=\d))*(?:[\s_/]|[.-](?!\d))*", re.DOTA
 _GAP = 2
 _MOST_KEYS = 3
 _LEAST_TEXT = 10
+_LONGEST_CELL = 2000
 _LEAST_DECIMALS_SHOWN = 1e-4
 
 
@@ -104,7 +105,9 @@ def _fitted(shown: Sequence[_Shown], width: int) -> list[_Shown]:
             return []
         widths[widest] -= 1
     return [
-        replace(column, width=w, cells=tuple(broken(cell, w) for cell in column.cells))
+        replace(
+            column, width=w, cells=tuple(broken(cell[:_LONGEST_CELL], w) for cell in column.cells)
+        )
         for column, w in zip(shown, widths, strict=True)
     ]
 
@@ -117,9 +120,17 @@ def broken(text: str, width: int) -> str:
             lines.append("")
         lines[-1] += piece
         while cell_len(lines[-1].rstrip()) > width:
-            head = set_cell_size(lines[-1], width)
-            lines[-1:] = [head, lines[-1][len(head) :]]
+            n = _fitting(lines[-1], width)
+            lines[-1:] = [lines[-1][:n], lines[-1][n:]]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _fitting(text: str, width: int) -> int:
+    # A wide character at the edge goes to the next line whole; one at least goes on each.
+    n = 1
+    while n < len(text) and cell_len(text[: n + 1]) <= width:
+        n += 1
+    return n
 
 
 def _narrowed(column: _Shown, width: int) -> _Shown:
