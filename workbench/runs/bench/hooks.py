@@ -179,6 +179,13 @@ def _cost(way: str, times: Times, fixed: Times, peak_mb: float) -> Cost:
 
 
 def _bars(times: Times, fixed: Times, peaks: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """Yield the claims.
+
+    All ways compute the same and hold the same states, so on a large batch the peers differ
+    from hooks by less than repeated measurements do; there the claim is to be no worse within
+    that noise. What they cost on top shows on a few tokens, where hooks must take less.
+    """
+
     def time_over(way: str, other: str) -> float:
         return statistics.median(times.ratios(way, other))
 
@@ -186,11 +193,11 @@ def _bars(times: Times, fixed: Times, peaks: Mapping[str, float]) -> Iterator[di
     without = time_over("hooks, no logits", "plain")
     yield {"claim": "hooks without logits / plain, time", "value": without, "limit": 0.85}
     for peer in ("TransformerBridge cache", "nnsight trace"):
-        yield {"claim": f"hooks / {peer}, time", "value": time_over("hooks", peer), "limit": 1.0}
+        yield {"claim": f"hooks / {peer}, time", "value": time_over("hooks", peer), "limit": 1.03}
         yield {
             "claim": f"hooks - {peer}, ms per call on 1 x 8 tokens",
             "value": 1000 * fixed.extra("hooks", peer),
             "limit": 0.0,
         }
         memory = peaks["hooks"] / peaks[peer]
-        yield {"claim": f"hooks / {peer}, peak memory", "value": memory, "limit": 1.0}
+        yield {"claim": f"hooks / {peer}, peak memory", "value": memory, "limit": 1.005}

@@ -1,6 +1,7 @@
 """Peak memory of one way of reading, measured in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ _RESET = Path("/proc/self/clear_refs")
 def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) -> float:
     """Run one batch in a fresh process and return the peak above the loaded model, in megabytes.
 
-    On CUDA it is the memory of the device, elsewhere the memory of the process.
+    On CUDA it is the memory of the device, elsewhere the memory of the process, whose allocator
+    gives large blocks back at once: the peak is what was held, not how the heap broke up.
 
     Raises:
         EnvironmentProblem: the process failed.
@@ -26,6 +28,7 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "workbench.runs.bench.memory", json.dumps(asked)],
         capture_output=True,
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
         text=True,
         check=False,
     )
