@@ -3,8 +3,10 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 import warnings
+from typing import NoReturn
 
 import click
 
@@ -56,6 +58,7 @@ def main() -> None:
     check_names()
     _prepare_streams()
     _quiet_libraries()
+    signal.signal(signal.SIGTERM, _stop)
     cli(prog_name="workbench")
 
 
@@ -65,6 +68,11 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    # Being told to stop keeps what was done so far, as Ctrl-C does.
+    raise KeyboardInterrupt
 
 
 def _quiet_libraries() -> None:

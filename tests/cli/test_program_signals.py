@@ -31,8 +31,9 @@ def environment(tmp_path: Path, sample_site: Path) -> dict[str, str]:
     }
 
 
-def test_ctrl_c_in_the_middle_keeps_the_part_that_was_done(
-    tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_in_the_middle_keeps_the_part_that_was_done(
+    tmp_path: Path, environment: dict[str, str], stop: signal.Signals
 ) -> None:
     rows = tmp_path / "rows.txt"
     rows.write_text("".join(f"the dog and the cat of number {i}\n" for i in range(20_000)))
@@ -46,7 +47,7 @@ def test_ctrl_c_in_the_middle_keeps_the_part_that_was_done(
     while "texts: 20000 to do" not in said:
         said += process.stderr.readline()
     time.sleep(2.0)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, rest = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "stopped" in rest

@@ -1,29 +1,34 @@
-"""Pieces of work that Ctrl-C must not cut in half."""
+"""Pieces of work that being stopped must not cut in half."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Hold a Ctrl-C back until the block has finished, then pass it on.
+    """Hold a stop (Ctrl-C, or SIGTERM where it is handled) back until the block has finished.
 
-    Python delivers it to the main thread only; in other threads nothing has to be done.
+    Python delivers signals to the main thread only; in other threads nothing has to be done.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed during the block.
+        KeyboardInterrupt: the program was told to stop during the block.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    handlers = {number: signal.getsignal(number) for number in _STOPS}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+    told: list[int] = []
+    for number in before:
+        signal.signal(number, lambda number, frame: told.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
         raise KeyboardInterrupt

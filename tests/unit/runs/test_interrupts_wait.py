@@ -23,6 +23,27 @@ def test_ctrl_c_arrives_after_the_block() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_sigterm_waits_where_it_is_handled() -> None:
+    steps = []
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with unbroken():
+            os.kill(os.getpid(), signal.SIGTERM)
+            steps.append(1)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert steps == [1]
+
+
 def test_without_ctrl_c_nothing_happens() -> None:
     with unbroken():
         value = 1
