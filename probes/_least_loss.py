@@ -41,23 +41,10 @@ def logistic(
     Raises:
         FitError: L-BFGS did not reach a minimum.
     """
-    rows = 1 if n_class == 2 else n_class
-    hot = np.eye(n_class)[which] if rows > 1 else which.astype(np.float64)[:, None]
-    shape = (rows, x.shape[1] + 1)
-
-    def objective(flat: Array) -> tuple[float, Array]:
-        both = flat.reshape(shape)
-        weight = both[:, :-1]
-        score = x @ weight.T + both[:, -1]
-        total, chance = _normalised(score)
-        wrong = (chance - hot) / len(x)
-        slope = np.hstack([wrong.T @ x + strength * weight, wrong.sum(axis=0)[:, None]])
-        loss = (total - (score * hot).sum(axis=1)).mean() + strength / 2 * (weight**2).sum()
-        return float(loss), slope.ravel()
-
+    loss = _LogLoss(x, which, n_class, strength)
     found = minimize(
-        objective,
-        np.zeros(shape[0] * shape[1]),
+        loss,
+        np.zeros(loss.shape[0] * loss.shape[1]),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT, "ftol": 1e-15, "maxcor": 20},
@@ -68,8 +55,30 @@ def logistic(
             f"{strength:g}",
             hint="raise --regularisation",
         )
-    both = found.x.reshape(shape)
+    both = found.x.reshape(loss.shape)
     return both[:, :-1], both[:, -1]
+
+
+class _LogLoss:
+    """The penalised loss and its gradient at weights and biases laid out flat."""
+
+    def __init__(
+        self, x: Vectors, which: Int[np.ndarray, " n"], n_class: int, strength: float
+    ) -> None:
+        rows = 1 if n_class == 2 else n_class
+        self.x, self.strength = x, strength
+        self.hot = np.eye(n_class)[which] if rows > 1 else which.astype(np.float64)[:, None]
+        self.shape = (rows, x.shape[1] + 1)
+
+    def __call__(self, flat: Array) -> tuple[float, Array]:
+        both = flat.reshape(self.shape)
+        weight = both[:, :-1]
+        score = self.x @ weight.T + both[:, -1]
+        total, chance = _normalised(score)
+        wrong = (chance - self.hot) / len(self.x)
+        slope = np.hstack([wrong.T @ self.x + self.strength * weight, wrong.sum(axis=0)[:, None]])
+        loss = (total - (score * self.hot).sum(axis=1)).mean()
+        return float(loss + self.strength / 2 * (weight**2).sum()), slope.ravel()
 
 
 def _normalised(score: Array) -> tuple[Array, Array]:
