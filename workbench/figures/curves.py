@@ -74,7 +74,7 @@ def draw_curve(table: Table, view: Curve) -> go.Figure:
     figure.update_xaxes(title_text=label(table, view.x), row=len(units), col=1)
     if view.group:
         figure.update_layout(legend_title_text=label(table, view.group))
-    _set_scales(figure, table, view)
+    set_scales(figure, table, view)
     return figure
 
 
@@ -179,7 +179,8 @@ def _axis_title(names: list[str], unit: str) -> str:
     return words or unit or "value (no unit)"
 
 
-def _set_scales(figure: go.Figure, table: Table, view: Curve) -> None:
+def set_scales(figure: go.Figure, table: Table, view: Curve) -> None:
+    """Give the axes of a curve their kind: whole steps, categories or logarithms."""
     if pd.api.types.is_integer_dtype(table[view.x]) and not view.log_x:
         reach = int(table[view.x].max() - table[view.x].min()) if len(table) else 0
         figure.update_xaxes(dtick=next(s for s in _STEPS if reach <= 12 * s or s == _STEPS[-1]))

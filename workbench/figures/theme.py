@@ -118,8 +118,8 @@ def dressed(figure: go.Figure, title: str, *, height: int = 380) -> go.Figure:
         margin={"l": 64, "r": 24, "t": 52, "b": 56},
         hovermode="closest",
     )
-    figure.update_xaxes(title_standoff=8, title_font_size=12)
-    figure.update_yaxes(title_standoff=8, title_font_size=12)
+    figure.update_xaxes(title_standoff=8, title_font_size=12, automargin=True)
+    figure.update_yaxes(title_standoff=8, title_font_size=12, automargin=True)
     return sized(figure, height)
 
 
