@@ -1,8 +1,8 @@
 """Do domains vary in the same directions? The gate before a shared map is fitted."""
 
 from dataclasses import dataclass
-from itertools import combinations
 
+import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
@@ -63,12 +63,10 @@ def gate(rows: DomainRows, k: int, *, threshold: float = 0.05) -> Gate:
 def _largest_group(
     distances: Float[np.ndarray, "domain domain"], counts: tuple[int, ...], threshold: float
 ) -> tuple[int, ...]:
-    for size in range(len(counts), 1, -1):
-        groups = [
-            group
-            for group in combinations(range(len(counts)), size)
-            if distances[np.ix_(group, group)].max() <= threshold
-        ]
-        if groups:
-            return max(groups, key=lambda group: sum(counts[i] for i in group))
-    return (int(np.argmax(counts)),)
+    agree = np.argwhere(np.triu(distances <= threshold, 1)).tolist()
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(range(len(counts)))
+    graph.add_edges_from((int(a), int(b)) for a, b in agree)
+    # Maximal cliques: trying every subset would not end with thirty domains.
+    groups = [tuple(sorted(group)) for group in nx.find_cliques(graph)]
+    return max(groups, key=lambda group: (len(group), sum(counts[i] for i in group)))

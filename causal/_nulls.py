@@ -137,7 +137,9 @@ class OrderTest:
 
     `p_fit` asks whether its score is larger than it would then be by sampling alone; `p_order`
     whether it loses to the best order by more than it would. Both are simulated from the fit
-    under that order, with its own components redrawn independently.
+    under that order, with its own components redrawn independently. The simulation takes the
+    estimated differences between domains for real, so it rules orders out too readily when
+    domains are alike: alone it identifies nothing, and the verdict asks for resampling as well.
     """
 
     p_fit: Float[np.ndarray, " order"]

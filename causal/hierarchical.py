@@ -171,15 +171,17 @@ class Hierarchical:
 
     def _domain_rows(self, scores: ScoreTable) -> tuple[DomainRows, Gate]:
         counts = scores.domain_counts()
-        least = max(LEAST_ROWS if self.domains else self.least_models, len(scores.benchmarks) + 2)
+        floor = len(scores.benchmarks) + 2
+        least = max(self.least_models, floor)
         large = [d for d, n in counts.items() if n >= least]
         if self.domains:
             # An unknown name is reported with the names that exist.
             scores.rows(self.domains)
-            small = [f"{d} ({counts[d]})" for d in self.domains if counts[d] < least]
+            named = max(LEAST_ROWS, floor)
+            small = [f"{d} ({counts[d]})" for d in self.domains if counts[d] < named]
             if small:
                 raise TooLittleData(
-                    f"domains with fewer than {least} models: {', '.join(small)}",
+                    f"domains with fewer than {named} models: {', '.join(small)}",
                     hint="leave them out",
                 )
         elif not large:

@@ -227,7 +227,7 @@ RECOVERY_COLUMNS = {
 }
 
 
-def _summary(runs: Sequence[Recovery], seeds: int) -> dict[str, float]:
+def _summary(runs: Sequence[Recovery], seeds: int) -> dict[str, int | float]:
     right = sum(run.order_correct for run in runs)
     interval = proportion_interval(right, len(runs))
 

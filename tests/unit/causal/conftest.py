@@ -41,7 +41,7 @@ def grid_rows(mixing: np.ndarray, levels: int = 12) -> np.ndarray:
 
     The levels are uneven, so that each noise is far from normal and no two are alike.
     """
-    d, k = mixing.shape
+    k = mixing.shape[1]
     columns = []
     for i in range(k):
         level = np.linspace(-1, 1, levels) ** (1 + 2 * (i % 2)) + 0.3 * (i == 2)

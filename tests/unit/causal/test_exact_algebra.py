@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causal._alignment import search
-from causal._fit import fit_domains
+from causal._fit import HierarchicalFit, fit_domains
 from causal._gauge import Gauge, anchor
 from causal._ica import IcaOptions
 from causal._triangular import direct_effects, fit_triangular
@@ -66,7 +66,7 @@ def test_gauge_freedom_changes_no_reported_effect(planted: Planted) -> None:
     np.testing.assert_allclose(other.partial, one.partial, atol=1e-8)
 
 
-def test_row_signs_change_nothing(planted_fit) -> None:  # noqa: ANN001
+def test_row_signs_change_nothing(planted_fit: HierarchicalFit) -> None:
     rng = np.random.default_rng(1)
     unmixing, alignment = planted_fit.unmixing, planted_fit.alignment
     flipped = unmixing * rng.choice([-1.0, 1.0], size=(*unmixing.shape[:2], 1))
@@ -76,7 +76,7 @@ def test_row_signs_change_nothing(planted_fit) -> None:  # noqa: ANN001
     np.testing.assert_allclose(search(flipped).scores, search(unmixing).scores, atol=1e-12)
 
 
-def test_weights_and_effects_share_one_gauge(planted_fit) -> None:  # noqa: ANN001
+def test_weights_and_effects_share_one_gauge(planted_fit: HierarchicalFit) -> None:
     canonical_fit, anchored = planted_fit.canonical, planted_fit.gauge
     np.testing.assert_allclose(anchored.b @ anchored.h, canonical_fit.b @ canonical_fit.h)
     direction = np.sign(np.diagonal(anchored.b, axis1=1, axis2=2))[:, None, :]

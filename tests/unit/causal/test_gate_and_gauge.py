@@ -46,6 +46,11 @@ def test_gate_without_agreement_keeps_one() -> None:
     assert gate(blocks((0, 1), (2, 3)), 2).passed == ("d0",)
 
 
+def test_gate_ends_with_many_domains() -> None:
+    axes = [(0, 1) if i % 3 else (2, 3) for i in range(36)]
+    assert len(gate(blocks(*axes), 2).passed) == 24
+
+
 def test_too_few_rows_for_a_subspace() -> None:
     with pytest.raises(TooLittleData, match="no 3 principal directions"):
         subspace(np.ones((2, 5)), 3)
