@@ -1,6 +1,7 @@
 """Labels and groups of examples: read, checked and kept beside their vectors."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +36,12 @@ class Labelled:
             source=example.source,
             text=" ".join(example.text.split())[:160],
         )
+
+    @property
+    def place(self) -> tuple[tuple[str | int, ...], str]:
+        """Where it stands, for sorting: the numbers in `file:12` count as numbers."""
+        parts = re.split(r"(\d+)", self.source)
+        return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), self.text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

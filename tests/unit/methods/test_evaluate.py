@@ -175,6 +175,24 @@ def test_same_seed_same_numbers_and_another_seed_other_folds():
     assert not first.equals(other)
 
 
+def test_the_order_of_the_batches_does_not_matter():
+    x, labels = _cloud(n=60, gap=1.0)
+    rows = _rows(labels)
+    order = np.random.default_rng(0).permutation(60)
+    found = [
+        evaluate(
+            MeanDifference(),
+            {SITE: x[at]},
+            [rows[i] for i in at],
+            Context(resamples=50),
+            Evaluation(n_shuffles=4),
+        )
+        for at in (np.arange(60), order)
+    ]
+    assert found[0].equals(found[1])
+    assert found[0].tables["examples"]["source"].tolist()[:2] == ["data.jsonl:1", "data.jsonl:2"]
+
+
 def test_every_label_problem_is_named_at_once():
     x, labels = _cloud(n=40)
     labels[3] = None
