@@ -45,20 +45,35 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Batch:
-    """The states of one trace at the positions of one text."""
+class _Rows:
+    """States at some positions of one text, one tensor per site, with what follows them."""
 
     states: list[Float[Tensor, "n d_model"]]
     final: Float[Tensor, "n d_model"]
     following: Int[Tensor, " n"]
 
-    def take(self, rows: Sequence[int]) -> "_Batch":
+    def __len__(self) -> int:
+        return len(self.following)
+
+    def take(self, rows: Sequence[int]) -> "_Rows":
         index = torch.as_tensor(list(rows), dtype=torch.long)
-        return _Batch(
+        return _Rows(
             states=[h[index.to(h.device)] for h in self.states],
             final=self.final[index.to(self.final.device)],
-            following=self.following[index.to(self.following.device)],
+            following=self.following[index],
         )
+
+    def against(self, goal: "_Rows") -> "_Rows":
+        """Return these states with the final predictions and next tokens of others."""
+        return _Rows(states=self.states, final=goal.final, following=goal.following)
+
+
+def _joined(parts: Sequence[_Rows]) -> _Rows:
+    return _Rows(
+        states=[torch.cat(states) for states in zip(*(p.states for p in parts), strict=True)],
+        final=torch.cat([p.final for p in parts]),
+        following=torch.cat([p.following for p in parts]),
+    )
 
 
 class LensTally:
@@ -84,14 +99,21 @@ class LensTally:
         self._shown: dict[str, NDArray[Any]] = {}
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
-        """Count one batch."""
+        """Count one batch; all its positions and controls go through the head together."""
+        texts: list[dict[str, _Rows]] = []
         for row in range(len(examples)):
             ids = trace.tokens.row(row)
             where = self.reading.of(len(ids))
             self._n_tokens.append(len(where))
-            self._means.append(self._text(trace, row, ids, where))
+            texts.append(self._parts(trace, row, ids, where) if where else {})
             if not self._shown and len(ids) > 1:
                 self._shown = self._show(trace, row, ids)
+        means = np.full((len(texts), *self._shape[1:]), np.nan)
+        self._fill(means, texts, self.lens, ("lens", *CONTROLS))
+        if self.plain is not None:
+            plain = [{"plain": parts["lens"]} if parts else {} for parts in texts]
+            self._fill(means, plain, self.plain, ("plain",))
+        self._means += list(means)
 
     def merge(self, other: "LensTally") -> None:
         """Add the texts that came after."""
@@ -128,61 +150,65 @@ class LensTally:
     def _shape(self) -> tuple[int, ...]:
         return len(self._means), len(self._kinds), len(self.sites), len(METRICS)
 
-    def _text(
-        self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]
-    ) -> Float[np.ndarray, "kind site metric"]:
-        if not where:
-            return np.full(self._shape[1:], np.nan)
-        batch = self._states(trace, row, ids, where)
-        parts = [self._mean(self.lens, batch), *self._control_means(batch, ids)]
-        if self.plain is not None:
-            parts.append(self._mean(self.plain, batch))
-        return np.stack(parts)
+    def _fill(
+        self,
+        means: Float[np.ndarray, "text kind site metric"],
+        texts: Sequence[Mapping[str, _Rows]],
+        lens: LensMath,
+        kinds: Sequence[str],
+    ) -> None:
+        parts = [
+            (text, kind, rows[kind])
+            for text, rows in enumerate(texts)
+            for kind in kinds
+            if kind in rows
+        ]
+        if not parts:
+            return
+        together = _joined([rows for _, _, rows in parts])
+        values = lens.compare(together.states, together.final, together.following).numpy()
+        start = 0
+        for text, kind, rows in parts:
+            mine = values[:, start : start + len(rows)]
+            means[text, self._kinds.index(kind)] = _mean_of_defined(mine)
+            start += len(rows)
 
-    def _states(self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]) -> _Batch:
+    def _parts(
+        self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]
+    ) -> dict[str, _Rows]:
+        """The states to count, random vectors of the same length, and states from elsewhere.
+
+        The draws depend on the seed and the text alone, so that they do not shift with the
+        order of texts or the size of batches.
+        """
+        counted = self._rows(trace, row, ids, where)
+        digest = hashlib.sha256(np.array(ids, dtype=np.int64).tobytes()).hexdigest()
+        draw = self.context.stream(f"lens controls {digest[:16]}")
+        n = len(where)
+        rows = np.sort(draw.permutation(n)[: self.reading.controls])
+        goal = counted.take(rows.tolist())
+        noise = [_random_like(h, draw) for h in goal.states]
+        random = _Rows(states=noise, final=goal.final, following=goal.following)
+        if n < 2:
+            return {"lens": counted, "random": random}
+        elsewhere = (rows + draw.integers(1, n, size=len(rows))) % n
+        shuffled = counted.take(elsewhere.tolist()).against(goal)
+        return {"lens": counted, "random": random, "shuffled": shuffled}
+
+    def _rows(self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]) -> _Rows:
         index = torch.as_tensor(list(where), dtype=torch.long)
         states = []
         for site in self.sites:
             x = trace.row(row, site)
             states.append(x[index.to(x.device)])
         following = torch.tensor([ids[t + 1] if t + 1 < len(ids) else -1 for t in where])
-        return _Batch(states=states, final=states[-1], following=following)
-
-    def _control_means(
-        self, batch: _Batch, ids: Sequence[int]
-    ) -> tuple[Float[np.ndarray, "site metric"], Float[np.ndarray, "site metric"]]:
-        """Random vectors of the same length, and the states of other positions of the text.
-
-        The draws depend on the seed and the text alone, so that they do not shift with the
-        order of texts or the size of batches.
-        """
-        digest = hashlib.sha256(np.array(ids, dtype=np.int64).tobytes()).hexdigest()
-        draw = self.context.stream(f"lens controls {digest[:16]}")
-        n = len(batch.following)
-        rows = np.sort(draw.permutation(n)[: self.reading.controls])
-        chosen = batch.take(rows.tolist())
-        noise = [_random_like(h, draw) for h in chosen.states]
-        random = _Batch(states=noise, final=chosen.final, following=chosen.following)
-        if n < 2:
-            missing = np.full((len(self.sites), len(METRICS)), np.nan)
-            return self._mean(self.lens, random), missing
-        shift = draw.integers(1, n, size=len(rows))
-        elsewhere = batch.take(((rows + shift) % n).tolist())
-        shuffled = _Batch(states=elsewhere.states, final=chosen.final, following=chosen.following)
-        return self._mean(self.lens, random), self._mean(self.lens, shuffled)
-
-    def _mean(self, lens: LensMath, batch: _Batch) -> Float[np.ndarray, "site metric"]:
-        values = lens.compare(batch.states, batch.final, batch.following).numpy()
-        defined = np.isfinite(values)
-        total = np.where(defined, values, 0.0).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(total / defined.sum(axis=1))
+        return _Rows(states=states, final=states[-1], following=following)
 
     def _show(self, trace: Trace, row: int, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
         first = 1 if self.reading.skip_first else 0
         where = range(first, min(len(ids), first + self.reading.shown))
-        batch = self._states(trace, row, ids, where)
-        found = [self.lens.top(i, h) for i, h in enumerate(batch.states)]
+        rows = self._rows(trace, row, ids, where)
+        found = [self.lens.top(i, h) for i, h in enumerate(rows.states)]
         return {
             "shown_ids": np.array(ids[first : first + len(where)], dtype=np.int64),
             "shown_top": np.stack([token.numpy() for token, _ in found]),
@@ -196,3 +222,12 @@ def _random_like(
     noise = torch.from_numpy(draw.standard_normal(tuple(h.shape), dtype=np.float32))
     scale: Tensor = h.float().norm(dim=-1).cpu() / noise.norm(dim=-1)
     return (noise * scale[:, None]).to(device=h.device, dtype=h.dtype)
+
+
+def _mean_of_defined(
+    values: Float[np.ndarray, "site n metric"],
+) -> Float[np.ndarray, "site metric"]:
+    defined = np.isfinite(values)
+    total = np.where(defined, values, 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / defined.sum(axis=1))
