@@ -228,9 +228,22 @@ def build_graph(analysis: Analysis) -> CapabilityGraph:
         )
         for row in latents
     )
+    return CapabilityGraph(
+        nodes=nodes,
+        edges=_edges(analysis),
+        order=fit.order_names,
+        identified=found.verdict.identified,
+        verdict=found.verdict.words,
+        method="hierarchical",
+        facts=dict(analysis.settings),
+    )
+
+
+def _edges(analysis: Analysis) -> tuple[Effect, ...]:
+    found, fit = analysis.found, analysis.found.fit
     counts = dict(zip(fit.rows.names, fit.rows.counts, strict=True))
     total = sum(counts.values())
-    edges = tuple(
+    return tuple(
         Effect(
             cause=row["cause"],
             effect=row["effect"],
@@ -251,13 +264,4 @@ def build_graph(analysis: Analysis) -> CapabilityGraph:
             group="" if row["domain"] == "all" else row["domain"],
         )
         for row in edge_rows(found)
-    )
-    return CapabilityGraph(
-        nodes=nodes,
-        edges=edges,
-        order=fit.order_names,
-        identified=found.verdict.identified,
-        verdict=found.verdict.words,
-        method="hierarchical",
-        facts=dict(analysis.settings),
     )

@@ -8,47 +8,49 @@ from workbench.result.views import Bars, GraphView, Heatmap, View
 
 def report_views(tables: Mapping[str, Table]) -> tuple[View, ...]:
     """List what to draw, most telling first."""
-    views: list[View] = [
-        GraphView(
-            title="Capabilities and direct effects",
-            nodes="latents",
-            edges="edges",
-            node="capability",
-            stability="stability",
-            group="domain",
-        ),
-        Bars(
-            title="Every order, beside random rotations",
-            table="orders",
-            x="order",
-            y="score",
-            control="null_median",
-        ),
-        Bars(title="How often each order wins", table="orders", x="order", y="frequency"),
-        Heatmap(
-            title="Distances between the subspaces of domains",
-            table="distances",
-            row="first",
-            column="second",
-            value="distance",
-        ),
-        Bars(title="Every choice of domains", table="subsets", x="domains", y="max_inexactness"),
-        Heatmap(
-            title="R² of benchmarks as anchors",
-            table="anchors",
-            row="capability",
-            column="benchmark",
-            value="r_squared",
-        ),
-    ]
+    views = list(_ALWAYS)
     if "sensitivity" in tables:
-        views.append(
-            Bars(
-                title="The same fit under other choices",
-                table="sensitivity",
-                x="variant",
-                y="max_inexactness",
-                control="random_rows",
-            )
-        )
+        views.append(_SENSITIVITY)
     return tuple(views)
+
+
+_SENSITIVITY = Bars(
+    title="The same fit under other choices",
+    table="sensitivity",
+    x="variant",
+    y="max_inexactness",
+    control="random_rows",
+)
+_ALWAYS: tuple[View, ...] = (
+    GraphView(
+        title="Capabilities and direct effects",
+        nodes="latents",
+        edges="edges",
+        node="capability",
+        stability="stability",
+        group="domain",
+    ),
+    Bars(
+        title="Every order, beside random rotations",
+        table="orders",
+        x="order",
+        y="score",
+        control="null_median",
+    ),
+    Bars(title="How often each order wins", table="orders", x="order", y="frequency"),
+    Heatmap(
+        title="Distances between the subspaces of domains",
+        table="distances",
+        row="first",
+        column="second",
+        value="distance",
+    ),
+    Bars(title="Every choice of domains", table="subsets", x="domains", y="max_inexactness"),
+    Heatmap(
+        title="R² of benchmarks as anchors",
+        table="anchors",
+        row="capability",
+        column="benchmark",
+        value="r_squared",
+    ),
+)

@@ -32,7 +32,23 @@ def answer_placement(placed: Placement) -> Result:
         )
         for s in placed.standings
     )
-    tables = {
+    standing = ", ".join(f"{s.capability} {s.percentile:.0f}%" for s in placed.standings)
+    return Result(
+        summary=f"among {placed.rows} models of {placed.domain}: {standing} (percentiles); what "
+        f"the capabilities do not explain is larger than in {placed.residual_percentile:.0f}% of "
+        "them",
+        estimates=estimates,
+        tables=_placement_tables(placed),
+        notes=_warnings(placed.warnings),
+        views=(
+            Bars(title="Percentiles", table="capabilities", x="capability", y="percentile"),
+            Bars(title="Scores", table="scores", x="benchmark", y="value"),
+        ),
+    )
+
+
+def _placement_tables(placed: Placement) -> dict[str, Table]:
+    return {
         "capabilities": Table.from_rows(
             [{**_flat(s, "value"), "anchor": s.anchor} for s in placed.standings],
             {
@@ -55,19 +71,6 @@ def answer_placement(placed: Placement) -> Result:
             {"distance": Column("SD", "In SDs of the domain's capabilities.")},
         ),
     }
-    standing = ", ".join(f"{s.capability} {s.percentile:.0f}%" for s in placed.standings)
-    return Result(
-        summary=f"among {placed.rows} models of {placed.domain}: {standing} (percentiles); what "
-        f"the capabilities do not explain is larger than in {placed.residual_percentile:.0f}% of "
-        "them",
-        estimates=estimates,
-        tables=tables,
-        notes=_warnings(placed.warnings),
-        views=(
-            Bars(title="Percentiles", table="capabilities", x="capability", y="percentile"),
-            Bars(title="Scores", table="scores", x="benchmark", y="value"),
-        ),
-    )
 
 
 def answer_what_if(

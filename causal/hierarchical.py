@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from causal._domain_rows import DomainRows
-from causal._fit import fit_domains
+from causal._fit import HierarchicalFit, fit_domains
 from causal._gate import Gate, gate
 from causal._ica import IcaOptions
 from causal._report import Analysis, report
@@ -97,24 +97,13 @@ class Hierarchical:
         )
         chosen = rows.select(candidates.best.names)
         fit = fit_domains(chosen, self.k, generator=context.stream("components"), options=ica)
-        options = IdentificationOptions(
-            resamples=min(self.resamples, context.resamples),
-            null_draws=self.null_draws,
-            order_draws=self.order_draws,
-            seed=context.seed,
-            keep=context.scratch,
-            ica=ica,
+        found = identify(
+            fit,
+            candidates=candidates,
+            options=self._identification(context, ica),
+            progress=context.progress,
         )
-        found = identify(fit, candidates=candidates, options=options, progress=context.progress)
-        extra = {}
-        if self.variants and self.scaling == "none":
-            extra["sensitivity"] = sensitivity(
-                scores,
-                fit,
-                generator=context.stream("variants"),
-                options=IcaOptions(restarts=min(self.restarts, 8)),
-                progress=context.progress,
-            )
+        extra = self._variants(scores, fit, context)
         compared, notes = _against_bundled(scores)
         if (beside := beside_published(scores, candidates, fit)) is not None:
             extra["published"] = beside
@@ -135,6 +124,30 @@ class Hierarchical:
                 },
             )
         )
+
+    def _identification(self, context: Context, ica: IcaOptions) -> IdentificationOptions:
+        return IdentificationOptions(
+            resamples=min(self.resamples, context.resamples),
+            null_draws=self.null_draws,
+            order_draws=self.order_draws,
+            seed=context.seed,
+            keep=context.scratch,
+            ica=ica,
+        )
+
+    def _variants(
+        self, scores: ScoreTable, fit: HierarchicalFit, context: Context
+    ) -> dict[str, Table]:
+        if not self.variants or self.scaling != "none":
+            return {}
+        found = sensitivity(
+            scores,
+            fit,
+            generator=context.stream("variants"),
+            options=IcaOptions(restarts=min(self.restarts, 8)),
+            progress=context.progress,
+        )
+        return {"sensitivity": found}
 
     def _schema(self) -> Schema | None:
         if not self.model_column:

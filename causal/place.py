@@ -108,20 +108,30 @@ def place(
             )
             for i, name in enumerate(model.names)
         ),
-        scores=tuple(
-            ScoreRead(
-                benchmark=name,
-                value=Span(value=float(x[j])) if given[j] else _span(x[j], x[j] + errors[:, j]),
-                given=bool(given[j]),
-                reconstructed=float(x[j] - residual[j]),
-                residual=float(residual[j]),
-                surprise=float(residual[j] / spread[j]),
-            )
-            for j, name in enumerate(model.rows.benchmarks)
-        ),
+        scores=_score_reads(model, (x, errors, given), residual, spread),
         residual_percentile=_percentile(float(np.linalg.norm(residual / spread)), sizes),
         neighbours=_neighbours(model, domain, own, (names, neighbours)),
         warnings=_warnings(model, domain, own, given),
+    )
+
+
+def _score_reads(
+    model: CapabilityModel,
+    completed: tuple[Floats, Floats, "np.ndarray[tuple[int], np.dtype[np.bool_]]"],
+    residual: Floats,
+    spread: Floats,
+) -> tuple[ScoreRead, ...]:
+    x, errors, given = completed
+    return tuple(
+        ScoreRead(
+            benchmark=name,
+            value=Span(value=float(x[j])) if given[j] else _span(x[j], x[j] + errors[:, j]),
+            given=bool(given[j]),
+            reconstructed=float(x[j] - residual[j]),
+            residual=float(residual[j]),
+            surprise=float(residual[j] / spread[j]),
+        )
+        for j, name in enumerate(model.rows.benchmarks)
     )
 
 

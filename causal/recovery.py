@@ -185,39 +185,42 @@ def recovery_curve(
         tables={"recovery": table},
         notes=(
             Note(
-                "effects are compared in the canonical gauge, under the true alignment; "
-                "order recovery counts runs whose own alignment and order were right"
+                "effects are compared in the canonical gauge; a few runs whose weakest noise "
+                "drowns in the residual dominate the error over all runs, so it is given with "
+                "and without runs of the wrong order"
             ),
         ),
-        views=(
-            Curve(
-                title="Recovery of the causal order",
-                table="recovery",
-                x="n",
-                y=("order_recovery",),
-                group="noise",
-                log_x=True,
-            ),
-            Curve(
-                title="Relative error of direct effects",
-                table="recovery",
-                x="n",
-                y=("edge_error",),
-                group="noise",
-                log_x=True,
-                log_y=True,
-            ),
-        ),
+        views=_VIEWS,
     )
 
 
+_VIEWS = (
+    Curve(
+        title="Recovery of the causal order",
+        table="recovery",
+        x="n",
+        y=("order_recovery",),
+        group="noise",
+        log_x=True,
+    ),
+    Curve(
+        title="Relative error of direct effects",
+        table="recovery",
+        x="n",
+        y=("edge_error",),
+        group="noise",
+        log_x=True,
+        log_y=True,
+    ),
+)
 RECOVERY_COLUMNS = {
     "n": Column("models", "Models per domain."),
     "order_recovery": Column(
         "proportion", "Runs with the right match and order.", low="order_low", high="order_high"
     ),
-    "edge_error": Column("", "Root mean square over runs of the relative error of effects."),
-    "edge_error_median": Column("", "Median over runs."),
+    "edge_error": Column("", "Relative error of effects, RMS over runs with the right order."),
+    "edge_error_all": Column("", "The same over all runs, with the true alignment imposed."),
+    "edge_error_median": Column("", "Median over all runs, with the true alignment imposed."),
     "amari": Column("", "Mean Amari error of the components, 0 to 1."),
     "max_inexactness": Column("", "Median best score."),
     "flag_angle": Column("degrees", "Median largest angle between true and fitted flags."),
@@ -227,20 +230,22 @@ RECOVERY_COLUMNS = {
 }
 
 
-def _summary(runs: Sequence[Recovery], seeds: int) -> dict[str, int | float]:
+def _summary(runs: Sequence[Recovery], seeds: int) -> dict[str, int | float | None]:
     right = sum(run.order_correct for run in runs)
     interval = proportion_interval(right, len(runs))
 
     def values(name: str) -> NDArray[np.float64]:
         return np.array([getattr(run, name) for run in runs])
 
+    errors, correct = values("edge_error"), values("order_correct").astype(bool)
     return {
         "runs": len(runs),
         "failed": seeds - len(runs),
         "order_recovery": right / len(runs),
         "order_low": interval.low,
         "order_high": interval.high,
-        "edge_error": float(np.sqrt((values("edge_error") ** 2).mean())),
+        "edge_error": float(np.sqrt((errors[correct] ** 2).mean())) if right else None,
+        "edge_error_all": float(np.sqrt((errors**2).mean())),
         "edge_error_median": float(np.median(values("edge_error"))),
         "amari": float(values("amari").mean()),
         "max_inexactness": float(np.median(values("score"))),

@@ -166,19 +166,7 @@ class HeldOutDomain:
                     },
                 )
             },
-            estimates=tuple(
-                Estimate(
-                    name=f"held_out {row['domain']}",
-                    value=row["inexactness"],
-                    unit="",
-                    n=int(row["rows"] or 0),
-                    n_unit="models",
-                    control=row["null_median"],
-                    control_name="random rotations",
-                    note=str(row["problem"] or ""),
-                )
-                for row in rows
-            ),
+            estimates=tuple(map(_held_out_estimate, rows)),
             views=(
                 Bars(
                     title="Held-out domains",
@@ -190,6 +178,19 @@ class HeldOutDomain:
             ),
             graph=case.graph,
         )
+
+
+def _held_out_estimate(row: dict[str, Any]) -> Estimate:
+    return Estimate(
+        name=f"held_out {row['domain']}",
+        value=row["inexactness"],
+        unit="",
+        n=int(row["rows"] or 0),
+        n_unit="models",
+        control=row["null_median"],
+        control_name="random rotations",
+        note=str(row["problem"] or ""),
+    )
 
 
 def _refits(

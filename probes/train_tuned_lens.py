@@ -124,19 +124,15 @@ class TrainTunedLens:
         kept, held_out = self._split(examples, context)
         rows = [model.tokenize(e.text, limit=sizes.tokens).row(0) for e in kept]
         judged = [model.tokenize(e.text, limit=sizes.tokens).row(0) for e in held_out]
-        task = LensTask(
-            model,
-            rows,
-            judged,
-            Sizes(
-                rank=sizes.rank,
-                positions=sizes.positions,
-                # A saved state holds the maps already.
-                start_tokens=0 if resume and (folder / STATE).is_file() else sizes.start_tokens,
-                memory=self.memory,
-            ),
-            context,
+        # A saved state holds the maps already.
+        start_tokens = 0 if resume and (folder / STATE).is_file() else sizes.start_tokens
+        shape = Sizes(
+            rank=sizes.rank,
+            positions=sizes.positions,
+            start_tokens=start_tokens,
+            memory=self.memory,
         )
+        task = LensTask(model, rows, judged, shape, context)
         manifest = self._manifest(model, examples, context)
         history = train(
             task,

@@ -107,17 +107,24 @@ def _site_table(
         }
         for s, p in zip(scores, corrected, strict=True)
     ]
-    unit = UNITS[metric]
-    words = metric.replace("_", " ")
+    columns = _site_columns(scores[0], found, correction, others)
+    return Table.from_rows(table_rows, columns)
+
+
+def _site_columns(
+    first: SiteScore, found: Targets, correction: Correction, others: Sequence[str]
+) -> dict[str, Column]:
+    unit = UNITS[first.metric]
+    words = first.metric.replace("_", " ")
     constant = "commonest class" if found.classes else "mean"
-    columns = {
+    return {
         "site": Column(help="Where the vectors were read."),
         "layer": Column(help="Layer, counted from 0."),
         "score": Column(unit, f"Held-out {words}.", "low", "high"),
         "low": Column(unit, "Lower end of the 95 % bootstrap interval over groups."),
         "high": Column(unit, "Upper end of the interval."),
         "majority": Column(unit, f"Control: always the {constant} of the training part."),
-        "shuffled": Column(unit, f"Control: mean of {len(scores[0].null)} shuffles of labels."),
+        "shuffled": Column(unit, f"Control: mean of {len(first.null)} shuffles of labels."),
         "shuffled_high": Column(unit, "95th percentile of the shuffles."),
         "random": Column(unit, "Control: random vectors of the same size and length."),
         "p": Column(help="One-sided permutation p-value against the shuffles."),
@@ -126,7 +133,6 @@ def _site_table(
         "n": Column("texts", "Examples."),
         "n_groups": Column("groups", "Groups, which never fall on both sides of a split."),
     }
-    return Table.from_rows(table_rows, columns)
 
 
 def _example_table(best: SiteScore, rows: Sequence[Labelled], found: Targets) -> Table:

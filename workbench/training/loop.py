@@ -126,9 +126,9 @@ def train(
         rows = rows_of_step(step, task.n_rows, plan.rows_per_step, context)
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(step)
-        loss = _gradient(task, rows, list(parameters.values()), plan.clip, _draw(step, context))
-        if not math.isfinite(loss):
-            raise FitError(f"the loss is {loss} at step {step}", hint="lower the learning rate")
+        loss = _finite(
+            _gradient(task, rows, list(parameters.values()), plan.clip, _draw(step, context)), step
+        )
         optimiser.step()
         state.step = step + 1
         state.losses.append(loss)
@@ -139,6 +139,16 @@ def train(
             write_state(folder, identity, parameters, optimiser, state)
     context.progress(plan.steps, plan.steps, "steps")
     _take_over(parameters, state.best)
+    return _history(state)
+
+
+def _finite(loss: float, step: int) -> float:
+    if not math.isfinite(loss):
+        raise FitError(f"the loss is {loss} at step {step}", hint="lower the learning rate")
+    return loss
+
+
+def _history(state: State) -> History:
     return History(
         losses=tuple(state.losses),
         rates=tuple(state.rates),

@@ -41,9 +41,7 @@ def collider(generator, n=1500):
 
 def request(algorithm, data, **more):
     names = [f"v{i}" for i in range(data.shape[1])]
-    return {
-        "algorithm": algorithm, "data": data, "names": names, "alpha": 0.01, "seed": 0, **more
-    }
+    return {"algorithm": algorithm, "data": data, "names": names, "alpha": 0.01, "seed": 0, **more}
 
 
 ORIENTING = ["pc", "ges", "exact-search", "grasp", "boss", "direct-lingam", "ica-lingam"]

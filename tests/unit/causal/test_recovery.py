@@ -115,6 +115,7 @@ def test_curve_reports_every_design() -> None:
     rows = result.tables["recovery"].rows()
     assert rows[0]["order_recovery"] > rows[1]["order_recovery"]
     assert rows[0]["edge_error"] < 0.4
+    assert rows[0]["edge_error_median"] <= rows[0]["edge_error_all"]
     assert rows[0]["order_low"] < rows[0]["order_recovery"] <= rows[0]["order_high"]
     assert [row["runs"] + row["failed"] for row in rows] == [6, 6]
     with pytest.raises(TooLittleData, match="no planted graph could be fitted"):
