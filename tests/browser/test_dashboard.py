@@ -82,7 +82,7 @@ def test_isotropy_from_the_form_shows_the_numbers_of_the_store(
     assert shown == pytest.approx(layers["mean_cosine"].tolist())
 
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").first.click()
+        page.get_by_test_id("stDownloadButton").filter(has_text="CSV").first.click()
     rows = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
     assert len(rows) == 1 + len(estimate_table(run.result))
 
