@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.panels.forms import _split
 from app.look import server_flags
+from app.panels.forms import _split
 from app.panels.reproduce import as_command, as_python
 from app.panels.table_panel import as_csv, as_json, as_parquet, shown_frame
 from app.panels.wording import plain_html, plain_markdown
