@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from rich.text import Text
 
 from app.cli.escaping import visible
@@ -84,7 +85,10 @@ def _ordered(name: str, table: Table, result: "Result") -> Table:
         if getattr(view, "table", "") == name:
             wanted = (getattr(view, "x", ""), *_tuple(view, "y"), *_tuple(view, "control"))
             drawn += [column for column in wanted if column in names]
-    keys = names[: key_columns(table)]
+    n = key_columns(table)
+    while n < len(names) and not pd.api.types.is_numeric_dtype(table.frame[names[n]]):
+        n += 1  # the words beside a key say what the row is
+    keys = names[:n]
     return table.pick(list(dict.fromkeys([*keys, *drawn, *names]))) if drawn else table
 
 
