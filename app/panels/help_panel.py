@@ -1,7 +1,7 @@
 """What the words mean, what an error code says, and whether the installation is sound."""
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import Any
 
 import streamlit as st
 
@@ -10,9 +10,6 @@ from app.panels.table_panel import show_table
 from app.panels.wording import plain_markdown
 from workbench import errors
 from workbench.result.tables import Column, Table
-
-if TYPE_CHECKING:
-    from app.health import Check
 
 CONCEPTS = (
     ("Model", "A causal language model and its tokenizer behind one hook backend, able to run "
@@ -104,7 +101,7 @@ def show_doctor() -> None:
         _show_checks(st.session_state["checks"])
 
 
-def _show_checks(checks: "tuple[Check, ...]") -> None:
+def _show_checks(checks: tuple[Any, ...]) -> None:
     from app.health import is_healthy
 
     for check in checks:

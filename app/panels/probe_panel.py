@@ -9,11 +9,9 @@ import streamlit as st
 from app.panels.cost import Cost, expected_cost
 from app.panels.data_form import data_form
 from app.panels.forms import option_form
-from app.panels.problem_panel import show_problem
 from app.panels.run_panel import begin
 from app.panels.session import model_ref, store
 from app.panels.wording import count, duration, plain_markdown
-from workbench.errors import WorkbenchError
 from workbench.methods.registry import Plugin
 from workbench.runs.spec import RunSpec
 
@@ -127,16 +125,3 @@ def cost_words(cost: Cost) -> str:
     if cost.seconds is None:
         return f"{texts}; no earlier run of this probe here says how long it will take"
     return f"{texts}; about {duration(cost.seconds)}, judging by the last run of this probe here"
-
-
-def checked(spec: RunSpec) -> bool:
-    """Return whether a spec could run, after showing everything that is wrong with it."""
-    from workbench.methods.registry import find
-    from workbench.options import build
-
-    try:
-        build(find(spec.kind, spec.name).recipe, spec.options)
-    except WorkbenchError as error:
-        show_problem(error)
-        return False
-    return True

@@ -83,12 +83,12 @@ def stored(run_id: str) -> Run:
     home = store()
     found = home.complete(run_id)
     record = home.path(found) / "run.json"
-    return _read(str(home.folder), found, record.stat().st_mtime_ns)
+    return _read((str(home.folder), found, record.stat().st_mtime_ns))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _read(folder: str, run_id: str, version: int) -> Run:
-    return store().get(run_id)
+def _read(version: tuple[str, str, int]) -> Run:
+    return store().get(version[1])
 
 
 def _watch(run_id: str, key: str) -> None:
