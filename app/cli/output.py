@@ -16,7 +16,7 @@ from app.cli.escaping import escaped_json, visible
 from workbench.errors import InputError, WorkbenchError
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
     from workbench.result.tables import Table
 
@@ -159,7 +159,7 @@ def _drawn(
     numeric: Sequence[bool],
     widths: Sequence[int],
     rows: Sequence[Sequence[str]],
-) -> "RenderableType":
+) -> Any:
     from rich import box
     from rich.table import Table as Drawing
     from rich.text import Text
