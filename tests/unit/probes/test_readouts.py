@@ -119,7 +119,7 @@ def test_selection_prefers_strong_shrinkage_for_noise():
     x = torch.randn(60, 40, generator=generator)
     y = np.where(torch.rand(60, generator=generator).numpy() < 0.5, "a", "b")
     data = Activations(x=x, y=y, groups=np.arange(60).astype(str))
-    assert Linear(select=True)._selected(data) == 10.0
+    assert Linear(select=True)._selected(data) >= 10.0
     planted = plant_number(d_model=5, noise=0.1, generator=generator).data
     assert Linear(select=True)._selected(planted) <= 1e-2
 
