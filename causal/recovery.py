@@ -237,7 +237,8 @@ def _summary(runs: Sequence[Recovery], seeds: int) -> dict[str, int | float | No
     def values(name: str) -> NDArray[np.float64]:
         return np.array([getattr(run, name) for run in runs])
 
-    errors, correct = values("edge_error"), values("order_correct").astype(bool)
+    errors = values("edge_error")
+    correct = np.array([run.order_correct for run in runs])
     return {
         "runs": len(runs),
         "failed": seeds - len(runs),

@@ -227,7 +227,7 @@ def test_other_numbers_of_capabilities(k: int) -> None:
 
 
 def test_scaling_filters_and_one_domain() -> None:
-    table = planted_table(Design(k=2, d=4, n=80, domains=2, noise="uniform"))
+    table = planted_table(Design(k=2, d=4, n=60, domains=2, noise="uniform"))
     for options in ({"scaling": "pooled"}, {"scaling": "domain"}, {"drop": ["duplicates"]}):
         recipe = build(Hierarchical, {**QUICK, "k": 2, "least_models": 50, "gate": 0.9, **options})
         assert recipe.fit(table, Context(resamples=10)).graph is not None
