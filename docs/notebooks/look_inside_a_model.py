@@ -72,7 +72,7 @@ run = wb.execute(wb.RunSpec(name="logit-lens", data=wb.DataRef(texts=texts)), mo
 print(run.result.summary)
 
 # %%
-wb.draw(run.result)
+run
 
 # %%
 run.result.tables["layers"].frame.head()
@@ -84,4 +84,4 @@ for note in run.result.notes:
     print("-", note.text)
 
 # %%
-wb.draw(run.result)
+run
