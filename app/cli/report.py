@@ -103,11 +103,18 @@ def _show_one(
     varying, constant = _without_constants(table)
     title = name.replace("_", " ")
     left_out = show_table(varying, title=title, most_rows=most_rows, most_blocks=most_blocks)
+    # A control is worth its words only beside what it controls.
+    hidden = {name for name, _ in constant if _stem(name) in left_out}
+    constant = [(name, value) for name, value in constant if name not in hidden]
     if constant:
         same = ", ".join(f"{column.replace('_', ' ')} {value}" for column, value in constant)
         console().print(Text(f"in every row: {visible(same)}", style="dim"))
         console().print()
     return left_out
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix("_control")
 
 
 def _without_constants(table: Table) -> tuple[Table, list[tuple[str, str]]]:
