@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import tomli_w
 
 from workbench.errors import BadOption, DataError
+from workbench.sampling.address import TaskAddress
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
@@ -55,7 +56,7 @@ class DataRef:
     @property
     def file(self) -> Path | None:
         """The file that the rows come from, if any."""
-        name = self.path or self.activations or self.task.partition(":")[2]
+        name = self.path or self.activations or TaskAddress.parse(self.task).path
         if name.startswith(SHIPPED):
             return _DATA_FOLDER / name.removeprefix(SHIPPED)
         return Path(name) if name and name != "-" else None

@@ -7,8 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from workbench.errors import DataError, UnknownName
+from workbench.errors import BadOption, DataError, UnknownName
 from workbench.methods.registry import find, plugins
+from workbench.options import build
+from workbench.sampling.address import TaskAddress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,23 +50,31 @@ class Task(Protocol):
 
 
 def open_task(address: str) -> Task:
-    """Return the task written `NAME`, `NAME:FILE`, or the path of a question file.
+    """Return the task written `NAME`, `NAME:FILE`, `NAME?option=value`, or a question file's path.
 
     Raises:
         UnknownName: no task carries that name.
+        BadOption: an option that the task does not have, or a value out of its bounds.
         DataError: the file does not exist.
     """
-    name, _, path = address.partition(":")
+    asked = TaskAddress.parse(address)
     known = [plugin.name for plugin in plugins("task")]
-    if name not in known and Path(address).suffix:
-        name, path = "questions", address
-    if name not in known:
+    if asked.name not in known:
         raise UnknownName(
-            f"no task is called {name!r}; known: {', '.join(known)}",
-            hint="NAME, NAME:FILE, or a .jsonl file with question and answer",
+            f"no task is called {asked.name!r}; known: {', '.join(known)}",
+            hint="NAME, NAME:FILE, NAME?option=value, or a .jsonl file with question and answer",
         )
-    if path and not Path(path).is_file():
-        raise DataError(f"no file {path!r} for task {name}", hint="check the path")
-    recipe: Any = find("task", name).recipe
-    task: Task = recipe(path=path) if path else recipe()
+    if asked.path and not Path(asked.path).is_file():
+        raise DataError(f"no file {asked.path!r} for task {asked.name}", hint="check the path")
+    recipe: Any = find("task", asked.name).recipe
+    named = {"path": asked.path} if asked.path else {}
+    try:
+        task: Task = build(recipe, {**asked.options, **named})
+    except BadOption as error:
+        raise BadOption(f"task {asked.name}: {error.message}", hint=_options(asked.name)) from error
     return task
+
+
+def _options(name: str) -> str:
+    infos = find("task", name).options
+    return f"{name}?" + "&".join(f"{info.name}={info.default}" for info in infos if info.default)
