@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from probes._critical_report import Finding, report
-from probes._critical_rollouts import Journal
-from probes._critical_sample import Exam, WrongAnswer
-from probes._critical_search import Forced, Search, force_alternatives, locate
+from probes.critical.report import Finding, report
+from probes.critical.rollouts import Journal
+from probes.critical.sample import Exam, WrongAnswer
+from probes.critical.search import Forced, Search, force_alternatives, locate
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from probes._critical_rollouts import GradedRollouts, Journal
+from probes.critical.rollouts import GradedRollouts, Journal
 from workbench.model.model import Model
 from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory
 from workbench.sampling.task import Problem, Task

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from probes._critical_offpath import OffPath, estimate_curve
-from probes._critical_rollouts import GradedRollouts, Outcome
-from probes._critical_rules import BackwardScan, Decision, Screening, SequentialTest, forward_rule
+from probes.critical.offpath import OffPath, estimate_curve
+from probes.critical.rollouts import GradedRollouts, Outcome
+from probes.critical.rules import BackwardScan, Decision, Screening, SequentialTest, forward_rule
 from workbench.result.intervals import proportion_interval
 from workbench.sampling.rollout import Branch
 

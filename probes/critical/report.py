@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from probes._critical_alternatives import branch_table, pass_estimates, pass_table
-from probes._critical_sample import WrongAnswer
-from probes._critical_search import Forced, Mode, Search
+from probes.critical.alternatives import branch_table, pass_estimates, pass_table
+from probes.critical.sample import WrongAnswer
+from probes.critical.search import Forced, Mode, Search
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate

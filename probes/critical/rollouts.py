@@ -59,7 +59,7 @@ class Journal:
 
 @runtime_checkable
 class Scan(Protocol):
-    """A decision that asks for draws: `_critical_rules.BackwardScan` or `Screening`."""
+    """A decision that asks for draws: `rules.BackwardScan` or `Screening`."""
 
     spent: dict[int, int]
 

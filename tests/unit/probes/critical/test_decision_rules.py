@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from probes._critical_rules import (
+from probes.critical.rules import (
     ALIVE_AT,
     BackwardScan,
     Screening,

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from probes._critical_rules import pass_at_k
-from probes._critical_search import Forced, alternatives
+from probes.critical.rules import pass_at_k
+from probes.critical.search import Forced, alternatives
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from probes._critical_rollouts import GradedRollouts, Journal
-from probes._critical_search import alternatives, force_alternatives, locate
+from probes.critical.rollouts import GradedRollouts, Journal
+from probes.critical.search import alternatives, force_alternatives, locate
 from workbench.model.policy import Sampling
 from workbench.model.tiny import tiny_model
 from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory

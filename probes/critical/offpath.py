@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from probes._critical_rollouts import GradedRollouts
-from probes._critical_rules import success_curve
+from probes.critical.rollouts import GradedRollouts
+from probes.critical.rules import success_curve
 from workbench.sampling.rollout import Branch
 
 _CERTAIN = 1 - 1e-6
