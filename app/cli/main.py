@@ -19,6 +19,7 @@ GROUPS = {
     "models": "app.cli.models",
     "probe": "app.cli.probe",
     "generate": "app.cli.generate",
+    "train": "app.cli.train",
     "causal": "app.cli.causal",
     "runs": "app.cli.runs",
     "bench": "app.cli.bench",

@@ -46,7 +46,7 @@ _INPUT = (
     click.Option(["--label"], help="Field that holds the label."),
     click.Option(["--group"], help="Field that holds the group; groups are never split."),
     click.Option(["--limit"], type=click.IntRange(min=1), help="Use the first rows only."),
-    click.Option(["--task"], help="Task whose problems a study draws, such as NAME or NAME:FILE."),
+    click.Option(["--task"], help="Draw problems of a task: NAME, NAME:FILE or NAME?option=value."),
     click.Option(
         ["--activations"],
         metavar="FILE",
@@ -99,7 +99,7 @@ def spec_from_flags(
     if (spec.kind, spec.name) != (kind, name):
         raise InputError(
             f"{flags['spec']} is a spec of {spec.kind} {spec.name}, not of {kind} {name}",
-            hint=f"workbench {spec.kind} run {spec.name} --spec {flags['spec']}",
+            hint=f"give the spec to the command of {spec.kind} {spec.name}",
         )
     typed = {key: flags[key] for key in _WORK_KEYS if flags[key] is not None}
     return replace(

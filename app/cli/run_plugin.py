@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_BAD_ROWS_SAID = 200
 
+# What is typed before the name of a plugin to run it, by kind.
+RUN_WORDS = {"probe": ("probe", "run"), "reasoner": ("reason", "run"), "recipe": ("train",)}
+_EXAMPLES = {"probe": "--text 'The capital of France is'", "recipe": "--preset tiny"}
+
 OUTPUT_FLAGS = (
     STORE,
     click.Option(["--fresh"], is_flag=True, help="Run again even if the store has the result."),
@@ -36,7 +40,7 @@ class RunPlugin(click.Group):
     def __init__(self, kind: str, **attrs: Any) -> None:
         """Serve the plugins of that kind."""
         super().__init__(
-            name="run",
+            name=RUN_WORDS[kind][-1],
             invoke_without_command=True,
             callback=self._without_name,
             params=[
@@ -49,12 +53,12 @@ class RunPlugin(click.Group):
         self.kind = kind
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the plugins."""
-        return [plugin.name for plugin in plugins(self.kind)]
+        """Return the commands beside the plugins, then the names of the plugins."""
+        return [*super().list_commands(ctx), *(plugin.name for plugin in plugins(self.kind))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Make the command of one plugin."""
-        return run_command(find(self.kind, cmd_name))
+        """Return a command, made from its plugin where it stands for one."""
+        return super().get_command(ctx, cmd_name) or run_command(find(self.kind, cmd_name))
 
     def _without_name(self, spec: str | None, **flags: Any) -> None:
         ctx = click.get_current_context()
@@ -81,8 +85,8 @@ def run_command(plugin: Plugin) -> click.Command:
         callback=call,
         help=_escaped_help(plugin),
         short_help=plugin.summary,
-        epilog=f"\b\nExample:\n  workbench {plugin.kind} run {plugin.name} "
-        "--text 'The capital of France is'",
+        epilog=f"\b\nExample:\n  workbench {' '.join(RUN_WORDS[plugin.kind])} {plugin.name} "
+        f"{_EXAMPLES.get(plugin.kind, '--json')}",
     )
 
 
@@ -123,13 +127,15 @@ def _execute(spec: RunSpec, flags: Mapping[str, Any]) -> "Run":
     from workbench.runs.store import Store
 
     store = Store(flags["store"])
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         with ProgressBar() as progress:
             run = execute(spec, store=store, progress=progress, fresh=flags["fresh"])
     except NotStored as error:
         _show(error.run, flags)
         raise
+    if spec.kind == "recipe" and run.status == "complete":
+        say(f"weights in {store.checkpoint(run.run_id)}")
     if run.provenance.get("started", "") < started:
         say(f"found in {store.folder}: {run.run_id} (--fresh runs it again)")
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
-_DATA_FLAGS = ("field", "label", "group", "limit", "activations")
+_DATA_FLAGS = ("field", "label", "group", "limit", "activations", "task")
 _MODEL_FLAGS = ("name", "backend", "device", "dtype")
 _GRAPH_WORDS = {"discovery": "fit", "question": "ask", "refuter": "refute"}
 _WORK_FLAGS = ("seed", "resamples", "max_tokens", "batch_tokens")
@@ -17,7 +17,7 @@ def as_command(spec: RunSpec) -> str:
     """Return a command line that makes the same run; `--spec` where flags cannot say it all."""
     if spec.kind in _GRAPH_WORDS:
         return shlex.join(_graph_words(spec))
-    words = ["workbench", spec.kind, "run", spec.name]
+    words = ["workbench", *_run_words(spec.kind), spec.name]
     if _needs_file(spec):
         return shlex.join([*words, "--spec", "run.toml"]) + "  # run.toml is the TOML below"
     words += _option_words(spec) + _data_words(spec.data)
@@ -53,8 +53,14 @@ def as_python(spec: RunSpec) -> str:
 
 
 def as_toml(spec: RunSpec) -> str:
-    """Return the spec as TOML; `workbench probe run --spec FILE` reads it."""
+    """Return the spec as TOML; `--spec FILE` of its command reads it."""
     return spec.to_toml()
+
+
+def _run_words(kind: str) -> tuple[str, ...]:
+    from app.cli.run_plugin import RUN_WORDS
+
+    return RUN_WORDS[kind]
 
 
 def _needs_file(spec: RunSpec) -> bool:

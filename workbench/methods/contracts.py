@@ -25,6 +25,7 @@ from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
 from workbench.progress import Progress, silent
+from workbench.result.chain import Chain
 from workbench.result.result import Result
 from workbench.result.tables import Table
 
@@ -48,7 +49,7 @@ class Context:
     generator that depends on the seed and the name only, so that adding one use of randomness
     never shifts another. `task` and `limit` are for studies that draw their own problems.
     `scratch` is a folder that survives until the run is complete: what a study writes there lets
-    it resume.
+    it resume, unless `resume` is off.
     """
 
     spec: ModelSpec | None = None
@@ -60,6 +61,7 @@ class Context:
     task: str = ""
     limit: int | None = None
     scratch: Path | None = None
+    resume: bool = True
 
     def stream(self, name: str) -> np.random.Generator:
         """Return the generator of that name."""
@@ -143,6 +145,39 @@ class Study(Protocol):
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Run the model as the method needs and report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One problem as a reasoner is given it.
+
+    `question` is the bare question, for networks trained on it; `ids` are the tokens that any
+    other model is asked with, in its chat template where the task is a chat, and `stop_ids` end
+    its response. The answer is not in it.
+    """
+
+    question: str
+    ids: tuple[int, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class Reasoner(Protocol):
+    """A strategy that drives a model from prompts to chains.
+
+    It is a frozen recipe with options. The rows of one call are a batch: row i must come out as
+    it would alone, up to the rounding of the forward pass, and its randomness depends on
+    `seeds[i]` only. Batches, grading, baselines and intervals are added by `execute`.
+    """
+
+    def solve(
+        self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
+    ) -> Sequence[Chain]:
+        """Return one chain per prompt, in order.
+
+        Raises:
+            ModelNotFound: the strategy needs trained weights and there are none for this model.
+        """
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from workbench.methods.contracts import (
     Example,
     Measure,
     Question,
+    Recipe,
     Refuter,
     Stopped,
     Study,
@@ -53,7 +54,9 @@ def execute(
 
     A finished run of the same spec on the same data is returned from the store unless `fresh`.
     Whatever stops the work, the run is stored with what was done so far, but never in the place
-    of a finished one. `model` replaces loading `spec.model` with a model already in memory.
+    of a finished one. `model` replaces loading `spec.model` with a model already in memory. A
+    recipe keeps its weights in `store.checkpoint(run_id)`, and goes on from there when it was
+    stopped, unless `fresh`.
 
     Raises:
         WorkbenchError: input that never could run (unknown names, bad options, unreadable
@@ -68,15 +71,14 @@ def execute(
         return store.get(job.spec.run_id)
     started = datetime.now(UTC)
     clock = time.perf_counter()
-    scratch = store.scratch(job.spec.run_id) if store is not None else None
-    outcome = _attempt(job, progress, model, scratch)
+    outcome = _attempt(job, model, _context(job, store, progress, fresh=fresh))
     run = Run(
         spec=job.spec,
         status=outcome.status,
         result=outcome.result,
         failure=outcome.failure,
         provenance={
-            "started": started.isoformat(timespec="seconds"),
+            "started": started.isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - clock, 3),
             "seed": job.spec.seed,
             "source": job.plugin.source,
@@ -157,11 +159,11 @@ class _Outcome:
     model: Model | None = None
 
 
-def _attempt(job: Job, progress: Progress, model: Model | None, scratch: Path | None) -> _Outcome:
+def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
     try:
         if job.spec.model is not None and model is None:
-            model = shared_model(job.spec.model, progress)
-        done = _run(job, model, _context(job.spec, progress, scratch))
+            model = shared_model(job.spec.model, context.progress)
+        done = _run(job, model, context)
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
     except Exception as error:
@@ -176,7 +178,11 @@ def _attempt(job: Job, progress: Progress, model: Model | None, scratch: Path | 
     )
 
 
-def _context(spec: RunSpec, progress: Progress, scratch: Path | None) -> Context:
+def _context(job: Job, store: Store | None, progress: Progress, *, fresh: bool) -> Context:
+    spec, scratch = job.spec, None
+    if store is not None:
+        is_recipe = isinstance(job.recipe, Recipe)
+        scratch = store.checkpoint(spec.run_id) if is_recipe else store.scratch(spec.run_id)
     return Context(
         seed=spec.seed,
         resamples=spec.resamples,
@@ -184,6 +190,7 @@ def _context(spec: RunSpec, progress: Progress, scratch: Path | None) -> Context
         task=spec.data.task,
         limit=spec.data.limit,
         scratch=scratch,
+        resume=not fresh,
     )
 
 
@@ -198,12 +205,25 @@ def _run(job: Job, model: Model | None, context: Context) -> Done:
     if model is None:
         raise InputError(f"{job.spec.name} needs a model", hint="add [model] to the spec")
     context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
-    if isinstance(recipe, Study):
-        try:
+    try:
+        if isinstance(recipe, Recipe):
+            return Done(result=_trained(recipe, job, model, context))
+        if isinstance(recipe, Study):
             return Done(result=recipe.study(model, job.examples, context))
-        except Stopped as stop:
-            return Done(result=stop.result, stop=stop)
+    except Stopped as stop:
+        return Done(result=stop.result, stop=stop)
     return count_texts(job.recipe, job.spec, job.examples, model, context)
+
+
+def _trained(recipe: Recipe, job: Job, model: Model, context: Context) -> Result:
+    if context.scratch is None:
+        raise InputError(
+            f"{job.spec.name} needs a place for its weights; none was given",
+            hint="execute(spec, store=Store())",
+        )
+    return recipe.train(
+        model, job.examples, folder=context.scratch, resume=context.resume, context=context
+    )
 
 
 def _rows_hash(examples: Sequence[Example], bad: Sequence[BadRow]) -> str:

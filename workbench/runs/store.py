@@ -109,12 +109,17 @@ class Store:
         self.path(run_id)
         return self.folder / "scratch" / run_id
 
+    def checkpoint(self, run_id: str) -> Path:
+        """Return the folder where a training run keeps its weights, and what lets it resume."""
+        self.path(run_id)
+        return self.folder / "checkpoints" / run_id
+
     def clear_scratch(self, run_id: str) -> None:
         """Delete what an unfinished run kept."""
         shutil.rmtree(self.scratch(run_id), ignore_errors=True)
 
     def remove(self, run_id: str) -> str:
-        """Delete a run and return its id.
+        """Delete a run, with the weights it trained, and return its id.
 
         Raises:
             RunNotFound: no such run.
@@ -122,6 +127,7 @@ class Store:
         found = self.complete(run_id)
         with _disk_errors(self.folder):
             shutil.rmtree(self.path(found))
+            shutil.rmtree(self.checkpoint(found), ignore_errors=True)
         self.index.remove(found)
         return found
 
