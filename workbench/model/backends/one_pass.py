@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
-from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -65,8 +63,8 @@ class Pass:
             self.captured[site] = select(x, mask, site.positions).detach()
         return x
 
-    def arguments(self, model: nn.Module) -> dict[str, Any]:
-        """Return the keyword arguments of a transformers model.
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the transformers model.
 
         The mask is left out when nothing is padded, cached or shifted; otherwise it must be
         given, or positions with jumps would be taken for several texts in one row.
@@ -77,7 +75,7 @@ class Pass:
         return given | {
             "attention_mask": None if _is_plain(self.inputs) else self.inputs.mask.long(),
             "position_ids": self.inputs.position_ids,
-            _cache_name(type(model)): self.inputs.cache,
+            "past_key_values": self.inputs.cache,
             "use_cache": self.inputs.cache is not None,
         }
 
@@ -125,7 +123,7 @@ class Caller(nn.Module):
 
     def forward(self, wanted: Wanted, run: Pass) -> Float[Tensor, "batch pos d_vocab"] | None:
         """Run the model; without logits, only as far as the last read or edit."""
-        arguments = run.arguments(self.model)
+        arguments = run.arguments()
         if wanted == "none":
             with run.stop_after(self.model, self._paths):
                 self.model.base_model(**arguments)
@@ -151,12 +149,6 @@ def at_last(
         return x[:, -1:]
     column = x.shape[1] - 1 - recent.long().flip(1).argmax(dim=1)
     return x[torch.arange(x.shape[0], device=x.device), column][:, None]
-
-
-@cache
-def _cache_name(kind: type[nn.Module]) -> str:
-    """Return what a model class calls its cache; newer transformers warn at the older name."""
-    return "cache" if "cache" in signature(kind.forward).parameters else "past_key_values"
 
 
 def _is_plain(inputs: Inputs) -> bool:
