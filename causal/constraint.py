@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from causal._searches import Wrapped
+from causal.searches.wrapped import Wrapped
 from workbench.methods.registry import discovery
 
 

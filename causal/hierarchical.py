@@ -6,24 +6,24 @@ from typing import Literal
 
 import numpy as np
 
-from causal._domain_rows import DomainRows
-from causal._fit import HierarchicalFit, fit_domains
-from causal._gate import Gate, gate
-from causal._ica import IcaOptions
-from causal._report import Analysis, report
-from causal._row_filters import RowFilter
-from causal._schemas import Schema
-from causal._sensitivity import sensitivity
-from causal._snapshots import compare_snapshots
-from causal.identification import (
+from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.hca.gate import Gate, gate
+from causal.hca.ica import IcaOptions
+from causal.identification.judging import (
     Candidates,
     IdentificationOptions,
     choose_domains,
     identify,
 )
-from causal.leaderboard import ScoreTable, bundled, from_table, read_scores
-from causal.published import beside_published
-from causal.simulate import Design, Planted, plant
+from causal.identification.published import beside_published
+from causal.identification.sensitivity import sensitivity
+from causal.planted.simulate import Design, Planted, plant
+from causal.report.result import Analysis, report
+from causal.scores.leaderboard import ScoreTable, bundled, from_table, read_scores
+from causal.scores.row_filters import RowFilter
+from causal.scores.rows import DomainRows
+from causal.scores.schemas import Schema
+from causal.scores.snapshots import compare_snapshots
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context
 from workbench.methods.registry import discovery

@@ -6,13 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from causal._actions import Action, Do, Floats, Measure, Shock
-from causal.answers import answer_paths, answer_placement, answer_trials, answer_what_if
-from causal.intervention import CapabilityModel
-from causal.leaderboard import from_table
-from causal.place import place
-from causal.stored import domain_models, model_of
-from causal.trials import check_trials, read_trials
+from causal.scm.actions import Action, Do, Measure, Shock
+from causal.scm.answers import answer_paths, answer_placement, answer_trials, answer_what_if
+from causal.scm.intervention import CapabilityModel
+from causal.scm.place import place
+from causal.scm.stored import domain_models, model_of
+from causal.scm.trials import check_trials, read_trials
+from causal.scores.leaderboard import from_table
+from causal.scores.rows import Floats
 from workbench.errors import BadOption, UnknownName
 from workbench.methods.contracts import Context
 from workbench.methods.registry import question

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from causal._actions import Floats
-from causal._domain_rows import DomainRows
-from causal._fit import HierarchicalFit, fit_domains
-from causal._ica import IcaOptions
-from causal._refit import Case, Refit, open_case
-from causal._triangular import row_inexactness
+from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.hca.ica import IcaOptions
+from causal.hca.triangular import row_inexactness
+from causal.identification.refit import Case, Refit, open_case
+from causal.scores.rows import DomainRows, Floats
 from workbench.errors import BadOption, FitError
 from workbench.methods.contracts import Context
 from workbench.methods.registry import refuter

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from causal._algorithms import ALGORITHMS
-from causal._searches import Wrapped
+from causal.searches.algorithms import ALGORITHMS
+from causal.searches.wrapped import Wrapped
 from workbench.methods.registry import discovery
 from workbench.options import option
 

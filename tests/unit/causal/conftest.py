@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from causal._domain_rows import DomainRows
-from causal._fit import HierarchicalFit, fit_domains
-from causal.leaderboard import ScoreTable, bundled
-from causal.simulate import Design, Planted, plant
+from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.planted.simulate import Design, Planted, plant
+from causal.scores.leaderboard import ScoreTable, bundled
+from causal.scores.rows import DomainRows
 
 FOUR = ("llama-3-8b", "llama-3.1-8b", "qwen2.5-7b", "qwen2.5-14b")
 

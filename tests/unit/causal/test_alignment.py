@@ -5,10 +5,10 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from causal import _alignment
-from causal._alignment import score_orders, search
-from causal._triangular import fit_triangular
-from causal.simulate import Design, plant
+from causal.hca import alignment
+from causal.hca.alignment import score_orders, search
+from causal.hca.triangular import fit_triangular
+from causal.planted.simulate import Design, plant
 from workbench.errors import BadOption
 
 
@@ -37,8 +37,8 @@ def test_pruned_search_equals_full_search(
 ) -> None:
     unmixing = rng.standard_normal((4, 3, 6))
     full = search(unmixing)
-    monkeypatch.setattr(_alignment, "CHUNK", 50)
-    monkeypatch.setattr(_alignment, "BEAM", 2)
+    monkeypatch.setattr(alignment, "CHUNK", 50)
+    monkeypatch.setattr(alignment, "BEAM", 2)
     pruned = search(unmixing)
     np.testing.assert_allclose(pruned.scores, full.scores, atol=1e-14)
     np.testing.assert_array_equal(pruned.alignments, full.alignments)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from causal._algorithms import ALGORITHMS, DOMAIN, run
-from causal.conventions import links_of_effects, links_of_marks, links_of_parents
+from causal.searches.algorithms import ALGORITHMS, DOMAIN, run
+from causal.searches.conventions import links_of_effects, links_of_marks, links_of_parents
 
 
 def test_marks_by_hand():

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from causal.domains import EVIDENCE, base_model
-from causal.leaderboard import ScoreTable
+from causal.scores.domains import EVIDENCE, base_model
+from causal.scores.leaderboard import ScoreTable
 
 CASES = [
     # name, declared, architecture, parameters, label, evidence

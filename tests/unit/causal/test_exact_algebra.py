@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from causal._alignment import search
-from causal._fit import HierarchicalFit, fit_domains
-from causal._gauge import Gauge, anchor
-from causal._ica import IcaOptions
-from causal._triangular import direct_effects, fit_triangular
-from causal.simulate import Design, Planted, canonical, plant
+from causal.hca.alignment import search
+from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.hca.gauge import Gauge, anchor
+from causal.hca.ica import IcaOptions
+from causal.hca.triangular import direct_effects, fit_triangular
+from causal.planted.simulate import Design, Planted, canonical, plant
 from tests.unit.causal.conftest import exact_domains
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from causal._domain_rows import DomainRows
-from causal._fit import HierarchicalFit
-from causal._gate import gate, subspace, subspace_distance
-from causal._gauge import Gauge, anchor
-from causal.leaderboard import ScoreTable
+from causal.hca.fit import HierarchicalFit
+from causal.hca.gate import gate, subspace, subspace_distance
+from causal.hca.gauge import Gauge, anchor
+from causal.scores.leaderboard import ScoreTable
+from causal.scores.rows import DomainRows
 from workbench.errors import FitError, TooLittleData, UnknownName
 
 

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causal.answers import (
+from causal.hierarchical import Hierarchical
+from causal.planted.simulate import Design, plant
+from causal.refute import HeldOutDomain, PlaceboDomains, RandomCommonCause, RandomSubset
+from causal.scm.answers import (
     answer_paths,
     answer_placement,
     answer_trials,
     answer_what_if,
 )
-from causal.hierarchical import Hierarchical
-from causal.intervention import Do, Measure, Shock
-from causal.place import place
-from causal.refute import HeldOutDomain, PlaceboDomains, RandomCommonCause, RandomSubset
-from causal.simulate import Design, plant
-from causal.stored import domain_models, model_of
-from causal.trials import check_trials, read_trials
+from causal.scm.intervention import Do, Measure, Shock
+from causal.scm.place import place
+from causal.scm.stored import domain_models, model_of
+from causal.scm.trials import check_trials, read_trials
 from workbench.errors import BadOption, TooLittleData, UnknownName, WorkbenchError
 from workbench.methods.contracts import Context, Discovery, Refuter
 from workbench.methods.registry import find, plugins

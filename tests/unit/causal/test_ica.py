@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from causal import _ica
-from causal._ica import GAUSSIAN_LOG_COSH, IcaOptions, fit_ica, negentropy, whiten
-from causal.recovery import amari_error
-from causal.simulate import draw_noise
+from causal.hca import ica
+from causal.hca.ica import GAUSSIAN_LOG_COSH, IcaOptions, fit_ica, negentropy, whiten
+from causal.planted.recovery import amari_error
+from causal.planted.simulate import draw_noise
 from tests.unit.causal.conftest import grid_rows
 from workbench.errors import FitError, NotFinite, TooLittleData
 
@@ -82,7 +82,7 @@ def test_missing_scores_are_explained(rng: np.random.Generator) -> None:
 
 
 def test_no_settling_is_an_error(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ica, "_fixed_point_step", lambda z, w: -np.roll(w, 1, axis=1))
+    monkeypatch.setattr(ica, "_fixed_point_step", lambda z, w: -np.roll(w, 1, axis=1))
     with pytest.raises(FitError, match="did not settle in 20 steps"):
         fit_ica(
             rng.standard_normal((50, 3)), 3, generator=rng, options=IcaOptions(max_iterations=20)

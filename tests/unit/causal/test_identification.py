@@ -6,18 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from causal import _bootstrap
-from causal._bootstrap import BootstrapOptions, bootstrap_fit, match_components, spread
-from causal._fit import HierarchicalFit, fit_domains
-from causal._ica import IcaOptions, fit_ica
-from causal._nulls import all_subsets, gaussianity, order_test, placebo_scores, rotation_null
-from causal.identification import (
+from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.hca.ica import IcaOptions, fit_ica
+from causal.identification import bootstrap
+from causal.identification.bootstrap import (
+    BootstrapOptions,
+    bootstrap_fit,
+    match_components,
+    spread,
+)
+from causal.identification.judging import (
     Identification,
     IdentificationOptions,
     choose_domains,
     fit_all,
 )
-from causal.simulate import Design, plant
+from causal.identification.nulls import (
+    all_subsets,
+    gaussianity,
+    order_test,
+    placebo_scores,
+    rotation_null,
+)
+from causal.planted.simulate import Design, plant
 from workbench.errors import BadOption, CorruptRun, FitError
 
 QUICK = IdentificationOptions(
@@ -84,8 +95,8 @@ def test_resamples_do_not_depend_on_how_they_are_cut(
     keep = BootstrapOptions(resamples=5, restarts=1, keep=tmp_path)
     bootstrap_fit(clear.fit, options=keep)
     calls = []
-    original = _bootstrap._draw
-    monkeypatch.setattr(_bootstrap, "_draw", lambda *a: (calls.append(a[2]), original(*a))[1])
+    original = bootstrap._draw
+    monkeypatch.setattr(bootstrap, "_draw", lambda *a: (calls.append(a[2]), original(*a))[1])
     resumed = bootstrap_fit(clear.fit, options=replace(keep, resamples=12))
     assert calls == list(range(5, 12))
     np.testing.assert_array_equal(resumed.scores, whole.scores)
@@ -116,7 +127,7 @@ def test_progress_reaches_the_end(clear: Identification) -> None:
 def test_failed_resamples_are_counted_or_refused(
     clear: Identification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = _bootstrap.refit_components
+    original = bootstrap.refit_components
 
     def sometimes(*args: object) -> object:
         if next(counter) % 4 == 0:
@@ -124,14 +135,14 @@ def test_failed_resamples_are_counted_or_refused(
         return original(*args)  # type: ignore[arg-type]
 
     counter = iter(range(100))
-    monkeypatch.setattr(_bootstrap, "refit_components", sometimes)
+    monkeypatch.setattr(bootstrap, "refit_components", sometimes)
     found = bootstrap_fit(clear.fit, options=BootstrapOptions(resamples=8, restarts=1))
     assert (len(found), found.failed) == (6, 2)
 
     def never(*args: object) -> object:
         raise FitError("no")
 
-    monkeypatch.setattr(_bootstrap, "refit_components", never)
+    monkeypatch.setattr(bootstrap, "refit_components", never)
     with pytest.raises(FitError, match="only 0 of 4 resamples"):
         bootstrap_fit(clear.fit, options=BootstrapOptions(resamples=4, restarts=1))
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from causal._bootstrap import BootstrapOptions, bootstrap_fit
-from causal._domain_rows import DomainRows
-from causal._fit import HierarchicalFit
-from causal._gauge import Gauge
-from causal.intervention import CapabilityModel, Do, Measure, Shock, misread
+from causal.hca.fit import HierarchicalFit
+from causal.hca.gauge import Gauge
+from causal.identification.bootstrap import BootstrapOptions, bootstrap_fit
+from causal.scm.intervention import CapabilityModel, Do, Measure, Shock, misread
+from causal.scores.rows import DomainRows
 from workbench.errors import BadOption, UnknownName
 
 A = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [-1.0, 2.0, 0.0]])

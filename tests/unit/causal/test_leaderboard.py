@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causal._row_filters import RowFilter
-from causal._schemas import OPEN_LLM_SCORES, Schema, detect, family_name, task_group
-from causal._snapshots import compare_snapshots
-from causal.leaderboard import ScoreTable, bundled, from_table, read_scores
+from causal.scores.leaderboard import ScoreTable, bundled, from_table, read_scores
+from causal.scores.row_filters import RowFilter
+from causal.scores.schemas import OPEN_LLM_SCORES, Schema, detect, family_name, task_group
+from causal.scores.snapshots import compare_snapshots
 from workbench.errors import BadOption, BadRows, ModelNotFound, TooLittleData, UnknownName
 from workbench.result.tables import Table
 

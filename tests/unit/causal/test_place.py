@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from causal._fit import HierarchicalFit
-from causal.intervention import CapabilityModel
-from causal.leaderboard import ScoreTable
-from causal.place import place
+from causal.hca.fit import HierarchicalFit
+from causal.scm.intervention import CapabilityModel
+from causal.scm.place import place
+from causal.scores.leaderboard import ScoreTable
 from workbench.errors import BadOption, TooLittleData, UnknownName
 
 DOMAIN = "qwen2.5-14b"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from causal.planted.simulate import Design, plant
 from causal.questions import pairs
-from causal.simulate import Design, plant
 from workbench.errors import BadOption, DataError, InputError, RunNotFound
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, RunSpec

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from causal._triangular import fit_triangular
-from causal.recovery import (
+from causal.hca.triangular import fit_triangular
+from causal.planted.recovery import (
     amari_error,
     flag_angle,
     is_consistent,
@@ -13,7 +13,7 @@ from causal.recovery import (
     recovery_curve,
     true_alignment,
 )
-from causal.simulate import Design, Planted, canonical, draw_noise, plant
+from causal.planted.simulate import Design, Planted, canonical, draw_noise, plant
 from workbench.errors import BadOption, TooLittleData
 
 FULL = np.tril(np.ones((3, 3)), -1)

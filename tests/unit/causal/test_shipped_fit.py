@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from causal._fit import HierarchicalFit, fit_domains
-from causal.identification import choose_domains
-from causal.leaderboard import ScoreTable
-from causal.published import (
+from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.identification.judging import choose_domains
+from causal.identification.published import (
     EFFECTS,
     WEIGHTS,
     beside_published,
     in_published_order,
     mixed_gauge_effects,
 )
+from causal.scores.leaderboard import ScoreTable
 
 
 def test_orders_ending_in_mathematics_win_and_the_first_two_are_close(

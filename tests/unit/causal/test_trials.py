@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from causal._fit import HierarchicalFit
-from causal.intervention import CapabilityModel
-from causal.leaderboard import ScoreTable
-from causal.trials import Trial, check_trials, moved_capability, read_trials
+from causal.hca.fit import HierarchicalFit
+from causal.scm.intervention import CapabilityModel
+from causal.scm.trials import Trial, check_trials, moved_capability, read_trials
+from causal.scores.leaderboard import ScoreTable
 from workbench.errors import BadRows, ModelNotFound, TooLittleData, UnknownName
 
 HEADER = "model,trained_on,evaluated,IFEval,BBH,MATH Lvl 5,GPQA,MUSR,MMLU-PRO\n"

@@ -1,0 +1,1 @@
+"""Hierarchical component analysis: components, alignment, shared map, one gauge."""

@@ -1,0 +1,1 @@
+"""Whether the data fix an order: resamples, nulls, variants, the verdict."""

@@ -1,0 +1,1 @@
+"""Graphs with a known answer, and how close an estimate comes."""

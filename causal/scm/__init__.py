@@ -1,0 +1,1 @@
+"""The fitted graph as a structural causal model, and what can be asked of it."""

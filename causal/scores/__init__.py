@@ -1,0 +1,1 @@
+"""Score tables: reading, cleaning, base-model domains, identity of a snapshot."""

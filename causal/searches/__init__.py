@@ -1,0 +1,1 @@
+"""causal-learn's algorithms: one call, one direction of edges, one report."""
