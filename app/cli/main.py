@@ -20,6 +20,7 @@ GROUPS = {
     "probe": "app.cli.probe",
     "generate": "app.cli.generate",
     "train": "app.cli.train",
+    "reason": "app.cli.reason",
     "causal": "app.cli.causal",
     "runs": "app.cli.runs",
     "bench": "app.cli.bench",

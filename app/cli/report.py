@@ -38,7 +38,7 @@ def show_run(run: "Run", *, tables: Sequence[str] = (), brief: bool = False) -> 
     for name in tables:
         _show_one(name, run.result.table(name), most_rows=10**9)
     if not tables:
-        left_out = _show_result(run.result, brief=brief)
+        left_out = show_result(run.result, brief=brief)
         _name_left_out(run.run_id, left_out)
 
 
@@ -56,7 +56,8 @@ def note_line(text: str, level: str) -> Text:
     return Text(f"{'warning' if level == 'warning' else 'note'}: {visible(text)}", style=style)
 
 
-def _show_result(result: "Result", *, brief: bool) -> list[str]:
+def show_result(result: "Result", *, brief: bool = False) -> list[str]:
+    """Draw a result on standard output and return what was left out for want of room."""
     out = console()
     out.print(Text(visible(result.summary)))
     out.print()

@@ -23,7 +23,11 @@ MOST_BAD_ROWS_SAID = 200
 
 # What is typed before the name of a plugin to run it, by kind.
 RUN_WORDS = {"probe": ("probe", "run"), "reasoner": ("reason", "run"), "recipe": ("train",)}
-_EXAMPLES = {"probe": "--text 'The capital of France is'", "recipe": "--preset tiny"}
+_EXAMPLES = {
+    "probe": "--text 'The capital of France is'",
+    "reasoner": "--task blocksworld --limit 20 --json",
+    "recipe": "--preset tiny",
+}
 
 OUTPUT_FLAGS = (
     STORE,
@@ -102,7 +106,7 @@ def run_and_show(spec: RunSpec, flags: Mapping[str, Any]) -> None:
     if flags["as_toml"]:
         click.echo(resolved(spec).to_toml(), nl=False)
         return
-    run = _execute(spec, flags)
+    run = execute_spec(spec, flags)
     _show(run, flags)
     if run.status != "complete":
         code = run.failure.code if run.failure else ""
@@ -122,7 +126,12 @@ def resolved(spec: RunSpec) -> RunSpec:
     return replace(spec, options=plain(build(find(spec.kind, spec.name).recipe, spec.options)))
 
 
-def _execute(spec: RunSpec, flags: Mapping[str, Any]) -> "Run":
+def execute_spec(spec: RunSpec, flags: Mapping[str, Any]) -> "Run":
+    """Run a spec with the store and freshness that flags name, and say where it is kept.
+
+    Raises:
+        WorkbenchError: the request cannot be met, or the run could not be stored.
+    """
     from workbench.runs.execute import execute
     from workbench.runs.store import Store
 

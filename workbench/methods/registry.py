@@ -16,7 +16,17 @@ from workbench.options import OptionInfo, describe
 log = logging.getLogger(__name__)
 
 GROUP = "workbench.plugins"
-KINDS = ("probe", "reasoner", "discovery", "refuter", "question", "recipe", "task")
+# Every kind with the command that lists its names.
+LISTED_BY = {
+    "probe": "workbench probe list",
+    "reasoner": "workbench reason list",
+    "discovery": "workbench causal list",
+    "refuter": "workbench causal list",
+    "question": "workbench causal list",
+    "recipe": "workbench train list",
+    "task": "workbench reason tasks",
+}
+KINDS = tuple(LISTED_BY)
 
 ClassT = TypeVar("ClassT", bound=type)
 
@@ -89,6 +99,11 @@ def probe(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
     return register("probe", name, source=source)
 
 
+def reasoner(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
+    """Register a reasoner."""
+    return register("reasoner", name, source=source)
+
+
 def discovery(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
     """Register a discovery."""
     return register("discovery", name, source=source)
@@ -123,7 +138,7 @@ def find(kind: str, name: str) -> Plugin:
     failed = f"; {len(_failures)} plugins failed to load" if _failures else ""
     raise UnknownName(
         f"no {kind} is called {name!r}; known: {', '.join(names) or 'none'}{failed}",
-        hint=f"{close[0]}" if close else f"`workbench {kind} list`",
+        hint=f"{close[0]}" if close else f"`{LISTED_BY[kind]}`",
     )
 
 

@@ -120,6 +120,45 @@ def mean_estimate(
     )
 
 
+def grouped_mean_estimate(  # noqa: PLR0913 - values, their groups and how they are told
+    name: str,
+    values: Sequence[float] | Float[np.ndarray, " n"],
+    groups: Sequence[str],
+    *,
+    unit: str,
+    generator: np.random.Generator,
+    n_unit: str = "questions",
+    resamples: int = 1000,
+) -> Estimate:
+    """Return the mean over units with an interval from resampling whole groups of them.
+
+    Raises:
+        TooLittleData: there are no values.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.size == 0:
+        raise TooLittleData(f"no values for {name!r}")
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums, sizes = np.bincount(group, weights=x), np.bincount(group)
+    interval = bootstrap(
+        lambda rows: float(sums[rows].sum() / sizes[rows].sum()),
+        len(sizes),
+        generator=generator,
+        resamples=resamples,
+    )
+    method = f"{interval.method}, of {len(sizes)} groups" if interval else "no interval: one group"
+    return Estimate(
+        name=name,
+        value=float(x.mean()),
+        unit=unit,
+        n=len(x),
+        n_unit=n_unit,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        method=method,
+    )
+
+
 def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """Return the Wilson score interval of a proportion.
 

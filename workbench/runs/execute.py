@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from workbench.errors import (
@@ -21,6 +20,7 @@ from workbench.methods.contracts import (
     Example,
     Measure,
     Question,
+    Reasoner,
     Recipe,
     Refuter,
     Stopped,
@@ -38,6 +38,7 @@ from workbench.runs.interrupts import unbroken
 from workbench.runs.models import shared_model
 from workbench.runs.reading import BadRow, read_examples
 from workbench.runs.run import Failure, Run, Status, environment
+from workbench.runs.solving import solve_task, with_task
 from workbench.runs.spec import RunSpec
 from workbench.runs.store import Store
 
@@ -139,6 +140,8 @@ def prepare(spec: RunSpec, store: Store | None = None) -> Job:
                 f"{spec.name} cannot read an activation file", hint="isotropy can; use --data"
             )
         return Job(spec=replace(spec, model=None), plugin=plugin, recipe=recipe)
+    if isinstance(recipe, Reasoner):
+        return Job(spec=with_task(spec), plugin=plugin, recipe=recipe)
     if hasattr(recipe, "default_task"):
         data = replace(spec.data, task=spec.data.task or recipe.default_task)
         return Job(spec=replace(spec, data=data).pinned(), plugin=plugin, recipe=recipe)
@@ -210,6 +213,8 @@ def _run(job: Job, model: Model | None, context: Context) -> Done:
             return Done(result=_trained(recipe, job, model, context))
         if isinstance(recipe, Study):
             return Done(result=recipe.study(model, job.examples, context))
+        if isinstance(recipe, Reasoner):
+            return solve_task(recipe, job.spec, model, context)
     except Stopped as stop:
         return Done(result=stop.result, stop=stop)
     return count_texts(job.recipe, job.spec, job.examples, model, context)

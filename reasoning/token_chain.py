@@ -1,0 +1,78 @@
+"""Reasoning in words: a chain of thought, or the answer at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.errors import BadOption
+from workbench.methods.contracts import Context, Prompt
+from workbench.methods.registry import reasoner
+from workbench.model.generation import GenerationOptions
+from workbench.model.model import Model
+from workbench.model.policy import Sampling
+from workbench.model.tokens import pad
+from workbench.model.trace import Trace
+from workbench.options import option
+from workbench.result.chain import Chain, Step
+from workbench.sampling.flops import Size, generation_cost
+
+
+@reasoner("cot", source="Wei et al. 2022, arXiv:2201.11903")
+@dataclass(frozen=True, kw_only=True)
+class ChainOfThought:
+    """Write the reasoning out in words, then the answer.
+
+    Each line of the response is one step. The model is asked as the task asks it.
+
+    Cost: one pass over the prompt, then one cached pass per token written.
+
+    Source: Wei et al. 2022; here without worked examples unless the task shows some.
+    """
+
+    tokens: int = option(256, help="Most tokens written.", low=1, high=100_000, unit="tokens")
+    temperature: float = option(0.0, help="0 takes the likeliest token.", low=0.0, high=10.0)
+
+    def solve(
+        self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
+    ) -> Sequence[Chain]:
+        policy = Sampling(temperature=self.temperature)
+        return written_chains(model, prompts, policy=policy, limit=self.tokens, seeds=seeds)
+
+
+def written_chains(
+    model: Model,
+    prompts: Sequence[Prompt],
+    *,
+    policy: Sampling,
+    limit: int,
+    seeds: Sequence[int],
+) -> list[Chain]:
+    """Let a model answer each prompt in words and count what it took.
+
+    Raises:
+        BadOption: prompts that end in different ways share a batch.
+    """
+    ends = {prompt.stop_ids for prompt in prompts}
+    if len(ends) != 1:
+        raise BadOption("the prompts of one batch end at different tokens; expected the same")
+    trace = model.generate(
+        pad([prompt.ids for prompt in prompts], side="left"),
+        policy=policy,
+        limit=limit,
+        options=GenerationOptions(seeds=list(seeds), stop_ids=ends.pop(), keep_logprobs=True),
+    )
+    size = Size.of(model.backend.module, model.spec)
+    return [_chain(model, prompt, trace, i, size) for i, prompt in enumerate(prompts)]
+
+
+def _chain(model: Model, prompt: Prompt, trace: Trace, row: int, size: Size) -> Chain:
+    ids = trace.generated[row]
+    stopped = trace.ended[row] == "stop"
+    text = model.decode(ids[:-1] if stopped else ids)
+    lines = [line for line in text.split("\n") if line.strip()]
+    logprob = sum(trace.logprobs[row]) / max(1, len(ids))
+    return Chain(
+        steps=tuple(Step(kind="token", text=line, logprob=logprob) for line in lines),
+        response=text,
+        ended="end" if stopped else "limit",
+        costs=generation_cost(size, len(prompt.ids), len(ids)),
+    )

@@ -1,0 +1,147 @@
+"""Several reasoners on the same problems, side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from workbench.errors import InputError
+from workbench.methods.contracts import Context
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.result import Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import Bars, Points
+from workbench.runs.run import Run
+from workbench.sampling.address import TaskAddress
+
+COLUMNS = {
+    "reasoner": Column(help="The reasoner with its options, or a baseline."),
+    "accuracy": Column("proportion", "Share of problems right.", "low", "high"),
+    "difference": Column(
+        "proportion", "From the first reasoner, on the same problems.", "diff_low", "diff_high"
+    ),
+    "steps": Column("steps", "Mean length of a chain."),
+    "flops_last": Column("operations", "Per problem, head where a token is drawn."),
+    "flops_every": Column("operations", "Per problem, head at every position of the prompt too."),
+    "share_last": Column("proportion", "Operations as a share of the first reasoner's."),
+    "share_every": Column("proportion", "The same under the other convention."),
+    "seconds": Column("seconds", "Wall time per problem, in batches."),
+    "run": Column(help="The stored run."),
+}
+
+
+def reasoner_address(text: str) -> tuple[str, dict[str, str]]:
+    """Take `NAME?option=value&option=value` apart.
+
+    Raises:
+        BadOption: what follows the question mark is not that.
+    """
+    asked = TaskAddress.parse(text)
+    return asked.name, asked.options
+
+
+def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) -> Result:
+    """Put finished runs on the same problems side by side; differences are paired by problem.
+
+    Raises:
+        InputError: a run has no result, or they are not about the same problems.
+    """
+    results = [_result(run) for run in runs]
+    problems = [list(result.table("problems")["problem"]) for result in results]
+    if any(found != problems[0] for found in problems):
+        raise InputError("the runs are about different problems", hint="same --task and --limit")
+    rows = [
+        _row(name, run, result, results[0], context)
+        for name, run, result in zip(names, runs, results, strict=True)
+    ]
+    rows += [_baseline(results[0].estimate(name)) for name in ("majority", "chance")]
+    best = max(rows[: len(runs)], key=lambda row: row["accuracy"])
+    return Result(
+        summary=f"{best['reasoner']} is right most often, {best['accuracy']:.1%} of "
+        f"{len(problems[0])} problems",
+        tables={
+            "comparison": Table.from_rows(rows, COLUMNS),
+            "side_by_side": _answers(names, results),
+        },
+        views=(
+            Bars(title="Accuracy", table="comparison", x="reasoner", y="accuracy"),
+            Points(
+                title="Accuracy against operations",
+                table="comparison",
+                x="flops_last",
+                y="accuracy",
+                label="reasoner",
+            ),
+        ),
+    )
+
+
+def _result(run: Run) -> Result:
+    if run.result is None or "problems" not in run.result.tables:
+        raise InputError(f"run {run.run_id} holds no chains", hint="compare runs of reasoners")
+    return run.result
+
+
+def _row(name: str, run: Run, result: Result, first: Result, context: Context) -> dict[str, Any]:
+    accuracy, difference = result.estimate("accuracy"), _difference(result, first, context)
+    values = {e.name: e.value for e in result.estimates}
+    base = {e.name: e.value for e in first.estimates}
+    return {
+        "reasoner": name,
+        "accuracy": accuracy.value,
+        "low": accuracy.low,
+        "high": accuracy.high,
+        "difference": difference.value,
+        "diff_low": difference.low,
+        "diff_high": difference.high,
+        "steps": values["steps"],
+        "flops_last": values["flops_last"],
+        "flops_every": values["flops_every"],
+        "share_last": _share(values["flops_last"], base["flops_last"]),
+        "share_every": _share(values["flops_every"], base["flops_every"]),
+        "seconds": values["seconds"],
+        "run": run.run_id,
+    }
+
+
+def _difference(result: Result, first: Result, context: Context) -> Estimate:
+    here, there = (
+        np.asarray(r.table("problems")["correct"], dtype=np.float64) for r in (result, first)
+    )
+    return grouped_mean_estimate(
+        "difference",
+        here - there,
+        [str(g) for g in result.table("problems")["group"]],
+        unit="proportion",
+        generator=context.stream("difference"),
+        n_unit="problems",
+        resamples=context.resamples,
+    )
+
+
+def _share(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None
+
+
+def _baseline(estimate: Estimate) -> dict[str, Any]:
+    return dict.fromkeys((*COLUMNS, "low", "high", "diff_low", "diff_high")) | {
+        "reasoner": estimate.name,
+        "accuracy": estimate.value,
+    }
+
+
+def _answers(names: Sequence[str], results: Sequence[Result]) -> Table:
+    first = results[0].table("problems")
+    rows = [
+        {"problem": problem, "reference": reference}
+        | {
+            name: str(result.table("problems")["response"].iloc[i])
+            for name, result in zip(names, results, strict=True)
+        }
+        for i, (problem, reference) in enumerate(
+            zip(first["problem"], first["reference"], strict=True)
+        )
+    ]
+    columns = {name: Column(help="Its whole response.") for name in names}
+    return Table.from_rows(rows, {"problem": Column(help="Name of the problem."), **columns})

@@ -1,0 +1,128 @@
+"""A reasoner over the problems of a task: batches, grading, what it took."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.errors import InputError, PluginError, TooLittleData
+from workbench.methods.contracts import Context, Prompt, Reasoner
+from workbench.model.model import Model
+from workbench.result.chain import Chain
+from workbench.runs.batching import group_by_length
+from workbench.runs.chain_report import report
+from workbench.runs.counting import Done
+from workbench.runs.solved import Solved
+from workbench.runs.spec import RunSpec
+from workbench.sampling.asking import prompt_ids, stop_ids
+from workbench.sampling.task import Problem, Task, open_task
+
+MOST_PROBLEMS = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Asked:
+    problem: Problem
+    prompt: Prompt
+    seed: int
+
+
+def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) -> Done:
+    """Solve the problems, grade the answers and report; Ctrl-C keeps what was solved.
+
+    Problems of similar length share a batch under `spec.batch_tokens`. Seconds are those of the
+    batch, divided evenly among its rows.
+
+    Raises:
+        WorkbenchError: the task does not exist, or the reasoner cannot run on this model.
+    """
+    task = open_task(context.task)
+    limit = context.limit or MOST_PROBLEMS
+    problems = task.problems(limit, context.stream("problems"))
+    asked = _ask(task, problems, model, context)
+    groups = group_by_length([len(a.prompt.ids) for a in asked], spec.batch_tokens)
+    found: dict[int, Solved] = {}
+    stop: KeyboardInterrupt | None = None
+    context.progress(0, len(asked), "problems")
+    try:
+        for group in groups:
+            found |= _solve_batch(recipe, [(i, asked[i]) for i in group], task, model, context)
+            context.progress(len(found), len(asked), "problems")
+    except KeyboardInterrupt as interrupt:
+        stop = interrupt
+        if not found:
+            raise
+    solved = [found[i] for i in sorted(found)]
+    return Done(result=report(spec.name, solved, len(asked), context), stop=stop)
+
+
+def with_task(spec: RunSpec) -> RunSpec:
+    """Return the spec of a reasoner with its file's hash, having opened its task.
+
+    Raises:
+        InputError: no task, or texts instead of one.
+        UnknownName: no task of that name.
+        DataError: the task's file does not exist.
+    """
+    data = spec.data
+    if not data.task:
+        given = "texts were given" if data.texts or data.path else "no task was named"
+        raise InputError(
+            f"{spec.name} solves the problems of a task, and {given}",
+            hint="--task blocksworld; `workbench reason tasks` lists them",
+        )
+    open_task(data.task)
+    return spec.pinned()
+
+
+def _ask(
+    task: Task, problems: Sequence[Problem], model: Model, context: Context
+) -> Sequence[_Asked]:
+    if not problems:
+        raise TooLittleData("the task holds no problem", hint="see `workbench reason tasks`")
+    ends = stop_ids(model, task)
+    return [
+        _Asked(
+            problem=problem,
+            prompt=Prompt(
+                question=problem.question, ids=prompt_ids(model, task, problem), stop_ids=ends
+            ),
+            seed=int(context.stream(f"problem {problem.id}").integers(2**62)),
+        )
+        for problem in problems
+    ]
+
+
+def _solve_batch(
+    recipe: Reasoner,
+    batch: Sequence[tuple[int, _Asked]],
+    task: Task,
+    model: Model,
+    context: Context,
+) -> dict[int, Solved]:
+    clock = time.perf_counter()
+    chains = recipe.solve(
+        model,
+        [asked.prompt for _, asked in batch],
+        seeds=[asked.seed for _, asked in batch],
+        context=context,
+    )
+    seconds = (time.perf_counter() - clock) / len(batch)
+    if len(chains) != len(batch):
+        raise PluginError(f"{len(chains)} chains for {len(batch)} prompts; expected one each")
+    return {
+        i: _graded(task, asked.problem, chain, seconds)
+        for (i, asked), chain in zip(batch, chains, strict=True)
+    }
+
+
+def _graded(task: Any, problem: Problem, chain: Chain, seconds: float) -> Solved:
+    choices = getattr(task, "choices", None)
+    return Solved(
+        problem=problem,
+        chain=chain,
+        answer=task.extract(chain.response),
+        is_correct=bool(task.is_correct(problem, chain.response)),
+        seconds=seconds,
+        n_choices=len(choices(problem)) if choices is not None else 0,
+    )
