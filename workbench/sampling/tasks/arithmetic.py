@@ -17,7 +17,16 @@ _STORIES = {
     "-": "{name} has {a} {things} and gives away {b}.",
     "*": "{name} has {a} boxes with {b} {things} in each box.",
 }
-_EXAMPLES = """Question: Tom has 12 pears and gives away 5. Then Tom finds 3 more pears. \
+_EXAMPLES = {
+    1: """Question: Tom has 12 pears and gives away 5. How many pears does Tom have now?
+Answer: 12 - 5 = 7. The answer is 7.
+
+Question: Mia has 3 boxes with 6 cards in each box. How many cards does Mia have now?
+Answer: 3 * 6 = 18. The answer is 18.
+
+Question: {question}
+Answer:""",
+    2: """Question: Tom has 12 pears and gives away 5. Then Tom finds 3 more pears. \
 How many pears does Tom have now?
 Answer: 12 - 5 = 7. 7 + 3 = 10. The answer is 10.
 
@@ -26,7 +35,8 @@ How many cards does Mia have now?
 Answer: 3 * 6 = 18. 18 + 4 = 22. The answer is 22.
 
 Question: {question}
-Answer:"""
+Answer:""",
+}
 _THEN = {
     "+": "Then {name} finds {c} more {things}.",
     "-": "Then {name} loses {c} of the {things}.",
@@ -38,8 +48,8 @@ _THEN = {
 class Arithmetic:
     """Word problems with one or two operations on small whole numbers, drawn at random.
 
-    The model is shown two worked examples and continues the text with one line; with `examples`
-    off it is asked through its chat template.
+    The model is shown two worked examples of as many steps and continues the text with one line;
+    with `examples` off it is asked through its chat template.
     """
 
     steps: int = option(2, help="Operations in one problem.", low=1, high=2)
@@ -62,7 +72,7 @@ class Arithmetic:
     def prompt(self, problem: Problem) -> str:
         """Return the question with the asked-for form of the answer."""
         if self.examples:
-            return _EXAMPLES.format(question=problem.question)
+            return _EXAMPLES[self.steps].format(question=problem.question)
         return (
             f"{problem.question} Think step by step in one or two short sentences, "
             'then finish with "The answer is" and the number.'
