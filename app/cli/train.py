@@ -1,7 +1,5 @@
 """`workbench train`: make the small weights that probes and reasoners need."""
 
-import click
-
 from app.cli.output import Form, takes_form, write_rows
 from app.cli.plugin_pages import plugin_rows
 from app.cli.run_plugin import RunPlugin
