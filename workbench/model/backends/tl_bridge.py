@@ -4,7 +4,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -56,7 +55,6 @@ class BridgeBackend:
         self._ends = Ends(module, self.paths)
         self.bridge = _boot(twin(module), tokenizer)
         _use_own_norms(self.bridge)
-        _pass_cache_on(self.bridge)
         self.module: Any = self.bridge.original_model
         self._call = Caller(self.module, self.paths)
         self._block = _hook_points(self.bridge, self.paths)
@@ -143,20 +141,6 @@ def _use_own_norms(bridge: Any) -> None:
     for part in bridge.original_model.modules():
         if isinstance(part, NormalizationBridge):
             part.use_native_layernorm_autograd = True
-
-
-def _pass_cache_on(bridge: Any) -> None:
-    from transformer_lens.model_bridge.generalized_components import AttentionBridge
-
-    # Newer transformers calls it `cache`; the bridge looks for the older names and, finding none,
-    # would let every step attend to itself alone.
-    for part in bridge.original_model.modules():
-        if isinstance(part, AttentionBridge):
-            part._update_kv_cache = partial(_update_cache, part._update_kv_cache)
-
-
-def _update_cache(update: Callable[..., Any], k: Tensor, v: Tensor, **given: Any) -> Any:
-    return update(k, v, **{"past_key_values": given.get("cache"), **given})
 
 
 def _bridge_class() -> Any:
