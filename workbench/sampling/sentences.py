@@ -1,0 +1,22 @@
+"""Problems as questions and sentences, the unit of sentence-level reasoning."""
+
+from typing import Any
+
+from workbench.sampling.task import Problem, Task
+
+ANSWER_MARK = "###"
+
+
+def chain_sentences(task: Task, problem: Problem) -> tuple[str, ...]:
+    """Return the written steps of a problem, the last one holding the answer.
+
+    Steps that already end in the answer (the task says so by `sentences`, or the last step
+    carries the mark) are kept; otherwise `### ANSWER` is added.
+
+    Source: Pred-Sent, arXiv:2505.22202, data files.
+    """
+    own: Any = getattr(task, "sentences", None)
+    steps = tuple(own(problem)) if own is not None else problem.steps
+    if own is not None or (steps and steps[-1].startswith(ANSWER_MARK)):
+        return steps
+    return (*steps, f"{ANSWER_MARK} {problem.answer}")

@@ -1,0 +1,60 @@
+"""Commonsense questions with five choices and written steps, read from a file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.errors import DataError
+from workbench.methods.registry import register
+from workbench.options import option
+from workbench.sampling.grading import ChoiceGrader
+from workbench.sampling.task import Problem
+from workbench.sampling.tasks.steps_file import step_problems
+
+_ASK = 'Think step by step, then finish with "The answer is" and the letter.'
+
+
+@register("task", "csqa", source="Talmor et al. 2019, arXiv:1811.00937")
+@dataclass(frozen=True, kw_only=True)
+class CSQA:
+    """Choose one of five answers to a commonsense question; `csqa:FILE` names the file."""
+
+    path: str = option("", help="JSON file with question, steps and answer; choices follow tabs.")
+
+    @property
+    def is_chat(self) -> bool:
+        """Questions are asked as messages."""
+        return True
+
+    def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
+        """Read the first `limit` questions.
+
+        Raises:
+            DataError: no file was named, or it holds no question.
+        """
+        if not self.path:
+            raise DataError("task csqa needs a file", hint="--task csqa:FILE.json")
+        return step_problems(self.path, limit)
+
+    def prompt(self, problem: Problem) -> str:
+        """Return the question with its choices line by line."""
+        lines = "\n".join(part.strip() for part in problem.question.split("\t"))
+        return f"{lines}\n{_ASK}"
+
+    def is_correct(self, problem: Problem, response: str) -> bool:
+        """Whether the same letter was chosen."""
+        return ChoiceGrader().is_correct(_tail(response), problem.answer)
+
+    def extract(self, response: str) -> str | None:
+        """Return the chosen letter."""
+        return ChoiceGrader().extract(_tail(response))
+
+    def choices(self, problem: Problem) -> Sequence[str]:
+        """Return the letters to choose from."""
+        return tuple(part.strip()[0] for part in problem.question.split("\t")[1:] if part.strip())
+
+
+def _tail(response: str) -> str:
+    # The files mark the answer so; the grader looks for four marks.
+    return response.replace("### ", "#### ")
