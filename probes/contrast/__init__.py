@@ -1,0 +1,1 @@
+"""Contrastive estimation and preference training: samples, selection, scores, losses."""

@@ -1,0 +1,109 @@
+"""Responses drawn to many questions, graded, and kept so that a stopped run goes on."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from probes.contrast.selection import Response
+from probes.contrast.sequences import shared_prefill
+from workbench.model.generation import GenerationOptions
+from workbench.model.model import Model
+from workbench.model.policy import GREEDY, Sampling
+from workbench.progress import Progress, silent
+from workbench.sampling.asking import prompt_ids, stop_ids
+from workbench.sampling.task import Problem, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How questions are asked: draws of each, the policy, the limit and the batch.
+
+    Every draw has a generator of its own, named by seed, question and number.
+    """
+
+    samples: int = 1
+    policy: Sampling = field(default_factory=lambda: GREEDY)
+    limit: int = 32
+    rows: int = 64
+    seed: int = 0
+
+    def seeds(self, problem: Problem) -> list[int]:
+        """Return the seed of each draw of a question."""
+        names = (f"{self.seed}/{problem.id}/{k}" for k in range(self.samples))
+        return [int.from_bytes(hashlib.sha256(n.encode()).digest()[:8], "big") >> 1 for n in names]
+
+
+def ask(  # noqa: PLR0913 - who is asked what, how, and where it is kept
+    model: Model,
+    task: Task,
+    problems: Sequence[Problem],
+    asked: Asked,
+    *,
+    path: Path,
+    progress: Progress = silent,
+    words: str = "questions",
+) -> list[list[Response]]:
+    """Return the graded responses to every problem, in order.
+
+    What `path` already holds of the same questions and settings is not drawn again.
+    """
+    identity = f"{model.spec.weights_hash} {asked} {type(task).__name__} {task}"
+    kept = _read(path, identity)
+    waiting = [p for p in problems if p.id not in kept]
+    at_once = max(1, asked.rows // asked.samples)
+    for start in range(0, len(waiting), at_once):
+        progress(len(problems) - len(waiting) + start, len(problems), words)
+        some = waiting[start : start + at_once]
+        for problem, responses in zip(some, _draw(model, task, some, asked), strict=True):
+            kept[problem.id] = responses
+            _write(path, identity, problem.id, responses)
+    progress(len(problems), len(problems), words)
+    return [kept[p.id] for p in problems]
+
+
+def _draw(
+    model: Model, task: Task, problems: Sequence[Problem], asked: Asked
+) -> Iterator[list[Response]]:
+    stop = stop_ids(model, task)
+    prefix = shared_prefill(model, [prompt_ids(model, task, p) for p in problems])
+    rows = [i for i in range(len(problems)) for _ in range(asked.samples)]
+    options = GenerationOptions(
+        seeds=[seed for p in problems for seed in asked.seeds(p)], stop_ids=stop
+    )
+    trace = model.generate(
+        prefix.take(rows), policy=asked.policy, limit=asked.limit, options=options
+    )
+    for i, problem in enumerate(problems):
+        mine = trace.generated[i * asked.samples : (i + 1) * asked.samples]
+        yield [_graded(model, task, problem, tuple(int(t) for t in ids)) for ids in mine]
+
+
+def _graded(model: Model, task: Task, problem: Problem, ids: tuple[int, ...]) -> Response:
+    text = str(model.tokenizer.decode(list(ids), skip_special_tokens=True))
+    return Response(tokens=ids, answer=task.extract(text), correct=task.is_correct(problem, text))
+
+
+def _write(path: Path, identity: str, name: str, responses: Sequence[Response]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = {"identity": identity, "id": name, "responses": [asdict(r) for r in responses]}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _read(path: Path, identity: str) -> dict[str, list[Response]]:
+    if not path.is_file():
+        return {}
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:  # a line cut short by a crash
+            continue
+        if row["identity"] == identity:
+            found[row["id"]] = [
+                Response(tokens=tuple(r["tokens"]), answer=r["answer"], correct=r["correct"])
+                for r in row["responses"]
+            ]
+    return found
