@@ -240,8 +240,10 @@ def test_without_logits_the_head_and_the_blocks_above_are_skipped(tiny_llama: Mo
 
 def test_a_set_edit_is_read_back_everywhere(tiny: Model, generator: torch.Generator) -> None:
     tokens = pad(ROWS, side="left")
-    before = tiny.run(tokens, read=places(tiny), logits="last")
     for place in places(tiny):
+        # The same reads on both sides: a read of the logits computes them at every position, and
+        # on some processors a product of more rows rounds differently.
+        before = tiny.run(tokens, read=[place], logits="last")
         value = torch.rand(before[place].shape[-1:], generator=generator)
         edit = Edit(site=place, op=Op.SET, value=value, rows=(1,))
         after = tiny.run(tokens, read=[place], edits=[edit], logits="last")

@@ -3,10 +3,19 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from workbench.runs.interrupts import unbroken
+
+
+@pytest.fixture(autouse=True)
+def _listening() -> Iterator[None]:
+    """Handle Ctrl-C as Python does, even where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_arrives_after_the_block() -> None:
