@@ -39,7 +39,7 @@ class CriticalTokens:
     equal to its hundredth; intervals, the sequential test and the recursion are ours.
     """
 
-    default_task: ClassVar[str] = "arithmetic"
+    default_task: ClassVar[str] = "arithmetic?steps=1&largest=30"
 
     mode: Literal["screening", "paper-identical", "exhaustive", "off-path"] = option(
         "screening", help="How positions are examined."

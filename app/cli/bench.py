@@ -72,3 +72,74 @@ def _draw(found: Mapping[str, Any]) -> None:
     show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)
     same = "yes" if found["bit_identical"] else "NO"
     out.print(Text(f"a captured forward pass is bit-identical to a plain one: {same}"))
+
+
+@command.command(
+    name="critical-tokens",
+    epilog="\b\nExample:\n  workbench bench critical-tokens --json\n"
+    "  workbench bench critical-tokens --trajectories 2 --draws 16 --dtype bfloat16",
+)
+@click.option("--model", default="default", show_default=True, help="Model to measure on.")
+@click.option("--dtype", default="auto", show_default=True, help="Number format of the weights.")
+@click.option("--task", default="", help="Task; by default the probe's own.")
+@click.option(
+    "--trajectories",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Wrong responses to search.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=8),
+    default=64,
+    show_default=True,
+    help="Continuations of a position.",
+)
+@click.option(
+    "--new-tokens",
+    type=click.IntRange(min=4),
+    default=32,
+    show_default=True,
+    help="Limit of a response.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every draw.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def critical_tokens(
+    as_json: bool, device: str | None, model: str, dtype: str, **sizes: Any
+) -> None:
+    """Compare the modes of the critical-token search with exhaustive rollouts.
+
+    Draws, wall time and agreement of every mode on the same wrong responses; the exit code is 1
+    when a claim does not hold.
+    """
+    from workbench.runs.bench.critical import CriticalBench, bench_critical
+    from workbench.runs.spec import ModelRef
+
+    reference = ModelRef(name=model, dtype=dtype, device=device or "auto")
+    with ProgressBar() as progress:
+        found = bench_critical(CriticalBench(model=reference, **sizes), progress=progress)
+    if as_json:
+        write_json(found)
+    else:
+        _draw_modes(found)
+    if not all(bar["passed"] for bar in found["bars"]):
+        say("not every claim holds here", style="red")
+        raise click.exceptions.Exit(1)
+
+
+critical_tokens.params.append(DEVICE)
+
+
+def _draw_modes(found: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    from workbench.result.tables import Column, Table
+
+    facts = ("model", "dtype", "device", "task", "trajectories", "draws_per_position")
+    out = console()
+    out.print(Text(" · ".join(f"{name} {found[name]}" for name in facts), style="dim"))
+    rows = [{"mode": mode, **row} for mode, row in found["modes"].items()]
+    columns = {"seconds": Column("s"), "draws": Column("draws"), "new_tokens": Column("tokens")}
+    show_table(Table.from_rows(rows, columns), title="modes", wrap=True)
+    show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)
