@@ -70,7 +70,7 @@ class Pair:
 class Preference:
     """A preference loss over pairs: DPO if all weights are one, cDPO if they are 1 − s."""
 
-    def __init__(  # noqa: PLR0913 - data and the form of the loss
+    def __init__(
         self,
         adapter: Adapter,
         pairs: Sequence[Pair],
@@ -130,7 +130,7 @@ def reference_logprobs(model: Model, rows: Sequence[Row], at_once: int) -> list[
     return found
 
 
-def contrastive_scores(  # noqa: PLR0913 - two models, rows, and how they are read
+def contrastive_scores(
     positive: Model, negative: Model, rows: Sequence[Row], *, beta: float, at_once: int
 ) -> list[Tensor]:
     """Return log s of each response's tokens, in nats."""

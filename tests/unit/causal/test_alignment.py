@@ -26,9 +26,9 @@ def test_search_equals_brute_force(rng: np.random.Generator, reference: int) -> 
     unmixing = rng.standard_normal((3, 3, 5))
     expected = brute_force(unmixing, reference)
     found = search(unmixing, reference=reference)
-    for order, score, alignment in zip(found.orders, found.scores, found.alignments, strict=True):
+    for order, score, rows in zip(found.orders, found.scores, found.alignments, strict=True):
         assert score == pytest.approx(expected[order], abs=1e-12)
-        assert tuple(alignment[reference]) == order
+        assert tuple(rows[reference]) == order
         assert fit_triangular(unmixing, alignment).score == pytest.approx(score, abs=1e-12)
 
 

@@ -21,14 +21,14 @@ def test_a_positive_is_a_correct_response_drawn_at_random():
 
 
 def test_negatives_cover_half_of_the_wrong_responses():
-    some = _made(*"7 3 3 3 3 4 4 4 5 5 6".split())
+    some = _made(*["7", "3", "3", "3", "3", "4", "4", "4", "5", "5", "6"])
     assert [r.answer for r in negatives(some, _draw())] == ["3", "4"]
-    assert [r.answer for r in negatives(_made(*"3 3 3 4 4 5".split()), _draw())] == ["3"]
+    assert [r.answer for r in negatives(_made(*["3", "3", "3", "4", "4", "5"]), _draw())] == ["3"]
 
 
 def test_an_answer_given_once_is_taken_only_alone():
-    assert [r.answer for r in negatives(_made(*"3 4 5 7".split()), _draw())] == ["3"]
-    assert [r.answer for r in negatives(_made(*"3 3 4 5 6 8".split()), _draw())] == ["3"]
+    assert [r.answer for r in negatives(_made(*["3", "4", "5", "7"]), _draw())] == ["3"]
+    assert [r.answer for r in negatives(_made(*["3", "3", "4", "5", "6", "8"]), _draw())] == ["3"]
     assert negatives(_made("7", "7"), _draw()) == []
 
 
@@ -39,7 +39,7 @@ def test_responses_without_an_answer_are_no_answer_to_rank():
 
 
 def test_a_pair_sets_a_correct_response_against_the_most_frequent_wrong_answer():
-    some = _made(*"4 3 3 7 7".split())
+    some = _made(*["4", "3", "3", "7", "7"])
     for seed in range(20):
         chosen, rejected = pair(some, np.random.default_rng(seed))
         assert chosen.correct
