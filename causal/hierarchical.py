@@ -6,15 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.hca.fit import HierarchicalFit
 from causal.hca.gate import Gate, gate
-from causal.hca.ica import IcaOptions
-from causal.identification.judging import (
-    Candidates,
-    IdentificationOptions,
-    choose_domains,
-    identify,
-)
+from causal.hca.ica import IcaOptions, Subspace
+from causal.identification.choice import Candidates, choose_domains
+from causal.identification.judging import IdentificationOptions, identify
 from causal.identification.published import beside_published
 from causal.identification.sensitivity import sensitivity
 from causal.planted.simulate import Design, Planted, plant
@@ -54,8 +50,9 @@ class Hierarchical:
     Units: scores and capabilities in points of the leaderboard (0 to 100); effects in points
     per point; inexactness unitless, 0 to 1. Intervals resample models within domains.
 
-    Source: arXiv:2506.10378, with one gauge for weights and effects, a stated gate threshold, a
-    closed-form fit, restarts of component analysis and all the nulls added.
+    Source: arXiv:2506.10378, with one gauge for weights and effects, one subspace for all domains,
+    a stated gate threshold, a closed-form fit, restarts of component analysis and all the nulls
+    added.
     """
 
     k: int = option(3, help="Number of capabilities.", low=1, high=4)
@@ -66,6 +63,9 @@ class Hierarchical:
     gate: float = option(0.05, help="Largest subspace distance between domains.", low=0.0, high=1.0)
     weakest: Stage = option("architecture", help="Weakest evidence for a base model that counts.")
     drop: tuple[Drop, ...] = option((), help="Rows left out before fitting.")
+    subspace: Subspace = option(
+        "shared", help="Directions of all domains together, or each domain's own as published."
+    )
     scaling: Literal["none", "pooled", "domain"] = option(
         "none", help="Divide scores by their SD over all rows, within domains, or not at all."
     )
@@ -87,7 +87,7 @@ class Hierarchical:
     def fit(self, table: Table, context: Context) -> Result:
         scores = self._scores(table)
         rows, gated = self._domain_rows(scores)
-        ica = IcaOptions(restarts=self.restarts)
+        ica = IcaOptions(restarts=self.restarts, subspace=self.subspace)
         candidates = choose_domains(
             rows,
             self.k,
@@ -95,8 +95,7 @@ class Hierarchical:
             generator=context.stream("components"),
             options=ica,
         )
-        chosen = rows.select(candidates.best.names)
-        fit = fit_domains(chosen, self.k, generator=context.stream("components"), options=ica)
+        fit = candidates.fit()
         found = identify(
             fit,
             candidates=candidates,
@@ -105,8 +104,10 @@ class Hierarchical:
         )
         extra = self._variants(scores, fit, context)
         compared, notes = _against_bundled(scores)
-        if (beside := beside_published(scores, candidates, fit)) is not None:
-            extra["published"] = beside
+        if self.scaling == "none":
+            extra |= beside_published(
+                scores, fit, generator=context.stream("published"), options=ica
+            )
         return report(
             Analysis(
                 table=scores,
@@ -131,7 +132,7 @@ class Hierarchical:
             null_draws=self.null_draws,
             order_draws=self.order_draws,
             seed=context.seed,
-            keep=context.scratch,
+            keep=context.scratch if context.resume else None,
             ica=ica,
         )
 
@@ -144,7 +145,7 @@ class Hierarchical:
             scores,
             fit,
             generator=context.stream("variants"),
-            options=IcaOptions(restarts=min(self.restarts, 8)),
+            options=IcaOptions(restarts=min(self.restarts, 8), subspace=self.subspace),
             progress=context.progress,
         )
         return {"sensitivity": found}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from causal.hca.fit import HierarchicalFit, fit_domains
-from causal.hca.ica import IcaOptions
+from causal.hca.ica import IcaOptions, fit_ica
 from causal.hca.triangular import row_inexactness
 from causal.identification.refit import Case, Refit, open_case
 from causal.scores.rows import DomainRows, Floats
@@ -254,7 +254,7 @@ def _tally(runs: list[Refit], case: Case) -> Table:
 def _hold_out(
     fit: HierarchicalFit, index: int, draws: int, generator: np.random.Generator
 ) -> dict[str, Any]:
-    name, component = fit.rows.names[index], fit.components[index]
+    name = fit.rows.names[index]
     row: dict[str, Any] = {
         "domain": name,
         "rows": fit.rows.counts[index],
@@ -267,6 +267,8 @@ def _hold_out(
     others = fit.rows.select([n for n in fit.rows.names if n != name])
     try:
         rest = fit_domains(others, fit.k, generator=generator, options=IcaOptions(restarts=8))
+        # In its own subspace: the shared one was found with its help.
+        component = fit_ica(fit.rows.blocks[index], fit.k, generator=generator)
     except FitError as error:
         return {**row, "problem": error.message}
     own = best_inexactness(rest, component.unmixing)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from causal.hca.alignment import Search, search
+from causal.hca.components import fit_components
 from causal.hca.gauge import Anchoring, Gauge, anchor
-from causal.hca.ica import IcaFit, IcaOptions, fit_ica
+from causal.hca.ica import IcaFit, IcaOptions
 from causal.hca.triangular import TriangularFit, fit_triangular
 from causal.scores.rows import DomainRows
 
@@ -101,9 +102,7 @@ def fit_domains(
         NotFinite: a score is missing.
         FitError: components did not settle, or a capability vanishes.
     """
-    components = tuple(
-        fit_ica(block, k, generator=generator, options=options) for block in rows.blocks
-    )
+    components = fit_components(rows, k, generator=generator, options=options)
     found = search_components(rows, components)
     return assemble(rows, components, found, found.best)
 

@@ -1,6 +1,7 @@
 """Independent components of one domain: FastICA with restarts, keeping every mode found."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,8 @@ from workbench.errors import FitError, NotFinite, TooLittleData
 GAUSSIAN_LOG_COSH = 0.3745672074914380
 DAMPING_STARTS = 60
 SAME_MODE = 0.999
+
+Subspace = Literal["shared", "domain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +65,16 @@ class IcaFit:
 
 @dataclass(frozen=True, kw_only=True)
 class IcaOptions:
-    """How hard the fixed point is looked for."""
+    """How hard the fixed point is looked for, and in which subspace of the scores.
+
+    `shared`: the principal subspace of all domains together. `domain`: each domain's own, as
+    published.
+    """
 
     restarts: int = 24
     tolerance: float = 1e-9
     max_iterations: int = 1500
+    subspace: Subspace = "shared"
 
 
 def fit_ica(
@@ -76,11 +84,14 @@ def fit_ica(
     generator: np.random.Generator,
     options: IcaOptions | None = None,
     start: Float[np.ndarray, "k d"] | None = None,
+    basis: Float[np.ndarray, "d k"] | None = None,
 ) -> IcaFit:
     """Find the k most non-Gaussian uncorrelated components of centred rows.
 
     The iteration is the symmetric FastICA fixed point with the log-cosh contrast. `start` is an
-    earlier unmixing of similar data; it joins the random rotations as one more restart.
+    earlier unmixing of similar data; it joins the random rotations as one more restart. `basis`
+    holds orthonormal directions outside which the rows are not looked at; without it, the
+    leading principal directions of the rows themselves.
 
     Raises:
         TooLittleData: fewer rows than columns, or fewer varying directions than k.
@@ -91,7 +102,7 @@ def fit_ica(
     analysis", with damping after a fixed number of steps to break cycles.
     """
     options = options or IcaOptions()
-    mean, whitening, colouring = whiten(x, k)
+    mean, whitening, colouring = whiten(x, k, basis)
     z = whitening @ (x - mean).T
     starts = _starts(k, options.restarts, generator)
     if start is not None:
@@ -113,14 +124,13 @@ def fit_ica(
 
 
 def whiten(
-    x: Float[np.ndarray, "n d"], k: int
+    x: Float[np.ndarray, "n d"], k: int, basis: Float[np.ndarray, "d k"] | None = None
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "k d"], Float[np.ndarray, "d k"]]:
-    """Return the mean, the map to k uncorrelated unit-variance coordinates, and its inverse."""
-    if not np.isfinite(x).all():
-        raise NotFinite(
-            f"{int((~np.isfinite(x)).sum())} of {x.size} scores are missing or infinite",
-            hint="drop the rows or columns with missing scores first",
-        )
+    """Return the mean, the map to k uncorrelated unit-variance coordinates, and its inverse.
+
+    The coordinates span `basis`, or the leading principal directions of the rows.
+    """
+    refuse_missing(x)
     n, d = x.shape
     if n <= d or k > d:
         raise TooLittleData(
@@ -128,7 +138,9 @@ def whiten(
             hint="merge small domains, select fewer columns or lower k",
         )
     mean = x.mean(axis=0)
-    _, singular, right = np.linalg.svd(x - mean, full_matrices=False)
+    axes = np.eye(d) if basis is None else basis
+    _, singular, right = np.linalg.svd((x - mean) @ axes, full_matrices=False)
+    right = right @ axes.T
     if singular[k - 1] <= 1e-10 * max(singular[0], 1e-300):
         rank = int((singular > 1e-10 * max(singular[0], 1e-300)).sum())
         raise TooLittleData(
@@ -137,6 +149,19 @@ def whiten(
         )
     scale = singular[:k] / np.sqrt(n)
     return mean, right[:k] / scale[:, None], right[:k].T * scale
+
+
+def refuse_missing(x: Float[np.ndarray, "n d"]) -> None:
+    """Stop at missing scores.
+
+    Raises:
+        NotFinite: a cell is NaN or infinite.
+    """
+    if not np.isfinite(x).all():
+        raise NotFinite(
+            f"{int((~np.isfinite(x)).sum())} of {x.size} scores are missing or infinite",
+            hint="drop the rows or columns with missing scores first",
+        )
 
 
 def negentropy(y: Float[np.ndarray, "*batch k n"]) -> Float[np.ndarray, "*batch k"]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from causal.hca.alignment import score_orders
+from causal.hca.components import fit_components
 from causal.hca.fit import HierarchicalFit, assemble, canonical_gauge, search_components
 from causal.hca.gauge import Gauge, anchor
-from causal.hca.ica import IcaFit, IcaOptions, fit_ica
+from causal.hca.ica import IcaFit, IcaOptions
 from causal.hca.triangular import fit_triangular
 from causal.scores.rows import DomainRows
 from workbench.errors import CorruptRun, DataError, FitError
@@ -171,14 +172,15 @@ def refit_components(
     generator: np.random.Generator,
 ) -> tuple[tuple[IcaFit, ...], Float[np.ndarray, "domain k"]]:
     """Fit components to new rows, warm-started, numbered and signed as in the original fit."""
-    ica = IcaOptions(
-        restarts=options.restarts,
-        tolerance=options.ica.tolerance,
-        max_iterations=options.ica.max_iterations,
+    found = fit_components(
+        rows,
+        fit.k,
+        generator=generator,
+        options=replace(options.ica, restarts=options.restarts),
+        starts=[old.unmixing for old in fit.components],
     )
     components, quality = [], []
-    for block, old, original in zip(rows.blocks, fit.components, fit.rows.blocks, strict=True):
-        new = fit_ica(block, fit.k, generator=generator, options=ica, start=old.unmixing)
+    for new, old, original in zip(found, fit.components, fit.rows.blocks, strict=True):
         covariance = np.cov(original, rowvar=False)
         unmixing, agreement = match_components(new.unmixing, old.unmixing, covariance)
         components.append(new.with_unmixing(unmixing))

@@ -1,6 +1,6 @@
 """What the scores would be if there were nothing to find: rotations, Gaussians, each order true."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from causal.hca.alignment import search
+from causal.hca.components import fit_components
 from causal.hca.fit import HierarchicalFit, search_components
 from causal.hca.ica import IcaFit, IcaOptions, fit_ica
 from causal.hca.triangular import fit_triangular
@@ -37,8 +38,7 @@ class RotationNull:
 
 
 def rotation_null(
-    components: Sequence[IcaFit],
-    subsets: Sequence[Subset],
+    whitening: Mapping[Subset, Float[np.ndarray, "domain k d"]],
     observed: tuple[Subset, float],
     *,
     generator: np.random.Generator,
@@ -47,21 +47,23 @@ def rotation_null(
 ) -> RotationNull:
     """Score random rotations of the whitened scores of every domain.
 
-    `subsets` are all the choices of domains that were compared; `observed` the one reported and
-    its score. Choosing the best of several lowers the score by chance, and the null chooses too.
+    `whitening` holds that of every choice of domains that was compared; `observed` is the one
+    reported and its score. Choosing the best of several lowers the score by chance, and the null
+    chooses too.
     """
-    whitening = np.array([c.whitening for c in components])
-    k = whitening.shape[1]
+    count = 1 + max(max(subset) for subset in whitening)
+    k = whitening[observed[0]].shape[1]
     single, chosen, gaps = np.empty(draws), np.empty(draws), np.empty(draws)
     for draw in range(draws):
         progress(draw, draws, "random rotations")
-        rotated = _random_rotations(len(whitening), k, generator) @ whitening
-        own = search(rotated[list(observed[0])])
+        rotations = _random_rotations(count, k, generator)
+        own = search(rotations[list(observed[0])] @ whitening[observed[0]])
         single[draw], gaps[draw] = own.scores.min(), own.gap
         chosen[draw] = single[draw]
-        for other in subsets:
+        for other, own_whitening in whitening.items():
             # Only scores below the best so far matter, and the search stops short of the rest.
-            scores = search(rotated[list(other)], ceiling=chosen[draw]).scores
+            rotated = rotations[list(other)] @ own_whitening
+            scores = search(rotated, ceiling=chosen[draw]).scores
             chosen[draw] = scores.min()
     progress(draws, draws, "random rotations")
     return RotationNull(
@@ -158,13 +160,17 @@ def order_test(
     seed: int = 0,
     draws: int = 100,
     restarts: int = 2,
+    ica: IcaOptions | None = None,
     progress: Progress = silent,
 ) -> OrderTest:
-    """Simulate the fit under every order and compare scores and distances to the best."""
+    """Simulate the fit under every order and compare scores and distances to the best.
+
+    `ica` are the options of the fit; `restarts` replaces theirs.
+    """
     found = fit.search
     losses = found.scores - found.scores.min()
     p_fit, p_order = np.ones(len(found.orders)), np.ones(len(found.orders))
-    options = BootstrapOptions(restarts=restarts)
+    options = BootstrapOptions(restarts=restarts, ica=ica or IcaOptions())
     for index in range(len(found.orders)):
         progress(index, len(found.orders), "orders tested")
         scores = _simulated_scores(fit, index, (seed, draws), options)
@@ -241,9 +247,7 @@ def placebo_scores(
     for _ in range(draws):
         dealt = rows.shuffle(generator)
         try:
-            components = tuple(
-                fit_ica(block, k, generator=generator, options=options) for block in dealt.blocks
-            )
+            components = fit_components(dealt, k, generator=generator, options=options)
         except FitError:
             continue
         scores.append(search_components(dealt, components).scores)

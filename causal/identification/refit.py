@@ -1,14 +1,14 @@
 """Fitting a found graph again to disturbed data, as quickly as its method allows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from causal.hca.fit import HierarchicalFit, fit_domains
-from causal.hca.ica import IcaOptions
+from causal.hca.ica import IcaOptions, Subspace
 from causal.hca.matching import match_names
 from causal.scores.leaderboard import from_table
 from causal.scores.rows import DomainRows
@@ -71,16 +71,21 @@ def open_case(found: Result, table: Table, context: Context) -> Case:
     large = [name for name, n in counts.items() if n >= LARGE] or list(counts)
     rows = scores.rows(map(str, graph.facts.get("domains", large)))
     if graph.method != "hierarchical":
-        refit = _PluginRefit(graph=graph)
-        return Case(graph=graph, rows=rows, main=_of_graph(graph), refit=refit)
+        plugin = _PluginRefit(graph=graph)
+        return Case(graph=graph, rows=rows, main=_of_graph(graph), refit=plugin)
     k = len(graph.order)
-    fit = fit_domains(rows, k, generator=context.stream("components"))
+    options = IcaOptions(subspace=_subspace(graph))
+    fit = fit_domains(rows, k, generator=context.stream("components"), options=options)
     wanted = tuple(fit.names.index(name) for name in graph.order if name in fit.names)
     if len(wanted) == k:
         fit = fit.with_order(fit.search.orders.index(wanted))
-    return Case(
-        graph=graph, rows=rows, main=_of_fit(fit), refit=_HierarchicalRefit(main=fit), fit=fit
-    )
+    refit = _HierarchicalRefit(main=fit, options=replace(options, restarts=6))
+    return Case(graph=graph, rows=rows, main=_of_fit(fit), refit=refit, fit=fit)
+
+
+def _subspace(graph: CapabilityGraph) -> Subspace:
+    options: Mapping[str, Any] = graph.facts.get("options", {})
+    return "domain" if options.get("subspace") == "domain" else "shared"
 
 
 def _benchmarks(graph: CapabilityGraph) -> tuple[str, ...]:
@@ -91,12 +96,11 @@ def _benchmarks(graph: CapabilityGraph) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _HierarchicalRefit:
     main: HierarchicalFit
+    options: IcaOptions
 
     def __call__(self, rows: DomainRows, generator: np.random.Generator) -> Refit | None:
         try:
-            fit = fit_domains(
-                rows, self.main.k, generator=generator, options=IcaOptions(restarts=6)
-            )
+            fit = fit_domains(rows, self.main.k, generator=generator, options=self.options)
         except (FitError, DataError):
             return None
         return _of_fit(fit, names=match_names(fit, self.main))

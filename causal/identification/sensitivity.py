@@ -7,7 +7,7 @@ import numpy as np
 
 from causal.hca.fit import HierarchicalFit, fit_domains
 from causal.hca.gate import subspace_distance
-from causal.hca.ica import IcaOptions
+from causal.hca.ica import IcaOptions, Subspace
 from causal.hca.matching import match_names
 from causal.scores.domains import EVIDENCE
 from causal.scores.leaderboard import ScoreTable
@@ -39,13 +39,18 @@ COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Variant:
-    """One change: its rows, its number of capabilities, and what was done to the scores."""
+    """One change: its rows, its number of capabilities, and what was done to the scores.
+
+    With `other_subspace`, components are looked for in each domain's own directions if the main
+    fit has shared ones, and the other way round.
+    """
 
     group: str
     name: str
     rows: DomainRows
     k: int
     transform: Transform | None = None
+    other_subspace: bool = False
 
 
 def sensitivity(
@@ -60,6 +65,7 @@ def sensitivity(
 
     `table` is the whole leaderboard, `main` the fit to compare with.
     """
+    options = options or IcaOptions()
     variants = list(all_variants(table, main))
     rows = []
     for index, variant in enumerate(variants):
@@ -81,6 +87,14 @@ def all_variants(table: ScoreTable, main: HierarchicalFit) -> Iterator[Variant]:
     for k in range(2, min(4, len(main.rows.benchmarks)) + 1):
         if k != main.k:
             yield Variant(group="capabilities", name=f"k = {k}", rows=main.rows, k=k)
+    if len(main.rows) > 1:
+        yield Variant(
+            group="subspace",
+            name="other choice: each domain's own or shared",
+            rows=main.rows,
+            k=main.k,
+            other_subspace=True,
+        )
     yield from _wrong_domains(table, main)
 
 
@@ -181,7 +195,7 @@ def _row(
     variant: Variant,
     main: HierarchicalFit,
     generator: np.random.Generator,
-    options: IcaOptions | None,
+    options: IcaOptions,
 ) -> dict[str, object]:
     row: dict[str, object] = {
         "group": variant.group,
@@ -197,12 +211,17 @@ def _row(
     ]
     if small:
         return {**row, "problem": f"fewer than {LEAST_ROWS} rows in {', '.join(small)}"}
+    own = options if not variant.other_subspace else replace(options, subspace=_other(options))
     try:
-        fit = fit_domains(variant.rows, variant.k, generator=generator, options=options)
+        fit = fit_domains(variant.rows, variant.k, generator=generator, options=own)
     except WorkbenchError as error:
         return {**row, "problem": error.message}
     row["random_rows"] = _random_rows(variant, main, generator, options)
     return {**row, **_compare(replace(fit, names=match_names(fit, main, variant.transform)), main)}
+
+
+def _other(options: IcaOptions) -> Subspace:
+    return "domain" if options.subspace == "shared" else "shared"
 
 
 def _random_rows(

@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from causal.hca.alignment import search
+from causal.hca.components import fit_components
 from causal.hca.gauge import Gauge
-from causal.hca.ica import IcaOptions, fit_ica
+from causal.hca.ica import IcaOptions
 from causal.hca.triangular import TriangularFit, fit_triangular
 from causal.planted.simulate import Design, Planted, plant
 from workbench.errors import FitError, TooLittleData
@@ -117,10 +118,7 @@ def recover_one(design: Design, seed: int, *, options: IcaOptions | None = None)
     generator = np.random.default_rng([seed, 7])
     planted = plant(design, generator)
     try:
-        components = [
-            fit_ica(block, design.k, generator=generator, options=options)
-            for block in planted.rows.blocks
-        ]
+        components = fit_components(planted.rows, design.k, generator=generator, options=options)
         unmixing = np.array([c.unmixing for c in components])
         found = search(unmixing)
         estimate, truth = found.alignments[found.best], true_alignment(planted, unmixing)

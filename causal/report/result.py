@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from causal.hca.gate import Gate
-from causal.identification.judging import Candidates, Identification
+from causal.identification.choice import Candidates
+from causal.identification.judging import Identification
 from causal.report.tables import (
     ARROW,
     anchor_table,

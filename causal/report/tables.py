@@ -8,7 +8,8 @@ import numpy as np
 from causal.hca.fit import HierarchicalFit
 from causal.hca.gate import Gate
 from causal.identification.bootstrap import Bootstrap, spread
-from causal.identification.judging import Candidates, Identification
+from causal.identification.choice import Candidates
+from causal.identification.judging import Identification
 from causal.scores.leaderboard import ScoreTable
 from workbench.result.tables import Column, Table
 

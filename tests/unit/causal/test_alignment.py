@@ -29,7 +29,7 @@ def test_search_equals_brute_force(rng: np.random.Generator, reference: int) -> 
     for order, score, rows in zip(found.orders, found.scores, found.alignments, strict=True):
         assert score == pytest.approx(expected[order], abs=1e-12)
         assert tuple(rows[reference]) == order
-        assert fit_triangular(unmixing, alignment).score == pytest.approx(score, abs=1e-12)
+        assert fit_triangular(unmixing, rows).score == pytest.approx(score, abs=1e-12)
 
 
 def test_pruned_search_equals_full_search(

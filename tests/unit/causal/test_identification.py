@@ -15,12 +15,8 @@ from causal.identification.bootstrap import (
     match_components,
     spread,
 )
-from causal.identification.judging import (
-    Identification,
-    IdentificationOptions,
-    choose_domains,
-    fit_all,
-)
+from causal.identification.choice import choose_domains
+from causal.identification.judging import Identification, IdentificationOptions, fit_all
 from causal.identification.nulls import (
     all_subsets,
     gaussianity,
@@ -172,9 +168,11 @@ def test_rotation_null_repeats_the_choice(planted_fit: HierarchicalFit) -> None:
     rng = np.random.default_rng(0)
     subsets = all_subsets(4, 3)
     assert len(subsets) == 5
-    null = rotation_null(
-        planted_fit.components, subsets, ((0, 1, 2, 3), planted_fit.score), generator=rng, draws=40
-    )
+    whitening = {
+        subset: np.array([planted_fit.components[i].whitening for i in subset])
+        for subset in subsets
+    }
+    null = rotation_null(whitening, ((0, 1, 2, 3), planted_fit.score), generator=rng, draws=40)
     assert (null.chosen <= null.single).all()
     assert (null.chosen < null.single).any()
     assert null.p_chosen >= null.p_single
