@@ -1,5 +1,6 @@
 """Graded rollouts of one trajectory: a journal of outcomes and the driver of adaptive scans."""
 
+import copy
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -8,6 +9,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from workbench.sampling.rollout import Branch, Rollout, RolloutQueue, Trajectory
+
+AHEAD = 4
+"""Positions drawn at the same time, the most urgent first."""
+FIRST = 4
+"""Continuations drawn at a position before any of them is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,19 +99,28 @@ class GradedRollouts:
     def draw(self, branches: Iterable[Branch]) -> dict[Branch, Outcome]:
         """Return the outcomes of these branches, drawing those not in the journal."""
         wanted = list(branches)
-        queue = RolloutQueue(self.trajectory, stop_ids=self.stop_ids)
-        queue.add(b for b in wanted if b not in self.journal.outcomes)
-        for rollout in queue:
-            self._judge(rollout)
+        missing = [b for b in wanted if b not in self.journal.outcomes]
+        if missing:
+            queue = RolloutQueue(self.trajectory, stop_ids=self.stop_ids)
+            queue.add(missing)
+            for rollout in queue:
+                self._judge(rollout)
         self.used.update(wanted)
         return {branch: self.journal.outcomes[branch] for branch in wanted}
 
     def drive(self, scan: Scan) -> None:
         """Draw what a scan asks for, deepest first, until it asks for nothing.
 
-        Outcomes are counted in the order of their draw numbers, so that the decision does not
-        depend on which row finishes first.
+        Rows that would stand idle draw ahead at less urgent positions. The scan itself counts
+        only what it would ask for one draw at a time, so that neither its decision nor its
+        counts depend on which row finishes first, on the number of rows, or on a resumption.
         """
+        self._draw_ahead(copy.deepcopy(scan))
+        while todo := scan.open():
+            branch = Branch(position=todo[0], draw=scan.spent[todo[0]])
+            scan.record(todo[0], success=self.draw([branch])[branch].success)
+
+    def _draw_ahead(self, scan: Scan) -> None:
         queue = RolloutQueue(self.trajectory, stop_ids=self.stop_ids)
         issued: dict[int, int] = defaultdict(int)
         flying = self._ask(scan, queue, issued, set())
@@ -123,9 +138,11 @@ class GradedRollouts:
     ) -> set[Branch]:
         room = self.trajectory.options.rows - len(flying)
         new: set[Branch] = set()
-        for position in scan.open():
+        for position in scan.open()[:AHEAD]:
             waiting = issued[position] - scan.spent[position]
-            for _ in range(scan.need(position) - waiting):
+            # As many at once as are known already: a position that is alive shows it early.
+            at_once = min(scan.need(position), max(FIRST, scan.spent[position]))
+            for _ in range(at_once - waiting):
                 if len(new) >= room:
                     break
                 branch = Branch(position=position, draw=issued[position])

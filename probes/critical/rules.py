@@ -1,13 +1,12 @@
-"""Which token decided: the paper's rule, its curtailed twin, and the sequential test.
+"""Which token decided: the paper's rule and its curtailed twin.
 
 Positions count response tokens: position i is the prefix y_1 … y_i. Counts are successes among
 a fixed number of continuations.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -54,8 +53,9 @@ class BackwardScan:
     """The same decision from the last position backwards, asking for as few draws as it can.
 
     Feed outcomes in the order of their draw numbers with `record`; `open` lists the positions
-    whose outcome still matters, deepest first. A position is settled by its fourth success or
-    by all its draws; the scan ends as soon as the decision cannot change any more.
+    whose outcome still matters, deepest first. A position is alive at its fourth success, and not
+    alive once its remaining draws cannot bring a fourth. Whether it has no success at all takes
+    every draw, and matters only from the first position after an alive one on, until one is found.
     """
 
     def __init__(self, positions: Sequence[int], *, draws: int = 64) -> None:
@@ -64,157 +64,101 @@ class BackwardScan:
         self.draws = draws
         self.wins = dict.fromkeys(self.positions, 0)
         self.spent = dict.fromkeys(self.positions, 0)
+        self._exact = self._first_unknown()
 
     def record(self, position: int, *, success: bool) -> None:
-        """Count one outcome, unless the position is settled already."""
-        if not self.settled(position):
+        """Count one outcome, unless all draws of the position are known."""
+        if self.spent[position] < self.draws:
             self.spent[position] += 1
             self.wins[position] += success
-
-    def settled(self, position: int) -> bool:
-        """Whether further draws at a position can no longer matter."""
-        return self.wins[position] >= ALIVE_AT or self.spent[position] >= self.draws
+            self._exact = self._first_unknown()
 
     def need(self, position: int) -> int:
         """Return at most how many more draws can matter at a position."""
-        return 0 if self.settled(position) else self.draws - self.spent[position]
+        if self._is_alive(position):
+            return 0
+        if self._is_settled(position):
+            return self.draws - self.spent[position] if position == self._exact else 0
+        return self.draws - self.spent[position] - (ALIVE_AT - 1 - self.wins[position])
 
     def open(self) -> list[int]:
-        """Return unsettled positions, deepest first; empty once the decision is known."""
+        """Return positions whose draws may matter, deepest first; empty once all is known.
+
+        Nothing before a position that has shown a success is asked for while anything from
+        there on is open: once it is alive, what comes before can only matter as a fallback.
+        """
+        waiting: list[int] = []
         if self.decision() is not None:
-            return []
-        return [position for position in self.positions if not self.settled(position)]
+            return waiting
+        for position in self.positions:
+            if self.need(position):
+                waiting.append(position)
+            if waiting and self.wins[position]:
+                break
+        return waiting
 
     def decision(self) -> Decision | None:
         """Return the decision when it is certain, None before."""
-        zero: int | None = None
-        segment_is_last = True
-        for position in self.positions:
-            if not self.settled(position):
+        for segment in self._segments():
+            if segment is None or self._unknown(segment.positions) is not None:
                 return None
-            if self.wins[position] >= ALIVE_AT:
-                if zero is not None:
-                    return Decision(position=zero, fallback=not segment_is_last)
-                segment_is_last = False
-            elif self.wins[position] == 0:
-                zero = position
-        if zero is None:
-            return Decision(position=None)
-        return Decision(
-            position=zero, fallback=not segment_is_last, hopeless=not any(self.wins.values())
-        )
+            zeros = [position for position in segment.positions if not self.wins[position]]
+            if zeros:
+                return Decision(
+                    position=zeros[0],
+                    fallback=not segment.is_last,
+                    hopeless=not any(self.wins.values()),
+                )
+        return Decision(position=None)
+
+    def _is_alive(self, position: int) -> bool:
+        return self.wins[position] >= ALIVE_AT
+
+    def _is_settled(self, position: int) -> bool:
+        remaining = self.draws - self.spent[position]
+        return self._is_alive(position) or self.wins[position] + remaining < ALIVE_AT
+
+    def _segments(self) -> Iterator["_Segment | None"]:
+        """Yield the positions after each alive one, left to right; None where one is unsettled."""
+        found: list[int] = []
+        is_last = True
+        for position in self.positions:
+            if not self._is_settled(position):
+                yield None
+                return
+            if self._is_alive(position):
+                yield _Segment(positions=tuple(reversed(found)), is_last=is_last)
+                found, is_last = [], False
+            else:
+                found.append(position)
+        yield _Segment(positions=tuple(reversed(found)), is_last=is_last)
+
+    def _unknown(self, positions: Sequence[int]) -> int | None:
+        """Return the first position of a segment that may be its first zero, but lacks draws."""
+        if not any(self.wins.values()):
+            # Without any success the trajectory may be hopeless, which takes every draw.
+            return next((p for p in positions if self.spent[p] < self.draws), None)
+        for position in positions:
+            if not self.wins[position]:
+                return position if self.spent[position] < self.draws else None
+        return None
+
+    def _first_unknown(self) -> int | None:
+        """Return the position that must be known exactly before anything else is of use."""
+        for segment in self._segments():
+            if segment is None:
+                return None
+            if (unknown := self._unknown(segment.positions)) is not None:
+                return unknown
+            if any(not self.wins[position] for position in segment.positions):
+                return None
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequentialTest:
-    """Wald's ratio test of success rate `dead` against `alive` with equal error rates.
-
-    Source: Wald 1945; steps +log(alive/dead) per success and log((1-alive)/(1-dead)) per
-    failure, bounds ± log((1-error)/error).
-    """
-
-    dead: float = 0.01
-    alive: float = 0.20
-    error: float = 0.05
-
-    def __post_init__(self) -> None:
-        """Refuse rates that do not part the two hypotheses."""
-        if not 0 < self.dead < self.alive < 1 or not 0 < self.error < 0.5:
-            raise BadOption(
-                f"sequential test of {self.dead} against {self.alive} with error {self.error}; "
-                "expected 0 < dead < alive < 1 and 0 < error < 0.5"
-            )
-
-    @property
-    def success_step(self) -> float:
-        """What one success adds."""
-        return math.log(self.alive / self.dead)
-
-    @property
-    def failure_step(self) -> float:
-        """What one failure adds (negative)."""
-        return math.log((1 - self.alive) / (1 - self.dead))
-
-    @property
-    def bound(self) -> float:
-        """Where the test stops."""
-        return math.log((1 - self.error) / self.error)
-
-    def verdict(self, wins: int, draws: int) -> Literal["alive", "dead", "open"]:
-        """Return what the outcomes so far say."""
-        score = wins * self.success_step + (draws - wins) * self.failure_step
-        if score >= self.bound:
-            return "alive"
-        return "dead" if score <= -self.bound else "open"
-
-
-class Screening:
-    """The backward scan with the sequential test at every position instead of all draws."""
-
-    def __init__(self, positions: Sequence[int], *, test: SequentialTest, limit: int = 64) -> None:
-        """Screen these positions, each with at most `limit` draws."""
-        self.positions = sorted(positions, reverse=True)
-        self.test, self.limit = test, limit
-        self.wins = dict.fromkeys(self.positions, 0)
-        self.spent = dict.fromkeys(self.positions, 0)
-        self._confirmed: set[int] = set()
-
-    def confirm(self, position: int, *, wins: int, draws: int) -> None:
-        """Replace a position's outcomes by complete ones, which the paper's threshold judges."""
-        self.wins[position], self.spent[position] = wins, draws
-        self._confirmed.add(position)
-
-    def is_confirmed(self, position: int) -> bool:
-        """Whether a position has had all its draws."""
-        return position in self._confirmed
-
-    def record(self, position: int, *, success: bool) -> None:
-        """Count one outcome, unless the position is settled already."""
-        if self.verdict(position) == "open":
-            self.spent[position] += 1
-            self.wins[position] += success
-
-    def verdict(self, position: int) -> Literal["alive", "dead", "open"]:
-        """Return a position's state; undecided ones at the limit go by the paper's threshold."""
-        if position in self._confirmed:
-            return "alive" if self.wins[position] >= ALIVE_AT else "dead"
-        found = self.test.verdict(self.wins[position], self.spent[position])
-        if found == "open" and self.spent[position] >= self.limit:
-            return "alive" if self.wins[position] >= ALIVE_AT else "dead"
-        return found
-
-    def need(self, position: int) -> int:
-        """Return how many failures in a row would settle a position."""
-        wins, spent = self.wins[position], self.spent[position]
-        more = 0
-        while spent + more < self.limit and self.test.verdict(wins, spent + more) == "open":
-            more += 1
-        return more
-
-    def open(self) -> list[int]:
-        """Return the positions to draw at, deepest first, down to the first alive one."""
-        waiting = []
-        for position in self.positions:
-            verdict = self.verdict(position)
-            if verdict == "alive":
-                break
-            if verdict == "open":
-                waiting.append(position)
-        return waiting
-
-    def candidate(self) -> int | None:
-        """Return the first dead position after the last alive one, once nothing is open.
-
-        A confirmed position with one to three successes is neither: it is passed over, as in
-        the paper's rule.
-        """
-        found = None
-        for position in self.positions:
-            if self.verdict(position) == "alive":
-                return found
-            if not (position in self._confirmed and self.wins[position]):
-                found = position
-        return found
+class _Segment:
+    positions: tuple[int, ...]
+    is_last: bool
 
 
 def success_curve(

@@ -10,11 +10,15 @@ from jaxtyping import Float
 
 from probes.critical.offpath import OffPath, estimate_curve
 from probes.critical.rollouts import GradedRollouts, Outcome
-from probes.critical.rules import BackwardScan, Decision, Screening, SequentialTest, forward_rule
+from probes.critical.rules import ALIVE_AT, BackwardScan, Decision, forward_rule
+from probes.critical.screening import Screening, SequentialTest
 from workbench.result.intervals import proportion_interval
 from workbench.sampling.rollout import Branch
 
 Mode = Literal["screening", "paper-identical", "exhaustive", "off-path"]
+CERTAIN = 0.999
+"""A token at least this probable ties its position to the one before in screening."""
+
 OFF_PATH_SHARE = 0.25
 """Off-path mode spends this share of what exhaustive rollouts would cost."""
 
@@ -144,28 +148,46 @@ def _paper_identical(
 def _screening(
     rollouts: GradedRollouts, positions: Sequence[int], draws: int
 ) -> tuple[Decision, tuple[Point, ...]]:
-    """Screen by sequential tests, then give the winner and its neighbours all draws.
+    """Screen by sequential tests, then confirm the winner and its neighbours by the paper's rule.
 
-    When the confirmation contradicts the screening (the candidate succeeds, or the position
-    before it is as dead), the scan goes on with the confirmed counts.
+    The winner gets all draws, a neighbour as many as settle whether it is above 5 %. When the
+    confirmation contradicts the screening (the candidate succeeds, or the position before it is
+    as dead), the scan goes on with the confirmed counts.
     """
-    screen = Screening(positions, test=SequentialTest(), limit=draws)
+    q, _ = _token_facts(rollouts)
+    tied = [i for i in positions if i < len(q) and q[i] >= CERTAIN]
+    screen = Screening(positions, test=SequentialTest(), limit=draws, tied=tied)
     while True:
         rollouts.drive(screen)
         candidate = screen.candidate()
         if candidate is None:
             break
         near = [i for i in (candidate - 1, candidate, candidate + 1) if i in screen.wins]
-        fresh = [i for i in near if not screen.is_confirmed(i)]
+        fresh = [i for i in near if not screen.is_confirmed(i, exactly=i == candidate)]
         if not fresh:
             break
         for i in fresh:
-            branches = [Branch(position=i, draw=k) for k in range(draws)]
-            found = rollouts.draw(branches).values()
-            screen.confirm(i, wins=sum(o.success for o in found), draws=draws)
+            wins, done = _confirmed(rollouts, i, draws, exactly=i == candidate)
+            screen.confirm(i, wins=wins, draws=done)
     hopeless = candidate is not None and not any(screen.wins.values())
     decision = Decision(position=candidate, hopeless=hopeless)
     return decision, _points(screen.wins, screen.spent)
+
+
+def _confirmed(
+    rollouts: GradedRollouts, position: int, draws: int, *, exactly: bool
+) -> tuple[int, int]:
+    """Return successes and draws: all draws, or as many as settle whether there will be four."""
+    wins = done = 0
+    while done < draws:
+        left = draws - done
+        if not exactly and (wins >= ALIVE_AT or wins + left < ALIVE_AT):
+            break
+        n = left if exactly else min(left, max(ALIVE_AT - wins, done))
+        branches = [Branch(position=position, draw=k) for k in range(done, done + n)]
+        wins += sum(o.success for o in rollouts.draw(branches).values())
+        done += n
+    return wins, done
 
 
 _SEARCHES = {

@@ -8,12 +8,11 @@ import pytest
 from probes.critical.rules import (
     ALIVE_AT,
     BackwardScan,
-    Screening,
-    SequentialTest,
     forward_rule,
     pass_at_k,
     success_curve,
 )
+from probes.critical.screening import Screening, SequentialTest
 
 
 def scan(outcomes):
@@ -22,7 +21,7 @@ def scan(outcomes):
     machine = BackwardScan(positions, draws=outcomes.shape[1])
     while todo := machine.open():
         for position in todo[:1]:
-            while not machine.settled(position):
+            while machine.need(position):
                 draw = machine.spent[position]
                 machine.record(position, success=bool(outcomes[position - 1, draw]))
     return machine
@@ -103,6 +102,16 @@ def test_screening_stops_at_the_first_alive_position():
     assert machine.spent[4] == 1
     assert machine.spent[3] == 0
     assert sum(machine.spent.values()) == 4 * 14 + 1
+
+
+def test_a_tied_position_shares_the_verdict_of_the_next_one():
+    machine = Screening(range(1, 9), test=SequentialTest(), tied=(2, 4, 5, 7))
+    while todo := machine.open():
+        machine.record(todo[0], success=todo[0] <= 3)
+    assert machine.candidate() == 4
+    assert [machine.spent[i] for i in (4, 5, 6, 7, 8)] == [0, 0, 14, 0, 14]
+    machine.confirm(4, wins=9, draws=64)
+    assert machine.verdict(4) == "alive"
 
 
 def enumerate_success(model, prefix, length, wins):
