@@ -102,12 +102,8 @@ class Hierarchical:
             options=self._identification(context, ica),
             progress=context.progress,
         )
-        extra = self._variants(scores, fit, context)
+        extra = self._beside(scores, fit, context, ica)
         compared, notes = _against_bundled(scores)
-        if self.scaling == "none":
-            extra |= beside_published(
-                scores, fit, generator=context.stream("published"), options=ica
-            )
         return report(
             Analysis(
                 table=scores,
@@ -125,6 +121,16 @@ class Hierarchical:
                 },
             )
         )
+
+    def _beside(
+        self, scores: ScoreTable, fit: HierarchicalFit, context: Context, ica: IcaOptions
+    ) -> dict[str, Table]:
+        found = self._variants(scores, fit, context)
+        if self.scaling == "none":
+            found |= beside_published(
+                scores, fit, generator=context.stream("published"), options=ica
+            )
+        return found
 
     def _identification(self, context: Context, ica: IcaOptions) -> IdentificationOptions:
         return IdentificationOptions(
