@@ -9,7 +9,6 @@ from app.panels.forms import option_form
 from app.panels.result_panel import show_result
 from app.panels.run_panel import begin, finished
 from app.panels.session import store
-from app.panels.wording import plain_markdown
 from workbench.methods.registry import Plugin
 from workbench.result.graph import CapabilityGraph
 from workbench.result.graph_files import FORMATS, write_graph
@@ -61,11 +60,10 @@ def verdict(run: Run) -> None:
     graph = run.result.graph if run.result else None
     if graph is None or graph.identified is None:
         return
-    words = plain_markdown(graph.verdict or "no verdict")
     if graph.identified:
-        st.success(words, icon=":material/check_circle:")
+        st.success("The data fix the causal order.", icon=":material/check_circle:")
     else:
-        st.warning(words, icon=":material/help:")
+        st.warning("The causal order is not identified by these data.", icon=":material/help:")
 
 
 def ask_panel(run: Run) -> None:
@@ -73,7 +71,8 @@ def ask_panel(run: Run) -> None:
     graph = run.result.graph if run.result else None
     if graph is None or graph.method != _FIRST or not graph.order:
         return
-    with st.expander("What if? Shock a capability", icon=":material/tune:", expanded=True):
+    with st.container(border=True):
+        st.markdown("**What if a capability were shocked?**")
         domain = st.selectbox("Base model", list(graph.facts.get("domains", [])))
         shocks = _sliders(graph)
         spec = RunSpec(
@@ -120,7 +119,7 @@ def export_buttons(run: Run) -> None:
                 kind.upper() if kind != "graphml" else "GraphML",
                 data=write_graph(graph, kind).encode(),
                 file_name=f"{run.run_id}.{kind}",
-                key=f"{run.run_id} {kind}",
+                key=f"graph {run.run_id} {kind}",
                 icon=":material/download:",
                 on_click="ignore",
             )

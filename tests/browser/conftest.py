@@ -5,8 +5,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from workbench.errors import EnvironmentProblem
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 180_000
+TEXT = "the cat sat . the red dog ran to paris"
 CHROMIUM = "/usr/bin/chromium"
 QUIET = [
     "--no-sandbox",
@@ -82,3 +86,28 @@ def browser() -> Iterator[object]:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Open a page on the tiny model; nothing outside loopback may be asked for."""
+    pages = []
+    outside: list[str] = []
+
+    def opened(path: str = "", *, prompt: str = TEXT, width: int = 1440) -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 1200})
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda r: _note(outside, r.url))
+        page.goto(f"{address}/{path}?model=tiny:llama&prompt={quote(prompt)}")
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert outside == []
+
+
+def _note(outside: list[str], url: str) -> None:
+    if not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")):
+        outside.append(url)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +16,10 @@ from workbench.runs.store import Store
 pytestmark = pytest.mark.browser
 
 PATIENCE = 180_000
-TEXT = "the cat sat . the red dog ran to paris"
 HOSTILE = "<script>window.hit=1</script><img src=x onerror=window.hit=1> \u202eevil $a$ **b**"
 WIDTHS = (1440, 900)
 
 Visit = Callable[..., Any]
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    """Open a page on the tiny model; nothing outside loopback may be asked for."""
-    pages = []
-    outside: list[str] = []
-
-    def opened(path: str = "", *, prompt: str = TEXT, width: int = 1440) -> Any:
-        page = browser.new_page(viewport={"width": width, "height": 1200})
-        page.set_default_timeout(PATIENCE)
-        page.on("request", lambda r: _note(outside, r.url))
-        from urllib.parse import quote
-
-        page.goto(f"{address}/{path}?model=tiny:llama&prompt={quote(prompt)}")
-        pages.append(page)
-        return page
-
-    yield opened
-    for page in pages:
-        page.close()
-    assert outside == []
-
-
-def _note(outside: list[str], url: str) -> None:
-    if not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")):
-        outside.append(url)
 
 
 def latest(store: Store, name: str) -> Run:
@@ -128,7 +100,7 @@ def test_every_page_fits(visit: Visit, width: int, tmp_path: Path) -> None:
     """Screenshots land in the test's folder; nothing scrolls sideways, nothing says traceback."""
     page = visit(width=width)
     page.locator(".wb-t").first.wait_for()
-    for name in ("Prompt", "Model", "Probe", "Runs", "Help"):
+    for name in ("Prompt", "Model", "Probe", "Cause", "Runs", "Help"):
         page.get_by_role("link", name=name, exact=True).first.click()
         page.locator("h2").first.wait_for()
         page.wait_for_timeout(1500)

@@ -1,5 +1,6 @@
 """Nodes and directed edges: width is the size of the effect, opacity how often it was found."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,9 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
         )
         _draw_panel(figure, panel, edges, view)
         figure.add_trace(_node_trace(nodes, view, places), row=panel.row, col=panel.column)
-    dressed(figure, view.title, height=90 + 400 * rows)
+    dressed(figure, view.title, height=120 + 400 * rows)
+    if view.group:
+        figure.update_layout(margin_t=82)  # the title stands above the names of the groups
     figure.update_xaxes(visible=False, range=[-0.22, 1.22])
     figure.update_yaxes(visible=False, range=[-0.18, 1.15])
     figure.update_layout(showlegend=False)
@@ -77,9 +80,19 @@ def layout(names: list[str], edges: Table, view: GraphView) -> dict[str, tuple[f
         for depth, level in enumerate(nx.topological_generations(graph)):
             for name in level:
                 graph.nodes[name]["depth"] = depth
-        flipped = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
-        return _fitted({name: (x, -y) for name, (x, y) in flipped.items()})
+        placed = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
+        found = _fitted({name: (x, -y) for name, (x, y) in placed.items()})
+        is_chain = len({graph.nodes[name]["depth"] for name in names}) == len(names)
+        return _bowed(found) if is_chain else found
     return _fitted({name: (x, y) for name, (x, y) in nx.circular_layout(graph).items()})
+
+
+def _bowed(placed: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    # On a bow no three nodes are in line, so that no effect is drawn through a third node.
+    return {
+        name: (0.25 + 0.5 * math.sin(math.pi * y) if len(placed) > 2 else 0.5, y)
+        for name, (_, y) in placed.items()
+    }
 
 
 def _fitted(placed: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -194,7 +207,7 @@ def _node_trace(
             "line": {"width": 1.5, "color": CONTROL},
         },
         text=[figure_text(name) for name in names],
-        textposition="top center",
+        textposition=[_beside(places, name) for name in names],
         textfont={"color": INK, "size": 12},
         hovertext=[
             "<br>".join(f"{figure_text(k)}: {_plain(v)}" for k, v in r.items() if _plain(v))
@@ -203,6 +216,14 @@ def _node_trace(
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
+
+
+def _beside(places: dict[str, tuple[float, float]], name: str) -> str:
+    """Return where a label stands clear of the arrows: outside, on the node's own side."""
+    xs = [x for x, _ in places.values()]
+    middle = (min(xs) + max(xs)) / 2
+    x = places[name][0]
+    return "top center" if x == middle else "middle left" if x < middle else "middle right"
 
 
 def _explain(figure: go.Figure, edges: Table, view: GraphView) -> None:

@@ -30,9 +30,12 @@ def main() -> None:
     if run is None:
         return
     verdict(run)
-    ask_panel(run)
-    show_run(run)
-    export_buttons(run)
+    graph, what_if = st.tabs(["Graph", "What if?"])
+    with graph:
+        export_buttons(run)
+        show_run(run)
+    with what_if:
+        ask_panel(run)
 
 
 main()
