@@ -63,7 +63,7 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
     dressed(figure, view.title, height=120 + 400 * rows)
     if view.group:
         figure.update_layout(margin_t=82)  # the title stands above the names of the groups
-    figure.update_xaxes(visible=False, range=[-0.22, 1.22])
+    figure.update_xaxes(visible=False, range=[-0.55, 1.55])
     figure.update_yaxes(visible=False, range=[-0.18, 1.15])
     figure.update_layout(showlegend=False)
     _explain(figure, edges, view)
