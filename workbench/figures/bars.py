@@ -8,14 +8,29 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.curves import plain_list
 from workbench.figures.glyphs import figure_text
-from workbench.figures.theme import CONTROL, colour_of, colours_of, dressed, label, number, unit_of
+from workbench.figures.theme import (
+    CONTROL,
+    colour_of,
+    colours_of,
+    dressed,
+    label,
+    number,
+    sized,
+    unit_of,
+)
 from workbench.result.estimate import Estimate
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars
 
+_LONGEST_BELOW = 16
+_BAR_HEIGHT = 22
+
 
 def draw_bars(table: Table, view: Bars) -> go.Figure:
-    """Draw one bar per row, its interval as an error bar and its control as a grey line."""
+    """Draw one bar per row, its interval as an error bar and its control as a grey line.
+
+    Bars with long names lie down, so that the names can be read.
+    """
     for column in filter(None, (view.x, view.y, view.group, view.control)):
         table[column]
     groups = (
@@ -36,7 +51,24 @@ def draw_bars(table: Table, view: Bars) -> go.Figure:
     figure.update_layout(
         barmode="group", scattermode="group", showlegend=bool(view.group or view.control)
     )
-    return figure
+    is_long = table.frame[view.x].astype(str).str.len().max() > _LONGEST_BELOW
+    return _laid_down(figure, len(table)) if is_long else figure
+
+
+def _laid_down(figure: go.Figure, n: int) -> go.Figure:
+    for trace in figure.data:
+        trace.x, trace.y = trace.y, trace.x
+        if trace.type == "bar":
+            trace.orientation = "h"
+            trace.error_x, trace.error_y = trace.error_y.to_plotly_json(), None
+        else:
+            trace.orientation = "h"
+            trace.marker.symbol = "line-ns"
+        trace.hovertemplate = trace.hovertemplate.replace("%{y:", "%{x:").replace("%{x}", "%{y}")
+    across, along = figure.layout.xaxis.title.text, figure.layout.yaxis.title.text
+    figure.update_xaxes(title_text=along, type="linear")
+    figure.update_yaxes(title_text=across, type="category", autorange="reversed", automargin=True)
+    return sized(figure, 190 + _BAR_HEIGHT * n)
 
 
 def _bar(table: Table, part: pd.DataFrame, view: Bars, look: tuple[str, str]) -> go.Bar:

@@ -10,7 +10,7 @@ import pytest
 from workbench.errors import UnknownName
 from workbench.figures.draw import draw, draw_all
 from workbench.result.result import Result
-from workbench.result.tables import Table
+from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve, GraphView, Heatmap, Points
 
 
@@ -165,3 +165,19 @@ def test_foreign_text_is_never_markup(whole: Result) -> None:
         assert "<img" not in text
         assert "\u202e" not in text
         assert "\x1b" not in text
+
+
+def test_bars_with_long_names_lie_down() -> None:
+    rows = [
+        {"order": "general → following → mathematics", "score": 0.2, "low": 0.1, "high": 0.4},
+        {"order": "short", "score": 0.3, "low": 0.2, "high": 0.5},
+    ]
+    columns = {"score": Column("points", low="low", high="high")}
+    view = Bars(title="orders", table="orders", x="order", y="score")
+    figure = draw(Result(summary="", tables={"orders": Table.from_rows(rows, columns)}), view)
+    (bar,) = figure.data
+    assert bar.orientation == "h"
+    assert list(bar.x) == [0.2, 0.3]
+    assert list(bar.error_x.array) == pytest.approx([0.2, 0.2])
+    assert bar.error_y.array is None
+    assert figure.layout.yaxis.title.text == "order"
