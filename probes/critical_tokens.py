@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from probes.critical.branches import alternatives
 from probes.critical.report import Finding, report
 from probes.critical.rollouts import Journal
 from probes.critical.sample import Exam, WrongAnswer
@@ -134,6 +135,7 @@ class CriticalTokens:
             extracted=task.extract(answer.text),
             search=search,
             forced=forced,
+            branches=alternatives(rollouts),
             new_tokens=rollouts.new_tokens,
             seconds=time.perf_counter() - clock,
         )

@@ -1,13 +1,18 @@
 """Views of a result on a page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
+from app.panels.session import position
 from app.panels.strip_panel import show_strip
+from app.panels.table_panel import show_table
+from app.panels.wording import plain_markdown
 from workbench.figures.draw import draw
 from workbench.figures.glyphs import visible
 from workbench.result.result import Result
+from workbench.result.tables import Table
 from workbench.result.views import Bars, Curve, Points, TokenStrip, View
 
 # Formulas are never set: a text with two dollar signs would become one.
@@ -60,10 +65,31 @@ def _strip(result: Result, view: TokenStrip, key: str) -> None:
         if len(names) > 1:
             words = view.group.replace("_", " ")
             groups = [st.selectbox(words.capitalize(), names, key=f"{key} group")]
-    show_strip(table, view, key=f"{key} strip", groups=groups)
+    show_strip(table, view, key=f"{key} strip", groups=groups, selected=position())
+    if view.details:
+        _details(result, view, key, groups)
+
+
+def _details(result: Result, view: TokenStrip, key: str, groups: Sequence[Any] | None) -> None:
+    """Show what is known about the token that was chosen in the strip."""
+    table, more = result.table(view.table), result.table(view.details)
+    words = plain_markdown(view.details.replace("_", " "))
+    frame, rows = table.frame, more.frame
+    if groups is not None:
+        frame, rows = (f[f[view.group].isin(groups)] for f in (frame, rows))
+    at = position()
+    if at is None or at >= len(frame):
+        st.caption(f"Click a token to see its {words}.")
+        return
+    chosen = frame.iloc[at]
+    found = rows[rows[view.key] == chosen[view.key]]
+    token = plain_markdown(visible(str(chosen[view.token])))
+    st.markdown(f"**{words.capitalize()} at token {at} “{token}”**")
+    if found.empty:
+        st.caption("Nothing was drawn here.")
+        return
+    show_table(Table(found, more.columns), name=view.details, key=f"{key} details")
 
 
 def _heading(view: TokenStrip) -> str:
-    from app.panels.wording import plain_markdown
-
     return plain_markdown(view.title)

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from probes.critical.alternatives import branch_table, pass_estimates, pass_table
+from probes.critical.branches import Alternative, branch_table
+from probes.critical.forbidden import pass_estimates, pass_table
+from probes.critical.rules import Decision
 from probes.critical.sample import WrongAnswer
 from probes.critical.search import Forced, Mode, Search
 from workbench.methods.contracts import Context
@@ -13,7 +15,7 @@ from workbench.result.estimate import Estimate
 from workbench.result.intervals import proportion_estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
-from workbench.result.views import Curve, TokenStrip, View
+from workbench.result.views import Bars, Curve, TokenStrip, View
 
 _P = Column("probability", "Success after this token.", low="p_low", high="p_high")
 TOKENS = {
@@ -27,6 +29,9 @@ TOKENS = {
     "entropy": Column("nats", "Entropy of the model's distribution of this token."),
     "effect": Column("probability", "Success before minus success after this token."),
     "critical": Column(help="Whether this is the critical token."),
+    "badge": Column(
+        help="critical; fallback: only the first condition holds; hopeless: nothing succeeds."
+    ),
 }
 _TRAJECTORIES = {
     "success": Column("proportion", "Right answers among the drawn responses."),
@@ -48,6 +53,7 @@ class Finding:
     extracted: str | None
     search: Search
     forced: tuple[Forced, ...]
+    branches: tuple[Alternative, ...]
     new_tokens: int
     seconds: float
 
@@ -64,11 +70,11 @@ def report(
             (_trajectory_row(i, f, model) for i, f in enumerate(found)), _TRAJECTORIES
         ),
     }
+    tables["branches"] = branch_table([f.branches for f in found], model)
     estimates = [*_cost(found), _found(found)]
     forced = [f.forced for f in found]
     if any(forced):
         tables["pass_at_k"] = pass_table(forced, draws, context)
-        tables["branches"] = branch_table(forced, model)
         estimates += pass_estimates(forced, draws, context)
     return Result(
         summary=_summary(found, estimates, mode),
@@ -102,9 +108,16 @@ def _token_rows(index: int, finding: Finding, model: Model) -> list[dict[str, An
                 if known and point and before and before.p is not None and point.p is not None
                 else None,
                 "critical": i == search.decision.position,
+                "badge": _badge(search.decision) if i == search.decision.position else "",
             }
         )
     return rows
+
+
+def _badge(decision: Decision) -> str:
+    if decision.hopeless:
+        return "hopeless"
+    return "fallback" if decision.fallback else "critical"
 
 
 def _trajectory_row(index: int, finding: Finding, model: Model) -> dict[str, Any]:
@@ -199,6 +212,9 @@ def _views(tables: dict[str, Table]) -> tuple[View, ...]:
             rows=("q", "entropy", "effect", "draws"),
             group="trajectory",
             flag="critical",
+            badge="badge",
+            details="branches",
+            key="position",
         ),
         Curve(
             title="Success along the response",
@@ -208,6 +224,15 @@ def _views(tables: dict[str, Table]) -> tuple[View, ...]:
             group="trajectory",
         ),
     ]
+    views.append(
+        Bars(
+            title="Draws spent, beside all draws everywhere",
+            table="trajectories",
+            x="trajectory",
+            y="draws",
+            control="exhaustive",
+        )
+    )
     if "pass_at_k" in tables:
         views.append(
             Curve(

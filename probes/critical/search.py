@@ -1,6 +1,5 @@
 """One trajectory examined: where it was decided, at what cost, and what else it could have said."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -116,14 +115,6 @@ def force_alternatives(
         outcomes = tuple(rollouts.draw(branches).values())
         forced.append(Forced(kind=kind, position=position, outcomes=outcomes))
     return tuple(forced)
-
-
-def alternatives(outcomes: Sequence[Outcome]) -> list[tuple[int, int, int, Outcome]]:
-    """Group forced outcomes by their first token: (token, wins, draws, an example), most first."""
-    draws = Counter(o.tokens[0] for o in outcomes)
-    wins = Counter(o.tokens[0] for o in outcomes if o.success)
-    shown = {o.tokens[0]: o for o in sorted(outcomes, key=lambda o: o.success)}
-    return [(token, wins[token], n, shown[token]) for token, n in draws.most_common()]
 
 
 def _exhaustive(

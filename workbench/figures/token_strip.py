@@ -58,7 +58,8 @@ def strip_html(
     Raises:
         UnknownName: the table lacks a column of the view.
     """
-    for column in filter(None, (view.token, view.color, view.group, view.flag, *view.rows)):
+    named = (view.token, view.color, view.group, view.flag, view.badge, view.key, *view.rows)
+    for column in filter(None, named):
         table[column]
     parts = _parts(table, view, groups)
     values = _numbers(pd.concat([part[view.color] for _, part in parts]) if parts else None)
@@ -183,6 +184,8 @@ def _token(strip: _Strip, i: int, row: dict[Any, Any], look: tuple[float, bool])
         f'<span class="{" ".join(names)}" data-i="{i}" title="{_said(strip, i, row)}">'
         f"<bdi>{shown}</bdi></span>"
     )
+    if view.badge and row[view.badge]:
+        span += f'<sup class="wb-bd">{escape(visible(str(row[view.badge]), blanks=False))}</sup>'
     if view.rows:
         below = "".join(f"<small><bdi>{_small(row[name])}</bdi></small>" for name in view.rows)
         span = f'<span class="wb-cell">{span}{below}</span>'

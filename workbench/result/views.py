@@ -69,7 +69,9 @@ class Heatmap:
 class TokenStrip:
     """Tokens in reading order coloured by one column; `rows` are shown aligned below.
 
-    With `group`, one strip per value of that column (one text, one trajectory).
+    With `group`, one strip per value of that column (one text, one trajectory). Tokens whose
+    `flag` holds are underlined; `badge` is a column of words set behind them. `details` is a
+    table with more about each token: its rows of the same group and the same value of `key`.
     """
 
     title: str
@@ -79,6 +81,9 @@ class TokenStrip:
     rows: tuple[str, ...] = ()
     group: str = ""
     flag: str = ""
+    badge: str = ""
+    details: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from probes.critical.branches import alternatives
 from probes.critical.rollouts import GradedRollouts, Journal
-from probes.critical.search import alternatives, force_alternatives, locate
+from probes.critical.search import force_alternatives, locate
 from workbench.model.policy import Sampling
 from workbench.model.tiny import tiny_model
 from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory
@@ -55,9 +56,11 @@ def test_modes_agree_and_cost_less():
     assert screened.draws < paper.draws
 
 
-def test_batch_size_does_not_change_the_decision():
-    found = {rows: search("paper-identical", rows=rows)[0].decision for rows in (5, 32)}
-    assert len(set(found.values())) == 1
+@pytest.mark.parametrize("mode", ["paper-identical", "screening"])
+def test_rows_at_a_time_change_neither_decision_nor_counts(mode):
+    one, other = (search(mode, rows=rows)[0] for rows in (5, 32))
+    assert one.decision == other.decision
+    assert one.points == other.points
 
 
 def test_off_path_curve_agrees_with_rollouts():
@@ -105,9 +108,26 @@ def test_forced_alternatives_avoid_the_token_and_have_a_control():
     for one in forced:
         assert len(one.outcomes) == 32
         assert all(o.tokens[0] != RESPONSE[one.position - 1] for o in one.outcomes)
-    rows = alternatives(forced[0].outcomes)
-    assert sum(draws for _, _, draws, _ in rows) == 32
-    assert sum(wins for _, wins, _, _ in rows) == forced[0].wins
+    rows = [row for row in alternatives(rollouts) if row.position == 9]
+    assert {row.drawn for row in rows} == {"token forbidden"}
+    assert not any(row.is_own for row in rows)
+    assert sum(row.draws for row in rows) == 32
+    assert sum(row.wins for row in rows) == forced[0].wins
+
+
+def test_branches_are_the_continuations_by_their_first_token():
+    found, rollouts = search("exhaustive")
+    rows = alternatives(rollouts)
+    after = {place: [row for row in rows if row.position == place + 1] for place in range(1, 16)}
+    for point in found.points:
+        here = after[point.position]
+        assert sum(row.draws for row in here) == point.draws == 64
+        assert sum(row.wins for row in here) == point.wins
+        assert sum(row.is_own for row in here) <= 1
+        q = rollouts.trajectory.distribution([point.position])[0]
+        wanted = [float(q[row.token]) for row in here]
+        assert [row.probability for row in here] == pytest.approx(wanted, rel=1e-5)
+        assert all(bool(row.right) == (row.wins > 0) for row in here)
 
 
 def test_token_facts_are_probabilities():

@@ -1,4 +1,4 @@
-"""What happens when one token is forbidden: pass@k and the branches drawn instead."""
+"""What happens when one token is forbidden: pass@k beside a random place."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from probes.critical.rules import pass_at_k
-from probes.critical.search import Forced, alternatives
+from probes.critical.search import Forced
 from workbench.methods.contracts import Context
-from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import bootstrap, mean_estimate
 from workbench.result.tables import Column, Table
@@ -97,31 +96,3 @@ def pass_estimates(
             **common,
         ),
     ]
-
-
-def branch_table(forced: Sequence[tuple[Forced, ...]], model: Model) -> Table:
-    """Return the tokens drawn instead, with wins, draws and a text each."""
-    rows = []
-    for index, both in enumerate(forced):
-        for one in both:
-            for token, wins, draws, shown in alternatives(one.outcomes):
-                text = model.tokenizer.decode(list(shown.tokens), skip_special_tokens=True)
-                rows.append(
-                    {
-                        "trajectory": index,
-                        "kind": one.kind,
-                        "position": one.position,
-                        "alternative": model.decode([token]),
-                        "share": draws / len(one.outcomes),
-                        "wins": wins,
-                        "draws": draws,
-                        "text": text,
-                    }
-                )
-    columns = {
-        "kind": Column(help="Which token was forbidden: the critical one or a random one."),
-        "alternative": Column(help="The token drawn instead."),
-        "share": Column("proportion", "How often it was drawn."),
-        "text": Column(help="One continuation, a right one first."),
-    }
-    return Table.from_rows(rows, columns)
