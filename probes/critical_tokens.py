@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from probes.critical.branches import alternatives
+from probes.critical.cost import expected_seconds, in_words
 from probes.critical.report import Finding, report
 from probes.critical.rollouts import Journal
 from probes.critical.sample import Exam, WrongAnswer
@@ -66,8 +67,14 @@ class CriticalTokens:
         wanted = context.limit or 5
         found: list[Finding] = []
         try:
-            for answer in self._wrong_answers(model, task, wanted, context):
-                context.progress(len(found), wanted, "trajectories")
+            answers = self._wrong_answers(model, task, wanted, context)
+            label = "trajectories" + in_words(
+                expected_seconds(
+                    answers, mode=self.mode, draws=self.draws, alternatives=self.alternatives
+                )
+            )
+            for answer in answers:
+                context.progress(len(found), len(answers), label)
                 found.append(self._examine(model, task, answer, context))
         except KeyboardInterrupt as stop:
             if not found:
@@ -79,7 +86,7 @@ class CriticalTokens:
                 f"{self.min_success:g} to {self.max_success:g}",
                 hint="widen --min-success and --max-success, or raise --temperature",
             )
-        context.progress(wanted, wanted, "trajectories")
+        context.progress(len(found), len(found), label)
         return report(found, model, self.mode, self.draws, context)
 
     def _exam(self, model: Model, task: Task, key: str, context: Context) -> Exam:

@@ -1,5 +1,6 @@
 """Wrong answers to questions that the model gets right some of the time."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,10 @@ from workbench.sampling.task import Problem, Task
 
 @dataclass(frozen=True, kw_only=True)
 class WrongAnswer:
-    """One wrong response to a problem, as token ids, and how often others were right."""
+    """One wrong response to a problem, as token ids, and how often others were right.
+
+    `seconds` is what one response took to draw, None if all came from the journal.
+    """
 
     problem: Problem
     prompt: tuple[int, ...]
@@ -21,6 +25,7 @@ class WrongAnswer:
     text: str
     wins: int
     draws: int
+    seconds: float | None = None
 
 
 def prompt_ids(model: Model, task: Task, problem: Problem) -> tuple[int, ...]:
@@ -75,6 +80,7 @@ class Exam:
 
         A response cut off at the limit is taken only when no wrong one ended by itself.
         """
+        clock = time.perf_counter()
         prompt = prompt_ids(self.model, self.task, problem)
         rollouts = self.rollouts(problem, prompt, (), journal)
         found = rollouts.draw([Branch(position=0, draw=k) for k in range(draws)]).values()
@@ -91,6 +97,7 @@ class Exam:
             text=rollouts.decode(response),
             wins=sum(o.success for o in found),
             draws=draws,
+            seconds=(time.perf_counter() - clock) / rollouts.fresh if rollouts.fresh else None,
         )
 
     def _decode(self, ids: Sequence[int]) -> str:
