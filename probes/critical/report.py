@@ -45,6 +45,36 @@ _TRAJECTORIES = {
 }
 
 
+_VIEWS: tuple[View, ...] = (
+    TokenStrip(
+        title="Success after each token",
+        table="tokens",
+        token="token",
+        color="p",
+        rows=("q", "entropy", "effect", "draws"),
+        group="trajectory",
+        flag="critical",
+        badge="badge",
+        details="branches",
+        key="position",
+    ),
+    Curve(
+        title="Success along the response",
+        table="tokens",
+        x="position",
+        y=("p",),
+        group="trajectory",
+    ),
+    Bars(
+        title="Draws spent, beside all draws everywhere",
+        table="trajectories",
+        x="trajectory",
+        y="draws",
+        control="exhaustive",
+    ),
+)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Finding:
     """One examined trajectory."""
@@ -203,45 +233,12 @@ def _notes(found: Sequence[Finding], mode: Mode) -> tuple[Note, ...]:
 
 
 def _views(tables: dict[str, Table]) -> tuple[View, ...]:
-    views: list[View] = [
-        TokenStrip(
-            title="Success after each token",
-            table="tokens",
-            token="token",
-            color="p",
-            rows=("q", "entropy", "effect", "draws"),
-            group="trajectory",
-            flag="critical",
-            badge="badge",
-            details="branches",
-            key="position",
-        ),
-        Curve(
-            title="Success along the response",
-            table="tokens",
-            x="position",
-            y=("p",),
-            group="trajectory",
-        ),
-    ]
-    views.append(
-        Bars(
-            title="Draws spent, beside all draws everywhere",
-            table="trajectories",
-            x="trajectory",
-            y="draws",
-            control="exhaustive",
-        )
+    forbidden = Curve(
+        title="Right answers with the token forbidden",
+        table="pass_at_k",
+        x="k",
+        y=("critical",),
+        control=("random", "with_token"),
+        log_x=True,
     )
-    if "pass_at_k" in tables:
-        views.append(
-            Curve(
-                title="Right answers with the token forbidden",
-                table="pass_at_k",
-                x="k",
-                y=("critical",),
-                control=("random", "with_token"),
-                log_x=True,
-            )
-        )
-    return tuple(views)
+    return (*_VIEWS, forbidden) if "pass_at_k" in tables else _VIEWS

@@ -1,10 +1,10 @@
 """A list of runs that answers questions fast and can be thrown away."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -43,22 +43,19 @@ class Index:
         Raises:
             StoreError: the index cannot be written.
         """
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"the index {self.path} cannot be replaced: {error}") from error
+        if self._state() == "damaged":
+            self._remove_file()
         with self._open(self.path) as db:
             return _fill(db, self._folders)
 
     def add(self, run_id: str) -> None:
         """Add or renew the row of one run."""
-        with self._current() as db:
-            _insert(db, self._folders.entry(run_id))
+        row = self._folders.entry(run_id)
+        self._change(lambda db: _insert(db, row))
 
     def remove(self, run_id: str) -> None:
         """Forget one run."""
-        with self._current() as db:
-            db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+        self._change(lambda db: db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,)))
 
     def find(self, **filters: str) -> Table:
         """Return the runs whose columns equal the filters, newest first.
@@ -78,10 +75,22 @@ class Index:
             rows = db.execute(query, tuple(filters.values())).fetchall()
         return Table(pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
 
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Apply a change; twice where another writer replaced a damaged index meanwhile."""
+        for last in (False, True):
+            try:
+                with self._current() as db:
+                    change(db)
+            except StoreError:
+                if last:
+                    raise
+            else:
+                return
+
     @contextmanager
     def _current(self) -> Iterator[sqlite3.Connection]:
         try:
-            if not self._is_sound():
+            if self._state() != "sound":
                 self.rebuild()
             with self._open(self.path) as db:
                 _catch_up(db, self._folders)
@@ -93,13 +102,19 @@ class Index:
         with self._open(self.path) as db:
             yield db
 
-    def _is_sound(self) -> bool:
+    def _state(self) -> Literal["sound", "empty", "damaged"]:
         try:
             with self._open(self.path) as db:
                 columns = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
-                return columns == list(COLUMNS)
         except StoreError:
-            return False
+            return "damaged"
+        return "sound" if columns == list(COLUMNS) else "empty"
+
+    def _remove_file(self) -> None:
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"the index {self.path} cannot be replaced: {error}") from error
 
     @contextmanager
     def _open(self, path: Path | str) -> Iterator[sqlite3.Connection]:
@@ -122,7 +137,9 @@ class Folders(Protocol):
 
 
 def _fill(db: sqlite3.Connection, folders: Folders) -> int:
-    db.execute(f"CREATE TABLE IF NOT EXISTS runs ({', '.join(COLUMNS)}, UNIQUE (run_id))")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("DROP TABLE IF EXISTS runs")
+    db.execute(f"CREATE TABLE runs ({', '.join(COLUMNS)}, UNIQUE (run_id))")
     names = sorted(folders.names())
     for name in names:
         _insert(db, folders.entry(name))
