@@ -31,7 +31,7 @@ class Work:
 def choose_plugin(found: Sequence[Plugin]) -> Plugin:
     """Draw the choice of probe and what it asks."""
     names = [plugin.name for plugin in found]
-    wanted = st.query_params.get("probe", st.session_state.get("probe", _FIRST))
+    wanted = _wanted(names)
     name = st.selectbox(
         "Probe",
         names,
@@ -45,6 +45,13 @@ def choose_plugin(found: Sequence[Plugin]) -> Plugin:
             st.markdown(plain_markdown(part))
         st.caption(plain_markdown(f"Source: {plugin.source or 'not given'}"))
     return plugin
+
+
+def _wanted(names: Sequence[str]) -> str:
+    asked = st.query_params.get("run", "")
+    of_run = [name for name in names if asked.startswith(f"{name}-")]
+    named = max(of_run, key=len, default=st.session_state.get("probe", _FIRST))
+    return str(st.query_params.get("probe", named))
 
 
 def probe_form(plugin: Plugin) -> RunSpec | None:
