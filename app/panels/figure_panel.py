@@ -84,7 +84,7 @@ def _details(result: Result, view: TokenStrip, key: str, groups: Sequence[Any] |
     chosen = frame.iloc[at]
     found = rows[rows[view.key] == chosen[view.key]]
     token = plain_markdown(visible(str(chosen[view.token])))
-    st.markdown(f"**{words.capitalize()} at token {at} “{token}”**")
+    st.markdown(f"**{words.capitalize()} at token {chosen[view.key]} “{token}”**")
     if found.empty:
         st.caption("Nothing was drawn here.")
         return

@@ -184,16 +184,22 @@ def _token(strip: _Strip, i: int, row: dict[Any, Any], look: tuple[float, bool])
         f'<span class="{" ".join(names)}" data-i="{i}" title="{_said(strip, i, row)}">'
         f"<bdi>{shown}</bdi></span>"
     )
-    if view.badge and row[view.badge]:
-        span += f'<sup class="wb-bd">{escape(visible(str(row[view.badge]), blanks=False))}</sup>'
+    badge = _badge(row[view.badge]) if view.badge else ""
     if view.rows:
         below = "".join(f"<small><bdi>{_small(row[name])}</bdi></small>" for name in view.rows)
-        span = f'<span class="wb-cell">{span}{below}</span>'
-    return span + ("<br>" if text.endswith("\n") else "<wbr>")
+        span, badge = f'<span class="wb-cell">{span}{below}{badge}</span>', ""
+    return span + badge + ("<br>" if text.endswith("\n") else "<wbr>")
+
+
+def _badge(words: Any) -> str:
+    if not words:
+        return ""
+    return f'<sup class="wb-bd">{escape(visible(str(words), blanks=False))}</sup>'
 
 
 def _said(strip: _Strip, i: int, row: dict[Any, Any]) -> str:
-    shown = [f"{i}  {visible(str(row[strip.view.token]))}"]
+    number_of = row[strip.view.key] if strip.view.key else i
+    shown = [f"{number_of}  {visible(str(row[strip.view.token]))}"]
     for name in dict.fromkeys((strip.view.color, *strip.view.rows)):
         unit = strip.table.columns.get(name, Column()).unit
         words = f"{name.replace('_', ' ')} {_exact(row[name])} {unit}"
