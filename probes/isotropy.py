@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from probes._isotropy_report import Subject, report
-from probes._isotropy_statistics import IsotropyStatistics, Settings
+from probes.geometry.report import Subject, report
+from probes.geometry.statistics import IsotropyStatistics, Settings
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context, Example, Tally
 from workbench.methods.registry import probe

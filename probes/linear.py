@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes._least_loss import logistic, ridge
+from probes.lens.least_loss import logistic, ridge
 from probes.planted import PlantedExample, plant_clusters
 from probes.readouts import LinearReadout
 from workbench.errors import TooFewClasses, TooLittleData

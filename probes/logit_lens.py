@@ -5,8 +5,8 @@ from typing import Literal
 
 import torch
 
-from probes._lens_metrics import LensMath
-from probes._lens_tally import LensTally, Reading
+from probes.lens.metrics import LensMath
+from probes.lens.tally import LensTally, Reading
 from probes.planted import PlantedTraces, plant_next_token
 from workbench.errors import InputError
 from workbench.methods.contracts import Context

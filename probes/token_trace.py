@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from probes._per_token import PerToken, ends_sentence, measure, shuffled
+from probes.lens.per_token import PerToken, ends_sentence, measure, shuffled
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.model.model import Model

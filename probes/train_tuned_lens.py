@@ -9,8 +9,8 @@ from typing import Literal
 
 import torch
 
-from probes._lens_training import LensTask, Sizes
-from probes._lens_translator import Translators
+from probes.lens.training import LensTask, Sizes
+from probes.lens.translator import Translators
 from probes.tuned_lens import RECIPE, TunedLens, lens_tally
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example

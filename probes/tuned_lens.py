@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from probes._lens_metrics import LensMath
-from probes._lens_tally import LensTally, Reading
-from probes._lens_translator import Translators
+from probes.lens.metrics import LensMath
+from probes.lens.tally import LensTally, Reading
+from probes.lens.translator import Translators
 from workbench.errors import InputError, ModelNotFound
 from workbench.methods.contracts import Context
 from workbench.methods.registry import probe

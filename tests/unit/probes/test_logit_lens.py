@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from probes._lens_metrics import METRICS, LensMath
-from probes._lens_tally import Reading
+from probes.lens.metrics import METRICS, LensMath
+from probes.lens.tally import Reading
 from probes.logit_lens import LogitLens
 from workbench.errors import InputError, TooLittleData
 from workbench.methods.contracts import Context, Example

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from probes import _least_loss
-from probes._least_loss import ridge
+from probes.lens import least_loss
+from probes.lens.least_loss import ridge
 from probes.linear import Linear
 from probes.mean_difference import MeanDifference
 from probes.planted import plant_clusters, plant_direction, plant_number
@@ -98,7 +98,7 @@ def test_ridge_is_the_same_in_either_space():
 
 
 def test_a_fit_that_did_not_converge_is_an_error(monkeypatch):
-    monkeypatch.setattr(_least_loss, "_MAX_ITERATIONS", 1)
+    monkeypatch.setattr(least_loss, "_MAX_ITERATIONS", 1)
     data = plant_direction(d_model=6, gap=1.0, generator=_generator()).data
     with pytest.raises(FitError, match="did not converge in 1 iterations"):
         Linear(regularisation=1e-3).fit(data)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes._per_token import ends_sentence, shuffled
+from probes.lens.per_token import ends_sentence, shuffled
 from probes.token_trace import TokenTrace
 from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model

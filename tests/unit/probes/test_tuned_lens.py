@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from probes._lens_start import Moments, first_guess
-from probes._lens_translator import Translators
+from probes.lens.start import Moments, first_guess
+from probes.lens.translator import Translators
 from probes.logit_lens import LogitLens
 from probes.train_tuned_lens import RECIPE, TrainTunedLens
 from probes.tuned_lens import TunedLens, find_translators, lens_tally

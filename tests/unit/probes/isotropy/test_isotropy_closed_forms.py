@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes._isotropy_neighbours import two_nn
-from probes._isotropy_spectrum import expected_participation, wishart_spectra
+from probes.geometry.neighbours import two_nn
+from probes.geometry.spectrum import expected_participation, wishart_spectra
 
 Row = Callable[..., dict[str, Any]]
 Cloud = Callable[[int, int], Tensor]

@@ -13,8 +13,8 @@ from IsoScore.IsoScore import IsoScore, IsoScore_star
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes._isotropy_neighbours import two_nn
-from probes._isotropy_spectrum import Undefined, isoscore, spectral_metrics
+from probes.geometry.neighbours import two_nn
+from probes.geometry.spectrum import Undefined, isoscore, spectral_metrics
 from workbench.result.result import Result
 
 Row = Callable[..., dict[str, Any]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from probes._isotropy_spectrum import Undefined, Value
+from probes.geometry.spectrum import Undefined, Value
 from workbench.result.intervals import Interval, jackknife_interval
 
 _POSITIVE = frozenset(

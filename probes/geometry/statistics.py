@@ -10,10 +10,10 @@ from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes._isotropy_batch import Batch, read_batches
-from probes._isotropy_moments import Moments, affordable_groups
-from probes._isotropy_reservoir import Reservoir, Sampled
-from probes._isotropy_texts import Runs, TextSums
+from probes.geometry.batch import Batch, read_batches
+from probes.geometry.moments import Moments, affordable_groups
+from probes.geometry.reservoir import Reservoir, Sampled
+from probes.geometry.texts import Runs, TextSums
 from workbench.errors import BadOption, NotFinite
 from workbench.methods.contracts import Example
 from workbench.model.sites import Site

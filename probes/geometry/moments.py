@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes._isotropy_panels import Panels
+from probes.geometry.panels import Panels
 
 MAX_GROUPS = 10
 MIN_GROUPS = 4

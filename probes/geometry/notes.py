@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from probes._isotropy_tables import Counts, Read
+from probes.geometry.tables import Counts, Read
 from workbench.result.result import Note
 
 OUTLIER_NORM = 5

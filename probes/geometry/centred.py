@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from probes._isotropy_reservoir import Sampled
-from probes._isotropy_texts import Runs, TextSums
+from probes.geometry.reservoir import Sampled
+from probes.geometry.texts import Runs, TextSums
 
 
 def centred_texts(sample: Sampled, means: Float[np.ndarray, "layer d_model"]) -> TextSums:

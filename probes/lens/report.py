@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from probes._lens_metrics import METRICS
+from probes.lens.metrics import METRICS
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.model.sites import Kind, Site

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from probes._isotropy_spectrum import Undefined, Value
+from probes.geometry.spectrum import Undefined, Value
 
 DISCARD = 0.1
 _ROWS_AT_ONCE = 512

@@ -8,22 +8,22 @@ import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from probes._isotropy_centred import centred_texts
-from probes._isotropy_cosine import contributions, cosine_metrics
-from probes._isotropy_neighbours import two_nn
-from probes._isotropy_null import GaussianNull
-from probes._isotropy_partition import log_partition
-from probes._isotropy_reading import Reading, jackknifed, number
-from probes._isotropy_rogue import Removal, removals
-from probes._isotropy_spectrum import (
+from probes.geometry.centred import centred_texts
+from probes.geometry.cosine import contributions, cosine_metrics
+from probes.geometry.neighbours import two_nn
+from probes.geometry.null import GaussianNull
+from probes.geometry.partition import log_partition
+from probes.geometry.reading import Reading, jackknifed, number
+from probes.geometry.rogue import Removal, removals
+from probes.geometry.spectrum import (
     SPECTRAL,
     Undefined,
     eigenvalues,
     isoscore,
     spectral_metrics,
 )
-from probes._isotropy_statistics import IsotropyStatistics
-from probes._isotropy_words import WordValues, word_metrics
+from probes.geometry.statistics import IsotropyStatistics
+from probes.geometry.words import WordValues, word_metrics
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.result.intervals import bootstrap_weights, percentile_interval

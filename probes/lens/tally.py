@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes._lens_metrics import METRICS, LensMath
-from probes._lens_report import LensCounts, report
+from probes.lens.metrics import METRICS, LensMath
+from probes.lens.report import LensCounts, report
 from workbench.methods.contracts import Context, Example
 from workbench.model.sites import Site
 from workbench.model.trace import Trace

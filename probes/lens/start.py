@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes._lens_translator import Translators
+from probes.lens.translator import Translators
 
 _RIDGE = 1e-3
 GAINS = (1.0, 3.0)

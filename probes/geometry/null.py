@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from probes._isotropy_neighbours import TwoNN, two_nn
-from probes._isotropy_partition import gaussian_log_partition
-from probes._isotropy_spectrum import (
+from probes.geometry.neighbours import TwoNN, two_nn
+from probes.geometry.partition import gaussian_log_partition
+from probes.geometry.spectrum import (
     SPECTRAL,
     Undefined,
     expected_participation,

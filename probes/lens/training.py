@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from probes._lens_metrics import METRICS, LensMath, rows_at_once
-from probes._lens_start import Moments, first_guess
-from probes._lens_translator import TrainedTranslators, Translators
+from probes.lens.metrics import METRICS, LensMath, rows_at_once
+from probes.lens.start import Moments, first_guess
+from probes.lens.translator import TrainedTranslators, Translators
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.model.model import Model

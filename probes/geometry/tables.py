@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probes._isotropy_columns import (
+from probes.geometry.columns import (
     METRICS,
     REMOVAL_COLUMNS,
     ROGUE_COLUMNS,
@@ -14,9 +14,9 @@ from probes._isotropy_columns import (
     WORD_COLUMNS,
     layer_columns,
 )
-from probes._isotropy_null import CONTROL_NAME, GaussianNull
-from probes._isotropy_reader import LayerReadings
-from probes._isotropy_reading import Reading
+from probes.geometry.null import CONTROL_NAME, GaussianNull
+from probes.geometry.reader import LayerReadings
+from probes.geometry.reading import Reading
 from workbench.result.estimate import Estimate
 from workbench.result.tables import Table
 from workbench.result.views import Curve, Heatmap, View

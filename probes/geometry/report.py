@@ -5,11 +5,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from probes._isotropy_notes import Circumstances, notes
-from probes._isotropy_reader import Reader, ReadingOptions
-from probes._isotropy_reading import Reading
-from probes._isotropy_statistics import IsotropyStatistics
-from probes._isotropy_tables import (
+from probes.geometry.notes import Circumstances, notes
+from probes.geometry.reader import Reader, ReadingOptions
+from probes.geometry.reading import Reading
+from probes.geometry.statistics import IsotropyStatistics
+from probes.geometry.tables import (
     Counts,
     Place,
     Read,

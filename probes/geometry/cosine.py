@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from probes._isotropy_spectrum import Undefined, Value
-from probes._isotropy_texts import TextSums
+from probes.geometry.spectrum import Undefined, Value
+from probes.geometry.texts import TextSums
 
 COSINE = (
     "mean_cosine",

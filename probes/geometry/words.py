@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from probes._isotropy_spectrum import Undefined, Value
+from probes.geometry.spectrum import Undefined, Value
 
 MAX_WORDS = 32
 MIN_CONTEXTS = 8

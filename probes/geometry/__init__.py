@@ -1,0 +1,1 @@
+"""Measures of the geometry of hidden states: what the isotropy probe computes."""

@@ -1,0 +1,1 @@
+"""What lenses share: translators, their training, their loss per token and their report."""
