@@ -1,18 +1,18 @@
 """Train the positive and the negative model of a contrastive estimate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from probes.contrast.asking import Asked, ask
+from probes.contrast.asking import ask, sampling
 from probes.contrast.models import NEGATIVE, POSITIVE, RECIPE, RESPONSES
 from probes.contrast.presets import ESTIMATE, Sizes
 from probes.contrast.report import (
     curve_tables,
     curve_views,
-    held_out_loss,
+    held_out_losses,
     notes,
     question_table,
     sampled_accuracy,
@@ -25,7 +25,6 @@ from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.model.policy import Sampling
 from workbench.options import option, plain
 from workbench.result.result import Result
 from workbench.sampling.asking import prompt_ids
@@ -90,23 +89,22 @@ class TrainContrastive:
         path = folder / RESPONSES
         if not resume:
             path.unlink(missing_ok=True)
-        asked = self._asked(sizes, context)
+        asked = sampling(self, sizes, context.seed)
         drawn = ask(model, task, problems, asked, path=path, progress=context.progress)
         prompts = [prompt_ids(model, task, problem) for problem in problems]
-        manifest = self._manifest(model, sizes, problems, context)
         training = Training(
             model=model,
             sizes=sizes,
-            manifest=manifest,
+            manifest=self._manifest(model, sizes, problems, context),
             folder=folder,
             resume=resume,
             context=context,
         )
-        fitted = self._fit(training, _select(prompts, drawn, context))
+        sides = _select(prompts, drawn, context)
+        fitted = self._fit(training, sides)
         scores = {f.name: _scores(f) for f in fitted}
-        manifest = replace(manifest, scores=scores)
-        saved = keep(fitted, manifest, folder, half=self.half)
-        losses = [held_out_loss(f, "nats per token", "responses") for f in fitted]
+        saved = keep(fitted, training, half=self.half, scores=scores)
+        losses = held_out_losses(fitted, "responses", dict.fromkeys(sides, "nats per token"))
         success = sampled_accuracy(drawn, context)
         return Result(
             summary="; ".join(map(str, (success, *losses))) + ".",
@@ -114,15 +112,6 @@ class TrainContrastive:
             tables={"questions": question_table(problems, drawn), **curve_tables(fitted)},
             notes=notes(fitted, "responses", folder, saved.manifest.weights_hash),
             views=curve_views(),
-        )
-
-    def _asked(self, sizes: Sizes, context: Context) -> Asked:
-        return Asked(
-            samples=sizes.samples,
-            policy=Sampling(temperature=self.temperature, top_p=self.top_p),
-            limit=self.new_tokens,
-            rows=sizes.at_once,
-            seed=context.seed,
         )
 
     def _fit(self, training: Training, chosen: Mapping[str, Chosen]) -> list[Fitted]:

@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from probes.contrast.presets import Sizes
 from probes.contrast.selection import Response
 from probes.contrast.sequences import shared_prefill
 from workbench.model.generation import GenerationOptions
@@ -33,6 +35,17 @@ class Asked:
         """Return the seed of each draw of a question."""
         names = (f"{self.seed}/{problem.id}/{k}" for k in range(self.samples))
         return [int.from_bytes(hashlib.sha256(n.encode()).digest()[:8], "big") >> 1 for n in names]
+
+
+def sampling(recipe: Any, sizes: Sizes, seed: int) -> Asked:
+    """Return how a recipe draws responses; the same settings give the same responses."""
+    return Asked(
+        samples=sizes.samples,
+        policy=Sampling(temperature=recipe.temperature, top_p=recipe.top_p),
+        limit=recipe.new_tokens,
+        rows=sizes.at_once,
+        seed=seed,
+    )
 
 
 def ask(  # noqa: PLR0913 - who is asked what, how, and where it is kept

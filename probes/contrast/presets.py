@@ -73,7 +73,7 @@ ESTIMATE = {
 PREFERENCE = {
     "tiny": _TINY,
     "cpu": Sizes(
-        questions=120, samples=16, held_out=200, rank=4, alpha=8.0, dropout=0.0,
+        questions=120, samples=16, held_out=400, rank=4, alpha=8.0, dropout=0.0,
         learning_rate=3e-4, warmup=4, epochs=3, batch=8, at_once=64,
     ),
     "gpu": Sizes(

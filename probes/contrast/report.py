@@ -1,6 +1,6 @@
 """What both contrastive recipes report: the questions drawn, and how training went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from probes.contrast.selection import Response, ranked_wrong
@@ -40,20 +40,11 @@ def sampled_accuracy(drawn: Sequence[Sequence[Response]], context: Context) -> E
     )
 
 
-def held_out_loss(fitted: Fitted, unit: str, rows: str) -> Estimate:
-    """Return the lowest loss on held-out rows beside that before training."""
-    history = fitted.history
-    return Estimate(
-        name=f"{fitted.name}, held-out loss",
-        value=history.best[1],
-        unit=unit,
-        n=fitted.n_held_out,
-        n_unit=rows,
-        method=f"lowest of {len(history.validations)} validations, step {history.best[0]}; "
-        "chosen on the same rows",
-        control=history.validations[0][1],
-        control_name="untrained",
-    )
+def held_out_losses(
+    fitted: Sequence[Fitted], rows: str, units: Mapping[str, str]
+) -> list[Estimate]:
+    """Return the lowest loss of each model on held-out rows beside that before training."""
+    return [_held_out_loss(one, rows, units[one.name]) for one in fitted]
 
 
 def question_table(problems: Sequence[Problem], drawn: Sequence[Sequence[Response]]) -> Table:
@@ -106,4 +97,19 @@ def notes(fitted: Sequence[Fitted], rows: str, folder: Path, digest: str) -> tup
     return (
         Note(f"checkpoint {digest[:12]} written to {folder}", code="checkpoint"),
         Note(f"{rows} for training and held out: {sizes}"),
+    )
+
+
+def _held_out_loss(fitted: Fitted, rows: str, unit: str) -> Estimate:
+    history = fitted.history
+    return Estimate(
+        name=f"{fitted.name}, held-out loss",
+        value=history.best[1],
+        unit=unit,
+        n=fitted.n_held_out,
+        n_unit=rows,
+        method=f"lowest of {len(history.validations)} validations, step {history.best[0]}; "
+        "chosen on the same rows",
+        control=history.validations[0][1],
+        control_name="untrained",
     )

@@ -41,6 +41,7 @@ class Likelihood:
             for part in _parts(rows, self.at_once):
                 yield self._loss([self.rows[i] for i in part]).sum() / len(rows)
 
+    @torch.no_grad()
     def validate(self) -> float:
         """Return the mean over held-out responses."""
         parts = _parts(range(len(self.held_out)), self.at_once)
@@ -100,6 +101,7 @@ class Preference:
             for part in _parts(rows, max(1, self.at_once // 2)):
                 yield self.loss([self.pairs[i] for i in part]).sum() / len(rows)
 
+    @torch.no_grad()
     def validate(self) -> float:
         """Return the mean over held-out pairs."""
         parts = _parts(range(len(self.held_out)), max(1, self.at_once // 2))

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -96,11 +96,18 @@ class Training:
         )
 
 
-def keep(fitted: Sequence[Fitted], manifest: Manifest, folder: Path, *, half: bool) -> Checkpoint:
+def keep(
+    fitted: Sequence[Fitted],
+    training: Training,
+    *,
+    half: bool,
+    scores: Mapping[str, Any] | None = None,
+) -> Checkpoint:
     """Write all adapters as one checkpoint, names behind `NAME.`, and return it."""
     tensors = {k: v for one in fitted for k, v in one.adapter.tensors(f"{one.name}.").items()}
+    manifest = replace(training.manifest, scores=scores or {})
     return Checkpoint(manifest=manifest, tensors=tensors).save(
-        folder, dtype=torch.float16 if half else torch.float32
+        training.folder, dtype=torch.float16 if half else torch.float32
     )
 
 
