@@ -1,6 +1,7 @@
 """What happens when one token is forbidden: pass@k beside a random place."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,21 +79,24 @@ def pass_estimates(
         generator=context.stream("pass gap"),
         resamples=context.resamples,
     )
-    common: dict[str, Any] = {"unit": "probability", "n": len(gap), "n_unit": "trajectories"}
+    alone = mean_estimate(
+        f"pass@{k} without the critical token",
+        critical,
+        unit="probability",
+        generator=context.stream("pass alone"),
+        n_unit="trajectories",
+        resamples=context.resamples,
+    )
     return [
-        Estimate(
-            name=f"pass@{k} without the critical token",
-            value=float(critical.mean()),
-            control=float(random.mean()),
-            control_name="random position",
-            **common,
-        ),
+        replace(alone, control=float(random.mean()), control_name="random position"),
         Estimate(
             name=f"pass@{k} gain over a random position",
             value=float(gap.mean()),
             low=interval.low if interval else None,
             high=interval.high if interval else None,
+            unit="probability",
+            n=len(gap),
+            n_unit="trajectories",
             method=f"paired {interval.method}" if interval else "",
-            **common,
         ),
     ]
