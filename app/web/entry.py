@@ -20,6 +20,7 @@ VIEWS = (
     ("overview_view.py", "Prompt", ":material/chat:"),
     ("model_view.py", "Model", ":material/network_node:"),
     ("probe_view.py", "Probe", ":material/biotech:"),
+    ("reason_view.py", "Reason", ":material/psychology:"),
     ("graph_view.py", "Cause", ":material/account_tree:"),
     ("runs_view.py", "Runs", ":material/history:"),
     ("help_view.py", "Help", ":material/help:"),

@@ -1,0 +1,133 @@
+"""Reasoners on a page: the task, who solves it, and their answers side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.panels.forms import option_form
+from app.panels.problem_panel import show_problem
+from app.panels.result_panel import show_result, show_run
+from app.panels.run_panel import begin, finished, stored
+from app.panels.session import model_ref, store
+from app.panels.wording import plain_markdown
+from workbench.errors import WorkbenchError
+from workbench.methods.registry import Plugin
+from workbench.result.result import Result
+from workbench.runs.run import Run
+from workbench.runs.spec import DataRef, RunSpec
+
+_TASK = "arithmetic"
+_REASONERS = ("no-cot", "cot")
+_PROBLEMS = 12
+
+
+def task_form(found: Sequence[Plugin]) -> DataRef:
+    """Draw the choice of task, its options or its file, and how many problems to solve."""
+    names = [plugin.name for plugin in found]
+    a, b, c = st.columns([3, 3, 1])
+    name = a.selectbox(
+        "Task",
+        names,
+        index=names.index(_TASK) if _TASK in names else 0,
+        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
+    )
+    plugin = found[names.index(name)]
+    rest = b.text_input(
+        "Options or file",
+        value=f"?{asked}" if (asked := _example(plugin)) else "",
+        placeholder=f"nothing, ?{_words(plugin)} or :FILE",
+        help="Written behind the name, as on the command line: "
+        f"`{name}?option=value` or `{name}:FILE`.",
+        key=f"task {name}",
+    )
+    limit = c.number_input("Problems", value=_PROBLEMS, min_value=1, step=1)
+    return DataRef(task=f"{name}{rest.strip()}", limit=int(limit))
+
+
+def _example(plugin: Plugin) -> str:
+    return "steps=1&largest=30" if plugin.name == _TASK else ""
+
+
+def _words(plugin: Plugin) -> str:
+    return "&".join(f"{o.name}={o.default}" for o in plugin.options[:2]) or "option=value"
+
+
+def reasoner_form(found: Sequence[Plugin], data: DataRef) -> list[RunSpec]:
+    """Draw the choice of reasoners with their options, and return one spec for each."""
+    names = [plugin.name for plugin in found]
+    chosen = st.multiselect(
+        "Reasoners",
+        names,
+        default=[name for name in _REASONERS if name in names],
+        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
+    )
+    specs = []
+    for name in chosen:
+        plugin = found[names.index(name)]
+        with st.expander(plain_markdown(f"{name}: {len(plugin.options)} options, all set")):
+            st.caption(plain_markdown(plugin.description.split("\n\n")[0]))
+            options = option_form(plugin.options, key=f"reasoner {name}")
+        specs.append(
+            RunSpec(kind="reasoner", name=name, options=options, model=model_ref(), data=data)
+        )
+    return specs
+
+
+def solve_button(specs: Sequence[RunSpec]) -> None:
+    """Draw the button that starts every spec; the runs open on this page."""
+    if not st.button("Solve", type="primary", disabled=not specs, icon=":material/play_arrow:"):
+        return
+    ids = [run_id for spec in specs if (run_id := begin(spec)) is not None]
+    if ids:
+        st.query_params["run"] = ",".join(ids)
+
+
+def runs_to_show() -> list[str]:
+    """Return the runs asked for on this page, else the latest one of any reasoner."""
+    asked = [part for part in st.query_params.get("run", "").split(",") if part]
+    if asked:
+        return asked
+    return [str(row["run_id"]) for row in store().find(kind="reasoner").rows()[:1]]
+
+
+def show_solved(run_ids: Sequence[str]) -> None:
+    """Show each run once it is done, and the comparison when there are several."""
+    runs = [run for run_id in run_ids if (run := finished(run_id, key=run_id)) is not None]
+    solved = [run for run in runs if run.result is not None]
+    if not runs:
+        return
+    names = _labels(runs)
+    compared = len(solved) == len(run_ids) > 1
+    places = st.tabs([*(["Side by side"] if compared else []), *map(plain_markdown, names)])
+    if compared:
+        with places[0]:
+            _show_comparison(solved, names)
+    for place, run in zip(places[compared:], runs, strict=True):
+        with place:
+            show_run(run)
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    names = [run.spec.name for run in runs]
+    return [
+        run.run_id if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)
+    ]
+
+
+def _show_comparison(runs: Sequence[Run], names: Sequence[str]) -> None:
+    ids = tuple(run.run_id for run in runs)
+    try:
+        result: Any = _compared(ids, tuple(names))
+    except WorkbenchError as error:
+        show_problem(error)
+        return
+    show_result(result, key=f"compare {' '.join(ids)}")
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _compared(run_ids: tuple[str, ...], names: tuple[str, ...]) -> Result:
+    from workbench.methods.contracts import Context
+    from workbench.runs.chain_compare import compare_chains
+
+    return compare_chains([stored(run_id) for run_id in run_ids], names, Context())

@@ -1,0 +1,57 @@
+"""The Reason page: choose a task and reasoners, solve, read them side by side."""
+
+from html import escape
+
+import pytest
+
+from workbench.runs.execute import execute
+from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.store import Store
+
+
+def test_without_a_run_the_page_says_what_to_do(open_page) -> None:
+    assert "No problem was solved here yet" in open_page("reason").words
+
+
+def test_two_reasoners_are_solved_and_laid_side_by_side(open_page) -> None:
+    page = open_page("reason")
+    (limit,) = [w for w in page.at.number_input if w.label == "Problems"]
+    limit.set_value(3)
+    for name in ("no-cot", "cot"):
+        page.at.number_input(key=f"reasoner {name} option tokens").set_value(4)
+    page.settle()
+    page.press("Solve")
+    runs = {name: page.run(name) for name in ("no-cot", "cot")}
+    assert {run.spec.data.task for run in runs.values()} == {"arithmetic?steps=1&largest=30"}
+    for run in runs.values():
+        assert run.status == "complete"
+        assert len(run.result.table("problems").frame) == 3
+        assert escape(run.result.summary) in page.html
+    shown = [d.value for d in page.at.dataframe if "difference" in d.value.columns]
+    assert shown[0]["reasoner"].tolist() == ["no-cot", "cot", "majority", "chance"]
+    assert shown[0]["run"].tolist()[:2] == [run.run_id for run in runs.values()]
+
+
+@pytest.mark.parametrize("rest", ["?stepss=1", ":/nowhere/file.jsonl"])
+def test_a_task_that_cannot_be_opened_is_named(open_page, rest) -> None:
+    page = open_page("reason")
+    page.at.text_input(key="task arithmetic").set_value(rest).run()
+    (solve,) = [b for b in page.at.button if b.label == "Solve"]
+    solve.click().run()
+    assert rest[1:7] in page.html
+    assert "Error code" in page.html
+
+
+def test_runs_on_different_problems_are_not_compared(open_page, store_path) -> None:
+    ids = []
+    for limit in (2, 3):
+        spec = RunSpec(
+            kind="reasoner",
+            name="no-cot",
+            options={"tokens": 2},
+            model=ModelRef(name="tiny:llama"),
+            data=DataRef(task="arithmetic", limit=limit),
+        )
+        ids.append(execute(spec, store=Store(store_path)).run_id)
+    page = open_page("reason", run=",".join(ids))
+    assert "different problems" in page.html
