@@ -56,10 +56,8 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) 
         for name, run, result in zip(names, runs, results, strict=True)
     ]
     rows += [_baseline(results[0].estimate(name)) for name in ("majority", "chance")]
-    best = max(rows[: len(runs)], key=lambda row: row["accuracy"])
     return Result(
-        summary=f"{best['reasoner']} is right most often, {best['accuracy']:.1%} of "
-        f"{len(problems[0])} problems",
+        summary=_summary(rows[: len(runs)], len(problems[0])),
         tables={
             "comparison": Table.from_rows(rows, COLUMNS),
             "side_by_side": _answers(names, results),
@@ -75,6 +73,23 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) 
             ),
         ),
     )
+
+
+def _summary(rows: Sequence[dict[str, Any]], n: int) -> str:
+    found = ", ".join(f"{r['reasoner']} {_share_words(r, 'accuracy', '')}" for r in rows)
+    differ = [
+        r for r in rows[1:] if r["diff_low"] is not None and r["diff_low"] * r["diff_high"] > 0
+    ]
+    gaps = ", ".join(f"{r['reasoner']} by {_share_words(r, 'difference', 'diff_')}" for r in differ)
+    words = f"{gaps}, from {rows[0]['reasoner']}" if gaps else "nobody"
+    return f"right answers to {n} problems: {found}; differing beyond the interval: {words}"
+
+
+def _share_words(row: dict[str, Any], name: str, prefix: str) -> str:
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    if low is None or high is None:
+        return f"{row[name]:.1%}"
+    return f"{row[name]:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _result(run: Run) -> Result:
