@@ -73,7 +73,7 @@ _COMPARE_FLAGS = (
     click.Option(
         ["--batch-tokens"],
         type=click.IntRange(min=1),
-        default=8192,
+        default=RunSpec.batch_tokens,
         help="Prompt tokens of one batch, padding included.",
     ),
     *MODEL,

@@ -69,6 +69,7 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) 
                 table="comparison",
                 x="flops_last",
                 y="accuracy",
+                color="reasoner",
                 label="reasoner",
             ),
         ),
