@@ -63,7 +63,10 @@ class CriticalTokens:
             TooLittleData: no question yields a wrong response within the success bounds.
             Stopped: the user stopped after some trajectories.
         """
-        task = open_task(context.task or self.default_task)
+        return self.search(model, open_task(context.task or self.default_task), context)
+
+    def search(self, model: Model, task: Task, context: Context) -> Result:
+        """Do the same on a task that is open already."""
         wanted = context.limit or 5
         found: list[Finding] = []
         try:

@@ -22,6 +22,7 @@ from probes.contrast.selection import Response
 from probes.contrast.stored import store_of
 from probes.contrast.trainables import Pair
 from probes.contrast.training import Fitted, Split, Training, keep
+from probes.contrast.unseen import told
 from probes.contrast.verdict import BASE, judge
 from probes.contrast.weights import mean_weight, weight_table, weight_view
 from workbench.errors import TooLittleData
@@ -201,7 +202,7 @@ class TrainCDPO:
             base_hash=model.spec.weights_hash,
             seed=context.seed,
             data_hash=texts_hash(p.question for p in problems),
-            data=f"{len(problems)} questions of {context.task or self.default_task}",
+            data=told(len(problems), context.task or self.default_task),
             hardware=hardware(),
         )
 

@@ -21,6 +21,7 @@ from probes.contrast.selection import Response, negatives, positive
 from probes.contrast.sequences import Row
 from probes.contrast.trainables import Likelihood
 from probes.contrast.training import Fitted, Split, Training, keep
+from probes.contrast.unseen import told
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
@@ -135,7 +136,7 @@ class TrainContrastive:
             base_hash=model.spec.weights_hash,
             seed=context.seed,
             data_hash=texts_hash(p.question for p in problems),
-            data=f"{len(problems)} questions of {context.task or self.default_task}",
+            data=told(len(problems), context.task or self.default_task),
             hardware=hardware(),
         )
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from probes.train_tuned_lens import TrainTunedLens
+from reasoning.train_sentence_codec import TrainSentenceCodec
 from workbench.errors import Unsupported, WorkbenchError
 from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe, Study
 from workbench.methods.registry import failures, find, plugins
@@ -25,6 +26,8 @@ from workbench.runs.counting import start
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
+from workbench.training.adapter import Adapter, LoraShape
+from workbench.training.checkpoint import Checkpoint, Manifest
 
 PROBES = [plugin.name for plugin in plugins("probe")]
 SHAPES = {"measure": Measure, "readout": ReadoutProbe, "study": Study}
@@ -33,6 +36,8 @@ FAMILY = "llama"
 QUICK = {
     "decoders": {"new_tokens": 4},
     "critical-tokens": {"draws": 8, "samples": 4, "new_tokens": 6},
+    "sentence-lens": {"sentences": 4, "limit": 5},
+    "contrastive-estimate": {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
 }
 
 
@@ -59,7 +64,37 @@ def _prepared(name, folder):
             tiny_model(FAMILY), _examples(), folder=target, resume=False, context=Context()
         )
         options["checkpoint"] = str(target)
+    if name == "sentence-lens":
+        target = Path(folder) / "codec"
+        TrainSentenceCodec(preset="tiny", steps=2, tasks=("prosqa?classes=6&hops=2",)).train(
+            tiny_model(FAMILY), [], folder=target, resume=False, context=Context(resamples=20)
+        )
+        options["codec"] = str(target)
+    if name == "contrastive-estimate":
+        options["estimate"] = _contrast(Path(folder) / "contrast")
     return options
+
+
+def _contrast(folder):
+    """Two random adapters as a contrastive estimate; returns their folder."""
+    model, shape = tiny_model(FAMILY), LoraShape(rank=2)
+    tensors = {}
+    for i, side in enumerate(("positive", "negative")):
+        generator = torch.Generator().manual_seed(i)
+        adapter = Adapter(model, shape, generator=generator, suffix=side)
+        for parameter in adapter.parameters().values():
+            parameter.data.normal_(generator=generator, std=0.3)
+        tensors |= adapter.tensors(f"{side}.")
+    manifest = Manifest(
+        recipe="contrastive-estimate",
+        options={"adapter": shape.as_dict()},
+        base_model=model.spec.name,
+        base_hash=model.spec.weights_hash,
+        seed=0,
+        data_hash="",
+    )
+    Checkpoint(manifest=manifest, tensors=tensors).save(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

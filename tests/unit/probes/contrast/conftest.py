@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.store import Store
 
 QUICK = {"preset": "tiny", "temperature": 2.0, "top_p": 1.0, "new_tokens": 6}
+LEARN = {"questions": 16, "epochs": 12, "learning_rate": 0.02, "rank": 4, "samples": 16}
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,18 @@ def spec_of(digits):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def estimated(spec_of, tmp_path_factory):
+    """A contrastive estimate trained on the first 16 of those questions, and its store."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    run = execute(spec_of("contrastive-estimate", **LEARN), store=store)
+    assert run.failure is None, run.failure
+    return run, store
+
+
+@pytest.fixture(scope="session")
+def learn():
+    """The options of that training run."""
+    return LEARN

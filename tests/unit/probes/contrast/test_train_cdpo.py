@@ -24,16 +24,7 @@ from workbench.sampling.task import Problem, open_task
 from workbench.training.adapter import Adapter, LoraShape
 from workbench.training.checkpoint import Checkpoint
 
-LEARN = {"questions": 12, "samples": 24, "rank": 4, "learning_rate": 0.02, "epochs": 6}
-
-
-@pytest.fixture(scope="module")
-def estimated(spec_of, tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    spec = spec_of("contrastive-estimate", questions=12, samples=24)
-    run = execute(spec, store=store)
-    assert run.failure is None, run.failure
-    return run, store
+LEARN = {"questions": 16, "samples": 16, "rank": 2, "learning_rate": 0.02, "epochs": 4}
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +86,7 @@ def test_responses_of_the_estimate_are_taken_over(trained, estimated):
 def test_a_stopped_run_ends_in_the_same_numbers(trained, spec_of, estimated, tmp_path):
     run, store = trained
     folder = store.checkpoint(estimated[0].run_id)
-    options = dict(LEARN, estimate=str(folder))
-    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    wanted = execute(spec_of("cdpo", **options), store=whole)
-    calls = [0]
+    options, broken, calls = dict(LEARN, estimate=str(folder)), Store(tmp_path), [0]
 
     def stop(done, total, what):
         calls[0] += 1
@@ -112,11 +100,10 @@ def test_a_stopped_run_ends_in_the_same_numbers(trained, spec_of, estimated, tmp
         except KeyboardInterrupt:
             continue
     assert calls[0] > 19
-    assert found.result.estimates == wanted.result.estimates
+    assert found.result.estimates == run.result.estimates
     assert [t.rows() for t in found.result.tables.values()] == [
-        t.rows() for t in wanted.result.tables.values()
+        t.rows() for t in run.result.tables.values()
     ]
-    assert wanted.result.table("accuracy").equals(run.result.table("accuracy"))
 
 
 def test_without_an_estimate_the_message_says_how_to_make_one(spec_of, tmp_path):

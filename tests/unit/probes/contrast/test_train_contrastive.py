@@ -22,20 +22,10 @@ from workbench.sampling.asking import prompt_ids
 from workbench.sampling.task import open_task
 from workbench.training.checkpoint import Checkpoint
 
-LEARN = {"questions": 16, "epochs": 12, "learning_rate": 0.02, "rank": 4, "samples": 16}
 
-
-@pytest.fixture(scope="module")
-def trained(spec_of, tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    run = execute(spec_of("contrastive-estimate", **LEARN), store=store)
-    assert run.failure is None, run.failure
-    return run, store
-
-
-def test_a_planted_answer_raises_the_score_of_the_token_that_gives_it(trained, digits):
+def test_a_planted_answer_raises_the_score_of_the_token_that_gives_it(estimated, digits):
     """The right answer is always 7, so 7 is what the positive model says and the other not."""
-    run, store = trained
+    run, store = estimated
     base = tiny_model("llama")
     models = find_models(base, run.run_id, store)
     task = open_task(digits)
@@ -48,17 +38,17 @@ def test_a_planted_answer_raises_the_score_of_the_token_that_gives_it(trained, d
     assert right - wrong > float(plain[seven] - plain[three]) + 1.0
 
 
-def test_held_out_losses_stand_beside_those_before_training(trained):
+def test_held_out_losses_stand_beside_those_before_training(estimated):
     """Right responses share their 7; what a random model says wrongly is noise."""
-    run, _ = trained
+    run, _ = estimated
     right, wrong = (run.result.estimate(f"{n}, held-out loss") for n in ("positive", "negative"))
     assert right.value < right.control - 0.05
     assert wrong.value <= wrong.control
     assert min(right.n, wrong.n) >= 1
 
 
-def test_the_checkpoint_tells_where_it_comes_from(trained):
-    run, store = trained
+def test_the_checkpoint_tells_where_it_comes_from(estimated):
+    run, store = estimated
     kept = Checkpoint.load(store.checkpoint(run.run_id))
     manifest = kept.manifest
     assert manifest.recipe == "contrastive-estimate"
@@ -69,8 +59,8 @@ def test_the_checkpoint_tells_where_it_comes_from(trained):
     assert len(run.result.table("questions")) == 16
 
 
-def test_training_stopped_anywhere_ends_in_the_same_weights(trained, spec_of, tmp_path):
-    run, store = trained
+def test_training_stopped_anywhere_ends_in_the_same_weights(estimated, spec_of, learn, tmp_path):
+    run, store = estimated
     again, calls = Store(tmp_path), [0]
 
     def stop(done, total, what):
@@ -78,7 +68,7 @@ def test_training_stopped_anywhere_ends_in_the_same_weights(trained, spec_of, tm
         if calls[0] % 23 == 0:
             raise KeyboardInterrupt
 
-    spec = spec_of("contrastive-estimate", **LEARN)
+    spec = spec_of("contrastive-estimate", **learn)
     for _ in range(12):
         try:
             done = execute(spec, store=again, progress=stop)
@@ -96,8 +86,8 @@ def _told(run):
     return run.result.estimates, [t.rows() for t in run.result.tables.values()]
 
 
-def test_models_are_found_by_run_and_folder_and_refused_elsewhere(trained):
-    run, store = trained
+def test_models_are_found_by_run_and_folder_and_refused_elsewhere(estimated):
+    run, store = estimated
     base = tiny_model("llama")
     by_run = find_models(base, run.run_id[:-4], store)
     by_folder = find_models(base, str(store.checkpoint(run.run_id)), store)

@@ -1,0 +1,263 @@
+"""Tables, charts and notes of contrastive scores beside rollouts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from probes.contrast.agreement import (
+    CONTRAST,
+    ENTROPY,
+    SIGNALS,
+    SURPRISAL,
+    TOLD,
+    Judged,
+    correlations,
+    hits,
+)
+from probes.contrast.examined import Examined
+from probes.contrast.scoring import Likely, Scored
+from workbench.methods.contracts import Context
+from workbench.model.model import Model
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import mean_estimate
+from workbench.result.result import Note, Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import Bars, Curve, TokenStrip
+
+KS = (1, 2, 3, 4, 5, 6, 8, 10)
+
+_LIKELY = {
+    "s": Column("probability", "Contrastive score; low marks a critical token."),
+    "positive": Column("probability", "Under the positive model."),
+    "negative": Column("probability", "Under the negative model."),
+    "base": Column("probability", "Under the base model."),
+}
+_TOKENS = {
+    "trajectory": Column(help="Number of the trajectory."),
+    "position": Column("tokens", "Response tokens up to and including this one."),
+    "token": Column(help="The token as text."),
+    **_LIKELY,
+    "entropy": Column("nats", "Entropy of the base model's distribution of this token."),
+    "p": Column("probability", "Success after this token.", low="p_low", high="p_high"),
+    "drop": Column("probability", "Success before minus success after this token."),
+    "critical": Column(help="Whether rollouts call this token critical."),
+    "badge": Column(help="critical, fallback or hopeless, as the rollouts say."),
+}
+_PREFERRED = {
+    "trajectory": Column(help="Number of the trajectory."),
+    "position": Column("tokens", "Place in the response, counted from 1."),
+    "alternative": Column(help="One of the tokens of highest s at this place."),
+    "is_own": Column(help="Whether it is the response's own token."),
+    **_LIKELY,
+}
+_RANK = "Place of the critical token by {}, 1 being the most suspicious."
+_CORRELATION = "Rank correlation of {} with the success drop."
+_TRAJECTORIES = {
+    "critical_position": Column("tokens", "Position of the critical token; empty if none."),
+    "lowest_position": Column("tokens", "Position of the token of lowest s."),
+    "candidates": Column("tokens", "Positions that may be critical."),
+    "known": Column("tokens", "Positions where rollouts tell the success drop."),
+    "draws": Column("draws", "Continuations drawn."),
+    **{f"rank_{s}": Column("place", _RANK.format(s)) for s in SIGNALS},
+    **{f"correlation_{s}": Column("correlation", _CORRELATION.format(s)) for s in SIGNALS},
+}
+_HITS = {
+    "signal": Column(help="What the tokens are ordered by."),
+    "k": Column("tokens", "Most suspicious tokens looked at."),
+    "hit": Column("proportion", "The critical token is among them.", "low", "high"),
+    "random": Column("proportion", "The same in a random order."),
+    "n": Column("trajectories", "Trajectories with a critical token."),
+}
+_AGREEMENT = {
+    "signal": Column(help="What the tokens are ordered by."),
+    "correlation": Column("correlation", "With the success drop.", "low", "high"),
+    "random": Column("correlation", "The same in a random order."),
+    "n": Column("trajectories", "Trajectories with a known success curve."),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compared:
+    """One wrong response: what rollouts found and what the contrast says."""
+
+    found: Examined
+    scored: Scored
+
+    @property
+    def judged(self) -> Judged:
+        """Its signals, high meaning suspicious, beside the success drop."""
+        return Judged(
+            signals={
+                CONTRAST: -self.scored.own.s.double().numpy(),
+                ENTROPY: self.found.entropy,
+                SURPRISAL: -self.scored.own.base.double().numpy(),
+            },
+            drop=self.found.drop,
+            candidates=self.found.candidates,
+            critical=self.found.critical,
+        )
+
+
+def report(compared: Sequence[Compared], model: Model, context: Context) -> Result:
+    """Turn scored trajectories into a Result."""
+    judged = [one.judged for one in compared]
+    agreed = correlations(judged, context)
+    at = {k: hits(judged, k, context) for k in KS}
+    estimates = [*agreed, *(e for k in TOLD for e in at[k]), _draws(compared, context)]
+    tables = {
+        "tokens": Table.from_rows(_token_rows(compared, model), _TOKENS),
+        "preferred": Table.from_rows(_preferred_rows(compared, model), _PREFERRED),
+        "trajectories": Table.from_rows(_trajectory_rows(compared, judged, model), _TRAJECTORIES),
+        "agreement": Table.from_rows(_rows(agreed, "correlation"), _AGREEMENT),
+        "hits": Table.from_rows(({"k": k} | row for k in KS for row in _rows(at[k], "hit")), _HITS),
+    }
+    return Result(
+        summary=f"{agreed[0]}; {at[TOLD[0]][0]}; {agreed[len(SIGNALS)]}.",
+        estimates=tuple(estimates),
+        tables=tables,
+        notes=_notes(judged),
+        views=_VIEWS,
+    )
+
+
+_VIEWS = (
+    TokenStrip(
+        title="Contrastive score of each token",
+        table="tokens",
+        token="token",
+        color="s",
+        rows=("p", "drop", "entropy", "positive", "negative", "base"),
+        group="trajectory",
+        flag="critical",
+        badge="badge",
+        details="preferred",
+        key="position",
+    ),
+    Curve(
+        title="Critical token among the k most suspicious",
+        table="hits",
+        x="k",
+        y=("hit",),
+        group="signal",
+        control=("random",),
+    ),
+    Bars(
+        title="Rank correlation with the success drop",
+        table="agreement",
+        x="signal",
+        y="correlation",
+        control="random",
+    ),
+)
+
+
+def _rows(estimates: Sequence[Estimate], name: str) -> Iterator[dict[str, Any]]:
+    """Turn the estimates of the signals, which come first, into rows."""
+    for signal, estimate in zip(SIGNALS, estimates, strict=False):
+        yield {
+            "signal": signal,
+            name: estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "random": estimate.control,
+            "n": estimate.n,
+        }
+
+
+def _token_rows(compared: Sequence[Compared], model: Model) -> Iterator[dict[str, Any]]:
+    for one in compared:
+        found = one.found
+        for i, token in enumerate(found.row.response):
+            yield {
+                "trajectory": found.trajectory,
+                "position": i + 1,
+                "token": model.decode([token]),
+                **_likely(one.scored.own, (i,)),
+                "entropy": found.entropy[i],
+                "p": found.success[i],
+                "p_low": found.low[i],
+                "p_high": found.high[i],
+                "drop": found.drop[i],
+                "critical": i + 1 == found.critical,
+                "badge": found.badge if i + 1 == found.critical else "",
+            }
+
+
+def _preferred_rows(compared: Sequence[Compared], model: Model) -> Iterator[dict[str, Any]]:
+    for one in compared:
+        for i, own in enumerate(one.found.row.response):
+            for j, token in enumerate(one.scored.preferred[i].tolist()):
+                yield {
+                    "trajectory": one.found.trajectory,
+                    "position": i + 1,
+                    "alternative": model.decode([token]),
+                    "is_own": token == own,
+                    **_likely(one.scored.of_preferred, (i, j)),
+                }
+
+
+def _likely(values: Likely, at: tuple[int, ...]) -> dict[str, float]:
+    parts: Mapping[str, torch.Tensor] = {name: getattr(values, name) for name in _LIKELY}
+    return {name: float(x[at].exp()) for name, x in parts.items()}
+
+
+def _trajectory_rows(
+    compared: Sequence[Compared], judged: Sequence[Judged], model: Model
+) -> Iterator[dict[str, Any]]:
+    for one, said in zip(compared, judged, strict=True):
+        found, response = one.found, one.found.row.response
+        lowest = int(np.argmax(said.signals[CONTRAST][: len(found.candidates)])) + 1
+        critical = found.critical
+        yield {
+            "trajectory": found.trajectory,
+            "question": found.question,
+            "answer": found.answer,
+            "response": found.text,
+            "critical_position": critical,
+            "critical_token": model.decode([response[critical - 1]]) if critical else None,
+            "lowest_position": lowest,
+            "lowest_token": model.decode([response[lowest - 1]]),
+            "candidates": len(found.candidates),
+            "known": said.known,
+            "draws": found.draws,
+            **{f"rank_{s}": said.rank(s) for s in SIGNALS},
+            **{f"correlation_{s}": said.correlation(s) for s in SIGNALS},
+        }
+
+
+def _draws(compared: Sequence[Compared], context: Context) -> Estimate:
+    return mean_estimate(
+        "rollouts, where the contrast takes two passes over the response",
+        [float(one.found.draws) for one in compared],
+        unit="continuations per trajectory",
+        generator=context.stream("draws"),
+        n_unit="trajectories",
+        resamples=context.resamples,
+    )
+
+
+def _notes(judged: Sequence[Judged]) -> tuple[Note, ...]:
+    notes = []
+    undecided = sum(one.critical is None for one in judged)
+    partly = sum(one.known < len(one.candidates) - 1 for one in judged)
+    if undecided:
+        notes.append(
+            Note(
+                f"{undecided} trajectories have no critical token and count for no hit@k",
+                "warning",
+            )
+        )
+    if partly:
+        notes.append(
+            Note(
+                f"the success curve of {partly} trajectories is known in part: correlations use "
+                "only those positions; take rollouts of mode exhaustive or off-path",
+                "warning",
+            )
+        )
+    if len(judged) < 10:
+        notes.append(Note(f"only {len(judged)} trajectories: intervals are wide", "warning"))
+    return tuple(notes)
