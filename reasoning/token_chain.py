@@ -1,7 +1,7 @@
 """Reasoning in words: a chain of thought, or the answer at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Prompt
@@ -13,7 +13,12 @@ from workbench.model.tokens import pad
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.chain import Chain, Step
+from workbench.sampling.asking import newline_ids
 from workbench.sampling.flops import Size, generation_cost
+from workbench.sampling.sentences import answer_lead
+from workbench.training.sentence_model import open_sentences
+
+_CHECKPOINT = "Folder of a sentence pipeline: its writer is asked, as it was trained."
 
 
 @reasoner("cot", source="Wei et al. 2022, arXiv:2201.11903")
@@ -30,12 +35,67 @@ class ChainOfThought:
 
     tokens: int = option(256, help="Most tokens written.", low=1, high=100_000, unit="tokens")
     temperature: float = option(0.0, help="0 takes the likeliest token.", low=0.0, high=10.0)
+    checkpoint: str = option("", help=_CHECKPOINT)
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         policy = Sampling(temperature=self.temperature)
+        if self.checkpoint:
+            model, prompts, _ = as_trained(model, prompts, self.checkpoint)
         return written_chains(model, prompts, policy=policy, limit=self.tokens, seeds=seeds)
+
+
+@reasoner("no-cot", source="Wei et al. 2022, arXiv:2201.11903")
+@dataclass(frozen=True, kw_only=True)
+class AnswerAtOnce:
+    """Give the answer at once, without a chain: the baseline of every other reasoner.
+
+    The words that introduce an answer in this task are put into the model's mouth, and what it
+    writes up to the end of that line is its answer.
+
+    Cost: one pass over the prompt, then one cached pass per token of the answer.
+
+    Source: standard-prompting baseline of Wei et al. 2022, zero-shot and with a forced start.
+    """
+
+    tokens: int = option(32, help="Most tokens written.", low=1, high=100_000, unit="tokens")
+    temperature: float = option(0.0, help="0 takes the likeliest token.", low=0.0, high=10.0)
+    lead: str = option("", help="Words that introduce the answer; default: the task's own.")
+    checkpoint: str = option("", help=_CHECKPOINT)
+
+    def solve(
+        self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
+    ) -> Sequence[Chain]:
+        lead = self.lead or answer_lead(context.task)
+        if self.checkpoint:
+            model, prompts, lead = as_trained(model, prompts, self.checkpoint)
+        ids = tuple(model.tokenizer(lead, add_special_tokens=False)["input_ids"])
+        stops = newline_ids(model.tokenizer)
+        asked = [
+            replace(p, ids=(*p.ids, *ids), stop_ids=tuple(dict.fromkeys((*p.stop_ids, *stops))))
+            for p in prompts
+        ]
+        policy = Sampling(temperature=self.temperature)
+        chains = written_chains(model, asked, policy=policy, limit=self.tokens, seeds=seeds)
+        return [replace(chain, response=f"{lead}{chain.response}") for chain in chains]
+
+
+def as_trained(
+    model: Model, prompts: Sequence[Prompt], folder: str
+) -> tuple[Model, list[Prompt], str]:
+    """Return the writer of a sentence pipeline, bare questions, and what asks for an answer.
+
+    Raises:
+        ModelNotFound: the folder holds none.
+        ModelError: it belongs to another model.
+    """
+    trained = open_sentences(model, folder)
+    lines = trained.codec.lines
+    asked = [
+        replace(p, ids=tuple(lines.question(p.question)), stop_ids=(lines.end,)) for p in prompts
+    ]
+    return trained.writer, asked, trained.lead
 
 
 def written_chains(

@@ -212,7 +212,9 @@ class Recipe(Protocol):
     """A description of a training run that yields a checkpoint.
 
     The checkpoint is written to `folder`, which also holds the state a stopped run resumes
-    from: resumed or not, the same seed gives the same losses.
+    from: resumed or not, the same seed gives the same losses. One that can begin from nothing
+    has a method `base_model(context)`, which returns the network to train in place of the model
+    that was named, or None to train that one.
     """
 
     def train(

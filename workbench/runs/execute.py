@@ -164,8 +164,7 @@ class _Outcome:
 
 def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
     try:
-        if job.spec.model is not None and model is None:
-            model = shared_model(job.spec.model, context.progress)
+        model = model or _model(job, context)
         done = _run(job, model, context)
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
@@ -179,6 +178,15 @@ def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
         error=done.stop,
         model=model,
     )
+
+
+def _model(job: Job, context: Context) -> Model | None:
+    """Load the model of the spec, or let a recipe that begins from nothing build its own."""
+    build_own = getattr(job.recipe, "base_model", None)
+    own: Model | None = build_own(context) if build_own is not None else None
+    if own is None and job.spec.model is not None:
+        return shared_model(job.spec.model, context.progress)
+    return own
 
 
 def _context(job: Job, store: Store | None, progress: Progress, *, fresh: bool) -> Context:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workbench.sampling.task import Problem, Task
+from workbench.sampling.task import Problem, Task, open_task
 
 ANSWER_MARK = "###"
 
@@ -20,3 +20,13 @@ def chain_sentences(task: Task, problem: Problem) -> tuple[str, ...]:
     if own is not None or (steps and steps[-1].startswith(ANSWER_MARK)):
         return steps
     return (*steps, f"{ANSWER_MARK} {problem.answer}")
+
+
+def answer_lead(address: str) -> str:
+    """Return the words that introduce an answer in a task, ready to stand after its prompt.
+
+    A task names its own as `answer_lead`. Plain text is continued after a blank.
+    """
+    task: Any = open_task(address)
+    lead = str(getattr(task, "answer_lead", "The answer is"))
+    return lead if task.is_chat else f" {lead}"

@@ -41,7 +41,7 @@ _ASK = (
 _TRIES = 50_000
 
 
-@register("task", "blocksworld", source="Wang et al. 2025, arXiv:2505.22202")
+@register("task", "blocksworld", source="Hwang et al. 2025, arXiv:2505.22202")
 @dataclass(frozen=True, kw_only=True)
 class Blocksworld:
     """Move blocks from one arrangement to another in the fewest moves; the answer is their number.
@@ -55,7 +55,9 @@ class Blocksworld:
     blocks: int = option(4, help="Number of blocks.", low=2, high=12)
     least: int = option(1, help="Fewest moves of a drawn problem.", low=0, high=24)
     part: Part = option("all", help="Draw from the whole, or from the part for one purpose.")
-    brief: bool = option(False, help="Leave the rules out and write the states in few words.")
+    brief: bool = option(
+        False, help="Ask with the states alone, in few words, for networks trained on it."
+    )
     verify: Literal["answer", "plan"] = option(
         "answer", help="Accept the right number, or only a plan that works and is shortest."
     )
@@ -64,6 +66,11 @@ class Blocksworld:
     def is_chat(self) -> bool:
         """Problems are asked as messages."""
         return True
+
+    @property
+    def answer_lead(self) -> str:
+        """The words that stand before an answer."""
+        return "The answer is:"
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Draw or read up to `limit` problems; a small world may hold fewer."""
@@ -87,8 +94,8 @@ class Blocksworld:
         return found
 
     def prompt(self, problem: Problem) -> str:
-        """Return the question and the form the answer is wanted in."""
-        return f"{problem.question} {_ASK}"
+        """Return the question and, unless it is brief, the form the answer is wanted in."""
+        return problem.question if self.brief else f"{problem.question} {_ASK}"
 
     def is_correct(self, problem: Problem, response: str) -> bool:
         """Whether the number is right, or the plan works in that many moves."""

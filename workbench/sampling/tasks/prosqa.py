@@ -45,11 +45,17 @@ class ProsQA:
     classes: int = option(16, help="Classes in one problem.", low=6, high=38)
     parents: int = option(2, help="Most statements that lead to one class.", low=1, high=4)
     part: Part = option("all", help="Draw from the whole, or from the part for one purpose.")
+    brief: bool = option(False, help="Ask the bare question, for networks trained on it.")
 
     @property
     def is_chat(self) -> bool:
         """Problems are asked as messages."""
         return True
+
+    @property
+    def answer_lead(self) -> str:
+        """The mark that stands before an answer."""
+        return "###"
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Draw or read up to `limit` problems.
@@ -74,8 +80,8 @@ class ProsQA:
         return list(found.values())
 
     def prompt(self, problem: Problem) -> str:
-        """Return the question and the form the answer is wanted in."""
-        return f"{problem.question} {_ASK}"
+        """Return the question and, unless it is brief, the form the answer is wanted in."""
+        return problem.question if self.brief else f"{problem.question} {_ASK}"
 
     def is_correct(self, problem: Problem, response: str) -> bool:
         """Whether the final statement follows: the person asked about, and a class in reach."""

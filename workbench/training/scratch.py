@@ -1,0 +1,98 @@
+"""Small models trained from nothing: a word-level tokenizer and a random Llama."""
+
+import copy
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.errors import BadOption
+from workbench.model.model import Model
+from workbench.model.wrap import wrap_model
+
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "\n")
+# A word carries the blank before it, so that joined tokens are the text again.
+_WORD = r" ?\w+| ?[^\w\s]+|\n"
+# A question is asked as it was trained: bare, with a line break after it.
+_CHAT = "{% for message in messages %}{{ message['content'] }}{{ '\n' }}{% endfor %}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchShape:
+    """The size of a small Llama; `positions` is the longest text in tokens."""
+
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    positions: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse a width that the heads do not divide evenly."""
+        if self.width % (2 * self.heads):
+            raise BadOption(f"width {self.width} is not an even multiple of {self.heads} heads")
+
+
+def scratch_model(texts: Iterable[str], shape: ScratchShape, *, seed: int, name: str) -> Model:
+    """Build a random model whose vocabulary is the words of the texts.
+
+    The weights depend on the seed alone; the global random state is left as it was.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = word_tokenizer(texts)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=_multiple(8 * shape.width // 3, 8),
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.positions,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        module: Any = LlamaForCausalLM(config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.dim() > 1:
+                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+    return wrap_model(module.eval(), tokenizer, name=name)
+
+
+def word_tokenizer(texts: Iterable[str]) -> Any:
+    """Return a tokenizer of the words and marks in the texts; joining its tokens gives the text."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word for text in texts for word in re.findall(_WORD, text)} - set(SPECIAL)
+    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *sorted(words)))}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "isolated")
+    backend.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        chat_template=_CHAT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_model(module: Any, tokenizer: Any, folder: Path, *, dtype: torch.dtype) -> None:
+    """Write a transformers model and its tokenizer as a folder that `load_model` reads."""
+    copied: Any = copy.deepcopy(module).to(dtype)
+    copied.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+def _multiple(n: int, of: int) -> int:
+    return -(-n // of) * of

@@ -1,0 +1,128 @@
+"""What sentence reasoning needs beside a model: its codec and its latent model, from one folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from workbench.errors import ModelError, ModelNotFound
+from workbench.model.model import Model
+from workbench.sampling.flops import Size
+from workbench.training.adapter import LoraShape
+from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest, read_manifest
+from workbench.training.codec import Known, SentenceCodec, Space
+from workbench.training.latent import LatentHeads, LatentModel
+from workbench.training.network import Network, tuning
+
+RECIPE = "sentence-chain"
+WRITER, CODEC, LATENT, HEADS, KNOWN = "writer.", "codec.", "latent.", "heads.", "known"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SentenceModel:
+    """A codec and a latent model trained on top of one model.
+
+    `writer` is the model that writes chains in words: the model itself, or an adapter on it.
+    `answer_ids` are the ids that answer sentences, and no others, begin with; `lead` is the text
+    that asks the writer for an answer without a chain. `codec_size` and `latent_size` count the
+    operations of the two networks.
+    """
+
+    writer: Model
+    codec: SentenceCodec
+    latent: LatentModel
+    codec_size: Size
+    latent_size: Size
+    manifest: Manifest
+
+    @property
+    def answer_ids(self) -> frozenset[int]:
+        """The ids that answer sentences begin with."""
+        return frozenset(self.manifest.options.get("answer_ids", ()))
+
+    @property
+    def lead(self) -> str:
+        """The text that asks for the answer at once."""
+        return str(self.manifest.options.get("lead", ""))
+
+
+def open_sentences(model: Model, folder: str = "") -> SentenceModel:
+    """Return what a folder holds for a model, or what lies beside its weights or ships for it.
+
+    Raises:
+        ModelNotFound: there is none for this model.
+        ModelError: the folder belongs to another model, or is damaged.
+    """
+    return _opened(model, Path(folder).expanduser() if folder else _folder(model))
+
+
+@lru_cache(maxsize=2)
+def _opened(model: Model, folder: Path) -> SentenceModel:
+    found = Checkpoint.load(folder)
+    found.check(model.spec, recipe=RECIPE)
+    options, tensors = found.manifest.options, found.tensors
+    codec, latent = (_tuned(model, found, prefix) for prefix in (CODEC, LATENT))
+    known = Known(texts=tuple(options.get(KNOWN, ())), vectors=tensors[KNOWN].float())
+    heads = LatentHeads.restore(_part(tensors, HEADS), model.spec.d_model).to(model.device)
+    return SentenceModel(
+        writer=_writer(model, found),
+        codec=SentenceCodec(codec, model.tokenizer, cast(Space, options["space"]), known),
+        latent=LatentModel(latent, heads),
+        codec_size=Size.of(codec.module, model.spec),
+        latent_size=Size.of(latent.module, model.spec),
+        manifest=found.manifest,
+    )
+
+
+def _folder(model: Model) -> Path:
+    beside = Path(model.spec.name).expanduser()
+    places = [beside, *_shipped()]
+    known = []
+    for place in places:
+        if (place / MANIFEST).is_file():
+            manifest = read_manifest(place)
+            if manifest.recipe == RECIPE and manifest.base_hash == model.spec.weights_hash:
+                return place
+            known.append(manifest.base_model)
+    raise ModelNotFound(
+        f"no sentence codec and latent model are known for {model.spec.name}; there are some for "
+        f"{', '.join(known) or 'no model'}",
+        hint=f"`workbench train {RECIPE}`, then --model with the folder it names",
+    )
+
+
+def _shipped() -> list[Path]:
+    root = Path(str(files("workbench.data"))) / "models"
+    return sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+
+
+def _tuned(model: Model, found: Checkpoint, prefix: str) -> Network:
+    tensors = _part(found.tensors, prefix)
+    if not tensors:
+        raise ModelError(f"the checkpoint holds no {prefix.rstrip('.')}", hint="train it again")
+    suffix = f"{prefix}{found.manifest.weights_hash[:12]}"
+    grown = tuning(model, _lora(found), generator=torch.Generator(), suffix=suffix)
+    grown.load({name: tensor.to(model.device) for name, tensor in tensors.items()})
+    return Network(grown.module).freeze()
+
+
+def _writer(model: Model, found: Checkpoint) -> Model:
+    from workbench.training.adapter import Adapter
+
+    if not _part(found.tensors, WRITER):
+        return model
+    return Adapter.restore(model, found, prefix=WRITER).model
+
+
+def _lora(found: Checkpoint) -> LoraShape | None:
+    shape: Mapping[str, Any] | None = found.manifest.options.get("adapter")
+    return None if shape is None else LoraShape(**shape)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
