@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from probes.train_tuned_lens import TrainTunedLens
-from reasoning.train_sentence_codec import TrainSentenceCodec
 from workbench.errors import Unsupported, WorkbenchError
 from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe, Study
 from workbench.methods.registry import failures, find, plugins
@@ -65,6 +64,8 @@ def _prepared(name, folder):
         )
         options["checkpoint"] = str(target)
     if name == "sentence-lens":
+        from reasoning.train_sentence_codec import TrainSentenceCodec
+
         target = Path(folder) / "codec"
         TrainSentenceCodec(preset="tiny", steps=2, tasks=("prosqa?classes=6&hops=2",)).train(
             tiny_model(FAMILY), [], folder=target, resume=False, context=Context(resamples=20)
