@@ -141,7 +141,8 @@ def _heatmaps(pair: Pair, view: Heatmap) -> go.Figure | None:
         for i, r in enumerate(rows)
         for j, c in enumerate(columns)
     )
-    shown = replace(view, table="d", row="row", column="column", text="", diverging=True)
+    plain = replace(view, text="", group="", details=())
+    shown = replace(plain, table="d", row="row", column="column", diverging=True)
     return draw_heatmap(
         Result(summary="", tables={"d": long}), replace(shown, title=f"{view.title} — difference")
     )

@@ -31,17 +31,34 @@ class Grid:
     columns: list[Any]
     values: NDArray[np.float64]
     words: list[list[str]] | None
+    details: list[list[str]] | None
     row_label: str
     column_label: str
     value_label: str
 
 
 def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
-    """Draw a matrix; a diverging one is centred on zero, words are written where they fit."""
-    grid = grid_of(result, view)
+    """Draw a matrix; a diverging one is centred on zero, words are written where they fit.
+
+    With a group there is a menu of matrices, the first one shown.
+    """
+    grids = grids_of(result, view)
+    values = np.concatenate([grid.values.ravel() for grid in grids.values()])
+    ends = colour_limits(values, diverging=view.diverging)
+    figure = go.Figure([_cells(grid, view, ends) for grid in grids.values()])
+    first = next(iter(grids.values()))
+    height = max(len(grid.values) for grid in grids.values())
+    dressed(figure, view.title, height=min(max(22 * height + 140, 320), 820))
+    figure.update_xaxes(title_text=first.column_label, showgrid=False, **_axis(first.columns))
+    figure.update_yaxes(
+        title_text=first.row_label, showgrid=False, autorange="reversed", **_axis(first.rows)
+    )
+    return _with_menu(figure, list(grids)) if len(grids) > 1 else figure
+
+
+def _cells(grid: Grid, view: Heatmap, ends: Limits) -> go.Heatmap:
     height, width = grid.values.shape
-    ends = colour_limits(grid.values.ravel(), diverging=view.diverging)
-    trace = go.Heatmap(
+    return go.Heatmap(
         z=[[None if not np.isfinite(v) else float(v) for v in row] for row in grid.values],
         x=grid.columns,
         y=grid.rows,
@@ -57,12 +74,21 @@ def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
         xgap=1 if width <= 60 else 0,
         ygap=1 if height <= 60 else 0,
     )
-    figure = dressed(go.Figure(trace), view.title, height=min(max(22 * height + 140, 320), 820))
-    figure.update_xaxes(title_text=grid.column_label, showgrid=False, **_axis(grid.columns))
-    figure.update_yaxes(
-        title_text=grid.row_label, showgrid=False, autorange="reversed", **_axis(grid.rows)
-    )
-    return figure
+
+
+def _with_menu(figure: go.Figure, names: Sequence[str]) -> go.Figure:
+    for i, trace in enumerate(figure.data):
+        trace.visible = i == 0
+    buttons = [
+        {
+            "label": figure_text(name),
+            "method": "update",
+            "args": [{"visible": [i == at for i in range(len(names))]}],
+        }
+        for at, name in enumerate(names)
+    ]
+    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 6}}
+    return figure.update_layout(updatemenus=[{"buttons": buttons, **place}], margin_t=92)
 
 
 def draw_matrix(
@@ -109,14 +135,35 @@ def draw_matrix(
     return figure
 
 
+def grids_of(result: Result, view: Heatmap) -> dict[str, Grid]:
+    """Find the matrices a `Heatmap` names, by value of its group; without one, a single matrix.
+
+    Raises:
+        UnknownName: the result holds no such table, column or array.
+    """
+    table = result.tables.get(view.table)
+    if not view.group or table is None or not len(table):
+        return {"": grid_of(result, view)}
+    table[view.group]
+    return {
+        str(name): _from_table(Table(part, table.columns), view)
+        for name, part in table.frame.groupby(view.group, sort=False)
+    }
+
+
 def grid_of(result: Result, view: Heatmap) -> Grid:
-    """Find the matrix a `Heatmap` names.
+    """Find the matrix a `Heatmap` names, with a group that of its first value.
 
     Raises:
         UnknownName: the result holds no such table or array, or the array is not a matrix.
     """
     if view.table in result.tables:
-        return _from_table(result.tables[view.table], view)
+        table = result.tables[view.table]
+        if view.group and len(table):
+            table = Table(
+                table.frame[table[view.group] == table[view.group].iloc[0]], table.columns
+            )
+        return _from_table(table, view)
     array = result.arrays.get(view.table)
     if array is None or array.ndim != 2:
         known = ", ".join([*result.tables, *result.arrays]) or "nothing"
@@ -128,6 +175,7 @@ def grid_of(result: Result, view: Heatmap) -> Grid:
         columns=list(range(array.shape[1])),
         values=array.astype(np.float64),
         words=None,
+        details=None,
         row_label=figure_text(view.row.replace("_", " ")),
         column_label=figure_text(view.column.replace("_", " ")),
         value_label=figure_text(view.value.replace("_", " ")),
@@ -136,13 +184,13 @@ def grid_of(result: Result, view: Heatmap) -> Grid:
 
 def _from_table(table: Table, view: Heatmap) -> Grid:
     needed = [view.row, view.column, view.value, *([view.text] if view.text else [])]
-    for column in needed:
+    for column in (*needed, *view.details):
         table[column]
     rows = list(dict.fromkeys(table[view.row].tolist()))
     columns = list(dict.fromkeys(table[view.column].tolist()))
     place = ({name: i for i, name in enumerate(rows)}, {n: i for i, n in enumerate(columns)})
     values = np.full((len(rows), len(columns)), np.nan)
-    words = [[""] * len(columns) for _ in rows]
+    words, details = ([[""] * len(columns) for _ in rows] for _ in range(2))
     for cell in table.frame[needed].itertuples(index=False, name=None):
         i, j = place[0][cell[0]], place[1][cell[1]]
         values[i, j] = np.nan if cell[2] is None else cell[2]
@@ -153,10 +201,32 @@ def _from_table(table: Table, view: Heatmap) -> Grid:
         columns=plain_list(pd.Series(columns, dtype=object)),
         values=values,
         words=words if view.text else None,
+        details=_details(table, view, place, details) if view.details else None,
         row_label=label(table, view.row),
         column_label=label(table, view.column),
         value_label=label(table, view.value),
     )
+
+
+def _details(
+    table: Table,
+    view: Heatmap,
+    place: tuple[dict[Any, int], dict[Any, int]],
+    found: list[list[str]],
+) -> list[list[str]]:
+    """Fill in what is shown of each cell when it is pointed at."""
+    names = [(name, label(table, name)) for name in view.details]
+    for row in table.frame[[view.row, view.column, *view.details]].to_dict("records"):
+        at = place[0][row[view.row]], place[1][row[view.column]]
+        lines = [f"{words}: {_told(row[name])}" for name, words in names]
+        found[at[0]][at[1]] = "<br>".join(lines)
+    return found
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if not np.isfinite(value) else f"{value:.4g}"
+    return figure_text(value, limit=90)
 
 
 def _scale_title(grid: Grid, ends: Limits) -> str:
@@ -170,6 +240,7 @@ def _hover(grid: Grid) -> list[list[str]]:
             f"{grid.row_label} {grid.rows[i]}<br>{grid.column_label} {grid.columns[j]}<br>"
             + (f"{grid.words[i][j]}<br>" if grid.words and grid.words[i][j] else "")
             + f"{grid.value_label}: {'–' if not np.isfinite(v) else f'{v:.6g}'}"
+            + (f"<br>{grid.details[i][j]}" if grid.details and grid.details[i][j] else "")
             for j, v in enumerate(row)
         ]
         for i, row in enumerate(grid.values)

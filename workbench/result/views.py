@@ -54,7 +54,11 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Heatmap:
-    """A matrix from an array, or from the long table (row, column, value, text)."""
+    """A matrix from an array, or from the long table (row, column, value, text).
+
+    With `group`, one matrix per value of that column, chosen from a menu; all share the colours.
+    `details` are more columns to show when a cell is pointed at.
+    """
 
     title: str
     table: str
@@ -63,6 +67,8 @@ class Heatmap:
     value: str
     text: str = ""
     diverging: bool = False
+    group: str = ""
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
