@@ -1,0 +1,208 @@
+"""A trained codec as a result: exact match by family and length, controls, curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reasoning.codec.corpus import Corpus
+from reasoning.codec.judging import Judged
+from workbench.methods.contracts import Context
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import mean_estimate, proportion_estimate, proportion_interval
+from workbench.result.result import Note, Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import Bars, Curve
+from workbench.training.checkpoint import Manifest
+from workbench.training.loop import History
+
+BANDS = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 256, 1024)
+_RANDOM = "random vectors of the same length"
+_EXACT = "Sentences that come back token for token."
+_SHOWN = 12
+
+
+def report(judged: Sequence[Judged], history: History, corpus: Corpus, context: Context) -> Result:
+    """Describe how well held-out sentences come back, and how training went."""
+    estimates = estimates_of(judged, context)
+    return Result(
+        summary=f"{estimates[0]}; {estimates[1]}.",
+        estimates=estimates,
+        tables={
+            "lengths": _lengths(judged),
+            "families": _families(judged, corpus),
+            "sentences": _sentences(judged),
+            "steps": _steps(history),
+            "validation": _validation(history),
+        },
+        views=(
+            Curve(
+                title="Exact match of held-out sentences against their length",
+                table="lengths",
+                x="tokens",
+                y=("exact_match",),
+                group="family",
+            ),
+            Bars(
+                title="Exact match by family",
+                table="families",
+                x="family",
+                y="exact_match",
+                control="random_exact_match",
+            ),
+            Curve(title="Training loss", table="steps", x="step", y=("loss",)),
+            Curve(title="Held-out loss", table="validation", x="step", y=("loss",)),
+        ),
+    )
+
+
+def estimates_of(judged: Sequence[Judged], context: Context) -> tuple[Estimate, ...]:
+    """Return exact match and token overlap, all together, then exact match by family."""
+    mean = mean_estimate(
+        "tokens in common",
+        [one.overlap for one in judged],
+        unit="F1",
+        n_unit="sentences",
+        generator=context.stream("codec bootstrap"),
+        resamples=context.resamples,
+    )
+    random = sum(one.random_overlap for one in judged) / len(judged)
+    found = [_exact("exact match", judged), _with_control(mean, random)]
+    names = list(dict.fromkeys(one.family for one in judged))
+    for name in names if len(names) > 1 else ():
+        found.append(_exact(f"exact match, {name}", [one for one in judged if one.family == name]))
+    return tuple(found)
+
+
+def notes(corpus: Corpus, folder: Path, manifest: Manifest, longest: int) -> tuple[Note, ...]:
+    """Say where the checkpoint is and what its domain leaves out."""
+    left = {name: n for name, n in corpus.left_out.items() if n}
+    found = [
+        Note(f"checkpoint {manifest.weights_hash[:12]} written to {folder}", code="checkpoint")
+    ]
+    if left:
+        told = ", ".join(f"{name} {n}" for name, n in left.items())
+        found.append(
+            Note(f"sentences of more than {longest} tokens were left out: {told}", code="left-out")
+        )
+    return tuple(found)
+
+
+def _exact(name: str, judged: Sequence[Judged]) -> Estimate:
+    hits = sum(one.is_exact for one in judged)
+    found = proportion_estimate(name, hits, len(judged), n_unit="sentences")
+    return _with_control(found, sum(one.random_is_exact for one in judged) / len(judged))
+
+
+def _with_control(found: Estimate, control: float) -> Estimate:
+    return Estimate(**{**found.as_dict(), "control": control, "control_name": _RANDOM})
+
+
+def _lengths(judged: Sequence[Judged]) -> Table:
+    rows = []
+    for name in dict.fromkeys(one.family for one in judged):
+        mine = [one for one in judged if one.family == name]
+        for low, high in zip((0, *BANDS), BANDS, strict=False):
+            some = [one for one in mine if low < one.n_tokens <= high]
+            if some:
+                at = sum(one.n_tokens for one in some) / len(some)
+                rows.append(
+                    {"family": name, "tokens": at, "from": low + 1, "to": high, **_cells(some)}
+                )
+    return Table.from_rows(
+        rows,
+        {
+            "tokens": Column("tokens", "Mean length of the sentences of a band."),
+            "from": Column("tokens", "Shortest length of the band."),
+            "to": Column("tokens", "Longest length of the band."),
+            **_columns(),
+        },
+    )
+
+
+def _families(judged: Sequence[Judged], corpus: Corpus) -> Table:
+    train, test = corpus.part("train"), corpus.part("test")
+    rows = []
+    for name in dict.fromkeys(one.family for one in judged):
+        some = [one for one in judged if one.family == name]
+        rows.append(
+            {
+                "family": name,
+                "n_train": len(train[name]),
+                "n_test": len(test[name]),
+                **_cells(some),
+            }
+        )
+    return Table.from_rows(rows, _columns())
+
+
+def _cells(judged: Sequence[Judged]) -> dict[str, Any]:
+    hits, n = sum(one.is_exact for one in judged), len(judged)
+    interval = proportion_interval(hits, n)
+    means = ("overlap", "random_overlap", "other_overlap", "logprob", "random_logprob")
+    return {
+        "n": n,
+        "exact_match": hits / n,
+        "exact_match_low": interval.low,
+        "exact_match_high": interval.high,
+        "random_exact_match": sum(one.random_is_exact for one in judged) / n,
+        **{name: sum(getattr(one, name) for one in judged) / n for name in means},
+    }
+
+
+def _columns() -> dict[str, Column]:
+    return {
+        "family": Column(help="Where the sentences come from."),
+        "n": Column("sentences", "Held-out sentences judged."),
+        "n_train": Column("sentences", "Different sentences trained on."),
+        "n_test": Column("sentences", "Different sentences that were never seen."),
+        "exact_match": Column("proportion", _EXACT, "exact_match_low", "exact_match_high"),
+        "random_exact_match": Column("proportion", "The same from random vectors."),
+        "overlap": Column("F1", "Tokens in common with the sentence."),
+        "random_overlap": Column("F1", "The same for what random vectors yield."),
+        "other_overlap": Column("F1", "The same for what another sentence's vector yields."),
+        "logprob": Column("nats", "Mean log-probability of the tokens written."),
+        "random_logprob": Column("nats", "The same for random vectors."),
+    }
+
+
+def _sentences(judged: Sequence[Judged]) -> Table:
+    rows = []
+    for name in dict.fromkeys(one.family for one in judged):
+        mine = [one for one in judged if one.family == name]
+        missed = [one for one in mine if not one.is_exact][: _SHOWN // 2]
+        rows += [*missed, *[one for one in mine if one.is_exact][: _SHOWN - len(missed)]]
+    names = ("family", "sentence", "written", "is_exact", "logprob", "random", "random_logprob")
+    return Table.from_rows(
+        [{name: getattr(one, name) for name in names} for one in rows],
+        {
+            "family": Column(help="Where the sentence comes from."),
+            "sentence": Column(help="A held-out sentence; missed ones come first."),
+            "written": Column(help="What was written from its vector."),
+            "is_exact": Column(help="Whether both are the same tokens."),
+            "logprob": Column("nats", "Mean log-probability of the tokens written."),
+            "random": Column(help="What a random vector of the same length yields."),
+            "random_logprob": Column("nats", "Mean log-probability of its tokens."),
+        },
+    )
+
+
+def _steps(history: History) -> Table:
+    pairs = zip(history.losses, history.rates, strict=True)
+    return Table.from_rows(
+        [{"step": i, "loss": a, "learning_rate": b} for i, (a, b) in enumerate(pairs, start=1)],
+        {
+            "step": Column(help="Training step, counted from 1."),
+            "loss": Column("nats", "Mean over the tokens of half-disturbed sentences."),
+            "learning_rate": Column(help="Learning rate of the step."),
+        },
+    )
+
+
+def _validation(history: History) -> Table:
+    return Table.from_rows(
+        [{"step": step, "loss": loss} for step, loss in history.validations],
+        {
+            "step": Column(help="Training step, counted from 1."),
+            "loss": Column("nats", "Mean over the tokens of held-out sentences; lowest is kept."),
+        },
+    )
