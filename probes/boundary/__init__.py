@@ -1,0 +1,1 @@
+"""What the sentence lens is made of: states at sentence ends, ways to read them, controls."""

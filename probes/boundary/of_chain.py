@@ -1,0 +1,259 @@
+"""The lens on a chain of sentence vectors: every block at every step, and exchanged states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.boundary.chains import Exchanged, Thought, block_states, think
+from probes.boundary.grid import Reader, Way, partners
+from probes.boundary.report import named
+from probes.boundary.scores import Goal
+from probes.boundary.seen import Seen
+from probes.boundary.settings import Settings
+from probes.boundary.tuned import fit_low_rank
+from workbench.errors import TooLittleData
+from workbench.methods.contracts import Context, Example
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.result import Note
+from workbench.result.tables import Column, Table
+from workbench.training.sentence_model import SentenceModel
+
+_LEAST_FIT = 24
+_MOST_STEPS = 24
+_AT_ONCE = 64
+_EXCHANGED = 32
+
+
+def read_chains(
+    trained: SentenceModel, examples: Sequence[Example], settings: Settings, context: Context
+) -> Seen:
+    """Run every question's chain, read the first steps, and exchange states between chains.
+
+    Raises:
+        TooLittleData: there is no question.
+    """
+    questions = [example.text for example in examples]
+    if not questions:
+        raise TooLittleData("no question was given", hint="--data FILE --field question")
+    thoughts = _thoughts(trained, questions, settings, context)
+    shown = _first(thoughts, settings.sentences)
+    states = torch.cat([block_states(trained, questions[i], thoughts[i]) for i in shown]).cpu()
+    layers = settings.layers(states.shape[1])
+    goals, vectors = _goals([(i, thoughts[i]) for i in shown])
+    rest = _first(thoughts[len(shown) :], settings.fitted)
+    fit = [(questions[len(shown) + i], thoughts[len(shown) + i]) for i in rest]
+    ways, best = _ways(trained, fit, layers, settings)
+    with torch.no_grad():
+        spoken = trained.latent.heads.p_out(vectors.to(trained.latent.network.device)).cpu()
+    reader = Reader(
+        writer=trained.codec,
+        ways=ways,
+        layers=layers,
+        goals=spoken,
+        limit=settings.limit,
+        controls=settings.controls,
+    )
+    swap = partners([goal.unit for goal in goals], context.stream("sentence lens partners"))
+    some = states[:, list(layers)]
+    exchanges = _exchanges(trained, questions[:_EXCHANGED], settings, context)
+    return Seen(
+        cells=reader.cells(some, swap, context),
+        goals=goals,
+        states=some,
+        layers=layers,
+        best=best,
+        n_unit="steps",
+        estimates=_estimates(exchanges, context),
+        tables={"exchanges": Table.from_rows([vars(one) for one in exchanges], _COLUMNS)},
+        notes=(
+            Note("the last layer of the raw way is what the chain itself says", code="last-layer"),
+        ),
+    )
+
+
+def _thoughts(
+    trained: SentenceModel, questions: Sequence[str], settings: Settings, context: Context
+) -> list[Thought]:
+    found: list[Thought] = []
+    for start in range(0, len(questions), _AT_ONCE):
+        context.progress(start, len(questions), "chains")
+        some = questions[start : start + _AT_ONCE]
+        found += think(trained, some, steps=_MOST_STEPS, limit=settings.limit)
+    context.progress(len(questions), len(questions), "chains")
+    return found
+
+
+def _first(thoughts: Sequence[Thought], steps: int) -> list[int]:
+    """Return the first chains that hold so many steps together, one at least."""
+    chosen: list[int] = []
+    n = 0
+    for i, thought in enumerate(thoughts):
+        if chosen and n + len(thought.vectors) > steps:
+            break
+        chosen.append(i)
+        n += len(thought.vectors)
+    return chosen
+
+
+def _goals(
+    shown: Sequence[tuple[int, Thought]],
+) -> tuple[list[Goal], Float[Tensor, "n d_model"]]:
+    goals = [
+        Goal(
+            name=named(f"{i}.{step}", sentence),
+            sentence=sentence,
+            after=thought.sentences[step] if step < len(thought.sentences) else "",
+            unit=i,
+        )
+        for i, thought in shown
+        for step, sentence in enumerate(thought.sentences, start=1)
+    ]
+    return goals, torch.cat([thought.vectors for _, thought in shown]).float()
+
+
+def _ways(
+    trained: SentenceModel,
+    fit: Sequence[tuple[str, Thought]],
+    layers: Sequence[int],
+    settings: Settings,
+) -> tuple[dict[str, Way], dict[str, int]]:
+    """Return the ways to read a block's output; all end in the projection the chain speaks by."""
+    heads, network = trained.latent.heads, trained.latent.network
+    final = layers[-1]
+
+    def spoken(h: Tensor) -> Tensor:
+        with torch.no_grad():
+            out: Tensor = heads.p_out(h.to(network.device, network.dtype)).float().cpu()
+        return out
+
+    def normed(layer: int, h: Tensor) -> Tensor:
+        with torch.no_grad():
+            # The network itself norms what its last block puts out.
+            return spoken(h if layer == final else network.norm(h.to(network.device)))
+
+    ways: dict[str, Way] = {}
+    if settings.raw:
+        ways["raw"] = lambda _, h: spoken(h)
+    if settings.normed:
+        ways["normed"] = normed
+    earlier = [layer for layer in layers if layer != final]
+    best = dict.fromkeys(ways, earlier[-1] if earlier else final)
+    if settings.tuned and sum(len(t.vectors) for _, t in fit) >= _LEAST_FIT:
+        states = torch.cat([block_states(trained, q, t) for q, t in fit]).cpu()
+        goal = torch.cat([t.vectors for _, t in fit]).float().cpu()
+        maps = {at: fit_low_rank(states[:, at], goal, settings.rank) for at in layers}
+        ways["tuned"] = lambda layer, h: spoken(maps[layer](h))
+        best["tuned"] = best.get("raw", earlier[-1] if earlier else final)
+    return ways, best
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One state of a chain put in the place of another chain's, or a random vector.
+
+    `by` says which; `answer` and `donor_answer` are those of both chains by themselves.
+    """
+
+    problem: int
+    step: int
+    by: str
+    answer: str
+    donor_answer: str
+    answer_after: str
+    is_changed: bool
+    is_donors: bool
+
+
+def _exchanges(
+    trained: SentenceModel, questions: Sequence[str], settings: Settings, context: Context
+) -> list[Exchange]:
+    """Exchange the state of every step but the last, one at a time, and let the chain go on."""
+    thoughts = think(trained, questions, steps=_MOST_STEPS, limit=settings.limit)
+    donors = partners(range(len(questions)), context.stream("sentence lens donors"))
+    draw = context.stream("sentence lens exchanges")
+    asked: list[tuple[int, int, int, str]] = []
+    exchanged: dict[int, tuple[int, Tensor]] = {}
+    for i, thought in enumerate(thoughts):
+        theirs = thoughts[donors[i]].vectors
+        for step in range(min(len(thought.vectors) - 1, len(theirs)) if donors[i] != i else 0):
+            noise = torch.from_numpy(draw.standard_normal(theirs.shape[1])).to(theirs)
+            random = noise * (theirs[step].norm() / noise.norm())
+            for by, vector in (("another chain's state", theirs[step]), ("random", random)):
+                exchanged[len(asked)] = (step, vector)
+                asked.append((i, step, donors[i], by))
+    after = _after(trained, [questions[a[0]] for a in asked], exchanged, settings, context)
+    return [
+        Exchange(
+            problem=i,
+            step=step + 1,
+            by=by,
+            answer=thoughts[i].answer,
+            donor_answer=thoughts[j].answer,
+            answer_after=found.answer,
+            is_changed=found.answer != thoughts[i].answer,
+            is_donors=found.answer == thoughts[j].answer,
+        )
+        for (i, step, j, by), found in zip(asked, after, strict=True)
+    ]
+
+
+def _after(
+    trained: SentenceModel,
+    questions: Sequence[str],
+    exchanged: Exchanged,
+    settings: Settings,
+    context: Context,
+) -> list[Thought]:
+    found: list[Thought] = []
+    for start in range(0, len(questions), _AT_ONCE):
+        context.progress(start, len(questions), "chains with an exchanged state")
+        some = questions[start : start + _AT_ONCE]
+        mine = {row: exchanged[start + row] for row in range(len(some))}
+        found += think(trained, some, steps=_MOST_STEPS, limit=settings.limit, exchanged=mine)
+    return found
+
+
+def _estimates(exchanges: Sequence[Exchange], context: Context) -> tuple[Estimate, ...]:
+    """Return how often the answer changes, and how often it becomes that of the other chain."""
+    told = (
+        ("answer changes with an exchanged state", "is_changed", exchanges),
+        (
+            "answer becomes the other chain's",
+            "is_donors",
+            [one for one in exchanges if one.answer != one.donor_answer],
+        ),
+    )
+    found = []
+    for name, field, some in told:
+        mine = [one for one in some if one.by != "random"]
+        random = [one for one in some if one.by == "random"]
+        if mine:
+            mean = grouped_mean_estimate(
+                name,
+                [float(getattr(one, field)) for one in mine],
+                [str(one.problem) for one in mine],
+                unit="proportion",
+                generator=context.stream("sentence lens bootstrap"),
+                n_unit="exchanges",
+                resamples=context.resamples,
+            )
+            control = sum(getattr(one, field) for one in random) / len(random)
+            beside = {"control": control, "control_name": "random vector of the same length"}
+            found.append(Estimate(**{**mean.as_dict(), **beside}))
+    return tuple(found)
+
+
+_COLUMNS = {
+    "problem": Column(help="Number of the problem, from 0."),
+    "step": Column(help="Step whose state was exchanged, counted from 1."),
+    "by": Column(help="What was put in its place."),
+    "answer": Column(help="Answer of the chain by itself."),
+    "donor_answer": Column(help="Answer of the chain that gave the state."),
+    "answer_after": Column(help="Answer of the chain that went on from the exchanged state."),
+    "is_changed": Column(help="Whether the answer is another one."),
+    "is_donors": Column(help="Whether it is that of the other chain."),
+}
