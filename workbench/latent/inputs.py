@@ -44,8 +44,13 @@ class LatentVector:
 class LatentInput(Protocol):
     """A recipe for the next input of rows that think."""
 
-    needs_hidden: bool
-    needs_noise: bool
+    @property
+    def needs_hidden(self) -> bool:
+        """Whether it is made of the newest hidden state."""
+
+    @property
+    def needs_noise(self) -> bool:
+        """Whether it needs Gumbel numbers."""
 
     def visible(self, now: Moment) -> Int[Tensor, " batch"] | None:
         """Return the tokens that are shown while thinking; None: what was drawn."""

@@ -1,0 +1,1 @@
+"""Hybrid reasoning: gated latent inputs, trained by reinforcement with their controls."""

@@ -1,0 +1,106 @@
+"""From a generation by a thinking policy to chains, with what each token was fed as."""
+
+from collections.abc import Sequence
+
+from workbench.errors import BadOption
+from workbench.latent.gate import Gate
+from workbench.latent.inputs import GatedMixture, LatentInput, MixtureOfInputs
+from workbench.latent.interventions import Intervened
+from workbench.latent.mixture import EmbeddingTable
+from workbench.latent.thinking import LatentThinking, StepRecord
+from workbench.methods.contracts import Prompt
+from workbench.model.generation import GenerationOptions
+from workbench.model.model import Model
+from workbench.model.tokens import pad
+from workbench.model.trace import Trace
+from workbench.result.chain import Chain, Step
+from workbench.sampling.flops import Size, flat_cost, generation_cost
+
+
+def think(
+    model: Model,
+    prompts: Sequence[Prompt],
+    policy: LatentThinking,
+    *,
+    limit: int,
+    seeds: Sequence[int],
+) -> list[Chain]:
+    """Let a model think in latent inputs and answer; one step of a chain per token.
+
+    Raises:
+        BadOption: prompts that end in different ways share a batch.
+    """
+    ends = {prompt.stop_ids for prompt in prompts}
+    if len(ends) != 1:
+        raise BadOption("the prompts of one batch end at different tokens; expected the same")
+    trace = model.generate(
+        pad([prompt.ids for prompt in prompts], side="left"),
+        policy=policy,
+        limit=limit,
+        options=GenerationOptions(seeds=list(seeds), stop_ids=ends.pop()),
+    )
+    size = Size.of(model.backend.module, model.spec)
+    table = EmbeddingTable(model)
+    return [
+        _chain(model, prompt, trace, row, (policy, table, size))
+        for row, prompt in enumerate(prompts)
+    ]
+
+
+def _chain(
+    model: Model,
+    prompt: Prompt,
+    trace: Trace,
+    row: int,
+    rest: tuple[LatentThinking, EmbeddingTable, Size],
+) -> Chain:
+    policy, table, size = rest
+    ids = trace.generated[row]
+    stopped = trace.ended[row] == "stop"
+    records: Sequence[StepRecord] = trace.records[: len(ids)]
+    costs = generation_cost(size, len(prompt.ids), len(ids))
+    latent = sum(bool(record.latent[row]) for record in records[: len(ids) - 1])
+    extra = latent * latent_operations(policy.inputs, table)
+    costs["reasoning"] = costs["reasoning"] + flat_cost(extra)
+    gate = policy.inputs.gate if isinstance(policy.inputs, GatedMixture) else None
+    return Chain(
+        steps=tuple(_step(model, record, row, gate, table) for record in records),
+        response=model.decode(ids[:-1] if stopped else ids),
+        ended="end" if stopped else "limit",
+        costs=costs,
+    )
+
+
+def _step(
+    model: Model, record: StepRecord, row: int, gate: Gate | None, table: EmbeddingTable
+) -> Step:
+    token = int(record.tokens[row])
+    is_latent = bool(record.latent[row])
+    facts = {"entropy": float(record.entropy[row])}
+    if record.mixture is not None and is_latent:
+        facts["heaviest"] = float(record.mixture.weights[row].max())
+    if gate is not None and is_latent:
+        s = gate.opening(table.of(record.tokens[row : row + 1])).s.detach()
+        facts["mean_ratio"] = float(s.mean())
+    vector = record.vector
+    return Step(
+        kind="latent" if is_latent else "token",
+        text=model.decode([token]),
+        vector=vector[row].float().cpu().numpy() if vector is not None and is_latent else None,
+        logprob=float(record.logprob[row]),
+        fed="mixture" if is_latent else "text",
+        facts=facts,
+    )
+
+
+def latent_operations(inputs: LatentInput, table: EmbeddingTable) -> float:
+    """Return the operations of one latent input beyond the model's own step."""
+    d_vocab, d_model = table.weight.shape
+    if isinstance(inputs, Intervened):
+        return latent_operations(inputs.inner, table)
+    if isinstance(inputs, GatedMixture):
+        mixed = inputs.width or d_vocab
+        return 2.0 * (mixed * d_model + 2 * d_model**2)
+    if isinstance(inputs, MixtureOfInputs):
+        return 2.0 * d_vocab * d_model
+    return 2.0 * getattr(inputs, "n", 0) * d_model

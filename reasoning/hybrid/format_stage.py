@@ -1,0 +1,105 @@
+"""The stage before reinforcement: a model that writes answers in the form that is rewarded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from reasoning.hybrid.arm_run import Training
+from reasoning.hybrid.format_task import FormatTask
+from reasoning.hybrid.lessons import lessons
+from reasoning.hybrid.workers import BaseAddress
+from workbench.methods.contracts import Context
+from workbench.model.model import Model
+from workbench.training.adapter import Adapter
+from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.loop import History, Plan, train
+
+FORMAT, MODEL = "format", "model"
+
+
+def learn_format(
+    model: Model, training: Training, place: tuple[Path, bool], context: Context
+) -> tuple[BaseAddress, History]:
+    """Train all weights of a network from nothing, or an adapter on a model; return the base.
+
+    The network from nothing becomes a model folder of its own; the adapter stays apart, and is
+    both where every arm starts and what its distance is measured to.
+    """
+    folder, resume = place
+    sizes = training.sizes
+    task, rows, held_out = training.problems()
+    adapter = None
+    module: Any = model.backend.module
+    if sizes.scratch:
+        module.requires_grad_(True)
+        trained: Mapping[str, nn.Parameter] = dict(module.named_parameters())
+    else:
+        adapter = Adapter(model, sizes.lora, generator=_generator(context), suffix=FORMAT)
+        module, trained = adapter.module, adapter.parameters()
+    lesson = FormatTask(
+        module,
+        trained,
+        lessons(model, task, rows, training.mark),
+        lessons(model, task, held_out[:64], training.mark),
+    )
+    history = train(
+        lesson,
+        _plan(training),
+        folder=folder / FORMAT,
+        resume=resume,
+        identity=training.identity(FORMAT, model.spec.weights_hash),
+        context=context,
+    )
+    if adapter is None:
+        module.requires_grad_(False)
+        return _as_folder(module, model, folder / MODEL), history
+    manifest = _manifest(training, model, [one.question for one in rows])
+    Checkpoint(manifest=manifest, tensors=adapter.tensors()).save(folder / FORMAT)
+    base = BaseAddress(
+        name=model.spec.name,
+        device=model.device.type,
+        dtype=model.spec.dtype,
+        start=str(folder / FORMAT),
+    )
+    return base, history
+
+
+def _plan(training: Training) -> Plan:
+    sizes = training.sizes
+    return Plan(
+        steps=sizes.format_steps,
+        rows_per_step=sizes.format_batch,
+        learning_rate=sizes.format_rate,
+        warmup=min(20, sizes.format_steps // 5),
+        weight_decay=0.01,
+        clip=1.0,
+        save_every=max(1, sizes.format_steps // 8),
+        validate_every=max(1, sizes.format_steps // 8),
+    )
+
+
+def _generator(context: Context) -> torch.Generator:
+    seed = int(context.stream("format adapter").integers(2**62))
+    return torch.Generator().manual_seed(seed)
+
+
+def _as_folder(module: Any, model: Model, folder: Path) -> BaseAddress:
+    module.save_pretrained(folder, safe_serialization=True)
+    model.tokenizer.save_pretrained(folder)
+    return BaseAddress(name=str(folder), device=model.device.type, dtype="float32")
+
+
+def _manifest(training: Training, model: Model, questions: list[str]) -> Manifest:
+    return Manifest(
+        recipe=f"hybrid {FORMAT}",
+        options={"adapter": training.sizes.lora.as_dict(), "mark": training.mark},
+        base_model=model.spec.name,
+        base_hash=model.spec.weights_hash,
+        seed=training.seed,
+        data_hash=texts_hash(questions),
+        data=f"{len(questions)} problems of {training.task}",
+        hardware=hardware(),
+    )

@@ -1,0 +1,40 @@
+"""Problems as token ids: asked as the task asks them, with the answer written out and marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.model.model import Model
+from workbench.sampling.asking import prompt_ids, stop_ids
+from workbench.sampling.task import Problem, Task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """One problem with its prompt, and the written response to learn the format from."""
+
+    problem: Problem
+    prompt: tuple[int, ...]
+    written: tuple[int, ...]
+
+
+def written_response(problem: Problem, mark: str) -> str:
+    """Return the steps of a problem and its marked answer, as a text that follows the prompt."""
+    return f" {'; '.join(problem.steps)} {mark} {problem.answer}"
+
+
+def lessons(model: Model, task: Task, problems: Sequence[Problem], mark: str) -> list[Lesson]:
+    """Return problems as a model reads and writes them; a written response ends the text."""
+    end = stop_ids(model, task)[0]
+    return [
+        Lesson(
+            problem=problem,
+            prompt=prompt_ids(model, task, problem),
+            written=(
+                *model.tokenizer(written_response(problem, mark), add_special_tokens=False)[
+                    "input_ids"
+                ],
+                end,
+            ),
+        )
+        for problem in problems
+    ]

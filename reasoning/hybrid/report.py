@@ -1,0 +1,225 @@
+"""The report of the arms: accuracies, paired differences, curves and the decay-only line."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from reasoning.hybrid.arm_run import ArmSeed
+from reasoning.hybrid.ratios import RATIOS
+from workbench.methods.contracts import Context
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import bootstrap
+from workbench.result.result import Note, Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import Bars, Curve, View
+from workbench.training.loop import History
+
+Stories = Mapping[ArmSeed, Mapping[str, Any]]
+
+ACCURACY = {
+    "arm": Column(help="The way of training; start: before any reward."),
+    "accuracy": Column("proportion", "Greedy reward on held-out problems.", "low", "high"),
+    "low": Column("proportion", "Lower end, 95 %, over problems."),
+    "high": Column("proportion", "Upper end, 95 %, over problems."),
+    "gate_off": Column("proportion", "The same weights fed tokens only."),
+    "seeds": Column("seeds", "Trained so often from different random numbers."),
+    "problems": Column("problems", "Held-out problems."),
+}
+PAIRED = {
+    "arm": Column(help="The arm."),
+    "against": Column(help="What it is compared with, on the same problems and seeds."),
+    "difference": Column("proportion", "Mean difference in accuracy.", "low", "high"),
+    "low": Column("proportion", "Lower end, 95 %, over problems."),
+    "high": Column("proportion", "Upper end, 95 %, over problems."),
+    "seeds_low": Column("proportion", "Lower end, 95 %, t over seeds."),
+    "seeds_high": Column("proportion", "Upper end, 95 %, t over seeds."),
+}
+CURVE = {
+    "arm": Column(help="The way of training."),
+    "step": Column("updates", "Updates made."),
+    "reward": Column("proportion", "Mean reward of the sampled responses."),
+    "format": Column("proportion", "Responses with exactly one mark."),
+    "mixed": Column("proportion", "Groups whose rewards differ."),
+    "length": Column("tokens", "Mean length of the sampled responses."),
+    "kl": Column("nats per token", "Distance to the policy before reinforcement."),
+    "ratio_of_mean": Column("", "√(1−ā²), ā the mean over steps and dimensions."),
+    "mean_ratio": Column("", "Mean of √(1−a²)."),
+    "norm_share": Column("proportion", "Length of the latent part among both parts."),
+}
+_MEANS = ("reward", "format", "mixed", "length", "kl", *RATIOS)
+
+
+def arms_report(stories: Stories, format_stage: History, context: Context) -> Result:
+    """Report all arms; intervals resample problems, and from three seeds on also follow t."""
+    right = {arm: _verdicts(stories, arm, "right") for arm in _arms(stories)}
+    off = {arm: _verdicts(stories, arm, "right_gate_off") for arm in right}
+    estimates = [_accuracy(arm, right[arm], off[arm], context) for arm in right]
+    pairs = [
+        _paired(arm, "grpo", right, context) for arm in right if arm != "grpo" and "grpo" in right
+    ]
+    if {"hrpo", "decay-only"} <= set(right):
+        pairs.append(_paired("hrpo", "decay-only", right, context))
+    tables = {
+        "accuracy": Table.from_rows(
+            [_accuracy_row(e, right[e.name], off[e.name]) for e in estimates], ACCURACY
+        ),
+        "curve": Table.from_rows(_curve_rows(stories), CURVE),
+        "format_stage": Table.from_rows(
+            [{"step": i + 1, "loss": loss} for i, loss in enumerate(format_stage.losses)],
+            {"loss": Column("nats per token", "Imitation of written answers.")},
+        ),
+    }
+    if pairs:
+        tables["paired"] = Table.from_rows(pairs, PAIRED)
+    return Result(
+        summary=_summary(estimates, pairs),
+        estimates=tuple(estimates),
+        tables=tables,
+        notes=_notes(stories, pairs),
+        views=_views(right),
+    )
+
+
+def _arms(stories: Stories) -> list[str]:
+    return list(dict.fromkeys(one.arm for one in stories))
+
+
+def _verdicts(stories: Stories, arm: str, name: str) -> NDArray[np.float64]:
+    """Return the verdicts as [seed, problem]."""
+    return np.array(
+        [story["judged"][name] for one, story in stories.items() if one.arm == arm], dtype=float
+    )
+
+
+def _accuracy(
+    arm: str, right: NDArray[np.float64], off: NDArray[np.float64], context: Context
+) -> Estimate:
+    mean = right.mean(axis=0)
+    band = bootstrap(
+        lambda rows: float(mean[rows].mean()),
+        len(mean),
+        generator=context.stream(f"accuracy {arm}"),
+        resamples=context.resamples,
+    )
+    return Estimate(
+        name=arm,
+        value=float(mean.mean()),
+        unit="proportion",
+        n=len(mean),
+        n_unit="problems",
+        low=band.low if band else None,
+        high=band.high if band else None,
+        method=f"{band.method}, mean of {len(right)} seeds" if band else "",
+        control=float(off.mean()),
+        control_name="gate off",
+    )
+
+
+def _accuracy_row(
+    found: Estimate, right: NDArray[np.float64], off: NDArray[np.float64]
+) -> dict[str, Any]:
+    return {
+        "arm": found.name,
+        "accuracy": found.value,
+        "low": found.low,
+        "high": found.high,
+        "gate_off": float(off.mean()),
+        "seeds": len(right),
+        "problems": right.shape[1],
+    }
+
+
+def _paired(
+    arm: str, other: str, right: Mapping[str, NDArray[np.float64]], context: Context
+) -> dict[str, Any]:
+    gap = right[arm] - right[other]
+    by_problem, by_seed = gap.mean(axis=0), gap.mean(axis=1)
+    band = bootstrap(
+        lambda rows: float(by_problem[rows].mean()),
+        len(by_problem),
+        generator=context.stream(f"paired {arm} {other}"),
+        resamples=context.resamples,
+    )
+    low = high = None
+    if len(by_seed) > 2:
+        half = stats.t.ppf(0.975, len(by_seed) - 1) * by_seed.std(ddof=1) / len(by_seed) ** 0.5
+        low, high = float(by_seed.mean() - half), float(by_seed.mean() + half)
+    return {
+        "arm": arm,
+        "against": other,
+        "difference": float(by_problem.mean()),
+        "low": band.low if band else None,
+        "high": band.high if band else None,
+        "seeds_low": low,
+        "seeds_high": high,
+    }
+
+
+def _curve_rows(stories: Stories) -> list[dict[str, Any]]:
+    """Average the curves of the seeds step by step."""
+    rows = []
+    for arm in _arms(stories):
+        curves = [story["curve"] for one, story in stories.items() if one.arm == arm]
+        for each in zip(*curves, strict=False):
+            row: dict[str, Any] = {"arm": arm, "step": each[0]["step"]}
+            for name in _MEANS:
+                known = [float(r[name]) for r in each if r[name] is not None]
+                row[name] = float(np.mean(known)) if known else None
+            rows.append(row)
+    return rows
+
+
+def _summary(estimates: Sequence[Estimate], pairs: Sequence[Mapping[str, Any]]) -> str:
+    told = "; ".join(map(str, estimates))
+    for pair in pairs:
+        if pair["against"] == "grpo" and pair["low"] is not None:
+            told += (
+                f"; {pair['arm']} − grpo {pair['difference']:+.3f} "
+                f"[{pair['low']:.3f}, {pair['high']:.3f}]"
+            )
+    return told + "."
+
+
+def _notes(stories: Stories, pairs: Sequence[Mapping[str, Any]]) -> tuple[Note, ...]:
+    steps = {len(story["curve"]) for story in stories.values()}
+    notes = [
+        Note(
+            "decay alone opens the gate: read every ratio beside the arm decay-only",
+            code="decay-opens-the-gate",
+        )
+    ]
+    if len(steps) > 1:
+        notes.append(
+            Note(
+                f"time ran out: arms made between {min(steps)} and {max(steps)} updates",
+                "warning",
+                "unequal-steps",
+            )
+        )
+    null = [
+        f"{p['arm']} and {p['against']}"
+        for p in pairs
+        if p["low"] is not None and p["low"] <= 0 <= p["high"]
+    ]
+    if null:
+        notes.append(Note(f"no difference shows between {'; '.join(null)}", code="null"))
+    return tuple(notes)
+
+
+def _views(right: Mapping[str, Any]) -> tuple[View, ...]:
+    views: list[View] = [
+        Curve(title="Reward while training", table="curve", x="step", y=("reward",), group="arm"),
+        Bars(title="Held-out accuracy", table="accuracy", x="arm", y="accuracy"),
+    ]
+    if set(right) != {"grpo"}:
+        views += [
+            Curve(title=f"Hidden ratio: {name}", table="curve", x="step", y=(name,), group="arm")
+            for name in RATIOS
+        ]
+    views.append(
+        Curve(title="Length while training", table="curve", x="step", y=("length",), group="arm")
+    )
+    return tuple(views)

@@ -1,0 +1,67 @@
+"""A small random network of characters with a learner on it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reasoning.hybrid.arm_run import Training
+from reasoning.hybrid.learner import Learner, Setting
+from reasoning.hybrid.lessons import Lesson, lessons, written_response
+from reasoning.hybrid.scratch import character_model
+from reasoning.hybrid.sizes import ARMS, PRESETS, Sizes
+from workbench.model.model import Model
+from workbench.sampling.asking import stop_ids
+from workbench.training.adapter import Adapter
+
+SIZES = replace(
+    PRESETS["tiny"], layers=2, d_model=32, heads=2, problems=60, judged=8, prompts=3, responses=4,
+    new_tokens=10, steps=4, rank=2, r_min=0.3, format_steps=4, format_batch=4, seeds=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def sizes() -> Sizes:
+    return SIZES
+
+
+@pytest.fixture(scope="session")
+def training() -> Training:
+    return Training(task="sums?terms=2&largest=9", sizes=SIZES, seed=0, mark="####", half=False)
+
+
+@pytest.fixture(scope="session")
+def network(training: Training) -> Model:
+    """Random, and far enough from linear that its states tell tokens apart."""
+    _, problems, _ = training.problems()
+    texts = [t for p in problems for t in (p.question, written_response(p, "####"))]
+    model = character_model(texts, SIZES, seed=0, name="characters")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.backend.module.parameters():
+            if parameter.dim() > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 32**0.5)
+    return model
+
+
+@pytest.fixture(scope="session")
+def taught(network: Model, training: Training) -> list[Lesson]:
+    task, problems, _ = training.problems()
+    return lessons(network, task, problems[:12], "####")
+
+
+@pytest.fixture
+def learner(network: Model, training: Training):
+    """Make a learner of an arm; its adapter does something already."""
+
+    def make(arm: str = "hrpo", *, beta: float = 0.005) -> Learner:
+        task, _, _ = training.problems()
+        generator = torch.Generator().manual_seed(3)
+        adapter = Adapter(network, SIZES.lora, generator=generator)
+        with torch.no_grad():
+            for parameter in adapter.parameters().values():
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        setting = Setting(mark="####", stop_ids=stop_ids(network, task), beta=beta)
+        return Learner(network, network, adapter, (ARMS[arm], SIZES, setting), generator)
+
+    return make

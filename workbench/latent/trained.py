@@ -1,0 +1,101 @@
+"""A trained gate and the adapter it was trained with, from one folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from torch import Tensor
+
+from workbench.errors import ModelNotFound
+from workbench.latent.gate import Gate
+from workbench.latent.inputs import GATE_WIDTH, GatedMixture, LatentInput, TokenInput
+from workbench.model.model import Model
+from workbench.training.adapter import Adapter
+from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest, read_manifest
+
+RECIPE = "hybrid"
+ADAPTER, GATE = "adapter.", "gate."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HybridModel:
+    """An adapted model with its gate; without one (trained on tokens only) tokens are fed."""
+
+    model: Model
+    gate: Gate | None
+    manifest: Manifest
+
+    @property
+    def mark(self) -> str:
+        """The delimiter that ends the thinking."""
+        return str(self.manifest.options.get("mark", ""))
+
+    @property
+    def temperature(self) -> float:
+        """The temperature of the distributions it was trained with."""
+        return float(self.manifest.options.get("temperature", 1.0))
+
+    def inputs(self, width: int | None = None) -> LatentInput:
+        """Return the latent input it was trained with."""
+        if self.gate is None:
+            return TokenInput()
+        trained = int(self.manifest.options.get("width", GATE_WIDTH))
+        return GatedMixture(gate=self.gate, width=trained if width is None else width)
+
+
+def hybrid_tensors(adapter: Adapter, gate: Gate | None) -> dict[str, Tensor]:
+    """Return what a checkpoint keeps of an adapter and its gate."""
+    kept = adapter.tensors(ADAPTER)
+    if gate is not None:
+        kept |= {GATE + n: p.detach().clone() for n, p in gate.named_parameters()}
+    return kept
+
+
+def open_hybrid(model: Model, folder: str = "") -> HybridModel:
+    """Return what a folder holds for a model, or what lies beside its weights or ships for it.
+
+    Raises:
+        ModelNotFound: there is none for this model.
+        ModelError: the folder belongs to another model, or is damaged.
+    """
+    return _opened(model, Path(folder).expanduser() if folder else _folder(model))
+
+
+@lru_cache(maxsize=2)
+def _opened(model: Model, folder: Path) -> HybridModel:
+    found = Checkpoint.load(folder)
+    found.check(model.spec, recipe=RECIPE)
+    adapted = Checkpoint(manifest=found.manifest, tensors=_part(found.tensors, ADAPTER))
+    gate = _part(found.tensors, GATE)
+    return HybridModel(
+        model=Adapter.restore(model, adapted).model,
+        gate=Gate.restore(gate).to(model.device).requires_grad_(False) if gate else None,
+        manifest=found.manifest,
+    )
+
+
+def _folder(model: Model) -> Path:
+    beside = Path(model.spec.name).expanduser()
+    known = []
+    for place in (beside, beside.parent, *_shipped()):
+        if (place / MANIFEST).is_file():
+            manifest = read_manifest(place)
+            if manifest.recipe == RECIPE and manifest.base_hash == model.spec.weights_hash:
+                return place
+            known.append(f"{manifest.recipe} of {manifest.base_model}")
+    raise ModelNotFound(
+        f"no trained gate is known for {model.spec.name}; found {', '.join(known) or 'none'}",
+        hint=f"`workbench train {RECIPE}`, then --checkpoint with the folder it names; "
+        "soft-thinking, moi and hidden-feedback need no training",
+    )
+
+
+def _shipped() -> list[Path]:
+    root = Path(str(files("workbench.data"))) / "models"
+    return sorted(path.parent for path in root.glob(f"**/{MANIFEST}"))
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,0 +1,33 @@
+"""Answers that stand after a mark, read strictly."""
+
+import re
+
+from workbench.sampling.grading import NumberGrader
+
+MARK = "####"
+_NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\s?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\.?")
+
+
+def marked_answer(response: str, mark: str = MARK) -> str | None:
+    """Return what stands after the mark, None unless the mark occurs exactly once.
+
+    Source: Yue et al. 2025, arXiv:2505.18454, reward; theirs cuts numbers at commas.
+    """
+    parts = response.split(mark)
+    # A longer run of the mark's last character is not this mark.
+    if len(parts) != 2 or parts[1].startswith(mark[-1]):
+        return None
+    return parts[1].strip()
+
+
+def is_marked_right(response: str, reference: str, mark: str = MARK) -> bool:
+    """Whether the marked answer equals the reference: as a number if that is one.
+
+    A number may carry commas, a sign, a currency mark and a full stop, and nothing else.
+    """
+    found = marked_answer(response, mark)
+    if not found:
+        return False
+    if _NUMBER.fullmatch(reference.strip()):
+        return bool(_NUMBER.fullmatch(found)) and NumberGrader().is_correct(found, reference)
+    return found == reference.strip()

@@ -1,0 +1,70 @@
+"""Sums of a few small numbers, with the partial sums written out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.errors import TooLittleData
+from workbench.methods.registry import register
+from workbench.options import option
+from workbench.sampling.marked import MARK, is_marked_right, marked_answer
+from workbench.sampling.split import Part, in_part
+from workbench.sampling.task import Problem
+
+_TRIES = 200
+
+
+@register("task", "sums")
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Sums of small numbers, worked out by partial sums; the answer stands after ####.
+
+    The model continues `12+35+7=`; it can only know the form of the answer from training.
+    """
+
+    terms: int = option(3, help="Numbers that are added.", low=2, high=6)
+    largest: int = option(99, help="Largest number.", low=1, high=9999)
+    part: Part = option("all", help="Draw from the whole, or from the part for one purpose.")
+
+    is_chat = False
+    answer_lead = MARK
+
+    def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
+        """Draw `limit` different problems.
+
+        Raises:
+            TooLittleData: there are not so many.
+        """
+        found: dict[str, Problem] = {}
+        for _ in range(_TRIES * limit):
+            if len(found) == limit:
+                break
+            numbers = [int(x) for x in generator.integers(1, self.largest + 1, size=self.terms)]
+            problem = _problem(numbers)
+            if in_part(problem.question, self.part):
+                found.setdefault(problem.question, problem)
+        if len(found) < limit:
+            raise TooLittleData(f"found {len(found)} different sums; {limit} were asked for")
+        return list(found.values())
+
+    def prompt(self, problem: Problem) -> str:
+        """Return the sum with the sign that asks for its value."""
+        return problem.question
+
+    def is_correct(self, problem: Problem, response: str) -> bool:
+        """Whether the one marked number is right and nothing follows it."""
+        return is_marked_right(response, problem.answer)
+
+    def extract(self, response: str) -> str | None:
+        """Return what stands after the mark."""
+        return marked_answer(response)
+
+
+def _problem(numbers: Sequence[int]) -> Problem:
+    total, steps = numbers[0], []
+    for number in numbers[1:]:
+        steps.append(f"{total}+{number}={total + number}")
+        total += number
+    question = "+".join(map(str, numbers)) + "="
+    return Problem(id=question, question=question, answer=str(total), steps=tuple(steps))
