@@ -133,12 +133,13 @@ def views(n_layers: int) -> tuple[View, ...]:
     grid = Heatmap(
         title="States written as sentences",
         table="grid",
-        row="layer",
-        column="place",
+        row="place",
+        column="layer",
         value="logprob",
         text="written",
         group="reading",
         details=("sentence", "overlap", "cosine", "nearest", "nearest_cosine"),
+        lines=3,
     )
     curves = tuple(
         Curve(title=title, table="layers", x="layer", y=(y,), group="way", control=control)
@@ -155,6 +156,7 @@ def views(n_layers: int) -> tuple[View, ...]:
         y="y",
         color="layer",
         label="place",
+        path="place",
     )
     return (grid, *(curves if n_layers > 1 else ()), path)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape, unescape
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,14 @@ def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
     figure = go.Figure([_cells(grid, view, ends) for grid in grids.values()])
     first = next(iter(grids.values()))
     height = max(len(grid.values) for grid in grids.values())
-    dressed(figure, view.title, height=min(max(22 * height + 140, 320), 820))
+    each = 22 if view.lines < 2 else 10 + 14 * view.lines
+    dressed(figure, view.title, height=min(max(each * height + 140, 320), 820 * min(view.lines, 2)))
     figure.update_xaxes(title_text=first.column_label, showgrid=False, **_axis(first.columns))
     figure.update_yaxes(
-        title_text=first.row_label, showgrid=False, autorange="reversed", **_axis(first.rows)
+        title_text=first.row_label,
+        showgrid=False,
+        autorange="reversed",
+        **{**_axis(first.rows), "tickangle": 0},
     )
     return _with_menu(figure, list(grids)) if len(grids) > 1 else figure
 
@@ -65,9 +70,9 @@ def _cells(grid: Grid, view: Heatmap, ends: Limits) -> go.Heatmap:
         colorscale=DIVERGING if view.diverging else SEQUENTIAL,
         zmin=ends.low,
         zmax=ends.high,
-        text=_cut_words(grid),
+        text=_cut_words(grid, view.lines),
         texttemplate="%{text}" if _words_fit(grid) else None,
-        textfont={"family": MONO},
+        textfont={"family": MONO, **({"size": 10} if view.lines > 1 else {})},
         colorbar={"title": {"text": _scale_title(grid, ends), "side": "right"}, "thickness": 14},
         hovertext=_hover(grid),
         hovertemplate="%{hovertext}<extra></extra>",
@@ -195,7 +200,7 @@ def _from_table(table: Table, view: Heatmap) -> Grid:
         i, j = place[0][cell[0]], place[1][cell[1]]
         values[i, j] = np.nan if cell[2] is None else cell[2]
         if view.text and not pd.isna(cell[3]):
-            words[i][j] = figure_text(cell[3], blanks=True)
+            words[i][j] = figure_text(cell[3], blanks=view.lines < 2)
     return Grid(
         rows=plain_list(pd.Series(rows, dtype=object)),
         columns=plain_list(pd.Series(columns, dtype=object)),
@@ -247,10 +252,12 @@ def _hover(grid: Grid) -> list[list[str]]:
     ]
 
 
-def _cut_words(grid: Grid) -> list[list[str]] | None:
+def _cut_words(grid: Grid, lines: int) -> list[list[str]] | None:
     if grid.words is None:
         return None
     most = max(4, 100 // max(grid.values.shape[1], 1))
+    if lines > 1:
+        return [[_wrapped(word, 2 * most, lines) for word in row] for row in grid.words]
     return [[_cut(word, most) for word in row] for row in grid.words]
 
 
@@ -259,12 +266,17 @@ def _cut(word: str, most: int) -> str:
     return word if len(plain) <= most else escape(plain[: most - 1] + "…", quote=False)
 
 
+def _wrapped(word: str, most: int, lines: int) -> str:
+    kept = wrap(unescape(word), most, max_lines=lines, placeholder="…")
+    return "<br>".join(escape(line, quote=False) for line in kept)
+
+
 def _words_fit(grid: Grid) -> bool:
     return grid.words is not None and grid.values.shape[1] <= 24 and grid.values.size <= _MOST_WORDS
 
 
 def _axis(names: list[Any]) -> dict[str, Any]:
     if all(isinstance(name, int | float) for name in names):
-        return {}
+        return {"tickmode": "array", "tickvals": names} if len(names) <= 16 else {}
     look = {"type": "category", "tickfont": {"family": MONO, "size": 10}, "automargin": True}
     return {**look, "tickangle": -60} if len(names) > 8 else look

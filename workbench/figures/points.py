@@ -15,9 +15,9 @@ from workbench.result.views import Points
 
 def draw_points(table: Table, view: Points) -> go.Figure:
     """Draw one point per row; a numeric colour column gets a scale, a word column a legend."""
-    for column in filter(None, (view.x, view.y, view.color, view.label)):
+    for column in filter(None, (view.x, view.y, view.color, view.label, view.path)):
         table[column]
-    figure = go.Figure()
+    figure = go.Figure(_paths(table, view))
     if view.diagonal:
         figure.add_trace(_diagonal(table, view))
     words = view.color and not pd.api.types.is_numeric_dtype(table[view.color])
@@ -73,6 +73,23 @@ def _intervals(table: Table, part: pd.DataFrame, name: str) -> dict[str, object]
         return None
     values, low, high = (plain_list(part[c]) for c in (name, about.low, about.high))
     return {**error_bars(values, low, high), "width": 0}
+
+
+def _paths(table: Table, view: Points) -> list[go.Scatter]:
+    if not view.path:
+        return []
+    return [
+        go.Scatter(
+            x=plain_list(part[view.x]),
+            y=plain_list(part[view.y]),
+            mode="lines",
+            line={"color": CONTROL, "width": 1},
+            opacity=0.5,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        for _, part in table.frame.groupby(view.path, sort=False)
+    ]
 
 
 def _diagonal(table: Table, view: Points) -> go.Scatter:

@@ -41,7 +41,10 @@ class Bars:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """A scatter of two columns; `label` is shown on hover, `size` and `color` are columns."""
+    """A scatter of two columns; `label` is shown on hover, `size` and `color` are columns.
+
+    With `path`, thin lines join the rows of each value of that column in their order.
+    """
 
     title: str
     table: str
@@ -50,6 +53,7 @@ class Points:
     color: str = ""
     label: str = ""
     diagonal: bool = False
+    path: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,8 @@ class Heatmap:
     """A matrix from an array, or from the long table (row, column, value, text).
 
     With `group`, one matrix per value of that column, chosen from a menu; all share the colours.
-    `details` are more columns to show when a cell is pointed at.
+    `details` are more columns to show when a cell is pointed at. Sentences as `text` may take
+    several `lines` of a cell.
     """
 
     title: str
@@ -69,6 +74,7 @@ class Heatmap:
     diverging: bool = False
     group: str = ""
     details: tuple[str, ...] = ()
+    lines: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,11 @@ import pytest
 
 from workbench.errors import UnknownName
 from workbench.figures.compare import draw_difference
+from workbench.figures.draw import draw
 from workbench.figures.heatmap import draw_heatmap, grid_of
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
-from workbench.result.views import Heatmap
+from workbench.result.views import Heatmap, Points
 
 VIEW = Heatmap(
     title="grid", table="cells", row="layer", column="place", value="logprob", text="written",
@@ -69,3 +70,25 @@ def test_two_results_are_compared_by_their_first_matrix():
     figure = draw_difference((_result(), _result(1.0)), VIEW, names=("a", "b"))
     assert figure is not None
     assert {v for row in figure.data[0].z for v in row} == {1.0}
+
+
+def test_sentences_take_several_lines_of_a_cell_and_stay_text():
+    words = "a sentence of <b>many</b> words that goes on and on, far beyond what any cell can hold"
+    rows = [{"place": "0", "layer": i, "v": 1.0, "words": words} for i in range(4)]
+    result = Result(summary="", tables={"t": Table.from_rows(rows)})
+    view = Heatmap(
+        title="t", table="t", row="place", column="layer", value="v", text="words", lines=3
+    )
+    cell = draw_heatmap(result, view).data[0].text[0][0]
+    assert cell.count("<br>") == 1
+    assert "&lt;b&gt;many&lt;/b&gt;" in cell
+    short = draw_heatmap(result, Heatmap(**{**vars(view), "lines": 1})).data[0].text[0][0]
+    assert short.endswith("…")
+
+
+def test_rows_of_a_path_are_joined():
+    rows = [{"x": i, "y": -i, "who": "ab"[i % 2]} for i in range(6)]
+    result = Result(summary="", tables={"t": Table.from_rows(rows)})
+    figure = draw(result, Points(title="p", table="t", x="x", y="y", path="who"))
+    assert [trace.mode for trace in figure.data] == ["lines", "lines", "markers"]
+    assert list(figure.data[0].x) == [0, 2, 4]
