@@ -161,6 +161,23 @@ def test_a_stored_search_is_read_and_seen_questions_left_out(told, estimated, di
     )
 
 
+def test_stopped_it_keeps_the_trajectories_that_are_done(told, estimated, digits, tmp_path):
+    run, store = estimated
+    broken = Store(tmp_path)
+    spec = probe_spec(digits, 6, estimate=str(store.checkpoint(run.run_id)), preferred=64)
+
+    def stop(done, total, what):
+        if what.startswith("trajectories") and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(spec, store=broken, progress=stop)
+    part = broken.get(spec.name)
+    assert part.status == "interrupted"
+    whole = told[0].result.table("trajectories").rows()
+    assert part.result.table("trajectories").rows() == whole[:2]
+
+
 def test_other_runs_are_refused(estimated, told, digits, tmp_path):
     run, store = estimated
     wrong = execute(
