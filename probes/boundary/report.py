@@ -26,7 +26,9 @@ def named(number: str, sentence: str) -> str:
 def grid_table(cells: Sequence[Cell], goals: Sequence[Goal]) -> Table:
     """Return one row per cell; controls are rows of the same shape under another reading."""
     rows = []
-    for cell in cells:
+    ways = list(dict.fromkeys(cell.way for cell in cells))
+    kinds = (STATE, RANDOM, OTHER)
+    for cell in sorted(cells, key=lambda c: (ways.index(c.way), kinds.index(c.kind))):
         goal, near = goals[cell.goal], cell.written.nearest
         rows.append(
             {

@@ -50,7 +50,10 @@ def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
     first = next(iter(grids.values()))
     height = max(len(grid.values) for grid in grids.values())
     each = 22 if view.lines < 2 else 10 + 14 * view.lines
-    dressed(figure, view.title, height=min(max(each * height + 140, 320), 820 * min(view.lines, 2)))
+    # A menu that is higher than its figure would be cut off.
+    least = max(320, 30 * len(grids) + 140)
+    tall = min(max(each * height + 140, least), 820 * min(view.lines, 2))
+    dressed(figure, view.title, height=tall)
     figure.update_xaxes(title_text=first.column_label, showgrid=False, **_axis(first.columns))
     figure.update_yaxes(
         title_text=first.row_label,
@@ -92,7 +95,8 @@ def _with_menu(figure: go.Figure, names: Sequence[str]) -> go.Figure:
         }
         for at, name in enumerate(names)
     ]
-    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 6}}
+    # On the left: the bar of tools hovers over the right.
+    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 6}}
     return figure.update_layout(updatemenus=[{"buttons": buttons, **place}], margin_t=92)
 
 
