@@ -53,7 +53,7 @@ class TrainHybrid:
     mask padding in every pass, and let Λ decay only in the arm that says so.
     """
 
-    default_task: ClassVar[str] = "sums"
+    default_task: ClassVar[str] = "sums?largest=30"
 
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
     arms: str | None = option(None, help=_ARMS)

@@ -13,6 +13,7 @@ from reasoning.hybrid.lessons import lessons
 from reasoning.hybrid.workers import BaseAddress
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
+from workbench.model.quiet import no_bars
 from workbench.training.adapter import Adapter
 from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
 from workbench.training.loop import History, Plan, train
@@ -29,16 +30,8 @@ def learn_format(
     both where every arm starts and what its distance is measured to.
     """
     folder, resume = place
-    sizes = training.sizes
     task, rows, held_out = training.problems()
-    adapter = None
-    module: Any = model.backend.module
-    if sizes.scratch:
-        module.requires_grad_(True)
-        trained: Mapping[str, nn.Parameter] = dict(module.named_parameters())
-    else:
-        adapter = Adapter(model, sizes.lora, generator=_generator(context), suffix=FORMAT)
-        module, trained = adapter.module, adapter.parameters()
+    module, trained, adapter = _trained(model, training, context)
     lesson = FormatTask(
         module,
         trained,
@@ -54,10 +47,11 @@ def learn_format(
         context=context,
     )
     if adapter is None:
-        module.requires_grad_(False)
+        module.requires_grad_(False).to("cpu")
         return _as_folder(module, model, folder / MODEL), history
     manifest = _manifest(training, model, [one.question for one in rows])
-    Checkpoint(manifest=manifest, tensors=adapter.tensors()).save(folder / FORMAT)
+    dtype = torch.float16 if training.half else torch.float32
+    Checkpoint(manifest=manifest, tensors=adapter.tensors()).save(folder / FORMAT, dtype=dtype)
     base = BaseAddress(
         name=model.spec.name,
         device=model.device.type,
@@ -65,6 +59,20 @@ def learn_format(
         start=str(folder / FORMAT),
     )
     return base, history
+
+
+def _trained(
+    model: Model, training: Training, context: Context
+) -> tuple[Any, Mapping[str, nn.Parameter], Adapter | None]:
+    """Return the module and its weights to train: all of them, or those of an adapter."""
+    if training.sizes.scratch:
+        module: Any = model.backend.module
+        module.requires_grad_(True)
+        # A small network is quick to teach where there is an accelerator; its arms are not.
+        module.to("cuda" if torch.cuda.is_available() else "cpu")
+        return module, dict(module.named_parameters()), None
+    adapter = Adapter(model, training.sizes.lora, generator=_generator(context), suffix=FORMAT)
+    return adapter.module, adapter.parameters(), adapter
 
 
 def _plan(training: Training) -> Plan:
@@ -87,7 +95,8 @@ def _generator(context: Context) -> torch.Generator:
 
 
 def _as_folder(module: Any, model: Model, folder: Path) -> BaseAddress:
-    module.save_pretrained(folder, safe_serialization=True)
+    with no_bars():
+        module.save_pretrained(folder, safe_serialization=True)
     model.tokenizer.save_pretrained(folder)
     return BaseAddress(name=str(folder), device=model.device.type, dtype="float32")
 

@@ -35,6 +35,7 @@ FAMILY = "llama"
 QUICK = {
     "decoders": {"new_tokens": 4},
     "critical-tokens": {"draws": 8, "samples": 4, "new_tokens": 6},
+    "hybrid-trace": {"untrained": True, "tokens": 8},
     "sentence-lens": {"sentences": 4, "limit": 5},
     "contrastive-estimate": {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
 }

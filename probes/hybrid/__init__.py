@@ -1,0 +1,1 @@
+"""Inside hybrid chains: what each latent input was made of, and what it changed."""

@@ -1,0 +1,165 @@
+"""Look inside every latent input of a hybrid chain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from probes.hybrid.changes import Trial, named_changes, try_changes
+from probes.hybrid.report import Collected, report
+from probes.hybrid.steps import atlas_rows, layer_rows, mixture_rows, step_rows
+from probes.hybrid.thoughts import Thought, run_again, think_once
+from workbench.errors import TooLittleData
+from workbench.latent.gate import Gate, GateShape
+from workbench.latent.inputs import (
+    GATE_WIDTH,
+    GatedMixture,
+    HiddenFeedback,
+    LatentInput,
+    MixtureOfInputs,
+    SoftTokens,
+)
+from workbench.latent.mixture import EmbeddingTable
+from workbench.latent.thinking import LatentThinking
+from workbench.latent.trained import open_hybrid
+from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import probe
+from workbench.model.model import Model
+from workbench.model.policy import Sampling
+from workbench.options import option
+from workbench.result.result import Note, Result
+
+_CHANGES = "closed,top-1,mean,noise,without-drawn,answer-now,tokens-after,tokens"
+_MARK = "####"
+_UNTRAINED: dict[str, LatentInput] = {
+    "soft-thinking": SoftTokens(),
+    "moi": MixtureOfInputs(),
+    "hidden-feedback": HiddenFeedback(),
+}
+
+
+@probe("hybrid-trace", source="Yue et al. 2025, arXiv:2505.18454; counterfactuals are ours")
+@dataclass(frozen=True, kw_only=True)
+class HybridTrace:
+    """Show what every latent input was made of and what it changed, beside a control.
+
+    Each text is continued by the method. The tokens it wrote are then run again in one pass with
+    the vectors that were fed, with token embeddings only (the counterfactual), and with vectors
+    as far from the embeddings in random directions (the control). KL(hybrid‖token-only) of the
+    next token, flips of the likeliest one and ‖Δ‖/‖·‖ of the residual stream compare them; gate,
+    mixture and attention onto latent positions are read at every step. Interventions write the
+    chain again with one thing changed.
+
+    Units: entropy and KL in nats, weights and shares are proportions, norms in embedding units.
+
+    Raises:
+        ModelNotFound: the method needs a trained gate and there is none for this model.
+        TooLittleData: a response is a single token, so nothing was fed.
+
+    Source: section 3 of the paper for the gate; the released code logs `ratio_of_mean` only.
+    """
+
+    method: Literal["hrpo", "soft-thinking", "moi", "hidden-feedback"] = option(
+        "hrpo", help="What is fed while thinking."
+    )
+    checkpoint: str = option("", help="Folder of a trained gate; default: known for the model.")
+    untrained: bool = option(False, help="Take a fresh gate that has learnt nothing.")
+    r_min: float = option(0.98, help="Least gate of a fresh one.", low=0.01, high=0.999)
+    tokens: int = option(64, help="Limit of a response.", low=2, high=8192, unit="tokens")
+    temperature: float | None = option(
+        None, help="Of the mixtures; default: as trained, or 0.7.", low=0.01, high=10
+    )
+    mark: str = option("", help="What ends the thinking; default: as trained, or ####.")
+    interventions: str = option(_CHANGES, help="Comma-separated; see the documentation.")
+    step: int | None = option(None, help="Where those with a step act; default: middle.", low=0)
+    shown: int = option(20, help="Tokens at each end of the gate's atlas.", low=1, high=1000)
+
+    def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
+        trial = Trial(names=named_changes(self.interventions), step=self.step, limit=self.tokens)
+        model, policy, gate = self._policy(model)
+        table = EmbeddingTable(model)
+        found, skipped = Collected(), 0
+        for i, example in enumerate(examples):
+            context.progress(i, len(examples), "texts")
+            thought = think_once(model, table, example.text, policy, self.tokens)
+            if len(thought.response) < 2:
+                skipped += 1
+                continue
+            self._collect(found, (model, table, gate), thought, context)
+            text = len(found.chains) - 1
+            for row in try_changes(model, policy, thought, trial):
+                found.changes.append({"text": text, **row})
+        context.progress(len(examples), len(examples), "texts")
+        if not found.chains:
+            raise TooLittleData(
+                f"every one of {len(examples)} responses is a single token",
+                hint="give prompts that the model continues",
+            )
+        if gate is not None:
+            found.atlas = atlas_rows(model, table, gate, shown=self.shown)
+        return report(found, self._notes(skipped, len(found.chains)), context)
+
+    def _collect(
+        self,
+        found: Collected,
+        rest: tuple[Model, EmbeddingTable, Gate | None],
+        thought: Thought,
+        context: Context,
+    ) -> None:
+        model, table, gate = rest
+        text = len(found.chains)
+        seed = int(context.stream(f"directions {text}").integers(2**62))
+        noise = thought.with_random_deviations(torch.Generator().manual_seed(seed))
+        inputs = (thought.fed, thought.token, noise)
+        passes = tuple(run_again(model, table, thought, fed) for fed in inputs)
+        three = (passes[0], passes[1], passes[2])
+        found.chains.append(
+            {
+                "text": text,
+                "prompt": model.decode(list(thought.prompt)),
+                "response": model.decode(list(thought.response)),
+                "tokens": len(thought.response),
+                "thinking": sum(thought.latent),
+            }
+        )
+        rows = step_rows(model, table, gate, thought, three)
+        found.steps += [{"text": text, **row} for row in rows]
+        found.mixtures += [{"text": text, **row} for row in mixture_rows(model, thought)]
+        found.grids.append(layer_rows(thought, three))
+
+    def _policy(self, model: Model) -> tuple[Model, LatentThinking, Gate | None]:
+        inputs: LatentInput
+        gate, mark, temperature = None, self.mark or _MARK, self.temperature or 0.7
+        if self.method == "hrpo" and not self.untrained:
+            trained = open_hybrid(model, self.checkpoint)
+            model, inputs, gate = trained.model, trained.inputs(), trained.gate
+            mark = self.mark or trained.mark
+            temperature = self.temperature or trained.temperature
+        elif self.method == "hrpo":
+            generator = torch.Generator().manual_seed(0)
+            gate = Gate(model.spec.d_model, GateShape(r_min=self.r_min), generator=generator)
+            gate = gate.to(model.device).requires_grad_(False)
+            inputs = GatedMixture(gate=gate)
+        else:
+            inputs = _UNTRAINED[self.method]
+        ids = model.tokenizer(f" {mark}", add_special_tokens=False)["input_ids"]
+        policy = LatentThinking(
+            inputs=inputs,
+            sampling=Sampling(temperature=temperature),
+            greedy=True,
+            delimiter=mark,
+            closing=tuple(ids),
+            keep=GATE_WIDTH,
+        )
+        return model, replace(policy, vectors=True), gate
+
+    def _notes(self, skipped: int, kept: int) -> tuple[Note, ...]:
+        notes = []
+        if self.untrained and self.method == "hrpo":
+            notes.append(Note("the gate is fresh and has learnt nothing", "warning", "untrained"))
+        if skipped:
+            notes.append(Note(f"{skipped} responses of one token left out", "warning", "short"))
+        if kept < 10:
+            notes.append(Note(f"{kept} texts only: intervals are rough or absent", code="few"))
+        return tuple(notes)

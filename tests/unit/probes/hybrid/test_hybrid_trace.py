@@ -1,0 +1,113 @@
+"""Inside hybrid chains: the off-switch is exact, ratios by hand, interventions change the chain."""
+
+import pytest
+import torch
+
+from probes.hybrid.changes import CHANGES, NAMES, Trial, named_changes, try_changes
+from probes.hybrid.steps import atlas_rows, gate_facts
+from probes.hybrid.thoughts import distances, divergences, run_again, think_once
+from probes.hybrid_trace import HybridTrace
+from workbench.errors import BadOption, ModelNotFound
+from workbench.latent.gate import Gate, GateShape
+from workbench.latent.inputs import GatedMixture
+from workbench.latent.mixture import EmbeddingTable
+from workbench.latent.thinking import LatentThinking
+from workbench.methods.contracts import Context, Example
+from workbench.model.policy import Sampling
+
+TEXT = "the king saw a dog in paris . 1 + 2 ="
+
+
+@pytest.fixture(scope="module")
+def traced(tiny_llama):
+    gate = Gate(32, GateShape(r_min=0.1, r_max=0.2), generator=torch.Generator().manual_seed(0))
+    policy = LatentThinking(
+        inputs=GatedMixture(gate=gate),
+        sampling=Sampling(temperature=0.7),
+        greedy=True,
+        delimiter="####",
+        closing=(5, 6),
+        keep=50,
+    )
+    table = EmbeddingTable(tiny_llama)
+    return policy, table, gate, think_once(tiny_llama, table, TEXT, policy, 12)
+
+
+def test_one_pass_is_the_generation_and_token_inputs_are_exactly_plain(tiny_llama, traced):
+    _, table, _, thought = traced
+    hybrid = run_again(tiny_llama, table, thought, thought.fed)
+    for t, record in enumerate(thought.records):
+        scaled = (hybrid.logprobs[t] / 0.7).log_softmax(dim=-1)
+        found = float(scaled[thought.response[t]])
+        assert found == pytest.approx(float(record.logprob[0]), abs=1e-4)
+    plain = run_again(tiny_llama, table, thought, thought.token)
+    ids = torch.tensor([[*thought.prompt, *thought.response[:-1]]])
+    logits = tiny_llama.backend.module(input_ids=ids).logits[0, len(thought.prompt) - 1 :]
+    torch.testing.assert_close(plain.logprobs, logits.float().log_softmax(-1).detach())
+    kl, flips = divergences(plain, plain)
+    assert not kl.any()
+    assert not flips.any()
+    assert not distances(plain, plain).any()
+    assert float(divergences(hybrid, plain)[0].max()) > 1e-3
+    # The first token is predicted from the prompt alone.
+    assert float(divergences(hybrid, plain)[0][0]) < 1e-9
+
+
+def test_the_control_is_as_far_from_the_tokens(traced):
+    *_, thought = traced
+    noise = thought.with_random_deviations(torch.Generator().manual_seed(1))
+    far = (thought.fed - thought.token).norm(dim=-1)
+    torch.testing.assert_close((noise - thought.token).norm(dim=-1), far)
+
+
+def test_ratios_by_hand(traced):
+    _, table, gate, thought = traced
+    found = gate_facts(gate, table, thought, 2)
+    opening = gate.opening(thought.token[2])
+    a = opening.a.detach().double()
+    assert found["ratio_of_mean"] == pytest.approx(float((1 - a.mean() ** 2).sqrt()), rel=1e-5)
+    assert found["mean_ratio"] == pytest.approx(float((1 - a**2).sqrt().mean()), rel=1e-5)
+    assert found["ratio_of_mean"] >= found["mean_ratio"]
+    latent = (thought.fed[2] - opening.a.detach() * thought.token[2]).norm()
+    rest = (opening.a.detach() * thought.token[2]).norm()
+    assert found["norm_share"] == pytest.approx(float(latent / (latent + rest)), rel=1e-3)
+
+
+def test_the_atlas_ranks_the_vocabulary(tiny_llama, traced):
+    _, table, gate, _ = traced
+    rows = atlas_rows(tiny_llama, table, gate, shown=3)
+    ratios = [row["mean_ratio"] for row in rows]
+    assert ratios == sorted(ratios, reverse=True)
+    assert [row["rank"] for row in rows] == [1, 2, 3, 62, 63, 64]
+
+
+def test_interventions_change_the_chain_from_where_they_act(tiny_llama, traced):
+    policy, _, _, thought = traced
+    trial = Trial(names=NAMES, step=5, limit=12)
+    rows = {r["intervention"]: r for r in try_changes(tiny_llama, policy, thought, trial)}
+    assert set(rows) == set(NAMES)
+    assert rows["closed"]["response"] == rows["tokens"]["response"]
+    assert rows["answer-now"]["first_change"] == 5
+    splice = rows["tokens-after"]
+    assert not splice["differs"] or splice["first_change"] > 5
+    assert sum(rows[name]["differs"] for name in CHANGES) >= 3
+
+
+def test_unknown_interventions_are_named():
+    with pytest.raises(BadOption, match="no intervention nowhere"):
+        named_changes("closed, nowhere")
+
+
+@pytest.mark.parametrize("method", ["hrpo", "soft-thinking", "moi", "hidden-feedback"])
+def test_every_method_is_traced(tiny_llama, method):
+    recipe = HybridTrace(method=method, untrained=True, tokens=8)
+    result = recipe.study(tiny_llama, [Example(text=TEXT), Example(text="the cat")], Context())
+    assert result.estimate("kl").control is not None
+    assert set(result.tables["steps"]["text"]) == {0, 1}
+    assert ("atlas" in result.tables) is (method == "hrpo")
+    assert result.tables["steps"]["kl"].max() > 0
+
+
+def test_without_a_trained_gate_it_says_so(tiny_llama):
+    with pytest.raises(ModelNotFound, match="no trained gate"):
+        HybridTrace().study(tiny_llama, [Example(text=TEXT)], Context())
