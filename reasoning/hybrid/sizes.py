@@ -92,9 +92,9 @@ class Sizes:
 PRESETS = {
     "tiny": Sizes(
         scratch=True, arms="grpo,hrpo,hrpo-no-decay,decay-only", seeds=3,
-        problems=20_000, judged=256, format_steps=350, format_batch=128, format_rate=2e-3,
+        problems=20_000, judged=256, format_steps=260, format_batch=128, format_rate=2e-3,
         steps=160, prompts=16, responses=8, new_tokens=40,
-        rate=1e-3, gate_rate=1e-3, lam_rate=1e-2,
+        rate=5e-4, gate_rate=1e-3, lam_rate=1e-2,
         rank=16, r_min=0.9, temperature=1.0, at_once=128,
     ),
     "cpu": Sizes(
