@@ -10,7 +10,7 @@ from reasoning.hybrid.format_stage import learn_format
 from reasoning.hybrid.lessons import written_response
 from reasoning.hybrid.report import arms_report
 from reasoning.hybrid.scratch import character_model
-from reasoning.hybrid.sizes import PRESETS, Sizes, arms_of
+from reasoning.hybrid.sizes import ARMS, PRESETS, Sizes, arms_of
 from reasoning.hybrid.workers import Workplace, run_arms
 from workbench.latent.inputs import GATE_WIDTH
 from workbench.latent.trained import RECIPE
@@ -38,7 +38,8 @@ class TrainHybrid:
     has one whose Λ does not; in `decay-only` the gate learns nothing and decays. Arms of one seed
     see the same problems with the same random numbers, and all are judged on the same held-out
     problems. `tiny` begins with a network of characters from nothing, whatever model is named.
-    Every arm is a checkpoint of its own, `ARM-SEED` in the folder; the first one is the folder's.
+    Every arm is a checkpoint of its own, `ARM-SEED` in the folder; the first
+    with a learnt gate is the folder's.
 
     Cost: `tiny` takes about five minutes per arm and seed on one core, `cpu` about an hour per
     arm for a model of 135M parameters; with `workers` arms run side by side.
@@ -118,13 +119,14 @@ class TrainHybrid:
         run_arms(arms, training, base, workplace, context.progress)
         stories = {one: read_judged(folder, one) for one in arms}
         result = arms_report(stories, history, context)
-        first = Checkpoint.load(folder / arms[0].folder)
+        chosen = next((one for one in arms if ARMS[one.arm].gate_learns), arms[0])
+        first = Checkpoint.load(folder / chosen.folder)
         scores = {e.name: {"accuracy": e.value, "gate off": e.control} for e in result.estimates}
         kept = Checkpoint(
             manifest=replace(first.manifest, scores=scores), tensors=first.tensors
         ).save(folder, dtype=next(iter(first.tensors.values())).dtype)
         note = Note(
-            f"checkpoint {kept.manifest.weights_hash[:12]} of {arms[0].folder} written to "
+            f"checkpoint {kept.manifest.weights_hash[:12]} of {chosen.folder} written to "
             f"{folder}, the others beside it; their model is {base.name}",
             code="checkpoint",
         )
