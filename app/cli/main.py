@@ -18,6 +18,7 @@ GROUPS = {
     "demo": "app.cli.demo",
     "models": "app.cli.models",
     "probe": "app.cli.probe",
+    "batch": "app.cli.batch",
     "generate": "app.cli.generate",
     "train": "app.cli.train",
     "reason": "app.cli.reason",

@@ -77,10 +77,12 @@ def evaluate(
     # The order of the data, not of the batches: models of all kinds then share the folds.
     order = sorted(range(len(rows)), key=lambda i: rows[i].place)
     rows = [rows[i] for i in order]
-    vectors = {site: x[order] for site, x in vectors.items()}
     found = targets(rows, target=evaluation.target, n_folds=evaluation.n_folds)
     judge = _Judge(probe, found, context, evaluation)
-    scores = [judge.score(site, x, i, len(vectors)) for i, (site, x) in enumerate(vectors.items())]
+    # One site at a time: the vectors may lie on disk.
+    scores = [
+        judge.score(site, vectors[site][order], i, len(vectors)) for i, site in enumerate(vectors)
+    ]
     return report(scores, rows, found, correction=evaluation.correction)
 
 

@@ -173,7 +173,7 @@ def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
     bad = (*job.bad, *done.bad)
     return _Outcome(
         status="interrupted" if done.stop else "partial" if bad else "complete",
-        result=_with_bad_rows(done.result, bad),
+        result=with_bad_rows(done.result, bad),
         failure=Failure.of(done.stop) if done.stop else None,
         error=done.stop,
         model=model,
@@ -250,7 +250,8 @@ def _table(recipe: Any, spec: RunSpec) -> Table:
     return table
 
 
-def _with_bad_rows(result: Result, bad: Sequence[BadRow]) -> Result:
+def with_bad_rows(result: Result, bad: Sequence[BadRow]) -> Result:
+    """Return the result with a table that names the rows which could not be used."""
     if not bad:
         return result
     rows = [{"source": _unicode(row.source), "reason": _unicode(row.reason)} for row in bad]

@@ -175,14 +175,24 @@ def _write_table(folder: Path, name: str, table: Table) -> Path:
 
 def _write_arrays(folder: Path, arrays: Mapping[str, Any]) -> Path:
     path = folder / "arrays.safetensors"
+    save_arrays(path, arrays)
+    return path
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write named arrays as safetensors.
+
+    Raises:
+        StoreError: an array cannot be stored as it is.
+        OSError: the disk is full or not writable.
+    """
     try:
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
+        save_file({name: np.asarray(a, order="C") for name, a in arrays.items()}, path)
     except (SafetensorError, KeyError) as error:
         number = _OS_ERROR.search(str(error))
         if number:
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         raise StoreError(f"the arrays cannot be stored: {error}") from error
-    return path
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Probing that outgrows memory and survives interruption: plans, shards, resume."""

@@ -1,0 +1,63 @@
+"""Rows streamed from a file in chunks, one chunk per shard."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from workbench.errors import DataError
+from workbench.methods.contracts import Example
+from workbench.runs.reading import BadRow, read_rows
+from workbench.runs.spec import DataRef
+
+Row = Example | BadRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCount:
+    """How many rows a file holds, good ones and all; `first` is one of the good."""
+
+    n_good: int
+    n_rows: int
+    first: Example
+
+    def n_shards(self, shard_rows: int) -> int:
+        """Return the number of shards of that many rows."""
+        return -(-self.n_rows // shard_rows)
+
+
+def count_rows(data: DataRef) -> RowCount:
+    """Read the file once without keeping it.
+
+    Raises:
+        DataError: the file cannot be read, or there is not one good row.
+    """
+    n_good = n_rows = 0
+    first: Example | None = None
+    said: list[str] = []
+    for row in read_rows(data):
+        n_rows += 1
+        if isinstance(row, Example):
+            n_good += 1
+            first = first or row
+        elif len(said) < 5:
+            said.append(f"{row.source}: {row.reason}")
+    if first is None:
+        reasons = f" ({'; '.join(said)})" if said else ": the file is empty"
+        raise DataError(
+            f"no usable row{reasons}",
+            hint="name the field that holds the text with data.field",
+        )
+    return RowCount(n_good=n_good, n_rows=n_rows, first=first)
+
+
+def chunks(data: DataRef, size: int) -> Iterator[tuple[Row, ...]]:
+    """Yield the rows in order, `size` at a time; only one chunk is in memory."""
+    rows = read_rows(data)
+    while chunk := tuple(islice(rows, size)):
+        yield chunk
+
+
+def sample(data: DataRef, limit: int) -> list[Example]:
+    """Return the good ones of the first rows."""
+    few = min(limit, data.limit or limit)
+    return [row for row in read_rows(replace(data, limit=few)) if isinstance(row, Example)]
