@@ -86,7 +86,7 @@ class SentenceCodec:
         with torch.no_grad():
             return self._at(rows, [(i, len(row) - 1) for i, row in enumerate(rows)])
 
-    def problem_vectors(self, problems: Sequence[Worked]) -> list[Float[Tensor, "step d_model"]]:
+    def problem_vectors(self, problems: Sequence[Worked]) -> list[Float[Tensor, "_ d_model"]]:
         """Return the vectors of every problem's sentences, with gradients, from one causal pass."""
         lines, sizes = self.lines, [len(worked.sentences) for worked in problems]
         if self.space == "semantic":

@@ -68,7 +68,7 @@ class LatentModel:
         self.network, self.heads = network, heads
 
     def forward(
-        self, questions: Sequence[Sequence[int]], fed: Sequence[Float[Tensor, "step d_model"]]
+        self, questions: Sequence[Sequence[int]], fed: Sequence[Float[Tensor, "_ d_model"]]
     ) -> list[Float[Tensor, "steps d_model"]]:
         """Predict all next vectors in one causal pass.
 

@@ -1,0 +1,67 @@
+"""How the reasoners of a trained pipeline do on problems kept from training."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reasoning.sentence_chain import SentenceContinuous, SentenceDiscretized
+from reasoning.token_chain import AnswerAtOnce, ChainOfThought
+from workbench.methods.contracts import Context, Prompt, Reasoner
+from workbench.model.model import Model
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import grouped_mean_estimate
+from workbench.sampling.task import Problem, Task
+
+_BATCH = 64
+
+
+def reasoners(folder: Path) -> Mapping[str, Reasoner]:
+    """Return the four reasoners of a pipeline's folder by name."""
+    place = str(folder)
+    return {
+        "no-cot": AnswerAtOnce(checkpoint=place),
+        "cot": ChainOfThought(checkpoint=place),
+        "sentence-discretized": SentenceDiscretized(checkpoint=place),
+        "sentence-continuous": SentenceContinuous(checkpoint=place, decode="answer"),
+    }
+
+
+def held_out_accuracies(
+    model: Model, folder: Path, task: Task, problems: Sequence[Problem], context: Context
+) -> tuple[Estimate, ...]:
+    """Return the accuracy of each reasoner, the majority answer as its control."""
+    majority = Counter(p.answer for p in problems).most_common(1)[0][1] / len(problems)
+    found = []
+    for name, one in reasoners(folder).items():
+        right: list[float] = []
+        for at in range(0, len(problems), _BATCH):
+            some = problems[at : at + _BATCH]
+            prompts = [Prompt(question=p.question) for p in some]
+            seeds = list(range(at, at + len(some)))
+            chains = one.solve(model, prompts, seeds=seeds, context=context)
+            right += [
+                float(task.is_correct(p, c.response)) for p, c in zip(some, chains, strict=True)
+            ]
+            context.progress(len(right), len(problems), f"{name} problems")
+        found.append(_accuracy(name, right, problems, majority, context))
+    return tuple(found)
+
+
+def _accuracy(
+    name: str,
+    right: Sequence[float],
+    problems: Sequence[Problem],
+    majority: float,
+    context: Context,
+) -> Estimate:
+    estimate = grouped_mean_estimate(
+        name,
+        list(right),
+        [str(p.fields.get("group") or p.id) for p in problems],
+        unit="proportion",
+        generator=context.stream(f"held-out accuracy {name}"),
+        n_unit="problems",
+        resamples=context.resamples,
+    )
+    return replace(estimate, control=majority, control_name="majority answer")

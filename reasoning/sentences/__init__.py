@@ -1,0 +1,1 @@
+"""Training and running chains of sentences."""

@@ -1,0 +1,153 @@
+"""Train a sentence pipeline: writer, codec, latent model and stop head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+
+from reasoning._sentence_judging import held_out_accuracies
+from reasoning.sentences.curves import report
+from reasoning.sentences.keeping import Trained, answer_ids, reopened
+from reasoning.sentences.prediction_task import Lesson
+from reasoning.sentences.problems import Drawn, draw
+from reasoning.sentences.sizes import PRESETS, Sizes
+from reasoning.sentences.stages import Stages
+from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import recipe
+from workbench.model.model import Model
+from workbench.options import option, plain
+from workbench.result.result import Result
+from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.codec import Space
+from workbench.training.lines import Lines
+from workbench.training.scratch import scratch_model
+from workbench.training.sentence_model import RECIPE
+
+
+@recipe(RECIPE, source="Hwang et al. 2025, arXiv:2505.22202")
+@dataclass(frozen=True, kw_only=True)
+class TrainSentenceChain:
+    """Train what sentence reasoning needs: a writer, a sentence codec, a latent model, a stop head.
+
+    1. The writer learns chains in words (and, beside them, answers without a chain).
+    2. The codec, from the writer's weights, learns to write each sentence from one vector.
+    3. The latent model, from the writer's weights, learns to predict the next vector: the frozen
+       decoder must write the true sentence from it, and InfoNCE holds it near the encoder's
+       vector. The stop head learns beside it which vector is the last.
+
+    `tiny` and `cpu` train a small network on the words of the task from nothing, whatever model
+    is named; `gpu` puts adapters on the model. Each stage resumes where it was stopped and keeps
+    its best weights by held-out problems. Tasks divide themselves into parts: judge the result
+    on `part=test`, which is never looked at here.
+
+    Cost: `cpu` takes about twenty minutes on one core, `tiny` seconds.
+
+    Units: losses in nats per token; accuracies are proportions of held-out problems.
+
+    Raises:
+        TooLittleData: no problem of the task has written steps.
+        FitError: a loss is not finite.
+
+    Source: sections 3 and 4 of the paper. We differ: shared normalisation of what is fed, outputs
+    fed back in part of the training, a trained stop head, answers in every stage, reduced
+    schedule.
+    """
+
+    default_task: ClassVar[str] = "blocksworld?blocks=4&brief=yes"
+
+    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
+    space: Space = option("ctx-b", help="Vectors after a sentence alone, or before it in context.")
+    scratch: bool | None = option(None, help="Train a small network from nothing.")
+    problems: int | None = option(None, help="Problems to learn from.", low=2, high=10_000_000)
+    held_out: int | None = option(None, help="Problems to choose by.", low=1, high=100_000)
+    batch: int | None = option(None, help="Problems of a step.", low=1, high=100_000)
+    writing: int | None = option(None, help="Steps of the writer.", low=1, high=10_000_000)
+    embedding: int | None = option(None, help="Steps of the codec.", low=1, high=10_000_000)
+    prediction: int | None = option(None, help="Steps of the latent model.", low=1, high=10_000_000)
+    layers: int | None = option(None, help="Layers of a network from nothing.", low=1, high=100)
+    width: int | None = option(None, help="Width of a network from nothing.", low=8, high=4096)
+    rank: int | None = option(None, help="Rank of adapters; 0: all weights.", low=0, high=4096)
+    contrast: float = option(1.0, help="Weight of InfoNCE.", low=0.0, high=100.0)
+    noise: float = option(0.0, help="Noise-to-signal ratio in training.", low=0.0, high=10.0)
+    feedback: float = option(0.5, help="Share of problems fed back.", low=0.0, high=1.0)
+    half: bool = option(True, help="Store the weights in 16 bits.")
+
+    def base_model(self, context: Context) -> Model | None:
+        """Return the random network to begin with, None to begin with the model named."""
+        sizes = self._sizes(context)
+        if not sizes.scratch:
+            return None
+        texts = [line for w in self._drawn(context).train for line in (w.question, *w.sentences)]
+        name = f"words of {self._address(context)}"
+        return scratch_model([*texts, "\n"], sizes.shape, seed=context.seed, name=name)
+
+    def train(
+        self,
+        model: Model,
+        examples: Sequence[Example],
+        *,
+        folder: Path,
+        resume: bool,
+        context: Context,
+    ) -> Result:
+        sizes, drawn = self._sizes(context), self._drawn(context)
+        stages = Stages(
+            model=model,
+            sizes=sizes,
+            manifest=self._manifest(model, sizes, drawn, context),
+            folder=folder,
+            resume=resume,
+            context=context,
+            problems=drawn.train,
+            held_out=drawn.valid,
+        )
+        trained, lead = self._trained(stages)
+        lines = Lines(model.tokenizer)
+        told = {"lead": lines.text(lead), "answer_ids": answer_ids(lines, drawn.train)}
+        manifest = replace(stages.manifest, options={**stages.manifest.options, **told})
+        dtype = torch.float16 if self.half else torch.float32
+        kept = trained.keep(folder, manifest, drawn.train, dtype)
+        asked = replace(context, task=self._address(context))
+        judged = held_out_accuracies(
+            reopened(model, folder, kept), folder, drawn.task, drawn.judged, asked
+        )
+        scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in judged}
+        scored = replace(kept.manifest, scores={"held-out problems": len(drawn.judged), **scores})
+        kept = Checkpoint(manifest=scored, tensors=kept.tensors).save(folder, dtype=dtype)
+        return report(judged, stages.histories, folder, kept.manifest)
+
+    def _trained(self, stages: Stages) -> tuple[Trained, list[int]]:
+        writer, lead = stages.writing()
+        anchor = None
+        if self.space == "ctx-c":
+            anchor = stages.embedding(writer, "semantic")[1]
+        coder, codec = stages.embedding(writer, self.space, anchor)
+        lesson = Lesson(contrast=self.contrast, noise=self.noise, feedback=self.feedback)
+        thinker, latent = stages.prediction(writer, codec, lesson)
+        trained = Trained(writer=writer, coder=coder, thinker=thinker, codec=codec, latent=latent)
+        return trained, lead
+
+    def _sizes(self, context: Context) -> Sizes:
+        return PRESETS[self.preset].with_options(self, context.limit)
+
+    def _address(self, context: Context) -> str:
+        return context.task or self.default_task
+
+    def _drawn(self, context: Context) -> Drawn:
+        sizes = self._sizes(context)
+        return draw(self._address(context), sizes.problems, sizes.held_out, context)
+
+    def _manifest(self, model: Model, sizes: Sizes, drawn: Drawn, context: Context) -> Manifest:
+        lora = sizes.lora
+        return Manifest(
+            recipe=RECIPE,
+            options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
+            base_model=model.spec.name,
+            base_hash=model.spec.weights_hash,
+            seed=context.seed,
+            data_hash=texts_hash(text for w in drawn.train for text in (w.question, *w.sentences)),
+            data=f"{len(drawn.train)} problems of {self._address(context)}",
+            hardware=hardware(),
+        )

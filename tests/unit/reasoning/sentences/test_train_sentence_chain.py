@@ -1,0 +1,59 @@
+"""The sentence recipe: stopped and resumed it trains the same, and its checkpoint reasons."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reasoning.sentence_chain import SentenceContinuous
+from reasoning.train_sentence_chain import TrainSentenceChain
+from workbench.methods.contracts import Context, Prompt
+from workbench.model.loading import load_model
+from workbench.sampling.task import open_task
+
+SIZES: dict[str, Any] = {
+    "preset": "tiny", "problems": 12, "held_out": 4, "batch": 4,
+    "writing": 4, "embedding": 4, "prediction": 4,
+}  # fmt: skip
+
+
+def _train(folder: Path, *, stop_after: int | None = None) -> Any:
+    told = 0
+
+    def progress(done: int, total: int, label: str) -> None:
+        nonlocal told
+        told += 1
+        if stop_after is not None and told > stop_after:
+            raise KeyboardInterrupt
+
+    context = Context(seed=3, resamples=20, progress=progress)
+    recipe = TrainSentenceChain(**SIZES)
+    model = recipe.base_model(context)
+    assert model is not None
+    return model, recipe.train(model, [], folder=folder, resume=True, context=context)
+
+
+@pytest.mark.parametrize("stop_after", [6, 14])
+def test_killed_and_resumed_gives_the_same_curve(tmp_path: Path, stop_after: int) -> None:
+    _, whole = _train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "cut", stop_after=stop_after)
+    _, again = _train(tmp_path / "cut")
+    stages = ("writing", "contextual", "latent")
+    for name in [f"{stage}_{kind}" for stage in stages for kind in ("steps", "held_out")]:
+        assert again.table(name).rows() == whole.table(name).rows()
+    weights = [(tmp_path / f / "weights.safetensors").read_bytes() for f in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_the_checkpoint_reasons_and_chains_may_be_long(tmp_path: Path) -> None:
+    _, result = _train(tmp_path / "one")
+    model = load_model(str(tmp_path / "one"))
+    names = {e.name for e in result.estimates}
+    assert {"no-cot", "cot", "sentence-discretized", "sentence-continuous"} <= names
+    task = open_task("blocksworld?blocks=4&brief=yes&part=test")
+    context = Context(seed=0)
+    prompts = [Prompt(question=p.question) for p in task.problems(3, context.stream("problems"))]
+    recipe = SentenceContinuous(checkpoint=str(tmp_path / "one"), stop="limit", limit=13, tokens=4)
+    chains = recipe.solve(model, prompts, seeds=[1, 2, 3], context=context)
+    assert [len(c.steps) for c in chains] == [13, 13, 13]
