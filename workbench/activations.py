@@ -1,6 +1,6 @@
 """Activations that a batch kept, read back row by row without loading the rest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def open(run: Run | Path | str, *, store: Store | None = None) -> "ActivationSto
     return ActivationStore(_folder(run, store))
 
 
-class ActivationStore(Mapping[str, "SiteRows"]):
+class ActivationStore:
     """The kept sites by address; `index` has one row per text, in the order of the data."""
 
     def __init__(self, folder: Path) -> None:

@@ -16,7 +16,9 @@ from workbench.options import build, plain
 from workbench.runs.folder import NAME
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 18
+# The time to read a dotted key grows with the square of its parts.
+MOST_DOTS = 1000
 DTYPES = ("float32", "float16", "bfloat16")
 
 _NUMBERS = ("seed", "resamples", "max_tokens", "batch_tokens")
@@ -107,6 +109,11 @@ class BatchPlan:
             raise BadOption(
                 f"the plan has {len(text)} characters; expected at most {MOST_BYTES}",
                 hint="rows belong into a data file",
+            )
+        if max(line.count(".") for line in text.split("\n")) > MOST_DOTS:
+            raise BadOption(
+                f"the plan has a line with more than {MOST_DOTS} dots",
+                hint="break the line, or nest keys less deeply",
             )
         try:
             return cls.from_dict(tomllib.loads(text))
