@@ -143,3 +143,61 @@ def _draw_modes(found: Mapping[str, Any]) -> None:
     columns = {"seconds": Column("s"), "draws": Column("draws"), "new_tokens": Column("tokens")}
     show_table(Table.from_rows(rows, columns), title="modes", wrap=True)
     show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)
+
+
+@command.command(
+    epilog="\b\nExample:\n  workbench bench latent --json\n"
+    "  workbench bench latent --model tiny:llama --repeats 2"
+)
+@click.option("--model", default="default", show_default=True, help="Model to measure on.")
+@click.option("--dtype", default="auto", show_default=True, help="Number format of the weights.")
+@click.option(
+    "--new-tokens",
+    type=click.IntRange(min=1),
+    default=48,
+    show_default=True,
+    help="Tokens generated in each row.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How often each way is timed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def latent(as_json: bool, device: str | None, model: str, **sizes: Any) -> None:
+    """Compare hybrid generation with plain generation, and the loop with transformers.
+
+    The exit code is 1 when a claim does not hold.
+    """
+    from workbench.runs.bench.latent import bench_latent
+
+    with ProgressBar() as progress:
+        found = bench_latent(model, device=device or "auto", progress=progress, **sizes)
+    if as_json:
+        write_json(found)
+    else:
+        _draw_batches(found)
+    if not all(bar["passed"] for bar in found["bars"]):
+        say("not every claim holds here", style="red")
+        raise click.exceptions.Exit(1)
+
+
+latent.params.append(DEVICE)
+
+
+def _draw_batches(found: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    from workbench.result.tables import Column, Table
+
+    facts = ("model", "device", "dtype", "threads", "new_tokens", "repeats", "clock")
+    out = console()
+    out.print(Text(" · ".join(f"{name} {found[name]}" for name in facts), style="dim"))
+    columns = {
+        name: Column(low=f"{name}_low", high=f"{name}_high")
+        for name in ("hybrid_over_plain", "loop_rate_over_generate")
+    }
+    show_table(Table.from_rows(found["batches"], columns), title="batches", wrap=True)
+    show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)
