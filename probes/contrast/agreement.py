@@ -9,7 +9,7 @@ from scipy import stats
 
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import mean_estimate
+from workbench.result.intervals import mean_estimate, proportion_estimate
 
 CONTRAST, ENTROPY, SURPRISAL = "contrast", "entropy", "surprisal"
 SIGNALS = (CONTRAST, ENTROPY, SURPRISAL)
@@ -109,7 +109,7 @@ def _told(
             None if one is None or two is None else one - two
             for one, two in zip(values[CONTRAST], values[other], strict=True)
         ]
-        found.append(_mean(f"{what}, {CONTRAST} − {other}", unit, gaps, context))
+        found.append(_mean(f"{what}, {CONTRAST} − {other}", f"{unit} difference", gaps, context))
     return found
 
 
@@ -124,6 +124,8 @@ def _mean(name: str, unit: str, values: Sequence[float | None], context: Context
             n_unit="trajectories",
             note="rollouts decide nothing in any trajectory",
         )
+    if unit == "proportion" and set(known) <= {0.0, 1.0}:
+        return proportion_estimate(name, int(sum(known)), len(known), n_unit="trajectories")
     # One generator for all: the same trajectories are resampled for every signal.
     return mean_estimate(
         name,

@@ -45,7 +45,10 @@ def test_a_signal_that_is_the_truth_agrees_fully_and_reversed_not_at_all():
         assert by_name(correlations(some, context))["rank correlation, contrast"].value == (
             pytest.approx(rho)
         )
-        assert by_name(hits(some, 1, context))["hit@1, contrast"].value == at_one
+        hit = by_name(hits(some, 1, context))["hit@1, contrast"]
+        assert hit.value == at_one
+        assert hit.method == "Wilson"
+        assert hit.high - hit.low > 0.1, "twenty of twenty do not prove that it always hits"
 
 
 def test_noise_is_at_chance_and_chance_is_the_control():
