@@ -135,7 +135,7 @@ class TrainCDPO:
             result,
             estimates=(*result.estimates, *held_out_losses(fitted, "pairs", _UNITS)),
             tables={**result.tables, **curve_tables(fitted)},
-            notes=notes(fitted, "pairs", folder, saved.manifest.weights_hash),
+            notes=(*result.notes, *notes(fitted, "pairs", folder, saved.manifest.weights_hash)),
             views=(*result.views, *curve_views()),
         )
 

@@ -9,7 +9,7 @@ from probes.contrast.selection import Response
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, proportion_estimate
-from workbench.result.result import Result
+from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars
 from workbench.sampling.task import Problem
@@ -45,8 +45,13 @@ def judge(
         *accuracies(answers),
         *(_difference(answers, one, other, context) for one, other in pairs),
     )
+    text = (
+        f"intervals are over problems, for one training run each: another seed moves the arms too; "
+        f"the {len(pairs)} differences are not corrected for their number"
+    )
     return Result(
         summary=_summary(found),
+        notes=(Note(text),),
         estimates=found,
         tables={
             "accuracy": _accuracy_table(answers, found),
@@ -116,10 +121,10 @@ def _answer_table(problems: Sequence[Problem], answers: Mapping[str, Sequence[Re
 
 
 def _summary(estimates: Sequence[Estimate]) -> str:
-    """Say every accuracy, and whether any difference is more than chance."""
-    levels = ", ".join(str(e) for e in estimates if e.name.endswith("accuracy"))
+    """Say every accuracy, and which differences are more than chance."""
+    levels = ", ".join(str(replace(e, control=None)) for e in estimates if " − " not in e.name)
     told = [e for e in estimates if " − " in e.name and _is_clear(e)]
-    changes = "; ".join(str(e) for e in told) or "no difference lies beyond its interval"
+    changes = "; ".join(map(str, told)) or "no difference lies beyond its interval"
     return f"{levels}; {changes}."
 
 
