@@ -20,8 +20,19 @@ if TYPE_CHECKING:
 @click.argument("plan", metavar="SPEC.toml", type=click.Path(dir_okay=False))
 @click.option("--resume", is_flag=True, help="Check what is there and go on.")
 @click.option("--dry-run", is_flag=True, help="Print rows, tokens, memory, disk and time only.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where shards are computed: this process, or the workers of a Ray cluster.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Ray workers.  [default: 1]")
+@click.option("--address", help="Ray cluster to use.  [default: one of this machine]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(plan: str, resume: bool, dry_run: bool, as_json: bool, store: str | None) -> None:
+def command(
+    plan: str, resume: bool, dry_run: bool, as_json: bool, store: str | None, **where: Any
+) -> None:
     """Run several probes over a file of rows, with one forward pass for all.
 
     Work is kept shard by shard: killed at any moment, --resume goes on and gives the same
@@ -35,13 +46,13 @@ def command(plan: str, resume: bool, dry_run: bool, as_json: bool, store: str | 
     from workbench.batch.session import Teller
     from workbench.runs.store import Store
 
-    found = read_plan(Path(plan))
+    found, executor = read_plan(Path(plan)), _executor(**where)
     if dry_run:
         _foretell(found, as_json=as_json)
         return
     with ProgressBar() as progress:
         teller = Teller(progress=progress, pace=lambda pace: say(str(pace)), say=say)
-        done = run_batch(found, store=Store(store), resume=resume, teller=teller)
+        done = run_batch(found, store=Store(store), resume=resume, executor=executor, teller=teller)
     if as_json:
         write_json(done.as_dict())
     else:
@@ -56,6 +67,16 @@ def command(plan: str, resume: bool, dry_run: bool, as_json: bool, store: str | 
 
 
 command.params.append(STORE)
+
+
+def _executor(executor: str, workers: int | None, address: str | None) -> Any:
+    if executor == "ray":
+        from workbench.batch.on_ray import OnRay
+
+        return OnRay(workers=workers or 1, address=address or "")
+    if workers or address:
+        raise click.UsageError("--workers and --address go with --executor ray")
+    return None
 
 
 def _foretell(plan: Any, *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """Rows streamed from a file in chunks, one chunk per shard."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -55,6 +55,19 @@ def chunks(data: DataRef, size: int) -> Iterator[tuple[Row, ...]]:
     rows = read_rows(data)
     while chunk := tuple(islice(rows, size)):
         yield chunk
+
+
+def shards_of(
+    data: DataRef, size: int, numbers: Collection[int]
+) -> Iterator[tuple[int, tuple[Row, ...]]]:
+    """Yield the rows of those shards only, in order, each with its number."""
+    wanted = set(numbers)
+    for number, rows in enumerate(chunks(data, size)):
+        if number in wanted:
+            wanted.discard(number)
+            yield number, rows
+        if not wanted:
+            return
 
 
 def sample(data: DataRef, limit: int) -> list[Example]:

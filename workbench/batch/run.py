@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from workbench.batch.finish import finish
 from workbench.batch.folder import batch_folder, begin, locked
 from workbench.batch.pace import Pacer
 from workbench.batch.plan import BatchPlan
-from workbench.batch.rows import Row, RowCount, chunks, count_rows
+from workbench.batch.rows import RowCount, count_rows, shards_of
 from workbench.batch.session import Session, Teller
 from workbench.batch.shards import Manifest, shard_path
 from workbench.errors import DataError
@@ -20,15 +20,13 @@ from workbench.model.model import Model
 from workbench.runs.run import Run
 from workbench.runs.store import Store
 
-Todo = Iterable[tuple[int, tuple[Row, ...]]]
-
 
 @runtime_checkable
 class Executor(Protocol):
     """Where shards are computed; each is committed by whoever computes it."""
 
-    def compute(self, session: Session, todo: Todo) -> Iterator[Manifest]:
-        """Compute and commit the shards, yielding each manifest when it is in its place."""
+    def compute(self, session: Session, missing: Sequence[int]) -> Iterator[Manifest]:
+        """Compute and commit these shards, yielding each manifest when it is in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +37,9 @@ class Local:
     batch makes the same batches as one that was never stopped.
     """
 
-    def compute(self, session: Session, todo: Todo) -> Iterator[Manifest]:
+    def compute(self, session: Session, missing: Sequence[int]) -> Iterator[Manifest]:
         """Compute and commit the shards in order."""
-        for number, rows in todo:
+        for number, rows in shards_of(session.plan.data, session.plan.shard_rows, missing):
             before = session.manifests.get(number - 1)
             budget = before.batch_tokens if before else session.plan.specs[0].batch_tokens
             yield session.work.commit(session.folder, number, rows, budget)
@@ -136,7 +134,7 @@ def _compute(session: Session, count: RowCount, executor: Executor) -> int:
         return 0
     session.teller.progress(pacer.rows, count.n_rows, "rows")
     try:
-        for manifest in executor.compute(session, _todo(session, set(missing))):
+        for manifest in executor.compute(session, missing):
             session.manifests[manifest.shard] = manifest
             pacer.computed(manifest)
             session.teller.progress(pacer.rows, count.n_rows, "rows")
@@ -145,13 +143,6 @@ def _compute(session: Session, count: RowCount, executor: Executor) -> int:
         raise
     _check_unchanged(session, missing)
     return len(missing)
-
-
-def _todo(session: Session, missing: set[int]) -> Todo:
-    plan = session.plan
-    for number, rows in enumerate(chunks(plan.data, plan.shard_rows)):
-        if number in missing:
-            yield number, rows
 
 
 def _check_unchanged(session: Session, computed: list[int]) -> None:
