@@ -201,3 +201,61 @@ def _draw_batches(found: Mapping[str, Any]) -> None:
     }
     show_table(Table.from_rows(found["batches"], columns), title="batches", wrap=True)
     show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)
+
+
+@command.command(
+    epilog="\b\nExample:\n  workbench bench batch --json\n"
+    "  workbench bench batch --plan plan.toml --rows 2000 --blocks 4"
+)
+@click.option("--plan", metavar="SPEC.toml", help="Plan of probes; by default a small one.")
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=48, show_default=True, help="Rows to time."
+)
+@click.option(
+    "--blocks",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Blocks of rows, run by every way in turn.",
+)
+@click.option(
+    "--memory-rows",
+    type=click.IntRange(min=1),
+    nargs=2,
+    default=(16, 64),
+    show_default=True,
+    help="Two numbers of rows whose peak memory is compared.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def batch(as_json: bool, plan: str | None, **sizes: Any) -> None:
+    """Compare a batch of probes with bare loops of the model over the same rows.
+
+    The exit code is 1 when a claim does not hold.
+    """
+    from pathlib import Path
+
+    from workbench.batch.bench import PLAN, BatchBench, bench_batch
+    from workbench.batch.plan import BatchPlan, read_plan
+
+    chosen = read_plan(Path(plan)) if plan else BatchPlan.from_toml(PLAN)
+    with ProgressBar() as progress:
+        found = bench_batch(BatchBench(plan=chosen, **sizes), progress=progress)
+    if as_json:
+        write_json(found)
+    else:
+        _draw_batch(found)
+    if not all(bar["passed"] for bar in found["bars"]):
+        say("not every claim holds here", style="red")
+        raise click.exceptions.Exit(1)
+
+
+def _draw_batch(found: Mapping[str, Any]) -> None:
+    from workbench.result.tables import Table
+
+    rows = [
+        {"quantity": name, "value": str(value)}
+        for name, value in found.items()
+        if name not in ("bars", "environment")
+    ]
+    show_table(Table.from_rows(rows), title="batch", most_rows=len(rows))
+    show_table(Table.from_rows(found["bars"]), title="claims", wrap=True)

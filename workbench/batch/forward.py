@@ -38,7 +38,7 @@ class Passes:
         work = self._plan(examples)
         if work is None:
             return
-        self.n_cut = work.n_cut
+        self.n_cut += work.n_cut
         for batch in work.batches():
             found = self._run(batch)
             if found is not None:

@@ -21,8 +21,8 @@ INDEX = "activations.parquet"
 class Keeper:
     """Collects the sites asked for; one row of the index per text."""
 
-    def __init__(self, sites: Sequence[Site], dtype: str, numbers: Mapping[int, int]) -> None:
-        """Name the sites; `numbers` maps the identity of an example to its row in the data.
+    def __init__(self, sites: Sequence[Site], dtype: str) -> None:
+        """Name the sites.
 
         Raises:
             BadSite: an attention pattern, which has no row per token.
@@ -32,9 +32,13 @@ class Keeper:
                 raise BadSite(f"{site} cannot be kept", hint="keep z or attn_out instead")
         self.sites = tuple(sites)
         self.dtype: torch.dtype = getattr(torch, dtype)
-        self._numbers = numbers
+        self._numbers: Mapping[int, int] = {}
         self._parts: dict[Site, dict[int, Tensor]] = {site: {} for site in self.sites}
         self._rows: dict[int, tuple[str, int]] = {}
+
+    def number(self, numbers: Mapping[int, int]) -> None:
+        """Say which row of the data each example is that comes next, by its identity."""
+        self._numbers = numbers
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Keep one batch.

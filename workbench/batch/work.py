@@ -83,45 +83,64 @@ class ShardWork:
                 torch.cuda.empty_cache()
 
     def _commit(self, folder: Path, number: int, rows: Sequence[Row], budget: int) -> Manifest:
-        plan = self.plan
-        limits = Limits(max_tokens=plan.specs[0].max_tokens, batch_tokens=budget)
-        passes = Passes(self.model, self.sites, limits)
-        first = number * plan.shard_rows
-        numbers = {id(row): first + i for i, row in enumerate(rows)}
-        keeper = Keeper(self.kept, plan.keep.dtype, numbers)
-        tallies = [start(recipe, self.context()) for recipe in self.recipes]
-        self._count(passes, rows, tallies, keeper)
-        bad = [row for row in rows if isinstance(row, BadRow)] + passes.bad
+        count = ShardCount(self, number, budget)
+        count.add(rows)
+        return commit(folder, number, count.write)
 
-        def write(draft: Path) -> Manifest:
-            if passes.n_good:
-                for key, tally in zip(plan.keys(), tallies, strict=True):
-                    save_arrays(draft / f"{key}.safetensors", tally.arrays())
-            keeper.write(draft)
-            (draft / BAD_ROWS).write_bytes(b"".join(_line(row) for row in bad))
-            return Manifest(
-                plan=plan.hash,
-                model=self.identity,
-                shard=number,
-                n_rows=len(rows),
-                n_good=passes.n_good,
-                n_bad=len(bad),
-                n_cut=passes.n_cut,
-                n_tokens=passes.n_tokens,
-                batch_tokens=budget,
-            )
 
-        return commit(folder, number, write)
+class ShardCount:
+    """The rows of one shard as they are counted, and the files they become."""
 
-    def _count(
-        self, passes: Passes, rows: Sequence[Row], tallies: Sequence[Tally], keeper: Keeper
-    ) -> None:
+    def __init__(self, work: ShardWork, number: int, batch_tokens: int) -> None:
+        """Begin with nothing counted."""
+        self.work, self.number, self.budget = work, number, batch_tokens
+        limits = Limits(max_tokens=work.plan.specs[0].max_tokens, batch_tokens=batch_tokens)
+        self.passes = Passes(work.model, work.sites, limits)
+        self.keeper = Keeper(work.kept, work.plan.keep.dtype)
+        self.tallies: list[Tally] = [start(recipe, work.context()) for recipe in work.recipes]
+        self.bad: list[BadRow] = []
+        self.n_rows = 0
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Count the next rows of the shard.
+
+        Raises:
+            WorkbenchError: a probe refused the data.
+        """
+        first = self.number * self.work.plan.shard_rows + self.n_rows
+        self.keeper.number({id(row): first + i for i, row in enumerate(rows)})
+        self.n_rows += len(rows)
+        self.bad += [row for row in rows if isinstance(row, BadRow)]
         good = [row for row in rows if isinstance(row, Example)]
-        for trace, examples in passes.traces(good) if good else ():
-            for tally, sites in zip(tallies, self.reads, strict=True):
+        for trace, examples in self.passes.traces(good) if good else ():
+            for tally, sites in zip(self.tallies, self.work.reads, strict=True):
                 own = {site: trace.activations[site] for site in sites}
                 tally.add(replace(trace, activations=own), examples)
-            keeper.add(trace, examples)
+            self.keeper.add(trace, examples)
+
+    def write(self, folder: Path) -> Manifest:
+        """Write what was counted into a new folder and describe it.
+
+        Raises:
+            OSError: the disk is full or not writable.
+        """
+        bad = [*self.bad, *self.passes.bad]
+        if self.passes.n_good:
+            for key, tally in zip(self.work.plan.keys(), self.tallies, strict=True):
+                save_arrays(folder / f"{key}.safetensors", tally.arrays())
+        self.keeper.write(folder)
+        (folder / BAD_ROWS).write_bytes(b"".join(_line(row) for row in bad))
+        return Manifest(
+            plan=self.work.plan.hash,
+            model=self.work.identity,
+            shard=self.number,
+            n_rows=self.n_rows,
+            n_good=self.passes.n_good,
+            n_bad=len(bad),
+            n_cut=self.passes.n_cut,
+            n_tokens=self.passes.n_tokens,
+            batch_tokens=self.budget,
+        )
 
 
 def out_of_memory(error: BaseException) -> bool:
