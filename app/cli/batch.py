@@ -61,7 +61,8 @@ def command(
     for run in failed:
         say(f"{run.run_id}: {run.failure.message if run.failure else ''}", style="red")
     if done.n_bad:
-        say(f"{done.n_bad} rows could not be used: {done.folder / 'quarantine.jsonl'}")
+        plural = "" if done.n_bad == 1 else "s"
+        say(f"{done.n_bad} row{plural} could not be used: {done.folder / 'quarantine.jsonl'}")
     if done.n_bad or failed:
         raise click.exceptions.Exit(FAILURE)
 
