@@ -48,8 +48,8 @@ class TrainSentenceCodec:
     random vectors of the same length.
 
     Cost: `steps` times `batch` sentences through the model twice, with gradients; `gpu` takes
-    minutes on one modern accelerator, `cpu` about two hours on two cores for a model of 135M
-    parameters. `minutes` fits the steps into a time.
+    minutes on one modern accelerator, `cpu` about 40 minutes on one core for a model of 135M
+    parameters and sentences of some ten tokens. `minutes` fits the steps into a time.
 
     Units: losses in nats per token; exact match is a proportion of sentences.
 

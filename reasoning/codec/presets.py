@@ -64,11 +64,11 @@ PRESETS = {
         steps=12, batch=8, rank=2, learning_rate=2e-3, drawn=8, judged=6, known=16, at_once=512
     ),
     "cpu": Sizes(
-        steps=1200, batch=32, rank=12, learning_rate=1e-3, drawn=1500, judged=200, known=768,
+        steps=360, batch=24, rank=12, learning_rate=1.5e-3, drawn=1500, judged=400, known=768,
         at_once=1024,
     ),
     "gpu": Sizes(
-        steps=1500, batch=1024, rank=12, learning_rate=1.5e-3, drawn=4000, judged=600, known=768,
+        steps=4000, batch=128, rank=12, learning_rate=1.5e-3, drawn=4000, judged=600, known=768,
         at_once=16_384,
     ),
 }  # fmt: skip
