@@ -15,8 +15,7 @@ from workbench.model.model import Model
 from workbench.progress import Progress, silent
 from workbench.runs.models import shared_model
 
-WARM_UP = 8
-SAMPLE = 64
+SAMPLE = 96
 
 
 def forecast(
@@ -25,18 +24,21 @@ def forecast(
     """Run the first rows in a temporary folder and scale up to all; nothing is kept.
 
     Rows are counted exactly; tokens, memory (MB), disk (MB) and time (s) are estimates from at
-    most 64 rows. The time leaves out what the probes do with their totals at the end.
+    most 96 rows. Statistics that fill up, such as a sample of tokens, are taken to grow on where
+    those rows did not fill them: disk and memory are then too high. The time leaves out what the
+    probes do with their totals at the end.
 
     Raises:
         WorkbenchError: what the plan itself would raise.
     """
     plan = plan.pinned()
     count = count_rows(plan.data)
-    rows = sample(plan.data, SAMPLE + WARM_UP) or [count.first]
+    rows = sample(plan.data, SAMPLE) or [count.first]
     work = ShardWork(plan, model or shared_model(plan.model, progress))
     with tempfile.TemporaryDirectory() as folder:
-        few, few_bytes, _ = _try(work, Path(folder), rows[:WARM_UP])
-        many, many_bytes, seconds = _try(work, Path(folder), rows[WARM_UP:] or rows)
+        third = -(-len(rows) // 3)
+        few, few_bytes, _ = _try(work, Path(folder), rows[:third])
+        many, many_bytes, seconds = _try(work, Path(folder), rows[third:] or rows)
     if not many.n_good:
         raise TooLittleData("none of the first rows can be used", hint="see quarantine.jsonl")
     growth = max(0.0, (many_bytes - few_bytes) / max(1, many.n_good - few.n_good))

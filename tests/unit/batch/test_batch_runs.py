@@ -250,7 +250,7 @@ def test_the_dry_run_counts_rows_and_foretells_tokens(
     assert found["tokens"] == pytest.approx(tokens, rel=0.15)
     shards = done.folder / "shards"
     disk = sum(p.stat().st_size for p in shards.rglob("*") if p.is_file()) / 1e6
-    assert found["disk_mb"] == pytest.approx(disk, rel=0.3)
+    assert 0.9 * disk <= found["disk_mb"] + 0.05 <= 2 * disk
 
 
 def test_the_pace_is_told_after_every_shard(
