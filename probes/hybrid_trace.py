@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from probes.hybrid.changes import Trial, named_changes, try_changes
+from probes.hybrid.changes import Trial, named_changes, rewritten_rows, try_changes
 from probes.hybrid.report import Collected, report
 from probes.hybrid.steps import atlas_rows, layer_rows, mixture_rows, step_rows
 from probes.hybrid.thoughts import Thought, run_again, think_once
@@ -87,9 +87,7 @@ class HybridTrace:
                 skipped += 1
                 continue
             self._collect(found, (model, table, gate), thought, context)
-            text = len(found.chains) - 1
-            for row in try_changes(model, policy, thought, trial):
-                found.changes.append({"text": text, **row})
+            self._intervene(found, (model, policy), thought, trial)
         context.progress(len(examples), len(examples), "texts")
         if not found.chains:
             raise TooLittleData(
@@ -127,6 +125,19 @@ class HybridTrace:
         found.steps += [{"text": text, **row} for row in rows]
         found.mixtures += [{"text": text, **row} for row in mixture_rows(model, thought)]
         found.grids.append(layer_rows(thought, three))
+
+    def _intervene(
+        self, found: Collected, rest: tuple[Model, LatentThinking], thought: Thought, trial: Trial
+    ) -> None:
+        model, policy = rest
+        text, before = len(found.chains) - 1, thought.response
+        for row in try_changes(model, policy, thought, trial):
+            after = row.pop("ids")
+            found.changes.append({"text": text, **row})
+            if text == 0:
+                found.rewritten += rewritten_rows(model, row["intervention"], before, after)
+        if text == 0:
+            found.rewritten += rewritten_rows(model, "unchanged", before, before)
 
     def _policy(self, model: Model) -> tuple[Model, LatentThinking, Gate | None]:
         inputs: LatentInput

@@ -98,4 +98,24 @@ def _compared(
         "first_change": same if differs else None,
         "kept": same / max(len(before), len(after)),
         "response": model.decode(list(after)),
+        "ids": list(after),
     }
+
+
+def rewritten_rows(
+    model: Model, name: str, before: Sequence[int], after: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return a response token by token, beside the one before."""
+    rows = []
+    for step, token in enumerate(after):
+        differs = step >= len(before) or token != before[step]
+        rows.append(
+            {
+                "intervention": name,
+                "step": step,
+                "token": model.decode([token]),
+                "differs": float(differs),
+                "other": differs,
+            }
+        )
+    return rows

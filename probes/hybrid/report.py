@@ -72,6 +72,13 @@ CHANGES = {
     "kept": Column("proportion", "Of the longer response that stayed the same at its start."),
     "response": Column(help="What was written instead."),
 }
+REWRITTEN = {
+    "intervention": Column(help="What was changed; unchanged: the chain as it was."),
+    "step": _STEP,
+    "token": Column(help="The token that was written."),
+    "differs": Column("share", "1 where the unchanged chain has another token here."),
+    "other": Column(help="Whether the unchanged chain has another token here."),
+}
 EFFECTS = {
     "intervention": Column(help="What was changed."),
     "differs": Column("proportion", "Of the responses became another."),
@@ -101,6 +108,7 @@ class Collected:
     mixtures: list[dict[str, Any]] = field(default_factory=list)
     grids: list[list[dict[str, Any]]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
+    rewritten: list[dict[str, Any]] = field(default_factory=list)
     atlas: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -117,6 +125,7 @@ def report(found: Collected, notes: Sequence[Note], context: Context) -> Result:
     }
     if found.changes:
         tables["interventions"] = Table.from_rows(found.changes, CHANGES)
+        tables["rewritten"] = Table.from_rows(found.rewritten, REWRITTEN)
         tables["effects"] = Table.from_rows(_effects(found.changes), EFFECTS)
     if found.atlas:
         tables["atlas"] = Table.from_rows(found.atlas, ATLAS)
@@ -226,12 +235,24 @@ def _views(tables: dict[str, Table], *, several: bool) -> tuple[View, ...]:
             group=group,
         ),
     )
-    bars = (
+    more: tuple[View, ...] = (
+        TokenStrip(
+            title="The first chain written again under each intervention",
+            table="rewritten",
+            token="token",
+            color="differs",
+            group="intervention",
+            flag="other",
+        ),
         Bars(title="Responses changed", table="effects", x="intervention", y="differs"),
         Bars(title="Gate over the vocabulary", table="atlas", x="token", y="mean_ratio"),
     )
-    known = tuple(view for view in bars if view.table in tables)
-    return (strip, *_comparisons(group), *(gate if has_gate else ()), *known)
+    known = [view for view in more if _table_of(view) in tables]
+    return (strip, *known[:1], *_comparisons(group), *(gate if has_gate else ()), *known[1:])
+
+
+def _table_of(view: View) -> str:
+    return str(getattr(view, "table", ""))
 
 
 def _comparisons(group: str) -> tuple[View, ...]:
