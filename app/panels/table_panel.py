@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.panels.wording import count
 from workbench.figures.glyphs import cell_text, visible
 from workbench.figures.theme import number
 from workbench.result.tables import Column, Table
@@ -18,17 +17,15 @@ _MOST_ROWS, _MOST_LINES = 5000, 14
 
 def show_table(table: Table, *, name: str, key: str, whole: Table | None = None) -> None:
     """Show a table whose columns sort by a click, and its downloads (of `whole` where given)."""
-    frame, config = shown_frame(table)
+    frame, config = shown_frame(_page(table, f"{key} page {name}"))
     st.dataframe(
-        frame.head(_MOST_ROWS),
+        frame,
         hide_index=True,
         column_config=config,
         key=f"{key} table {name}",
         placeholder="–",
         height=min(len(frame) + 1, _MOST_LINES) * 35 + 3,
     )
-    if len(frame) > _MOST_ROWS:
-        st.caption(f"The first {_MOST_ROWS} of {count(len(frame), 'row')}; downloads hold all.")
     left, middle, right = st.columns(3)
     downloads = (
         (left, "Parquet", "parquet", as_parquet, "application/vnd.apache.parquet"),
@@ -46,6 +43,22 @@ def show_table(table: Table, *, name: str, key: str, whole: Table | None = None)
             on_click="ignore",
             width="stretch",
         )
+
+
+def _page(table: Table, key: str) -> Table:
+    # Only the rows on show are read, however long the table is.
+    if len(table) <= _MOST_ROWS:
+        return table
+    place, words = st.columns([1, 4], vertical_alignment="bottom")
+    n_pages = -(-len(table) // _MOST_ROWS)
+    page = int(place.number_input("Page", min_value=1, max_value=n_pages, key=key))
+    first = (page - 1) * _MOST_ROWS
+    last = min(first + _MOST_ROWS, len(table))
+    words.caption(
+        f"Rows {first + 1:,} to {last:,} of {len(table):,}. A click on a column sorts these rows; "
+        "downloads hold all."
+    )
+    return table.page(first, _MOST_ROWS)
 
 
 def shown_frame(table: Table) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -7,7 +7,10 @@ import pytest
 
 from app.panels.compare_panel import run_names, setting_rows
 from app.panels.runs_panel import filtered
+from workbench.result.result import Result
+from workbench.result.tables import Table
 from workbench.runs.execute import execute
+from workbench.runs.run import Run
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 
@@ -110,3 +113,22 @@ def test_a_comparison_draws_second_minus_first(open_page, two_models) -> None:
     assert table["difference"].tolist() == pytest.approx(expected)
     titles = [e.proto.spec for e in at.get("plotly_chart")]
     assert any("tiny:gpt2 − tiny:llama" in spec or "\\u2212" in spec for spec in titles)
+
+
+def test_a_long_table_is_shown_page_by_page(open_page, store_path) -> None:
+    n = 40_000
+    frame = pd.DataFrame({"row": range(n), "token": [f"t{i}" for i in range(n)]})
+    result = Result(summary="Many rows", tables={"rows": Table(frame)})
+    run = Run(spec=spec(name="isotropy"), status="complete", result=result)
+    Store(store_path).put(run)
+    page = open_page()
+    page.at.switch_page("views/runs_view.py")
+    page.at.query_params["run"] = run.run_id
+    page.settle()
+    assert "Rows 1 to 5,000 of 40,000" in page.words
+    (chosen,) = [box for box in page.at.number_input if box.label == "Page"]
+    chosen.set_value(8)
+    page.settle()
+    shown = page.at.dataframe[-1].value
+    assert (shown["row"].min(), shown["row"].max(), len(shown)) == (35_000, 39_999, 5_000)
+    assert "Rows 35,001 to 40,000 of 40,000" in page.words

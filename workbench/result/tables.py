@@ -1,13 +1,17 @@
 """Tables whose columns know their unit and meaning."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from workbench.errors import UnknownName
+from workbench.errors import CorruptRun, UnknownName
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,55 @@ class Table:
         found, described = list(rows), dict(columns or {})
         return cls(pd.DataFrame(found or None, columns=None if found else [*described]), described)
 
+    @classmethod
+    def stored(cls, path: Path, columns: Mapping[str, Column] | None = None) -> "Table":
+        """Describe a Parquet file; `frame` is read from it when first asked for.
+
+        Raises:
+            CorruptRun: it cannot be read.
+        """
+        table = cls.__new__(cls)
+        with _readable(path):
+            n_rows = pq.read_metadata(path).num_rows
+        for name, value in (("_path", path), ("_n_rows", n_rows), ("columns", columns or {})):
+            object.__setattr__(table, name, value)
+        return table
+
+    if not TYPE_CHECKING:  # a type checker would else take any attribute for granted
+
+        def __getattr__(self, name):
+            """Read the cells of a stored table, once."""
+            if name != "frame" or "_path" not in vars(self):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            with _readable(self._path):
+                object.__setattr__(self, "frame", pd.read_parquet(self._path))
+            return self.frame
+
+    def page(self, first: int, n: int) -> "Table":
+        """Return `n` rows from `first` on; of a stored table only these are read.
+
+        Raises:
+            CorruptRun: the file was removed or changed meanwhile.
+        """
+        path: Path | None = vars(self).get("_path")
+        if path is None or "frame" in vars(self):
+            return Table(self.frame.iloc[first : first + n], self.columns)
+        with _readable(path), pq.ParquetFile(path) as file:
+            starts = [0]
+            for i in range(file.num_row_groups):
+                starts.append(starts[-1] + file.metadata.row_group(i).num_rows)
+            groups = [
+                i
+                for i in range(file.num_row_groups)
+                if starts[i] < first + n and starts[i + 1] > first
+            ]
+            found = file.read_row_groups(groups) if groups else file.schema_arrow.empty_table()
+        skipped = first - (starts[groups[0]] if groups else 0)
+        return Table(found.slice(skipped, n).to_pandas(), self.columns)
+
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.frame)
+        return vars(self)["_n_rows"] if "_path" in vars(self) else len(self.frame)
 
     def __getitem__(self, name: str) -> "pd.Series[Any]":
         """Return one column.
@@ -78,6 +128,14 @@ class Table:
     def equals(self, other: "Table") -> bool:
         """Whether both tables hold the same cells and descriptions."""
         return self.rows() == other.rows() and dict(self.columns) == dict(other.columns)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptRun(f"{path} cannot be read: {error}", hint="run it again") from error
 
 
 def plain_cell(value: Any) -> Any:

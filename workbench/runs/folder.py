@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -26,6 +27,9 @@ from workbench.runs.run import Failure, Run
 from workbench.runs.spec import RunSpec, file_hash
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+# Rows of a table that are stored, and read back, together; a longer table is read page by page.
+ROWS_AT_A_TIME = 1 << 15
 
 _RERUN = "run it again with --fresh, or remove it with `workbench runs rm`"
 _OS_ERROR = re.compile(r"os error (\d+)")
@@ -124,8 +128,8 @@ def _result(folder: Path, record: dict[str, Any]) -> Result:
         summary=record["summary"],
         estimates=tuple(Estimate(**e) for e in record["estimates"]),
         tables={
-            name: Table(
-                pd.read_parquet(folder / "tables" / f"{_checked(name)}.parquet"),
+            name: _read_table(
+                folder / "tables" / f"{_checked(name)}.parquet",
                 {c: Column(**v) for c, v in record["columns"][name].items()},
             )
             for name in record["tables"]
@@ -135,6 +139,13 @@ def _result(folder: Path, record: dict[str, Any]) -> Result:
         views=tuple(view_from_dict(v) for v in record["views"]),
         graph=CapabilityGraph.from_dict(record["graph"]) if record.get("graph") else None,
     )
+
+
+def _read_table(path: Path, columns: Mapping[str, Column]) -> Table:
+    # A long table stays on disk until its cells are asked for; its file was checked just now.
+    if pq.read_metadata(path).num_rows > ROWS_AT_A_TIME:
+        return Table.stored(path, columns)
+    return Table(pd.read_parquet(path), columns)
 
 
 def index_entry(folder: Path) -> dict[str, Any]:
@@ -167,7 +178,7 @@ def _checked(name: str) -> str:
 def _write_table(folder: Path, name: str, table: Table) -> Path:
     path = folder / "tables" / f"{_checked(name)}.parquet"
     try:
-        table.frame.to_parquet(path, index=False)
+        table.frame.to_parquet(path, index=False, row_group_size=ROWS_AT_A_TIME)
     except (pa.ArrowException, UnicodeEncodeError) as error:
         raise StoreError(f"table {name!r} cannot be stored: {error}") from error
     return path
