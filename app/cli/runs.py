@@ -115,6 +115,36 @@ def remove(runs: Sequence[str], store: str | None) -> None:
         say(f"removed {kept.remove(run_id)}")
 
 
+@command.command(epilog="\b\nExample:\n  workbench runs watch gsm8k")
+@click.argument("batch", default="")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option("--once", is_flag=True, help="Look once only.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@_store_flag
+def watch(batch: str, every: float, once: bool, as_json: bool, store: str | None) -> None:
+    """Follow a batch that another process is computing, by default the latest.
+
+    One line whenever a shard was finished, until the results are in the store.
+    """
+    import json
+    import time
+    from dataclasses import asdict
+
+    from app.cli.escaping import visible
+    from workbench.batch.watching import Watcher
+
+    for sight in Watcher.of(_open(store), batch).follow(time.time, lambda: time.sleep(every)):
+        click.echo(json.dumps(asdict(sight)) if as_json else visible(str(sight)))
+        if once:
+            return
+
+
 @command.command(epilog="\b\nExample:\n  workbench runs index --rebuild")
 @click.option("--rebuild", is_flag=True, help="Write the index anew from the run folders.")
 @_store_flag

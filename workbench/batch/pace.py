@@ -25,7 +25,7 @@ class Pace:
         """Write one line for a person."""
         return (
             f"shard {self.shards} of {self.n_shards}, {self.rows} of {self.n_rows} rows, "
-            f"{self.tokens_per_second:.0f} tokens/s, {_clock(self.seconds_left)} left, "
+            f"{self.tokens_per_second:.0f} tokens/s, {clock(self.seconds_left)} left, "
             f"peak {self.peak_mb:.0f} MB"
         )
 
@@ -74,6 +74,7 @@ def peak_memory_mb() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Write a time as hours, minutes and seconds."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
