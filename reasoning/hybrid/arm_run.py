@@ -117,8 +117,14 @@ def run_arm(
         reward=reward, decay=training.decay, clip=training.clip, minutes=training.minutes
     )
     taught = lessons(base, task, train, training.mark)
+    asked = lessons(base, task, judged, training.mark)
+    start = verdicts(learner, asked, reward, gate_on=False)
     curve = reinforce(learner, taught, how, place=(folder, identity, resume), context=context)
-    found = judge(learner, lessons(base, task, judged, training.mark), reward)
+    found = {
+        "start": start,
+        "right": verdicts(learner, asked, reward, gate_on=True),
+        "right_gate_off": verdicts(learner, asked, reward, gate_on=False),
+    }
     manifest = _manifest(one, training, base, train)
     told = {"steps": len(curve)} | {k: float(np.mean(v)) for k, v in found.items()}
     manifest = Manifest(**{**vars(manifest), "scores": told})
@@ -135,13 +141,12 @@ def read_judged(folder: Path, one: ArmSeed) -> dict[str, Any]:
     return story
 
 
-def judge(learner: Learner, judged: list[Lesson], reward: Reward) -> dict[str, list[float]]:
-    """Return the reward of the greedy answer to each problem, with the gate and without it."""
-    found = {}
-    for name, gate_on in (("right", True), ("right_gate_off", False)):
-        texts = learner.answers(judged, gate_on=gate_on)
-        found[name] = [reward(one.problem, text) for one, text in zip(judged, texts, strict=True)]
-    return found
+def verdicts(
+    learner: Learner, judged: list[Lesson], reward: Reward, *, gate_on: bool
+) -> list[float]:
+    """Return the reward of the greedy answer to each problem."""
+    texts = learner.answers(judged, gate_on=gate_on)
+    return [reward(one.problem, text) for one, text in zip(judged, texts, strict=True)]
 
 
 def _learner(

@@ -56,15 +56,19 @@ def arms_report(stories: Stories, format_stage: History, context: Context) -> Re
     """Report all arms; intervals resample problems, and from three seeds on also follow t."""
     right = {arm: _verdicts(stories, arm, "right") for arm in _arms(stories)}
     off = {arm: _verdicts(stories, arm, "right_gate_off") for arm in right}
+    start = _verdicts(stories, next(iter(right)), "start")
     estimates = [_accuracy(arm, right[arm], off[arm], context) for arm in right]
     pairs = [
         _paired(arm, "grpo", right, context) for arm in right if arm != "grpo" and "grpo" in right
     ]
     if {"hrpo", "decay-only"} <= set(right):
         pairs.append(_paired("hrpo", "decay-only", right, context))
+    estimates.append(_accuracy("start", start, start, context))
+    pairs += [_paired(arm, "start", {**right, "start": start}, context) for arm in right]
     tables = {
         "accuracy": Table.from_rows(
-            [_accuracy_row(e, right[e.name], off[e.name]) for e in estimates], ACCURACY
+            [_accuracy_row(e, right.get(e.name, start), off.get(e.name, start)) for e in estimates],
+            ACCURACY,
         ),
         "curve": Table.from_rows(_curve_rows(stories), CURVE),
         "format_stage": Table.from_rows(

@@ -41,7 +41,8 @@ def trained(tmp_path_factory):
 def test_every_arm_stands_beside_its_controls(trained):
     run, _ = trained
     tables = run.result.tables
-    assert set(tables["accuracy"]["arm"]) == {"grpo", "hrpo", "decay-only"}
+    assert set(tables["accuracy"]["arm"]) == {"grpo", "hrpo", "decay-only", "start"}
+    assert any(r["against"] == "start" for r in tables["paired"].rows())
     pairs = {(r["arm"], r["against"]): r for r in tables["paired"].rows()}
     assert ("hrpo", "decay-only") in pairs
     assert pairs["hrpo", "grpo"]["seeds_low"] is not None
