@@ -89,6 +89,6 @@ def _shipped(model: Model) -> Path:
 
 
 def _places() -> list[Path]:
-    root = Path(str(files("workbench.data"))) / "models"
+    root = Path(str(files("workbench"))) / "data" / "models"
     folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
     return [folder for folder in folders if read_manifest(folder).recipe == RECIPE]
