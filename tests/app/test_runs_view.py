@@ -1,5 +1,7 @@
 """The runs page: filter, open, compare."""
 
+import json
+import shutil
 from html import escape
 
 import pandas as pd
@@ -7,6 +9,8 @@ import pytest
 
 from app.panels.compare_panel import run_names, setting_rows
 from app.panels.runs_panel import filtered
+from workbench.batch.plan import BatchPlan
+from workbench.batch.run import run_batch
 from workbench.result.result import Result
 from workbench.result.tables import Table
 from workbench.runs.execute import execute
@@ -132,3 +136,29 @@ def test_a_long_table_is_shown_page_by_page(open_page, store_path) -> None:
     shown = page.at.dataframe[-1].value
     assert (shown["row"].min(), shown["row"].max(), len(shown)) == (35_000, 39_999, 5_000)
     assert "Rows 35,001 to 40,000 of 40,000" in page.words
+
+
+def test_an_unfinished_batch_is_shown_with_its_progress(open_page, store_path, tmp_path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS * 2))
+    lens = {"name": "logit-lens", "options": {"positions": "last"}}
+    plan = BatchPlan.from_dict(
+        {
+            "name": "overnight",
+            "shard_rows": 2,
+            "resamples": 20,
+            "model": {"name": "tiny:llama"},
+            "data": {"path": str(rows)},
+            "probes": [lens],
+        }
+    )
+    done = run_batch(plan, store=Store(store_path))
+    page = open_page("runs")
+    assert "overnight" not in page.words
+    (done.folder / "done.json").unlink()
+    shutil.rmtree(done.folder / "shards" / "000001")
+    page.settle()
+    assert not page.at.exception
+    words = [bar.proto.text for bar in page.at.get("progress")]
+    assert len(words) == 1
+    assert "overnight: shard 1 of 2, 2 of 4 rows" in words[0].replace("\\", "")

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.panels.batches_panel import show_batches
 from app.panels.compare_panel import show_comparison
 from app.panels.problem_panel import show_problem
 from app.panels.result_panel import show_run
@@ -13,6 +14,7 @@ from workbench.errors import WorkbenchError
 def main() -> None:
     """Draw the page."""
     st.markdown("## Runs")
+    show_batches()
     asked = st.query_params.get("run")
     chosen = choose_runs()
     if len(chosen) == 2:
