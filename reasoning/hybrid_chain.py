@@ -55,6 +55,8 @@ class HybridChain:
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         trained = open_hybrid(model, self.checkpoint)
+        ends = trained.end_ids
+        prompts = [replace(p, stop_ids=tuple({*p.stop_ids, *ends})) for p in prompts]
         inputs = trained.inputs(self.width)
         policy = LatentThinking(
             inputs=inputs,

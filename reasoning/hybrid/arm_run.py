@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reasoning.hybrid.learner import Learner, Setting
-from reasoning.hybrid.lessons import Lesson, lessons
+from reasoning.hybrid.lessons import Lesson, end_id, lessons
 from reasoning.hybrid.reinforce import Reinforcement, Reward, reinforce
 from reasoning.hybrid.sizes import ARMS, Sizes
 from workbench.errors import TooLittleData
@@ -125,7 +125,7 @@ def run_arm(
         "right": verdicts(learner, asked, reward, gate_on=True),
         "right_gate_off": verdicts(learner, asked, reward, gate_on=False),
     }
-    manifest = _manifest(one, training, base, train)
+    manifest = _manifest(one, training, base, train, end_id(base, task))
     told = {"steps": len(curve)} | {k: float(np.mean(v)) for k, v in found.items()}
     manifest = Manifest(**{**vars(manifest), "scores": told})
     dtype = torch.float16 if training.half else torch.float32
@@ -179,10 +179,13 @@ def _is_complete(folder: Path, identity: str) -> bool:
     return path.is_file() and json.loads(path.read_bytes())["identity"] == identity
 
 
-def _manifest(one: ArmSeed, training: Training, base: Model, train: list[Problem]) -> Manifest:
+def _manifest(
+    one: ArmSeed, training: Training, base: Model, train: list[Problem], end: int
+) -> Manifest:
     options = asdict(training)
     options |= {
         "arm": one.arm,
+        "end_ids": [end],
         "arm_seed": one.seed,
         "adapter": training.sizes.lora.as_dict(),
         "temperature": training.sizes.temperature,

@@ -24,7 +24,7 @@ def written_response(problem: Problem, mark: str) -> str:
 
 def lessons(model: Model, task: Task, problems: Sequence[Problem], mark: str) -> list[Lesson]:
     """Return problems as a model reads and writes them; a written response ends the text."""
-    end = stop_ids(model, task)[0]
+    end = end_id(model, task)
     return [
         Lesson(
             problem=problem,
@@ -38,3 +38,10 @@ def lessons(model: Model, task: Task, problems: Sequence[Problem], mark: str) ->
         )
         for problem in problems
     ]
+
+
+def end_id(model: Model, task: Task) -> int:
+    """Return the token that a response is taught to end with: the tokenizer's own, if it stops."""
+    ends = stop_ids(model, task)
+    own = model.tokenizer.eos_token_id
+    return int(own) if own in ends else int(ends[0])

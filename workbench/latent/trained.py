@@ -33,6 +33,11 @@ class HybridModel:
         return str(self.manifest.options.get("mark", ""))
 
     @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end a response, as it was taught; they need not be the model's own."""
+        return tuple(int(i) for i in self.manifest.options.get("end_ids", ()))
+
+    @property
     def temperature(self) -> float:
         """The temperature of the distributions it was trained with."""
         return float(self.manifest.options.get("temperature", 1.0))
@@ -93,7 +98,7 @@ def _folder(model: Model) -> Path:
 
 
 def _shipped() -> list[Path]:
-    root = Path(str(files("workbench.data"))) / "models"
+    root = Path(str(files("workbench"))) / "data" / "models"
     return sorted(path.parent for path in root.glob(f"**/{MANIFEST}"))
 
 
