@@ -65,9 +65,11 @@ _TRAJECTORIES = {
     **{f"correlation_{s}": Column("correlation", _CORRELATION.format(s)) for s in SIGNALS},
 }
 _HITS = {
-    "signal": Column(help="What the tokens are ordered by."),
     "k": Column("tokens", "Most suspicious tokens looked at."),
-    "hit": Column("proportion", "The critical token is among them.", "low", "high"),
+    **{
+        s: Column("proportion", f"The critical one is among them by {s}.", f"{s}_low", f"{s}_high")
+        for s in SIGNALS
+    },
     "random": Column("proportion", "The same in a random order."),
     "n": Column("trajectories", "Trajectories with a critical token."),
 }
@@ -111,8 +113,8 @@ def report(compared: Sequence[Compared], model: Model, context: Context) -> Resu
         "tokens": Table.from_rows(_token_rows(compared, model), _TOKENS),
         "preferred": Table.from_rows(_preferred_rows(compared, model), _PREFERRED),
         "trajectories": Table.from_rows(_trajectory_rows(compared, judged, model), _TRAJECTORIES),
-        "agreement": Table.from_rows(_rows(agreed, "correlation"), _AGREEMENT),
-        "hits": Table.from_rows(({"k": k} | row for k in KS for row in _rows(at[k], "hit")), _HITS),
+        "agreement": Table.from_rows(_agreement_rows(agreed), _AGREEMENT),
+        "hits": Table.from_rows((_hit_row(k, at[k]) for k in KS), _HITS),
     }
     return Result(
         summary=f"{agreed[0]}; {at[TOLD[0]][0]}; {agreed[len(SIGNALS)]}.",
@@ -140,8 +142,7 @@ _VIEWS = (
         title="Critical token among the k most suspicious",
         table="hits",
         x="k",
-        y=("hit",),
-        group="signal",
+        y=SIGNALS,
         control=("random",),
     ),
     Bars(
@@ -154,17 +155,26 @@ _VIEWS = (
 )
 
 
-def _rows(estimates: Sequence[Estimate], name: str) -> Iterator[dict[str, Any]]:
+def _agreement_rows(estimates: Sequence[Estimate]) -> Iterator[dict[str, Any]]:
     """Turn the estimates of the signals, which come first, into rows."""
     for signal, estimate in zip(SIGNALS, estimates, strict=False):
         yield {
             "signal": signal,
-            name: estimate.value,
+            "correlation": estimate.value,
             "low": estimate.low,
             "high": estimate.high,
             "random": estimate.control,
             "n": estimate.n,
         }
+
+
+def _hit_row(k: int, estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """Put the signals side by side; their estimates come first."""
+    row: dict[str, Any] = {"k": k}
+    for signal, estimate in zip(SIGNALS, estimates, strict=False):
+        bounds = {f"{signal}_low": estimate.low, f"{signal}_high": estimate.high}
+        row |= {signal: estimate.value, **bounds}
+    return row | {"random": estimates[0].control, "n": estimates[0].n}
 
 
 def _token_rows(compared: Sequence[Compared], model: Model) -> Iterator[dict[str, Any]]:

@@ -80,7 +80,7 @@ def test_a_token_chosen_with_the_keys_is_marked_everywhere(
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.get_by_text("Token 3 “.”").wait_for()
-    assert page.evaluate("document.querySelectorAll('.js-plotly-plot').length") >= 4
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 4")
     table = latest(Store(store_folder), "token-trace").result.table("tokens")  # type: ignore[union-attr]
     assert tokens.all_inner_texts() == [visible(t) for t in table["token"]]
     value = table["surprisal"][3]

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import logging
 import pkgutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -67,6 +68,7 @@ class LoadFailure:
 _plugins: dict[tuple[str, str], Plugin] = {}
 _failures: list[LoadFailure] = []
 _loaded: set[str] = set()
+_loading = threading.RLock()
 
 
 def register(kind: str, name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
@@ -156,11 +158,15 @@ def failures() -> tuple[LoadFailure, ...]:
 
 
 def load_plugins() -> None:
-    """Import the modules of every package that the entry points name, each once."""
-    for entry in entry_points(group=GROUP):
-        if entry.value not in _loaded:
-            _loaded.add(entry.value)
-            _load_package(entry.value)
+    """Import the modules of every package that the entry points name, each once.
+
+    A thread that comes while another imports them waits for it.
+    """
+    with _loading:
+        for entry in entry_points(group=GROUP):
+            if entry.value not in _loaded:
+                _loaded.add(entry.value)
+                _load_package(entry.value)
 
 
 def _load_package(name: str) -> None:
@@ -172,8 +178,16 @@ def _load_package(name: str) -> None:
 
 def _import(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        return _imported(name)
     except Exception as error:
         log.warning("plugin module %s was skipped: %s", name, error)
         _failures.append(LoadFailure(where=name, reason=f"{type(error).__name__}: {error}"))
         return None
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        # Lazy libraries hand out half of themselves while another thread imports them.
+        return importlib.import_module(name)

@@ -16,10 +16,11 @@ from workbench.model.default_model import (
 from workbench.model.gguf_cache import cache_folder, conversions
 from workbench.model.hub import cached_names, cached_snapshot
 from workbench.model.locate import locate
+from workbench.model.shipped import shipped_folder, shipped_models
 from workbench.model.tiny import FAMILIES, TINY_PREFIX
 from workbench.progress import Progress, silent
 
-Origin = Literal["embedded", "folder", "gguf", "hub", "tiny"]
+Origin = Literal["embedded", "folder", "gguf", "hub", "shipped", "tiny"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +35,14 @@ class AvailableModel:
 
 
 def available_models() -> tuple[AvailableModel, ...]:
-    """List the embedded model, converted GGUF files, models from the hub and the tiny ones."""
+    """List the embedded model, shipped and converted ones, those from the hub, the tiny ones."""
     hub = tuple(_hub_model(name) for name in cached_names())
     tiny = tuple(
         AvailableModel(name=TINY_PREFIX + family, origin="tiny", ready=True, note="random weights")
         for family in FAMILIES
     )
-    return (_embedded(), *_converted(), *hub, *tiny)
+    shipped = tuple(_shipped(folder) for folder in shipped_models())
+    return (_embedded(), *shipped, *_converted(), *hub, *tiny)
 
 
 def fetch_model(
@@ -70,7 +72,19 @@ def _origin(name: str) -> Origin:
         return "embedded"
     if name.lower().endswith(".gguf"):
         return "gguf"
-    return "folder" if Path(name).expanduser().is_dir() else "hub"
+    if Path(name).expanduser().is_dir():
+        return "folder"
+    return "shipped" if shipped_folder(name) else "hub"
+
+
+def _shipped(folder: Path) -> AvailableModel:
+    return AvailableModel(
+        name=folder.name,
+        origin="shipped",
+        ready=True,
+        n_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        note="a small network trained from nothing on one task",
+    )
 
 
 def _embedded() -> AvailableModel:

@@ -1,4 +1,4 @@
-"""From a name to a folder of weights: embedded, local, GGUF, cached or on the hub."""
+"""From a name to a folder of weights: embedded, shipped, local, GGUF, cached or on the hub."""
 
 import difflib
 import logging
@@ -20,6 +20,7 @@ from workbench.model.default_model import (
 from workbench.model.gguf_cache import convert, kept_conversion
 from workbench.model.hashing import file_hash
 from workbench.model.hub import cached_names, cached_snapshot, fetch_snapshot, is_hub_id
+from workbench.model.shipped import shipped_folder, shipped_models
 from workbench.model.tiny import FAMILIES, TINY_PREFIX
 from workbench.progress import Progress, silent
 
@@ -35,7 +36,7 @@ def locate(
 ) -> CheckpointFiles:
     """Find the weights of a name, fetching or converting them if need be.
 
-    The order: the embedded model, a local path, the hub's local cache, the hub.
+    The order: the embedded model, a local path, a model that ships, the hub's local cache, the hub.
 
     Raises:
         ModelNotFound: nothing of that name exists or can be reached.
@@ -45,6 +46,9 @@ def locate(
     if is_default(name) and revision is None:
         return check_folder(_default_folder(progress))
     path = Path(name).expanduser()
+    ships = shipped_folder(name)
+    if ships is not None and not path.exists():
+        return check_folder(ships)
     if path.exists() or _is_path(name):
         return check_folder(_local_folder(path, progress), trust_remote_code=trust_remote_code)
     return _from_hub(name, revision, trust_remote_code=trust_remote_code, progress=progress)
@@ -116,7 +120,8 @@ def _from_hub(
 
 
 def _close_names(name: str) -> list[str]:
-    known = [*ALIASES, *(TINY_PREFIX + family for family in FAMILIES), *cached_names()]
+    shipped = (folder.name for folder in shipped_models())
+    known = [*ALIASES, *shipped, *(TINY_PREFIX + family for family in FAMILIES), *cached_names()]
     lowered = {one.lower(): one for one in known}
     found = difflib.get_close_matches(name.lower(), lowered, n=2, cutoff=0.7)
     return [lowered[one] for one in found]

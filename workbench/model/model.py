@@ -72,10 +72,10 @@ class Model:
             BadSite: a site does not exist in this model.
             Unsupported: the backend cannot read or edit that kind of site.
         """
-        batch = tokens if isinstance(tokens, Tokens) else self.tokenize(tokens)
+        batch = tokens.to(self.device) if isinstance(tokens, Tokens) else self.tokenize(tokens)
         inputs = Inputs(
             ids=None if embeds is not None else batch.ids,
-            embeds=embeds,
+            embeds=None if embeds is None else embeds.to(self.device),
             mask=batch.mask,
             position_ids=batch.position_ids,
         )

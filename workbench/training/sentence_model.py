@@ -80,24 +80,24 @@ def _opened(model: Model, folder: Path) -> SentenceModel:
 
 
 def _folder(model: Model) -> Path:
-    beside = Path(model.spec.name).expanduser()
-    places = [beside, *_shipped()]
-    known = []
-    for place in places:
-        if (place / MANIFEST).is_file():
-            manifest = read_manifest(place)
-            if manifest.recipe == RECIPE and manifest.base_hash == model.spec.weights_hash:
-                return place
-            known.append(manifest.base_model)
+    for place in (Path(model.spec.name).expanduser(), *_shipped()):
+        if _is_pipeline(place) and read_manifest(place).base_hash == model.spec.weights_hash:
+            return place
+    known = [place.name for place in _shipped() if _is_pipeline(place)]
+    ready = f"--model {known[0]} with its task, or " if known else ""
     raise ModelNotFound(
-        f"no sentence codec and latent model are known for {model.spec.name}; there are some for "
-        f"{', '.join(known) or 'no model'}",
-        hint=f"`workbench train {RECIPE}`, then --model with the folder it names",
+        f"no sentence codec and latent model are known for {model.spec.name}; the package ships "
+        f"{', '.join(known) or 'none'}",
+        hint=f"{ready}`workbench train {RECIPE}`, then --model with the folder it names",
     )
 
 
+def _is_pipeline(place: Path) -> bool:
+    return (place / MANIFEST).is_file() and read_manifest(place).recipe == RECIPE
+
+
 def _shipped() -> list[Path]:
-    root = Path(str(files("workbench.data"))) / "models"
+    root = Path(str(files("workbench"))) / "data" / "models"
     return sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
 
 
