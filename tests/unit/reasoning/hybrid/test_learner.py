@@ -18,12 +18,13 @@ from reasoning.hybrid.reinforce import (
 )
 from workbench.latent.gate import Gate
 from workbench.latent.replay import Batch
-from workbench.latent.trained import open_hybrid
+from workbench.latent.trained import RECIPE, hybrid_tensors, open_hybrid
 from workbench.methods.contracts import Context
 from workbench.model.generation import GenerationOptions
 from workbench.model.tokens import pad
 from workbench.progress import silent
 from workbench.sampling.marked import is_marked_right
+from workbench.training.checkpoint import Checkpoint, Manifest
 
 HOW = Reinforcement(reward=lambda problem, text: float(len(text) % 2), save_every=2)
 
@@ -123,6 +124,23 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(learner, taught, tmp_pat
         assert torch.equal(parameter, parameters(resumed)[name]), name
 
 
+@pytest.mark.parametrize("arm", ["grpo", "hrpo"])
+def test_a_planted_reward_is_learnt_and_an_unrelated_one_is_not(learner, taught, tmp_path, arm):
+    def run(name, reward):
+        one = learner(arm)
+        one.sizes = replace(one.sizes, steps=15, responses=8, rate=2e-2, new_tokens=3)
+        how = replace(HOW, reward=reward)
+        place = (tmp_path / name, name, False)
+        reinforce(one, taught, how, place=place, context=Context(seed=0))
+        texts = [one.text(r.response) for r in one.rollouts(taught * 4, seed=5)]
+        return sum("7" in text for text in texts) / len(texts)
+
+    coin = torch.Generator().manual_seed(0)
+    planted = run("planted", lambda problem, text: float("7" in text))
+    unrelated = run("unrelated", lambda problem, text: float(torch.rand(1, generator=coin) < 0.5))
+    assert planted > unrelated + 0.3
+
+
 def test_arms_of_a_seed_see_the_same_problems_and_numbers(learner, taught):
     plain, gated = learner("grpo"), learner("hrpo")
     closed = torch.full_like(gated.gate.lam, 1e4)
@@ -146,6 +164,36 @@ def test_an_arm_is_kept_and_comes_back(training, network, tmp_path):
     stamp = (tmp_path / one.folder / "judged.json").stat().st_mtime_ns
     run_arm(one, training, (network, None), (tmp_path, True), silent)
     assert (tmp_path / one.folder / "judged.json").stat().st_mtime_ns == stamp
+
+
+def test_what_was_saved_thinks_bit_for_bit_as_what_was_trained(learner, taught, tmp_path):
+    one = learner()
+    _backward(one, taught, [1.0, 0.0, 0.0, 1.0] * 3)
+    update(one, optimiser(one, HOW), HOW, 1.0)
+    manifest = Manifest(
+        recipe=RECIPE,
+        options={"adapter": one.adapter.shape.as_dict(), "width": one.setting.width},
+        base_model=one.base.spec.name,
+        base_hash=one.base.spec.weights_hash,
+        seed=0,
+        data_hash="",
+    )
+    kept = Checkpoint(manifest=manifest, tensors=hybrid_tensors(one.adapter, one.gate))
+    kept.save(tmp_path / "kept")
+    found = open_hybrid(one.base, str(tmp_path / "kept"))
+    prompts = pad([lesson.prompt for lesson in taught[:3]], side="left")
+    policy = replace(one.policy(), vectors=True)
+    options = GenerationOptions(seeds=2, stop_ids=())
+    before, after = (
+        model.generate(prompts, policy=replace(policy, inputs=inputs), limit=10, options=options)
+        for model, inputs in ((one.adapter.model, one.inputs), (found.model, found.inputs()))
+    )
+    assert before.generated == after.generated
+    assert any(bool(record.latent.any()) for record in before.records)
+    for old, new in zip(before.records, after.records, strict=True):
+        assert torch.equal(old.logprob, new.logprob)
+        assert (old.vector is None) is (new.vector is None)
+        assert old.vector is None or torch.equal(old.vector, new.vector)
 
 
 @pytest.mark.parametrize(
