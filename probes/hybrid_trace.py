@@ -9,7 +9,7 @@ import torch
 from probes.hybrid.changes import Trial, named_changes, rewritten_rows, try_changes
 from probes.hybrid.report import Collected, report
 from probes.hybrid.steps import atlas_rows, layer_rows, mixture_rows, step_rows
-from probes.hybrid.thoughts import Thought, run_again, think_once
+from probes.hybrid.thoughts import Limits, Thought, run_again, think_once
 from workbench.errors import TooLittleData
 from workbench.latent.gate import Gate, GateShape
 from workbench.latent.inputs import (
@@ -76,13 +76,15 @@ class HybridTrace:
     shown: int = option(20, help="Tokens at each end of the gate's atlas.", low=1, high=1000)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        trial = Trial(names=named_changes(self.interventions), step=self.step, limit=self.tokens)
-        model, policy, gate = self._policy(model)
+        names = named_changes(self.interventions)
+        model, policy, gate, ends = self._policy(model)
+        limits = Limits(tokens=self.tokens, stop_ids=ends)
+        trial = Trial(names=names, step=self.step, limits=limits)
         table = EmbeddingTable(model)
         found, skipped = Collected(), 0
         for i, example in enumerate(examples):
             context.progress(i, len(examples), "texts")
-            thought = think_once(model, table, example.text, policy, self.tokens)
+            thought = think_once(model, table, example.text, policy, limits)
             if len(thought.response) < 2:
                 skipped += 1
                 continue
@@ -139,13 +141,16 @@ class HybridTrace:
         if text == 0:
             found.rewritten += rewritten_rows(model, "unchanged", before, before)
 
-    def _policy(self, model: Model) -> tuple[Model, LatentThinking, Gate | None]:
+    def _policy(self, model: Model) -> tuple[Model, LatentThinking, Gate | None, tuple[int, ...]]:
+        """Return what thinks, how, its gate, and the tokens that end a response."""
         inputs: LatentInput
+        ends = tuple(model.stop_ids)
         gate, mark, temperature = None, self.mark or _MARK, self.temperature or 0.7
         if self.method == "hrpo" and not self.untrained:
             trained = open_hybrid(model, self.checkpoint)
             model, inputs, gate = trained.model, trained.inputs(), trained.gate
             mark = self.mark or trained.mark
+            ends = tuple(dict.fromkeys((*ends, *trained.end_ids)))
             temperature = self.temperature or trained.temperature
         elif self.method == "hrpo":
             generator = torch.Generator().manual_seed(0)
@@ -163,7 +168,7 @@ class HybridTrace:
             closing=tuple(ids),
             keep=GATE_WIDTH,
         )
-        return model, replace(policy, vectors=True), gate
+        return model, replace(policy, vectors=True), gate, ends
 
     def _notes(self, skipped: int, kept: int) -> tuple[Note, ...]:
         notes = []

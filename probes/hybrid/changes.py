@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from probes.hybrid.thoughts import Thought
+from probes.hybrid.thoughts import Limits, Thought
 from workbench.errors import BadOption
 from workbench.latent.inputs import GatedMixture, TokenInput
 from workbench.latent.interventions import Intervened, Intervention
 from workbench.latent.thinking import LatentThinking
-from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
 from workbench.model.tokens import pad
 
@@ -52,11 +51,11 @@ def changed(policy: LatentThinking, name: str, step: int) -> LatentThinking | No
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Which interventions are tried: at `step` (None: the middle of the thinking), how long."""
+    """Which interventions are tried, at `step` (None: the middle of the thinking)."""
 
     names: tuple[str, ...]
     step: int | None
-    limit: int
+    limits: Limits
 
 
 def try_changes(
@@ -73,8 +72,8 @@ def try_changes(
         trace = model.generate(
             pad([thought.prompt]).to(model.device),
             policy=other,
-            limit=trial.limit,
-            options=GenerationOptions(seeds=0, stop_ids=model.stop_ids),
+            limit=trial.limits.tokens,
+            options=trial.limits.options,
         )
         found = trace.generated[0]
         rows.append(_compared(model, name, at, thought.response, found))

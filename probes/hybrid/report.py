@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from probes.hybrid.views import trace_views
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
-from workbench.result.views import Bars, Curve, Heatmap, TokenStrip, View
 
 _TEXT = Column(help="Number of the text, from 0.")
 _STEP = Column("tokens", "Tokens of the response before this one.")
@@ -130,11 +130,11 @@ def report(found: Collected, notes: Sequence[Note], context: Context) -> Result:
     if found.atlas:
         tables["atlas"] = Table.from_rows(found.atlas, ATLAS)
     return Result(
-        summary=_summary(estimates),
+        summary=_summary(estimates, found.changes),
         estimates=estimates,
         tables=tables,
         notes=tuple(notes),
-        views=_views(tables, several=len(found.chains) > 1),
+        views=trace_views(tables, several=len(found.chains) > 1),
     )
 
 
@@ -200,83 +200,22 @@ def _effects(changes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(estimates: Sequence[Estimate]) -> str:
+def _summary(estimates: Sequence[Estimate], changes: Sequence[dict[str, Any]]) -> str:
     by_name = {e.name: e for e in estimates}
     flips, kl = by_name["flips"], by_name["kl"]
-    return (
+    told = (
         f"Latent inputs change the likeliest next token in {flips.value or 0:.1%} of steps and its "
         f"distribution by {kl.value or 0:.3g} nats; random directions as far from the tokens in "
         f"{flips.control or 0:.1%} and by {kl.control or 0:.3g} nats."
     )
-
-
-def _views(tables: dict[str, Table], *, several: bool) -> tuple[View, ...]:
-    group = "text" if several else ""
-    has_gate = bool(tables["steps"]["mean_ratio"].notna().any())
-    rows = ("p", "entropy", "kl", *(("mean_ratio", "norm_share") if has_gate else ()))
-    strip = TokenStrip(
-        title="What else each token might have been",
-        table="steps",
-        token="token",
-        color="disagreement",
-        rows=rows,
-        group=group,
-        flag="latent",
-        badge="badge",
-        details="mixtures",
-        key="step",
-    )
-    gate = (
-        Curve(
-            title="How open the gate is: three ratios",
-            table="steps",
-            x="step",
-            y=("ratio_of_mean", "mean_ratio", "norm_share"),
-            group=group,
-        ),
-    )
-    more: tuple[View, ...] = (
-        TokenStrip(
-            title="The first chain written again under each intervention",
-            table="rewritten",
-            token="token",
-            color="differs",
-            group="intervention",
-            flag="other",
-        ),
-        Bars(title="Responses changed", table="effects", x="intervention", y="differs"),
-        Bars(title="Gate over the vocabulary", table="atlas", x="token", y="mean_ratio"),
-    )
-    known = [view for view in more if _table_of(view) in tables]
-    return (strip, *known[:1], *_comparisons(group), *(gate if has_gate else ()), *known[1:])
-
-
-def _table_of(view: View) -> str:
-    return str(getattr(view, "table", ""))
-
-
-def _comparisons(group: str) -> tuple[View, ...]:
-    return (
-        Curve(
-            title="What latent inputs change in the next token",
-            table="steps",
-            x="step",
-            y=("kl",),
-            control=("kl_control",),
-            group=group,
-        ),
-        Curve(
-            title="Distance of the residual stream from the token-only run",
-            table="layers",
-            x="layer",
-            y=("distance",),
-            control=("distance_control",),
-        ),
-        Heatmap(
-            title="The same at every token of the first text",
-            table="grid",
-            row="layer",
-            column="step",
-            value="distance",
-        ),
-    )
+    rewritten = sum(bool(row["differs"]) for row in changes)
+    if len(changes) == 1:
+        told += f" The intervention {changes[0]['intervention']} "
+        told += (
+            f"changes the response from token {changes[0]['first_change']} on."
+            if rewritten
+            else "leaves the response as it is."
+        )
+    elif changes:
+        told += f" {rewritten} of {len(changes)} responses under an intervention are others."
+    return told

@@ -56,13 +56,25 @@ class Passed:
     attention: Float[Tensor, " fed"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Where a response ends: after so many tokens, or at one of these."""
+
+    tokens: int
+    stop_ids: tuple[int, ...]
+
+    @property
+    def options(self) -> GenerationOptions:
+        """The same as the loop takes it."""
+        return GenerationOptions(seeds=0, stop_ids=self.stop_ids)
+
+
 def think_once(
-    model: Model, table: EmbeddingTable, text: str, policy: LatentThinking, limit: int
+    model: Model, table: EmbeddingTable, text: str, policy: LatentThinking, limits: Limits
 ) -> Thought:
     """Let the model think and answer after one text."""
     policy = replace(policy, vectors=True)
-    options = GenerationOptions(seeds=0, stop_ids=model.stop_ids)
-    trace = model.generate(text, policy=policy, limit=limit, options=options)
+    trace = model.generate(text, policy=policy, limit=limits.tokens, options=limits.options)
     response = trace.generated[0]
     records: tuple[StepRecord, ...] = trace.records
     ids = torch.tensor(response, device=model.device)

@@ -5,7 +5,7 @@ import torch
 
 from probes.hybrid.changes import CHANGES, NAMES, Trial, named_changes, try_changes
 from probes.hybrid.steps import atlas_rows, gate_facts
-from probes.hybrid.thoughts import distances, divergences, run_again, think_once
+from probes.hybrid.thoughts import Limits, distances, divergences, run_again, think_once
 from probes.hybrid_trace import HybridTrace
 from workbench.errors import BadOption, ModelNotFound
 from workbench.latent.gate import Gate, GateShape
@@ -16,6 +16,7 @@ from workbench.methods.contracts import Context, Example
 from workbench.model.policy import Sampling
 
 TEXT = "the king saw a dog in paris . 1 + 2 ="
+LIMITS = Limits(tokens=12, stop_ids=())
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def traced(tiny_llama):
         keep=50,
     )
     table = EmbeddingTable(tiny_llama)
-    return policy, table, gate, think_once(tiny_llama, table, TEXT, policy, 12)
+    return policy, table, gate, think_once(tiny_llama, table, TEXT, policy, LIMITS)
 
 
 def test_one_pass_is_the_generation_and_token_inputs_are_exactly_plain(tiny_llama, traced):
@@ -83,7 +84,7 @@ def test_the_atlas_ranks_the_vocabulary(tiny_llama, traced):
 
 def test_interventions_change_the_chain_from_where_they_act(tiny_llama, traced):
     policy, _, _, thought = traced
-    trial = Trial(names=NAMES, step=5, limit=12)
+    trial = Trial(names=NAMES, step=5, limits=LIMITS)
     rows = {r["intervention"]: r for r in try_changes(tiny_llama, policy, thought, trial)}
     assert set(rows) == set(NAMES)
     assert rows["closed"]["response"] == rows["tokens"]["response"]
