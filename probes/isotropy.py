@@ -160,6 +160,7 @@ class IsotropyTally:
         """
         if self.statistics is None:
             raise TooLittleData("no text was given", hint="give --text or --data")
+        self.statistics.settle()
         subject = Subject(n_layers=self.n_layers, is_array=self.is_array)
         return report(self.statistics, subject, self.options, context)
 
@@ -172,6 +173,7 @@ class IsotropyTally:
             reservoir=self.options.reservoir,
             memory_mb=self.options.memory_mb,
             seed=self.context.seed,
+            exact=self.is_array,
         )
         return IsotropyStatistics(settings, d_model, device)
 

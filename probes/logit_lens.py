@@ -30,7 +30,8 @@ class LogitLens:
     positions of the same text.
 
     Cost: one product with the output head per layer and position; on one CPU core about 1 ms
-    each for a vocabulary of 49k and width 576. `every` and `positions` cut it in proportion.
+    each for a vocabulary of 49k and width 576. `every` and `positions` cut it in proportion;
+    with one position per text the random control doubles it, which `control_every` cuts.
 
     Units: KL, negative log-likelihood and entropy in nats; agreement is a proportion.
 
@@ -44,6 +45,12 @@ class LogitLens:
     embedding: bool = option(False, help="Also read the input of the first layer, as layer -1.")
     controls: int = option(
         4, help="Positions per text to compare with the controls.", low=1, high=100_000
+    )
+    control_every: int = option(
+        1,
+        help="Compare one text in this many with the controls, chosen by its hash.",
+        low=1,
+        high=1_000_000,
     )
     shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
     memory: int = option(
@@ -68,6 +75,7 @@ class LogitLens:
             every=self.every,
             skip_first=self.skip_first,
             controls=self.controls,
+            control_every=self.control_every,
             shown=self.shown,
         )
         return LensTally(self.sites(context.spec), lens, reading, context)

@@ -214,17 +214,17 @@ def _draw_batches(found: Mapping[str, Any]) -> None:
 @click.option(
     "--blocks",
     type=click.IntRange(min=1),
-    default=2,
+    default=1,
     show_default=True,
-    help="Blocks of rows, run by every way in turn.",
+    help="Blocks of rows; each is sorted by itself and makes one shard.",
 )
 @click.option(
     "--memory-rows",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=0),
     nargs=2,
     default=(16, 64),
     show_default=True,
-    help="Two numbers of rows whose peak memory is compared.",
+    help="Two numbers of rows whose peak memory is compared; 0 0 leaves that out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def batch(as_json: bool, plan: str | None, **sizes: Any) -> None:

@@ -1,19 +1,55 @@
-"""What one trace contributes: which tokens count, and which text and unit each belongs to."""
+"""What traces contribute: which tokens count, and which text and unit each belongs to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int64, UInt64
 from numpy.typing import NDArray
-from torch import Tensor
 
 from workbench.methods.contracts import Example
 from workbench.model.tokens import Tokens
 
-SLAB_ROWS = 8192
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counted:
+    """The tokens of one trace that count, in reading order, and where they lie in it.
+
+    `rows` number the places of the whole batch, padding included; `sizes` holds one number per
+    example, 0 where none of its tokens counts.
+    """
+
+    rows: Int64[np.ndarray, " n"]
+    sizes: Int64[np.ndarray, " example"]
+    positions: Int64[np.ndarray, " n"]
+    token_ids: Int64[np.ndarray, " n"]
+    examples: tuple[Example, ...]
+
+    @classmethod
+    def of(cls, tokens: Tokens, examples: Sequence[Example], *, exclude_first: bool) -> "Counted":
+        """Leave out padding and, if asked, first tokens."""
+        place = tokens.position_ids.cpu()
+        keep = tokens.mask.cpu() & (place > 0) if exclude_first else tokens.mask.cpu()
+        sizes = keep.sum(dim=1).numpy()
+        rows = np.flatnonzero(keep.numpy().ravel())
+        first_rows = np.array([_first_row(e) for e in examples], dtype=np.int64)
+        return cls(
+            rows=rows,
+            sizes=sizes,
+            positions=place.numpy().ravel()[rows] + np.repeat(first_rows, sizes),
+            token_ids=tokens.ids.cpu().numpy().ravel()[rows],
+            examples=tuple(examples),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of counted tokens."""
+        return len(self.rows)
+
+    def describe(self, row: int) -> str:
+        """Name one counted token for an error message."""
+        example = int(np.searchsorted(np.cumsum(self.sizes), row, side="right"))
+        return f"{_name(self.examples[example])} {int(self.positions[row])}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,22 +58,49 @@ class Batch:
 
     A run is the counted part of one example, at least one token. Runs are ordered by covariance
     group, so that each group's tokens lie together; `stream_order` puts them back in reading
-    order. `keys` identify the text of a run, `continues` says whether the next run may belong to
-    the same text, `units` name the resampling unit.
+    order, and `rows` is the place of each token in reading order. `keys` identify the text of a
+    run, `continues` says whether the next run may belong to the same text, `units` name the
+    resampling unit.
     """
 
-    rows: Int64[Tensor, " n"]
+    rows: Int64[np.ndarray, " n"]
     sizes: Int64[np.ndarray, " run"]
     groups: Int64[np.ndarray, " run"]
     keys: Int64[np.ndarray, " run"]
     continues: Bool[np.ndarray, " run"]
     units: Int64[np.ndarray, " run"]
     stream_order: Int64[np.ndarray, " run"]
-    names: tuple[str, ...]
-    positions: Int64[np.ndarray, " n"]
     token_ids: Int64[np.ndarray, " n"]
     priorities: UInt64[np.ndarray, " n"]
-    n_empty: int
+
+    @classmethod
+    def of(cls, parts: Sequence[Counted], *, n_groups: int, seed: int) -> "Batch":
+        """Join what consecutive traces contribute and order it by group."""
+        sizes = np.concatenate([part.sizes for part in parts])
+        chosen = np.flatnonzero(sizes)
+        every = [example for part in parts for example in part.examples]
+        examples = [every[int(i)] for i in chosen]
+        units = np.array([_unit(e) for e in examples], dtype=np.int64)
+        groups = units % max(n_groups, 1)
+        order = np.argsort(groups, kind="stable")
+        run = np.repeat(np.arange(len(chosen)), sizes[chosen])
+        rows = np.argsort(groups[run], kind="stable")
+        run = run[rows]
+        positions = np.concatenate([part.positions for part in parts])[rows]
+        keys = np.array([_key(e, seed) for e in examples], dtype=np.uint64)
+        texts = np.array([_key(e) for e in examples], dtype=np.int64)
+        continues = np.array([not e.text for e in examples], dtype=bool)
+        return cls(
+            rows=rows,
+            sizes=sizes[chosen][order],
+            groups=groups[order],
+            keys=texts[order],
+            continues=continues[order],
+            units=units[order],
+            stream_order=np.argsort(order, kind="stable"),
+            token_ids=np.concatenate([part.token_ids for part in parts])[rows],
+            priorities=_priorities(keys[run], positions),
+        )
 
     def __len__(self) -> int:
         """Return the number of counted tokens."""
@@ -48,15 +111,6 @@ class Batch:
         """The run each counted token belongs to."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
-    def describe(self, row: int) -> str:
-        """Name one counted token for an error message."""
-        return f"{self.names[self.run_of_row[row]]} {int(self.positions[row])}"
-
-    def first_in_stream(self, rows: Int64[np.ndarray, " bad"]) -> int:
-        """Return which of these counted tokens comes first in reading order."""
-        place = np.argsort(self.stream_order)[self.run_of_row[rows]]
-        return int(rows[np.lexsort((rows, place))[0]])
-
     @property
     def group_bounds(self) -> list[tuple[int, int, int]]:
         """Each group present, with the first and the last-plus-one of its tokens."""
@@ -65,67 +119,6 @@ class Batch:
         starts = np.searchsorted(of_row, present, side="left")
         ends = np.searchsorted(of_row, present, side="right")
         return [(int(g), int(a), int(b)) for g, a, b in zip(present, starts, ends, strict=True)]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BatchReader:
-    """Cuts one trace into batches of at most a few thousand tokens, in reading order."""
-
-    tokens: Tokens
-    examples: Sequence[Example]
-    keep: Bool[Tensor, "batch pos"]
-    n_groups: int
-    seed: int
-
-    def read(self) -> Iterator[Batch]:
-        """Yield the batches."""
-        sizes = self.keep.sum(dim=1).numpy()
-        low = 0
-        while low < len(sizes):
-            total = np.cumsum(sizes[low:])
-            high = low + max(1, int(np.searchsorted(total, SLAB_ROWS, side="right")))
-            yield self._cut(low, sizes[low:high])
-            low = high
-
-    def _cut(self, low: int, sizes: Int64[np.ndarray, " example"]) -> Batch:
-        chosen = np.flatnonzero(sizes)
-        examples = [self.examples[low + int(i)] for i in chosen]
-        units = np.array([_unit(e) for e in examples], dtype=np.int64)
-        groups = units % max(self.n_groups, 1)
-        order = np.argsort(groups, kind="stable")
-        rows = np.flatnonzero(self.keep[low : low + len(sizes)].numpy().ravel())
-        run = np.repeat(np.arange(len(chosen)), sizes[chosen])
-        by_group = np.argsort(groups[run], kind="stable")
-        rows, run = rows[by_group] + low * self.keep.shape[1], run[by_group]
-        first_rows = np.array([_first_row(e) for e in examples], dtype=np.int64)
-        positions = self.tokens.position_ids.cpu().numpy().ravel()[rows] + first_rows[run]
-        keys = np.array([_key(e, self.seed) for e in examples], dtype=np.uint64)
-        texts = np.array([_key(e) for e in examples], dtype=np.int64)
-        continues = np.array([not e.text for e in examples], dtype=bool)
-        return Batch(
-            rows=torch.from_numpy(rows),
-            sizes=sizes[chosen][order],
-            groups=groups[order],
-            keys=texts[order],
-            continues=continues[order],
-            units=units[order],
-            stream_order=np.argsort(order, kind="stable"),
-            names=tuple(_name(examples[int(j)]) for j in order),
-            positions=positions,
-            token_ids=self.tokens.ids.cpu().numpy().ravel()[rows],
-            priorities=_priorities(keys[run], positions),
-            n_empty=len(sizes) - len(chosen),
-        )
-
-
-def read_batches(
-    tokens: Tokens, examples: Sequence[Example], *, exclude_first: bool, n_groups: int, seed: int
-) -> Iterator[Batch]:
-    """Yield what one trace contributes, without padding and, if asked, without first tokens."""
-    mask = tokens.mask.cpu()
-    keep = mask & (tokens.position_ids.cpu() > 0) if exclude_first else mask
-    reader = BatchReader(tokens=tokens, examples=examples, keep=keep, n_groups=n_groups, seed=seed)
-    return reader.read()
 
 
 def _unit(example: Example) -> int:

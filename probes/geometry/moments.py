@@ -49,20 +49,25 @@ class Moments:
         self.group_scatter = torch.zeros(n_groups, n_sites, self.panels.size, device=device)
 
     def add(self, site: int, x: Float[Tensor, "n d_model"], bounds: Bounds) -> None:
-        """Add one layer of a batch whose tokens are sorted by group; `x` is centred in place."""
-        mean = x.mean(dim=0)
-        x -= mean
+        """Add one layer of a batch whose tokens are sorted by group; `x` is centred in place.
+
+        Products are taken in the precision of `x` and summed over batches in float64.
+        """
+        middle = x.mean(dim=0)
+        x -= middle
+        mean = middle.double()
         total = torch.zeros_like(self.scatter[site])
         for group, start, end in bounds if len(self.group_n) else ():
             part = x[start:end]
             gram = self.panels.gram(part)
             total += gram
-            offset = part.mean(dim=0)
-            self.panels.add_outer(gram, offset[None] * (start - end), offset[None])
-            self._join_group(group, site, end - start, mean + offset, gram)
+            self._join_group(group, site, end - start, (mean, part.mean(dim=0).double()), gram)
         if not len(self.group_n):
-            total = self.panels.gram(x)
-        self._join(site, len(x), mean, total)
+            total += self.panels.gram(x)
+        # What rounding left of the mean, which in float64 is next to nothing.
+        rest = x.mean(dim=0).double()[None]
+        self.panels.add_outer(total, rest * -len(x), rest)
+        self._join(site, len(x), mean + rest[0], total)
 
     def count(self, bounds: Bounds) -> None:
         """Count the batch after every layer of it was added."""
@@ -85,15 +90,18 @@ class Moments:
         group: int,
         site: int,
         n: int,
-        mean: Float[Tensor, " d_model"],
+        mean: tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]],
         scatter: Float[Tensor, " size"],
     ) -> None:
-        """Join n tokens to one group."""
+        """Join n tokens to one group; `scatter` is about the first part of their mean."""
+        origin, offset = mean
         had = int(self.group_n[group])
-        delta = (mean - self.group_mean[group, site])[None]
-        self.panels.add_outer(scatter, delta * (had * n / (had + n)), delta)
+        delta = origin + offset - self.group_mean[group, site]
+        right = torch.stack([offset, delta])
+        left = torch.stack([offset * -n, delta * (had * n / (had + n))])
+        self.panels.add_outer(scatter, left.to(scatter.dtype), right.to(scatter.dtype))
         self.group_scatter[group, site] += scatter
-        self.group_mean[group, site] += delta[0] * (n / (had + n))
+        self.group_mean[group, site] += delta * (n / (had + n))
 
     def merge(self, other: "Moments") -> None:
         """Add the moments of other data."""
@@ -106,7 +114,7 @@ class Moments:
                     group,
                     site,
                     int(other.group_n[group]),
-                    other.group_mean[group, site],
+                    (other.group_mean[group, site], torch.zeros_like(other.mean[site])),
                     other.group_scatter[group, site].double(),
                 )
         self.n += other.n

@@ -69,7 +69,8 @@ class Reservoir:
             order = np.argsort(everything, kind="stable")[: self.capacity]
             stay = np.zeros(self.size, dtype=bool)
             stay[order[order < self.size]] = True
-            new = new.take(np.sort(order[order >= self.size]) - self.size)
+            entering = np.sort(order[order >= self.size]) - self.size
+            new = new if len(entering) == len(new) else new.take(entering)
             places = np.concatenate([np.flatnonzero(~stay), places])[: len(new)]
         self._x[:, places] = new.x
         for name, column in self._columns.items():

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.geometry.batch import Batch, read_batches
+from probes.geometry.batch import Batch, Counted
 from probes.geometry.moments import Moments, affordable_groups
 from probes.geometry.reservoir import Reservoir, Sampled
 from probes.geometry.texts import Runs, TextSums
@@ -21,16 +21,28 @@ from workbench.model.trace import Trace
 
 _FEW_RUNS = 128
 
+# Products of few rows are slow, so tokens wait for others, as many as fit this memory.
+_WAITING_TOKENS = 8192
+_WAITING_BYTES = 1 << 27
+
+
+_RunSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What decides how statistics are kept; tallies only merge when theirs agree."""
+    """What decides how statistics are kept; tallies only merge when theirs agree.
+
+    `exact` takes every product in float64; otherwise float32 activations are multiplied in
+    float32, a few thousand tokens at a time, and summed in float64.
+    """
 
     sites: tuple[Site, ...]
     exclude_first: bool
     reservoir: int
     memory_mb: float
     seed: int
+    exact: bool = True
 
 
 class IsotropyStatistics:
@@ -45,43 +57,88 @@ class IsotropyStatistics:
         self.settings = settings
         self.d_model = d_model
         self.n_groups = affordable_groups(n_sites, d_model, settings.memory_mb)
-        self.moments = Moments(n_sites, d_model, self.n_groups, device)
-        self.texts = TextSums(n_sites, d_model)
-        self.reservoir = Reservoir(n_sites, d_model, settings.reservoir)
+        self._moments = Moments(n_sites, d_model, self.n_groups, device)
+        self._texts = TextSums(n_sites, d_model)
+        self._reservoir = Reservoir(n_sites, d_model, settings.reservoir)
+        self._waiting: list[tuple[Counted, list[Float[Tensor, "place d_model"]]]] = []
+        self._enough = min(_WAITING_TOKENS, _WAITING_BYTES // (n_sites * d_model * 4))
         self.longest = np.zeros(n_sites)
         self.n_empty = 0
 
+    @property
+    def moments(self) -> Moments:
+        """Means and scatters of everything added."""
+        self.settle()
+        return self._moments
+
+    @property
+    def texts(self) -> TextSums:
+        """Sums by text of everything added."""
+        self.settle()
+        return self._texts
+
+    @property
+    def reservoir(self) -> Reservoir:
+        """A sample of all tokens added."""
+        self.settle()
+        return self._reservoir
+
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
-        """Count one trace.
+        """Take one trace; its tokens are counted when there are enough of them.
 
         Raises:
-            NotFinite: an activation is NaN or infinite; nothing of its batch is counted.
+            NotFinite: an activation is NaN or infinite; nothing of the trace is counted.
         """
-        for batch in read_batches(
-            trace.tokens,
-            examples,
-            exclude_first=self.settings.exclude_first,
-            n_groups=self.n_groups,
-            seed=self.settings.seed,
-        ):
-            self.n_empty += batch.n_empty
-            if len(batch):
-                self._add(batch, trace)
+        counted = Counted.of(trace.tokens, examples, exclude_first=self.settings.exclude_first)
+        layers = [trace.activations[site].flatten(0, 1) for site in self.settings.sites]
+        for site, x in zip(self.settings.sites, layers, strict=True):
+            _check_finite(x, site, counted)
+        self.n_empty += int((counted.sizes == 0).sum())
+        if len(counted):
+            self._waiting.append((counted, layers))
+        if sum(len(part) for part, _ in self._waiting) >= self._enough:
+            self.settle()
 
-    def _add(self, batch: Batch, trace: Trace) -> None:
-        for site in self.settings.sites:
-            _check_finite(_rows(trace, site, batch), site, batch)
-        self._sample(trace, batch)
+    def settle(self) -> None:
+        """Count everything that waits."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        parts = [part for part, _ in waiting]
+        batch = Batch.of(parts, n_groups=self.n_groups, seed=self.settings.seed)
         bounds = batch.group_bounds
+        order = torch.from_numpy(batch.rows).to(self._moments.device)
+        wanted = self._reservoir.wanted(batch.priorities)
+        shape = len(self.settings.sites), len(wanted), self.d_model
+        sample = np.empty(shape, dtype=np.float32)
         sums = []
-        for i, site in enumerate(self.settings.sites):
-            x = _rows(trace, site, batch).to(self.moments.device, torch.float64, copy=True)
+        for i in range(len(self.settings.sites)):
+            x = torch.cat([_rows(layers[i], part.rows) for part, layers in waiting])
+            x = x.to(self._moments.device, self._precision(x.dtype))[order]
+            sample[i] = _rows(x, wanted).float().cpu().numpy()
             sums.append(self._add_directions(i, x, batch))
-            self.moments.add(i, x, bounds)
-        self.moments.count(bounds)
+            self._moments.add(i, x, bounds)
+        self._moments.count(bounds)
+        self._add_runs(sums, batch)
+        run = batch.run_of_row[wanted]
+        self._reservoir.insert(
+            Sampled(
+                x=sample,
+                priorities=batch.priorities[wanted],
+                texts=batch.keys[run],
+                units=batch.units[run],
+                token_ids=batch.token_ids[wanted],
+            )
+        )
+
+    def _precision(self, dtype: torch.dtype) -> torch.dtype:
+        is_double = self.settings.exact or dtype == torch.float64
+        return torch.float64 if is_double else torch.float32
+
+    def _add_runs(self, sums: Sequence[_RunSums], batch: Batch) -> None:
         direction, vector, squared = (np.stack(part) for part in zip(*sums, strict=True))
         order = batch.stream_order
-        self.texts.add(
+        self._texts.add(
             Runs(
                 keys=np.where(batch.continues, batch.keys, 0)[order],
                 units=batch.units[order],
@@ -92,41 +149,23 @@ class IsotropyStatistics:
             )
         )
 
-    def _add_directions(
-        self, site: int, x: Float64[Tensor, "n d_model"], batch: Batch
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _add_directions(self, site: int, x: Float[Tensor, "n d_model"], batch: Batch) -> _RunSums:
         """Return each run's sums of unit vectors, of vectors and of squared unit lengths."""
         square = x * x
         squared_norm = square.sum(dim=1)
         norm = squared_norm.sqrt()
         inverse = torch.where(norm > 0, 1 / norm, 0)
-        self.texts.coordinate[site] += (inverse**2 @ square).cpu().numpy()
-        self.texts.norm[site] += float(norm.sum())
+        texts = self._texts
+        texts.coordinate[site] += (inverse**2 @ square).cpu().numpy()
+        texts.norm[site] += float(norm.sum(dtype=torch.float64))
         self.longest[site] = max(self.longest[site], float(norm.max()))
-        self.texts.zeros[site] += int((norm == 0).sum())
+        texts.zeros[site] += int((norm == 0).sum())
         n_runs = len(batch.sizes)
         run = torch.from_numpy(batch.run_of_row).to(x.device)
-        vector, direction = _sum_runs(x, run, n_runs, inverse)
-        squared = norm.new_zeros(n_runs).index_add_(0, run, (norm > 0).double())
+        vector, direction = _sum_runs(x, run, batch.sizes.tolist(), inverse)
+        squared = norm.new_zeros(n_runs).index_add_(0, run, (norm > 0).to(norm.dtype))
+        direction, vector, squared = direction.double(), vector.double(), squared.double()
         return direction.cpu().numpy(), vector.cpu().numpy(), squared.cpu().numpy()
-
-    def _sample(self, trace: Trace, batch: Batch) -> None:
-        wanted = self.reservoir.wanted(batch.priorities)
-        if not len(wanted):
-            return
-        rows = batch.rows[torch.from_numpy(wanted)]
-        layers = (trace.activations[site].flatten(0, 1) for site in self.settings.sites)
-        x = torch.stack([layer[rows.to(layer.device)].float().cpu() for layer in layers])
-        run = batch.run_of_row[wanted]
-        self.reservoir.insert(
-            Sampled(
-                x=x.numpy(),
-                priorities=batch.priorities[wanted],
-                texts=batch.keys[run],
-                units=batch.units[run],
-                token_ids=batch.token_ids[wanted],
-            )
-        )
 
     def merge(self, other: "IsotropyStatistics") -> None:
         """Add the statistics of the data that came after.
@@ -139,9 +178,10 @@ class IsotropyStatistics:
                 f"cannot join {other.settings} with {self.settings}",
                 hint="count all parts with the same options and seed",
             )
-        self.moments.merge(other.moments)
-        self.texts.merge(other.texts)
-        self.reservoir.merge(other.reservoir)
+        self.settle()
+        self._moments.merge(other.moments)
+        self._texts.merge(other.texts)
+        self._reservoir.merge(other.reservoir)
         self.longest = np.maximum(self.longest, other.longest)
         self.n_empty += other.n_empty
 
@@ -155,40 +195,40 @@ class IsotropyStatistics:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
-        self.moments.restore(arrays)
-        self.texts.restore(arrays)
-        self.reservoir.restore(arrays)
+        self._waiting = []
+        self._moments.restore(arrays)
+        self._texts.restore(arrays)
+        self._reservoir.restore(arrays)
         self.longest = np.array(arrays["longest"])
         self.n_empty = int(arrays["n_empty"])
 
 
 def _sum_runs(
-    x: Float64[Tensor, "n d_model"], run: Tensor, n_runs: int, weight: Float64[Tensor, " n"]
-) -> tuple[Float64[Tensor, "run d_model"], Float64[Tensor, "run d_model"]]:
-    """Add up the rows of each run, plain and weighted; by one product when runs are few."""
-    if n_runs > _FEW_RUNS:
-        empty = x.new_zeros(n_runs, x.shape[1])
+    x: Float[Tensor, "n d_model"], run: Tensor, sizes: Sequence[int], weight: Float[Tensor, " n"]
+) -> tuple[Float[Tensor, "run d_model"], Float[Tensor, "run d_model"]]:
+    """Add up the rows of each run, plain and weighted; by one product per run when few."""
+    if len(sizes) > _FEW_RUNS:
+        empty = x.new_zeros(len(sizes), x.shape[1])
         return empty.index_add(0, run, x), empty.index_add(0, run, x * weight[:, None])
-    rows = torch.arange(len(x), device=x.device)
-    member = x.new_zeros(2 * n_runs, len(x))
-    member[run, rows] = 1
-    member[run + n_runs, rows] = weight
-    sums = member @ x
-    return sums[:n_runs], sums[n_runs:]
+    weights = torch.stack([torch.ones_like(weight), weight])
+    parts = zip(weights.split(list(sizes), dim=1), x.split(list(sizes)), strict=True)
+    sums = torch.stack([rows @ part for rows, part in parts], dim=1)
+    return sums[0], sums[1]
 
 
-def _rows(trace: Trace, site: Site, batch: Batch) -> Float[Tensor, "n d_model"]:
-    x = trace.activations[site].flatten(0, 1)
-    return x[batch.rows.to(x.device)]
+def _rows(x: Float[Tensor, "place d_model"], rows: Int64[np.ndarray, " n"]) -> Tensor:
+    return x.index_select(0, torch.from_numpy(rows).to(x.device))
 
 
-def _check_finite(x: Float[Tensor, "n d_model"], site: Site, batch: Batch) -> None:
-    if bool(torch.isfinite(x.sum())):
+def _check_finite(x: Float[Tensor, "place d_model"], site: Site, counted: Counted) -> None:
+    if not len(counted):
         return
-    bad = np.flatnonzero((~torch.isfinite(x).all(dim=1)).cpu().numpy())
+    if bool(torch.isfinite(x.sum(dtype=torch.float32))):
+        return
+    bad = np.flatnonzero((~torch.isfinite(_rows(x, counted.rows)).all(dim=1)).cpu().numpy())
     if len(bad):
         raise NotFinite(
-            f"{site} holds NaN or infinity in {len(bad)} of {len(x)} rows, "
-            f"first at {batch.describe(batch.first_in_stream(bad))}",
+            f"{site} holds NaN or infinity in {len(bad)} of {len(counted)} rows, "
+            f"first at {counted.describe(int(bad[0]))}",
             hint="leave that row out, or run the model in float32 if it was run in float16",
         )

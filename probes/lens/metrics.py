@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.linalg import vecdot
 
@@ -37,7 +37,7 @@ class LensMath:
 
     def compare(
         self,
-        states: Sequence[Float[Tensor, "n d_model"]],
+        states: Sequence[Float[Tensor, "n d_model"]] | Float[Tensor, "site n d_model"],
         final: Float[Tensor, "n d_model"],
         following: Int[Tensor, " n"],
     ) -> Float[Tensor, "site n metric"]:
@@ -85,32 +85,49 @@ class _Goal:
     def __init__(self, logits: Float[Tensor, "n d_vocab"], following: Int[Tensor, " n"]) -> None:
         seen = _Distribution(logits)
         self._p = seen.weight.div_(seen.mass[:, None])
-        self._top = seen.top
+        self._top = logits.argmax(dim=-1)
         self._negative_entropy = vecdot(self._p, logits) - seen.total
         self._following = following.to(logits.device)
+        self._is_known = bool((following >= 0).any())
 
     def metrics(self, logits: Float[Tensor, "n d_vocab"]) -> Float[Tensor, "n metric"]:
         logits = logits.to(self._p.device)
         seen = _Distribution(logits)
         # Σ p (ln p − ln q) without ever forming ln p or ln q
         kl = self._negative_entropy - (vecdot(self._p, logits) - seen.total)
-        agreement = (seen.top == self._top).to(logits.dtype)
+        entropy = seen.total - vecdot(seen.weight, logits) / seen.mass
+        nll, log_rank = self._at_next(logits, seen.total)
+        agreement = self._agrees(logits, seen.highest).to(logits.dtype)
+        return torch.stack([kl.clamp(min=0), nll, agreement, log_rank, entropy], dim=-1)
+
+    def _agrees(
+        self, logits: Float[Tensor, "n d_vocab"], highest: Float[Tensor, " n"]
+    ) -> Bool[Tensor, " n"]:
+        """Whether the first choice is the same; finding its index is slow, so only where it may."""
+        found = logits.gather(-1, self._top[:, None])[:, 0] == highest
+        rows = found.nonzero()[:, 0]
+        found[rows] = logits[rows].argmax(dim=-1) == self._top[rows]
+        return found
+
+    def _at_next(
+        self, logits: Float[Tensor, "n d_vocab"], total: Float[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Return −ln q(next) and ln of its rank, NaN where there is no next token."""
+        if not self._is_known:
+            missing = torch.full_like(total, torch.nan)
+            return missing, missing
+        unknown = self._following < 0
         next_logit = logits.gather(-1, self._following.clamp(min=0)[:, None])
         log_rank = ((logits > next_logit).sum(dim=-1) + 1).to(logits.dtype).log()
-        unknown = self._following < 0
-        nll = (seen.total - next_logit[:, 0]).masked_fill(unknown, torch.nan)
-        entropy = seen.total - vecdot(seen.weight, logits) / seen.mass
-        return torch.stack(
-            [kl.clamp(min=0), nll, agreement, log_rank.masked_fill(unknown, torch.nan), entropy],
-            dim=-1,
-        )
+        nll = total - next_logit[:, 0]
+        return nll.masked_fill(unknown, torch.nan), log_rank.masked_fill(unknown, torch.nan)
 
 
 class _Distribution:
     """Softmax left unnormalised: `weight` is e^(z − max z), `mass` its sum, `total` ln Σ e^z."""
 
     def __init__(self, logits: Float[Tensor, "n d_vocab"]) -> None:
-        highest, self.top = logits.max(dim=-1)
-        self.weight = (logits - highest[:, None]).exp_()
+        self.highest = logits.amax(dim=-1)
+        self.weight = (logits - self.highest[:, None]).exp_()
         self.mass = self.weight.sum(dim=-1)
-        self.total = highest + self.mass.log()
+        self.total = self.highest + self.mass.log()

@@ -113,6 +113,7 @@ def _layer_table(counts: LensCounts, averages: _Averages) -> Table:
         for k, kind in enumerate(counts.kinds[1:], start=1):
             for metric in _IN_CONTROLS:
                 row[f"{metric}_{kind}"] = _number(averages.value[k, i, METRICS.index(metric)])
+            row[f"n_{kind}"] = int(np.isfinite(counts.means[:, k, i, METRICS.index("kl")]).sum())
         row["n_tokens"] = int(counts.n_tokens.sum())
         row["n_texts"] = int((counts.n_tokens > 0).sum())
         rows.append(row)
@@ -149,8 +150,9 @@ def _columns(kinds: tuple[str, ...]) -> dict[str, Column]:
         columns[f"{name}_low"] = Column(unit, "Lower end of the 95 % bootstrap interval.")
         columns[f"{name}_high"] = Column(unit, "Upper end of the interval.")
     for kind in kinds[1:]:
+        words = _KINDS[kind]
+        columns[f"n_{kind}"] = Column("texts", f"Texts compared with {words}.")
         for name in _IN_CONTROLS:
-            words = _KINDS[kind]
             columns[f"{name}_{kind}"] = Column(_WORDS[name][0], f"Control: {words}.")
     return columns
 
@@ -227,6 +229,8 @@ def _notes(counts: LensCounts, context: Context) -> tuple[Note, ...]:
     empty = int((counts.n_tokens == 0).sum())
     if empty:
         notes.append(Note(f"{empty} texts are too short and were not counted", "warning"))
+    if not np.isfinite(counts.means[:, 1, :, METRICS.index("kl")]).any():
+        notes.append(Note("no text was compared with the controls", "warning", "control"))
     if context.spec is not None and context.spec.dtype not in ("float32", "float64"):
         notes.append(
             Note(f"the model runs in {context.spec.dtype}; small KL values are rounding", "warning")

@@ -20,6 +20,9 @@ from workbench.result.result import Result
 
 CONTROLS = ("random", "shuffled")
 
+# States that wait to go through the head together: products of few rows are twice as slow.
+_WAITING_ROWS = 256
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -27,13 +30,15 @@ class Reading:
 
     Every `every`-th position counts, or only the last one; `skip_first` leaves out position 0,
     whose state is an outlier in most models. `shown` tokens of the first text fill the heat
-    map. `controls` positions per text are compared with the controls.
+    map. `controls` positions per text are compared with the controls, in one text out of
+    `control_every`.
     """
 
     positions: Literal["all", "last"] = "all"
     every: int = 1
     skip_first: bool = True
     controls: int = 8
+    control_every: int = 1
     shown: int = 24
 
     def of(self, length: int) -> list[int]:
@@ -46,9 +51,9 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rows:
-    """States at some positions of one text, one tensor per site, with what follows them."""
+    """States at some positions of one text, with what follows them."""
 
-    states: list[Float[Tensor, "n d_model"]]
+    states: Float[Tensor, "site n d_model"]
     final: Float[Tensor, "n d_model"]
     following: Int[Tensor, " n"]
 
@@ -58,7 +63,7 @@ class _Rows:
     def take(self, rows: Sequence[int]) -> "_Rows":
         index = torch.as_tensor(list(rows), dtype=torch.long)
         return _Rows(
-            states=[h[index.to(h.device)] for h in self.states],
+            states=self.states[:, index.to(self.states.device)],
             final=self.final[index.to(self.final.device)],
             following=self.following[index],
         )
@@ -70,7 +75,7 @@ class _Rows:
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:
     return _Rows(
-        states=[torch.cat(states) for states in zip(*(p.states for p in parts), strict=True)],
+        states=torch.cat([p.states for p in parts], dim=1),
         final=torch.cat([p.final for p in parts]),
         following=torch.cat([p.following for p in parts]),
     )
@@ -96,18 +101,25 @@ class LensTally:
         self._kinds = ("lens", *CONTROLS, *(("plain",) if plain else ()))
         self._means: list[Float[np.ndarray, "kind site metric"]] = []
         self._n_tokens: list[int] = []
+        self._waiting: list[dict[str, _Rows]] = []
         self._shown: dict[str, NDArray[Any]] = {}
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
-        """Count one batch; all its positions and controls go through the head together."""
-        texts: list[dict[str, _Rows]] = []
-        for row in range(len(examples)):
-            ids = trace.tokens.row(row)
-            where = self.reading.of(len(ids))
-            self._n_tokens.append(len(where))
-            texts.append(self._parts(trace, row, ids, where) if where else {})
-            if not self._shown and len(ids) > 1:
-                self._shown = self._show(trace, row, ids)
+        """Take the states of one batch; they go through the head when there are enough."""
+        ids = [trace.tokens.row(row) for row in range(len(examples))]
+        where = [self.reading.of(len(text)) for text in ids]
+        self._n_tokens += map(len, where)
+        read = [self._rows(trace, row, ids[row], where[row]) for row in range(len(ids))]
+        self._waiting += [self._parts(rows, text) for rows, text in zip(read, ids, strict=True)]
+        for row, text in enumerate(ids):
+            if not self._shown and len(text) > 1:
+                self._shown = self._show(trace, row, text)
+        if sum(len(rows) for parts in self._waiting for rows in parts.values()) >= _WAITING_ROWS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Put everything that waits through the head."""
+        texts, self._waiting = self._waiting, []
         means = np.full((len(texts), *self._shape[1:]), np.nan)
         self._fill(means, texts, self.lens, ("lens", *CONTROLS))
         if self.plain is not None:
@@ -117,12 +129,15 @@ class LensTally:
 
     def merge(self, other: "LensTally") -> None:
         """Add the texts that came after."""
+        self._settle()
+        other._settle()
         self._means += other._means
         self._n_tokens += other._n_tokens
         self._shown = self._shown or other._shown
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the means of every text, how many positions they cover, and the shown text."""
+        self._settle()
         return {
             "means": np.array(self._means).reshape(self._shape),
             "n_tokens": np.array(self._n_tokens, dtype=np.int64),
@@ -131,12 +146,14 @@ class LensTally:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state that `arrays` returned."""
+        self._waiting = []
         self._means = list(arrays["means"])
         self._n_tokens = [int(n) for n in arrays["n_tokens"]]
         self._shown = {k: v for k, v in arrays.items() if k.startswith("shown_")}
 
     def result(self, context: Context) -> Result:
         """Average over texts, with intervals over texts."""
+        self._settle()
         counts = LensCounts(
             sites=self.sites,
             kinds=self._kinds,
@@ -173,21 +190,22 @@ class LensTally:
             means[text, self._kinds.index(kind)] = _mean_of_defined(mine)
             start += len(rows)
 
-    def _parts(
-        self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]
-    ) -> dict[str, _Rows]:
+    def _parts(self, counted: _Rows, ids: Sequence[int]) -> dict[str, _Rows]:
         """The states to count, random vectors of the same length, and states from elsewhere.
 
         The draws depend on the seed and the text alone, so that they do not shift with the
         order of texts or the size of batches.
         """
-        counted = self._rows(trace, row, ids, where)
+        n = len(counted)
+        if not n:
+            return {}
         digest = hashlib.sha256(np.array(ids, dtype=np.int64).tobytes()).hexdigest()
+        if int(digest[-8:], 16) % self.reading.control_every:
+            return {"lens": counted}
         draw = self.context.stream(f"lens controls {digest[:16]}")
-        n = len(where)
         rows = np.sort(draw.permutation(n)[: self.reading.controls])
         goal = counted.take(rows.tolist())
-        noise = [_random_like(h, draw) for h in goal.states]
+        noise = _random_like(goal.states, draw)
         random = _Rows(states=noise, final=goal.final, following=goal.following)
         if n < 2:
             return {"lens": counted, "random": random}
@@ -196,13 +214,15 @@ class LensTally:
         return {"lens": counted, "random": random, "shuffled": shuffled}
 
     def _rows(self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]) -> _Rows:
-        index = torch.as_tensor(list(where), dtype=torch.long)
-        states = []
-        for site in self.sites:
-            x = trace.row(row, site)
-            states.append(x[index.to(x.device)])
-        following = torch.tensor([ids[t + 1] if t + 1 < len(ids) else -1 for t in where])
-        return _Rows(states=states, final=states[-1], following=following)
+        mask = trace.tokens.mask[row].cpu()
+        columns = mask.nonzero()[:, 0][torch.as_tensor(list(where), dtype=torch.long)]
+        found = [trace.activations[site][row] for site in self.sites]
+        final = found[-1][columns.to(found[-1].device)]
+        states = torch.stack([x[columns.to(x.device)].to(final.device) for x in found])
+        following = torch.tensor(
+            [ids[t + 1] if t + 1 < len(ids) else -1 for t in where], dtype=torch.long
+        )
+        return _Rows(states=states, final=final, following=following)
 
     def _show(self, trace: Trace, row: int, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
         first = 1 if self.reading.skip_first else 0
@@ -217,11 +237,11 @@ class LensTally:
 
 
 def _random_like(
-    h: Float[Tensor, "n d_model"], draw: np.random.Generator
-) -> Float[Tensor, "n d_model"]:
+    h: Float[Tensor, "site n d_model"], draw: np.random.Generator
+) -> Float[Tensor, "site n d_model"]:
     noise = torch.from_numpy(draw.standard_normal(tuple(h.shape), dtype=np.float32))
     scale: Tensor = h.float().norm(dim=-1).cpu() / noise.norm(dim=-1)
-    return (noise * scale[:, None]).to(device=h.device, dtype=h.dtype)
+    return (noise * scale[..., None]).to(device=h.device, dtype=h.dtype)
 
 
 def _mean_of_defined(

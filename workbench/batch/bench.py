@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,43 +28,55 @@ FIXED_ROWS = 32
 
 PLAN = """
 name = "bench"
-batch_tokens = 4096
+batch_tokens = 512
 [data]
 path = "shipped:prompts.jsonl"
 [[probes]]
 name = "isotropy"
 [[probes]]
 name = "logit-lens"
-options = { positions = "last" }
+options = { positions = "last", control_every = 16 }
 """
 
-Clock = Callable[[], float]
-Loops = dict[str, Callable[[Sequence[Example]], object]]
+Blocks = Sequence[Sequence[Example]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchBench:
-    """How many rows are compared, in how many alternating blocks, and for which shard size.
+    """How many rows are compared, in how many blocks; every block is one shard.
 
-    Writing a shard costs the same for few rows as for many; its share is that of a shard of the
-    plan's size. `memory_rows` are the two numbers of rows between which memory must not grow.
+    Writing a shard costs the same for few rows as for many, so blocks smaller than the shards
+    of the plan make a batch look slower than it is. `memory_rows` are the two numbers of rows
+    between which memory must not grow; none are measured when both are 0.
     """
 
     plan: BatchPlan
     rows: int = 96
-    blocks: int = 3
+    blocks: int = 1
     memory_rows: tuple[int, int] = (500, 2000)
+
+
+@dataclass(kw_only=True)
+class Taken:
+    """Seconds of one way, by the processor and by the wall, and its rows and padded tokens."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+    rows: int = 0
+    places: int = 0
 
 
 def bench_batch(
     bench: BatchBench, *, model: Model | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Time a plan against two bare loops over the same rows, block by block in turn.
+    """Time a plan against two bare loops over the same rows, pass by pass in turn.
 
-    `sorted_loop` runs the plain transformers model over batches of similar length under the same
-    token budget, `fixed_loop` over batches of 32 in the order of the file; both keep nothing.
-    Seconds are processor time on a CPU and wall time elsewhere. All ways tokenise. The results
-    of the probes, which are computed once at the end, are not counted.
+    `sorted_loop` runs the plain transformers model over each block in batches of similar length
+    under the same token budget, `fixed_loop` over batches of 32 in the order of the file, padded
+    to their longest; both compute logits, as that model does, and keep nothing. The way that is
+    furthest behind goes next, so that a change of load meets all three. Seconds are processor
+    time on a CPU and wall time elsewhere. All ways tokenise; the batch writes its shards. The
+    results of the probes, which are computed once at the end, are not counted.
 
     Raises:
         TooLittleData: the file holds too few rows.
@@ -74,87 +86,108 @@ def bench_batch(
     rows = sample(plan.data, bench.rows)
     if len(rows) < bench.blocks:
         raise TooLittleData(f"the file holds {len(rows)} good rows; expected {bench.blocks}")
-    clock = time.process_time if work.model.device.type == "cpu" else _device_clock
-    budget = plan.specs[0].batch_tokens
-    count = ShardCount(work, 0, budget)
-    run: Loops = {
-        "batch": count.add,
-        "sorted_loop": lambda block: _sorted_loop(work.model, block, budget),
-        "fixed_loop": lambda block: _fixed_loop(work.model, block),
-    }
-    seconds = _alternate(run, rows, bench.blocks, clock, progress)
-    start = clock()
+    size = -(-len(rows) // bench.blocks)
+    blocks = [rows[first : first + size] for first in range(0, len(rows), size)]
     with tempfile.TemporaryDirectory() as folder:
-        commit(Path(folder), 0, count.write)
-    write = clock() - start
-    seconds["batch"] += write * len(rows) / plan.shard_rows
-    found = _facts(work, bench, len(rows), count.passes.n_tokens)
-    found |= {f"{way}_seconds": round(value, 3) for way, value in seconds.items()}
-    found["write_seconds_per_shard"] = round(write, 3)
-    peaks = [peak_of_batch(replace(plan, name="bench"), n) for n in bench.memory_rows]
-    found |= {f"peak_mb_{n}": peak for n, peak in zip(bench.memory_rows, peaks, strict=True)}
-    bars = _bars(seconds, peaks, bench)
+        taken = _race(work, blocks, Path(folder), progress)
+    found = _facts(work, bench, blocks) | _told(taken)
+    bars = _speed_bars(taken, work.model.device.type)
+    if any(bench.memory_rows):
+        peaks = [peak_of_batch(replace(plan, name="bench"), n) for n in bench.memory_rows]
+        found |= {f"peak_mb_{n}": peak for n, peak in zip(bench.memory_rows, peaks, strict=True)}
+        few, many = bench.memory_rows
+        claim = f"peak memory, {many} over {few} rows"
+        bars.append(Bar(claim=claim, value=peaks[1] / peaks[0], limit=1.1))
     found["bars"] = [{**vars(bar), "passed": bar.passed} for bar in bars]
     return found | {"environment": environment()}
 
 
-def _facts(work: ShardWork, bench: BatchBench, n_rows: int, n_tokens: int) -> dict[str, Any]:
+def _facts(work: ShardWork, bench: BatchBench, blocks: Blocks) -> dict[str, Any]:
     spec = work.model.spec
     return {
         "model": spec.name,
         "device": spec.device,
         "dtype": spec.dtype,
         "attention": spec.attention,
+        "threads": torch.get_num_threads(),
         "probes": [s.name for s in work.plan.specs],
-        "rows": n_rows,
-        "tokens": n_tokens,
-        "blocks": bench.blocks,
+        "rows": sum(map(len, blocks)),
+        "tokens": sum(len(ids) for block in blocks for ids in _ids(work.model, block)),
+        "blocks": len(blocks),
+        "rows_of_a_block": len(blocks[0]),
         "batch_tokens": work.plan.specs[0].batch_tokens,
-        "shard_rows": work.plan.shard_rows,
+        "fixed_rows": FIXED_ROWS,
     }
 
 
-def _bars(seconds: dict[str, float], peaks: Sequence[float], bench: BatchBench) -> tuple[Bar, ...]:
-    few, many = bench.memory_rows
-    ours = seconds["batch"]
-    return (
-        Bar(claim="time over the sorted loop", value=ours / seconds["sorted_loop"], limit=1 / 0.9),
-        Bar(claim="time over the fixed loop", value=ours / seconds["fixed_loop"], limit=0.5),
-        Bar(claim=f"peak memory, {many} over {few} rows", value=peaks[1] / peaks[0], limit=1.1),
+def _told(taken: dict[str, Taken]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for way, one in taken.items():
+        found[f"{way}_cpu_seconds"] = round(one.cpu, 3)
+        found[f"{way}_wall_seconds"] = round(one.wall, 3)
+        if one.places:
+            found[f"{way}_padded_tokens"] = one.places
+    return found
+
+
+def _speed_bars(taken: dict[str, Taken], device: str) -> list[Bar]:
+    clock = "cpu" if device == "cpu" else "wall"
+    ours, similar, fixed = (
+        getattr(taken[way], clock) for way in ("batch", "sorted_loop", "fixed_loop")
     )
+    return [
+        Bar(claim="time over the sorted loop", value=ours / similar, limit=1 / 0.9),
+        Bar(claim="time over the fixed loop", value=ours / fixed, limit=0.5),
+    ]
 
 
-def _alternate(
-    run: Loops,
-    rows: Sequence[Example],
-    blocks: int,
-    clock: Clock,
-    progress: Progress,
-) -> dict[str, float]:
-    seconds = dict.fromkeys(run, 0.0)
-    size = -(-len(rows) // blocks)
-    run["fixed_loop"](rows[:2])  # the first pass of a process is slower than any other
-    for number, first in enumerate(range(0, len(rows), size)):
-        block = rows[first : first + size]
-        names = list(run)
-        for name in names[number % 3 :] + names[: number % 3]:
-            start = clock()
-            run[name](block)
-            seconds[name] += clock() - start
-        progress(min(first + size, len(rows)), len(rows), "rows")
-    return seconds
+def _race(work: ShardWork, blocks: Blocks, folder: Path, progress: Progress) -> dict[str, Taken]:
+    """Let the three ways take turns; the one that has done the least goes next."""
+    n_rows = sum(map(len, blocks))
+    # The first pass of a process is slower than any other.
+    for _ in _fixed_loop(work.model, [blocks[0][:2]]):
+        pass
+    running = {
+        "batch": _batch(work, blocks, folder),
+        "sorted_loop": _sorted_loop(work.model, blocks, work.plan.specs[0].batch_tokens),
+        "fixed_loop": _fixed_loop(work.model, blocks),
+    }
+    taken = {way: Taken() for way in running}
+    while running:
+        way = min(running, key=lambda name: taken[name].rows)
+        cpu, wall = time.process_time(), _wall()
+        step = next(running[way], None)
+        one = taken[way]
+        one.wall += _wall() - wall
+        one.cpu += time.process_time() - cpu
+        if step is None:
+            del running[way]
+        else:
+            one.rows, one.places = one.rows + step[0], one.places + step[1]
+        progress(min(one.rows for one in taken.values()), n_rows, "rows")
+    return taken
 
 
-def _sorted_loop(model: Model, rows: Sequence[Example], budget: int) -> None:
-    ids = _ids(model, rows)
-    for group in group_by_length([len(row) for row in ids], budget):
-        _forward(model, pad([ids[i] for i in group]))
+def _batch(work: ShardWork, blocks: Blocks, folder: Path) -> Iterator[tuple[int, int]]:
+    for number, block in enumerate(blocks):
+        count = ShardCount(work, number, work.plan.specs[0].batch_tokens)
+        for n_rows in count.steps(block):
+            yield n_rows, 0
+        commit(folder, number, count.write)
 
 
-def _fixed_loop(model: Model, rows: Sequence[Example]) -> None:
-    ids = _ids(model, rows)
+def _sorted_loop(model: Model, blocks: Blocks, budget: int) -> Iterator[tuple[int, int]]:
+    for block in blocks:
+        ids = _ids(model, block)
+        for group in group_by_length([len(row) for row in ids], budget):
+            yield len(group), _forward(model, pad([ids[i] for i in group]))
+
+
+def _fixed_loop(model: Model, blocks: Blocks) -> Iterator[tuple[int, int]]:
+    ids = [row for block in blocks for row in _ids(model, block)]
     for first in range(0, len(ids), FIXED_ROWS):
-        _forward(model, pad(ids[first : first + FIXED_ROWS]))
+        some = ids[first : first + FIXED_ROWS]
+        yield len(some), _forward(model, pad(some))
 
 
 def _ids(model: Model, rows: Sequence[Example]) -> list[list[int]]:
@@ -162,14 +195,16 @@ def _ids(model: Model, rows: Sequence[Example]) -> list[list[int]]:
     return [list(ids) for ids in encoded if len(ids)]
 
 
-def _forward(model: Model, tokens: Tokens) -> None:
+def _forward(model: Model, tokens: Tokens) -> int:
+    """Run once and return the number of tokens, padding included."""
     module: Any = model.backend.module
     given = tokens.to(model.device)
     with torch.no_grad():
         module(input_ids=given.ids, attention_mask=given.mask.long(), use_cache=False)
+    return given.ids.numel()
 
 
-def _device_clock() -> float:
+def _wall() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()

@@ -1,7 +1,7 @@
 """One shard's work: rows in, the tallies of every probe out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,15 @@ class ShardCount:
         Raises:
             WorkbenchError: a probe refused the data.
         """
+        for _ in self.steps(rows):
+            pass
+
+    def steps(self, rows: Sequence[Row]) -> Iterator[int]:
+        """Count the next rows of the shard, yielding how many after every forward pass.
+
+        Raises:
+            WorkbenchError: a probe refused the data.
+        """
         first = self.number * self.work.plan.shard_rows + self.n_rows
         self.keeper.number({id(row): first + i for i, row in enumerate(rows)})
         self.n_rows += len(rows)
@@ -117,6 +126,7 @@ class ShardCount:
                 own = {site: trace.activations[site] for site in sites}
                 tally.add(replace(trace, activations=own), examples)
             self.keeper.add(trace, examples)
+            yield len(examples)
 
     def write(self, folder: Path) -> Manifest:
         """Write what was counted into a new folder and describe it.

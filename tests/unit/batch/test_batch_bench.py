@@ -17,12 +17,27 @@ def test_every_way_runs_over_the_same_rows(
         BatchBench(plan=make_plan(), rows=12, blocks=3, memory_rows=(100, 400)), model=model
     )
     assert found["rows"] == 12
-    assert all(found[f"{way}_seconds"] >= 0 for way in ("batch", "sorted_loop", "fixed_loop"))
+    ways = ("batch", "sorted_loop", "fixed_loop")
+    assert all(found[f"{way}_{clock}_seconds"] > 0 for way in ways for clock in ("cpu", "wall"))
+    assert (
+        found["tokens"] <= found["sorted_loop_padded_tokens"] <= found["fixed_loop_padded_tokens"]
+    )
     bars = {bar["claim"]: bar for bar in found["bars"]}
     memory = bars["peak memory, 400 over 100 rows"]
     assert memory["value"] == pytest.approx(140 / 110)
     assert not memory["passed"]
     assert len(bars) == 3
+
+
+def test_memory_that_is_not_measured_is_not_claimed(make_plan: MakePlan, model: Model) -> None:
+    found = bench_batch(
+        BatchBench(plan=make_plan(), rows=4, blocks=1, memory_rows=(0, 0)), model=model
+    )
+    assert [bar["claim"] for bar in found["bars"]] == [
+        "time over the sorted loop",
+        "time over the fixed loop",
+    ]
+    assert not any(name.startswith("peak") for name in found)
 
 
 def test_too_few_rows_are_refused(make_plan: MakePlan, model: Model) -> None:

@@ -195,3 +195,37 @@ def test_a_lens_without_a_model_is_refused():
 
 def test_sites_are_whole_layers(tiny_llama):
     assert LogitLens().sites(tiny_llama.spec)[-1] == Site.parse("resid_post.2")
+
+
+def test_one_text_in_many_is_compared_with_the_controls(tiny_llama):
+    rows = _rows(lengths=(9,) * 40)
+    whole = _tally(tiny_llama, LogitLens(), pad(rows)).arrays()["means"]
+    some = _tally(tiny_llama, LogitLens(control_every=4), pad(rows))
+    means = some.arrays()["means"]
+    np.testing.assert_allclose(means[:, 0], whole[:, 0], rtol=1e-4, atol=1e-5)
+    chosen = np.isfinite(means[:, 1, 0, 0])
+    assert 0 < chosen.sum() < 25
+    np.testing.assert_allclose(means[chosen, 1:], whole[chosen, 1:], rtol=1e-3, atol=1e-4)
+    table = some.result(_context(tiny_llama)).tables["layers"]
+    assert {row["n_random"] for row in table.rows()} == {chosen.sum()}
+    assert {row["n_texts"] for row in table.rows()} == {40}
+
+
+def test_controls_that_chose_no_text_are_said_to_be_missing(tiny_llama):
+    found = _tally(tiny_llama, LogitLens(control_every=1_000_000), pad(_rows()))
+    result = found.result(_context(tiny_llama))
+    assert "no text was compared with the controls" in [note.text for note in result.notes]
+    assert result.estimates[0].control is None
+
+
+def test_states_that_wait_are_counted_like_the_others(tiny_llama):
+    rows, probe = _rows(lengths=(7, 5, 9, 6)), LogitLens(positions="last")
+    whole = _tally(tiny_llama, probe, pad(rows)).arrays()
+    tally = probe.start(_context(tiny_llama))
+    for row in rows:
+        tally.add(
+            tiny_llama.run(pad([row]), read=probe.sites(tiny_llama.spec)), [Example(text="x")]
+        )
+    found = tally.arrays()
+    np.testing.assert_allclose(found["means"], whole["means"], rtol=1e-3, atol=1e-4)
+    assert found["n_tokens"].tolist() == [1, 1, 1, 1]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from probes.geometry.statistics import IsotropyStatistics, Settings
 from probes.isotropy import Isotropy
 from workbench.errors import BadSite
+from workbench.methods.contracts import Example
 from workbench.methods.registry import find
 from workbench.model.model import Model
 from workbench.result.result import Result
@@ -153,3 +155,26 @@ def test_probe_is_registered_with_source_and_units() -> None:
     assert "Su & Collier" in plugin.source
     assert "Units:" in plugin.description
     assert plugin.summary.endswith("layer by layer.")
+
+
+def test_float32_products_change_nothing_that_matters(tiny_llama: Model) -> None:
+    texts = [f"{text} {i}" for i, text in enumerate(TEXTS * 4)]
+    sites = Isotropy().sites(tiny_llama.spec)
+    found = {}
+    for exact in (False, True):
+        settings = Settings(
+            sites=sites, exclude_first=True, reservoir=50, memory_mb=64.0, seed=0, exact=exact
+        )
+        found[exact] = IsotropyStatistics(settings, tiny_llama.spec.d_model, torch.device("cpu"))
+        found[exact].add(tiny_llama.run(texts, read=sites), [Example(text=t) for t in texts])
+    for site in range(len(sites)):
+        precise = found[True].moments.covariance(site)
+        scale = precise.diagonal().sqrt()
+        error = (found[False].moments.covariance(site) - precise) / scale[:, None] / scale
+        assert float(error.abs().max()) < 1e-5
+        left = found[True].moments.covariance_without(site, found[True].moments.groups[0])
+        rough = found[False].moments.covariance_without(site, found[False].moments.groups[0])
+        assert float(((rough - left) / scale[:, None] / scale).abs().max()) < 1e-4
+    np.testing.assert_allclose(
+        found[False].texts.direction, found[True].texts.direction, rtol=1e-4, atol=1e-5
+    )
