@@ -177,5 +177,6 @@ class HybridTrace:
         if skipped:
             notes.append(Note(f"{skipped} responses of one token left out", "warning", "short"))
         if kept < 10:
-            notes.append(Note(f"{kept} texts only: intervals are rough or absent", code="few"))
+            texts = "1 text" if kept == 1 else f"{kept} texts"
+            notes.append(Note(f"{texts} only: intervals are rough or absent", code="few"))
         return tuple(notes)

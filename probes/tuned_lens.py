@@ -7,16 +7,16 @@ from typing import Literal
 from probes.lens.metrics import LensMath
 from probes.lens.tally import LensTally, Reading
 from probes.lens.translator import Translators
-from workbench.errors import InputError, ModelNotFound
+from workbench.errors import InputError
 from workbench.methods.contracts import Context
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.options import option
-from workbench.training.checkpoint import Checkpoint, read_manifest
+from workbench.training.checkpoint import Checkpoint
+from workbench.training.shipped import find_checkpoint
 
 RECIPE = "tuned-lens"
-_SHIPPED = Path(__file__).parent / "data"
 
 
 @probe("tuned-lens", source="Belrose et al. 2023, arXiv:2303.08112")
@@ -106,14 +106,5 @@ def lens_tally(probe: TunedLens, maps: Translators, context: Context) -> LensTal
 
 
 def _shipped(spec: ModelSpec) -> Path:
-    known = []
-    for path in sorted(_SHIPPED.glob("*/manifest.json")):
-        manifest = read_manifest(path.parent)
-        if manifest.recipe == RECIPE:
-            if manifest.base_hash == spec.weights_hash:
-                return path.parent
-            known.append(manifest.base_model)
-    raise ModelNotFound(
-        f"no tuned lens ships for {spec.name}; there is one for {', '.join(known) or 'no model'}",
-        hint=f"train one with the recipe {RECIPE}, then give its folder with --checkpoint",
-    )
+    hint = f"train one with the recipe {RECIPE}, then give its folder with --checkpoint"
+    return find_checkpoint(spec, RECIPE, what="tuned lens", hint=hint)

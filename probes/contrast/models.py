@@ -12,13 +12,12 @@ from workbench.errors import ModelNotFound
 from workbench.model.model import Model
 from workbench.runs.store import Store
 from workbench.training.adapter import Adapter
-from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest, read_manifest
+from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest
+from workbench.training.shipped import find_checkpoint
 
 RECIPE = "contrastive-estimate"
 POSITIVE, NEGATIVE = "positive", "negative"
 RESPONSES = "responses.jsonl"
-
-_SHIPPED = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,14 +76,5 @@ def _named(named: str, store: Store) -> Path:
 
 
 def _shipped(base: Model) -> Path:
-    known = []
-    for path in sorted(_SHIPPED.glob(f"*/{MANIFEST}")):
-        manifest = read_manifest(path.parent)
-        if manifest.base_hash == base.spec.weights_hash:
-            return path.parent
-        known.append(manifest.base_model)
-    raise ModelNotFound(
-        f"no contrastive estimate ships for {base.spec.name}; there is one for "
-        f"{', '.join(known) or 'no model'}",
-        hint=f"workbench train {RECIPE} --model {base.spec.name}, then name its run or folder",
-    )
+    hint = f"workbench train {RECIPE} --model {base.spec.name}, then name its run or folder"
+    return find_checkpoint(base.spec, RECIPE, what="contrastive estimate", hint=hint)

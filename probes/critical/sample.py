@@ -3,11 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from probes.critical.rollouts import GradedRollouts, Journal
 from workbench.model.model import Model
+from workbench.sampling.asking import prompt_ids, stop_ids
 from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory
 from workbench.sampling.task import Problem, Task
 
@@ -26,33 +25,6 @@ class WrongAnswer:
     wins: int
     draws: int
     seconds: float | None = None
-
-
-def prompt_ids(model: Model, task: Task, problem: Problem) -> tuple[int, ...]:
-    """Return the question as the model is asked it, in its chat template if it has one."""
-    text = task.prompt(problem)
-    tokenizer: Any = model.tokenizer
-    if task.is_chat and getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": text}]
-        encoded = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True
-        )
-        return tuple(encoded["input_ids"])
-    return tuple(model.tokenize(text).row(0))
-
-
-def stop_ids(model: Model, task: Task) -> tuple[int, ...]:
-    """Return the ids that end a response: the model's own, and line breaks in plain text."""
-    if task.is_chat:
-        return tuple(model.stop_ids)
-    return (*model.stop_ids, *_newline_ids(model.tokenizer))
-
-
-@lru_cache(maxsize=4)
-def _newline_ids(tokenizer: Any) -> tuple[int, ...]:
-    ids = range(len(tokenizer))
-    texts = tokenizer.batch_decode([[i] for i in ids])
-    return tuple(i for i, text in zip(ids, texts, strict=True) if "\n" in text)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,7 +18,7 @@ def trace_views(tables: Mapping[str, Table], *, several: bool) -> tuple[View, ..
         *(_mixtures(group) if len(tables["mixtures"]) else ()),
         *_comparisons(group),
         *(_gate(group) if has_gate else ()),
-        *(_effects() if "effects" in tables else ()),
+        *(_effects() if "effects" in tables and len(tables["effects"]) > 1 else ()),
         *(_atlas() if "atlas" in tables else ()),
         _grid(),
     )
@@ -40,7 +40,7 @@ def _chain(group: str, has_gate: bool) -> View:
 
 
 def _rewritten() -> tuple[View, ...]:
-    title = "The first chain written again under each intervention"
+    title = "The chain written again with one thing changed"
     return (
         TokenStrip(
             title=title,
@@ -56,7 +56,7 @@ def _rewritten() -> tuple[View, ...]:
 def _mixtures(group: str) -> tuple[View, ...]:
     return (
         Heatmap(
-            title="What was fed: the heaviest tokens of every mixture",
+            title="Mixtures: the heaviest tokens fed",
             table="mixtures",
             row="rank",
             column="step",
@@ -70,7 +70,7 @@ def _mixtures(group: str) -> tuple[View, ...]:
 def _comparisons(group: str) -> tuple[View, ...]:
     return (
         Curve(
-            title="What latent inputs change in the next token",
+            title="Next token: latent inputs against tokens",
             table="steps",
             x="step",
             y=("kl",),
@@ -78,7 +78,7 @@ def _comparisons(group: str) -> tuple[View, ...]:
             group=group,
         ),
         Curve(
-            title="Distance of the residual stream from the token-only run",
+            title="Residual stream: distance from token-only",
             table="layers",
             x="layer",
             y=("distance",),
@@ -103,7 +103,7 @@ def _atlas() -> tuple[View, ...]:
 
 def _grid() -> View:
     return Heatmap(
-        title="Distance from the token-only run at every token of the first text",
+        title="Distance at every token of the first text",
         table="grid",
         row="layer",
         column="step",

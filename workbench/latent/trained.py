@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from torch import Tensor
 
-from workbench.errors import ModelNotFound
 from workbench.latent.gate import Gate
 from workbench.latent.inputs import GATE_WIDTH, GatedMixture, LatentInput, TokenInput
 from workbench.model.model import Model
 from workbench.training.adapter import Adapter
-from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest, read_manifest
+from workbench.training.checkpoint import Checkpoint, Manifest
+from workbench.training.shipped import find_checkpoint
 
 RECIPE = "hybrid"
 ADAPTER, GATE = "adapter.", "gate."
@@ -83,23 +82,14 @@ def _opened(model: Model, folder: Path) -> HybridModel:
 
 def _folder(model: Model) -> Path:
     beside = Path(model.spec.name).expanduser()
-    known = []
-    for place in (beside, beside.parent, *_shipped()):
-        if (place / MANIFEST).is_file():
-            manifest = read_manifest(place)
-            if manifest.recipe == RECIPE and manifest.base_hash == model.spec.weights_hash:
-                return place
-            known.append(f"{manifest.recipe} of {manifest.base_model}")
-    raise ModelNotFound(
-        f"no trained gate is known for {model.spec.name}; found {', '.join(known) or 'none'}",
+    return find_checkpoint(
+        model.spec,
+        RECIPE,
+        what="trained gate",
         hint=f"`workbench train {RECIPE}`, then --checkpoint with the folder it names; "
         "soft-thinking, moi and hidden-feedback need no training",
+        beside=(beside, beside.parent),
     )
-
-
-def _shipped() -> list[Path]:
-    root = Path(str(files("workbench"))) / "data" / "models"
-    return sorted(path.parent for path in root.glob(f"**/{MANIFEST}"))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,19 +1,19 @@
 """A sentence codec as a folder: found beside a name, or among those that ship."""
 
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from workbench.errors import ModelError, ModelNotFound
+from workbench.errors import ModelError
 from workbench.model.model import Model
 from workbench.training.adapter import Adapter, LoraShape
-from workbench.training.checkpoint import MANIFEST, Checkpoint, read_manifest
+from workbench.training.checkpoint import Checkpoint, read_manifest
 from workbench.training.codec import Known
 from workbench.training.lora_codec import LoraCodec
 from workbench.training.network import Network
+from workbench.training.shipped import find_checkpoint, shipped_checkpoints
 
 RECIPE = "sentence-codec"
 ENCODER, DECODER, KNOWN = "encoder.", "decoder.", "known"
@@ -53,7 +53,10 @@ def open_codec(model: Model, folder: str = "") -> LoraCodec:
 
 def has_codec(model: Model) -> bool:
     """Whether a codec ships for a model."""
-    return any(read_manifest(place).base_hash == model.spec.weights_hash for place in _places())
+    return any(
+        read_manifest(place).base_hash == model.spec.weights_hash
+        for place in shipped_checkpoints(RECIPE)
+    )
 
 
 @lru_cache(maxsize=2)
@@ -75,20 +78,5 @@ def _opened(model: Model, folder: Path) -> LoraCodec:
 
 
 def _shipped(model: Model) -> Path:
-    known = []
-    for place in _places():
-        manifest = read_manifest(place)
-        if manifest.base_hash == model.spec.weights_hash:
-            return place
-        known.append(manifest.base_model)
-    raise ModelNotFound(
-        f"no sentence codec ships for {model.spec.name}; there is one for "
-        f"{', '.join(known) or 'no model'}",
-        hint=f"`workbench train {RECIPE}`, then give the folder it names with --codec",
-    )
-
-
-def _places() -> list[Path]:
-    root = Path(str(files("workbench"))) / "data" / "models"
-    folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
-    return [folder for folder in folders if read_manifest(folder).recipe == RECIPE]
+    hint = f"`workbench train {RECIPE}`, then give the folder it names with --codec"
+    return find_checkpoint(model.spec, RECIPE, what="sentence codec", hint=hint)

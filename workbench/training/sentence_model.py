@@ -3,21 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from workbench.errors import ModelError, ModelNotFound
+from workbench.errors import ModelError
 from workbench.model.model import Model
 from workbench.sampling.flops import Size
 from workbench.training.adapter import LoraShape
-from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest, read_manifest
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Known, SentenceCodec, Space
 from workbench.training.latent import LatentHeads, LatentModel
 from workbench.training.network import Network, tuning
+from workbench.training.shipped import find_checkpoint, shipped_checkpoints
 
 RECIPE = "sentence-chain"
 WRITER, CODEC, LATENT, HEADS, KNOWN = "writer.", "codec.", "latent.", "heads.", "known"
@@ -80,25 +80,14 @@ def _opened(model: Model, folder: Path) -> SentenceModel:
 
 
 def _folder(model: Model) -> Path:
-    for place in (Path(model.spec.name).expanduser(), *_shipped()):
-        if _is_pipeline(place) and read_manifest(place).base_hash == model.spec.weights_hash:
-            return place
-    known = [place.name for place in _shipped() if _is_pipeline(place)]
-    ready = f"--model {known[0]} with its task, or " if known else ""
-    raise ModelNotFound(
-        f"no sentence codec and latent model are known for {model.spec.name}; the package ships "
-        f"{', '.join(known) or 'none'}",
+    ready = next((f"--model {place.name}, or " for place in shipped_checkpoints(RECIPE)), "")
+    return find_checkpoint(
+        model.spec,
+        RECIPE,
+        what="pair of sentence codec and latent model",
         hint=f"{ready}`workbench train {RECIPE}`, then --model with the folder it names",
+        beside=(Path(model.spec.name).expanduser(),),
     )
-
-
-def _is_pipeline(place: Path) -> bool:
-    return (place / MANIFEST).is_file() and read_manifest(place).recipe == RECIPE
-
-
-def _shipped() -> list[Path]:
-    root = Path(str(files("workbench"))) / "data" / "models"
-    return sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
 
 
 def _tuned(model: Model, found: Checkpoint, prefix: str) -> Network:

@@ -161,7 +161,7 @@ def test_a_guess_that_does_harm_is_not_taken():
 
 
 def test_no_lens_for_the_model_says_what_to_do(tiny_llama):
-    with pytest.raises(ModelNotFound, match="no tuned lens ships for"):
+    with pytest.raises(ModelNotFound, match="no tuned lens is known for"):
         TunedLens().start(_context(tiny_llama))
 
 

@@ -94,7 +94,7 @@ def test_models_are_found_by_run_and_folder_and_refused_elsewhere(estimated):
     assert by_run.folder == by_folder.folder
     with pytest.raises(ModelNotFound, match="neither a checkpoint folder nor a finished"):
         find_models(base, "../nothing", store)
-    with pytest.raises(ModelNotFound, match="ships for tiny:gpt2"):
+    with pytest.raises(ModelNotFound, match="is known for tiny:gpt2"):
         find_models(tiny_model("gpt2"), "", store)
     with pytest.raises(ModelError, match="belongs to"):
         ContrastModels.load(tiny_model("gpt2"), by_run.folder)

@@ -33,8 +33,9 @@ def test_its_pipeline_is_found_without_a_folder(shipped: Model) -> None:
 
 
 def test_another_model_is_told_what_ships() -> None:
-    with pytest.raises(ModelNotFound, match=NAME):
+    with pytest.raises(ModelNotFound, match="is known for tiny:llama") as caught:
         open_sentences(tiny_model("llama"))
+    assert f"--model {NAME}" in caught.value.hint
 
 
 @pytest.mark.parametrize("reasoner", [SentenceDiscretized(), SentenceContinuous(decode="answer")])
