@@ -38,7 +38,7 @@ def test_a_chain_its_mixtures_and_an_intervention(visit: Visit, run: Run) -> Non
     page = visit("probe")
     page.goto(page.url.split("?")[0] + f"?model=tiny:llama&run={run.run_id}")
     page.locator(".wb-t").first.wait_for()
-    page.get_by_text("written again under each intervention").first.wait_for()
+    page.get_by_text("written again with one thing changed").first.wait_for()
     words = page.locator(".wb-t").all_inner_texts()
     chain = [visible(token) for token in steps["token"]]
     assert words[: len(chain)] == chain
