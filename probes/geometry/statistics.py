@@ -21,7 +21,8 @@ from workbench.model.trace import Trace
 
 _FEW_RUNS = 128
 
-# Products of few rows are slow, so tokens wait for others, as many as fit this memory.
+# Products of few rows are slow, so tokens wait for others, as many as fit this memory; what
+# waits are whole traces, padding included.
 _WAITING_TOKENS = 8192
 _WAITING_BYTES = 1 << 27
 
@@ -61,7 +62,6 @@ class IsotropyStatistics:
         self._texts = TextSums(n_sites, d_model)
         self._reservoir = Reservoir(n_sites, d_model, settings.reservoir)
         self._waiting: list[tuple[Counted, list[Float[Tensor, "place d_model"]]]] = []
-        self._enough = min(_WAITING_TOKENS, _WAITING_BYTES // (n_sites * d_model * 4))
         self.longest = np.zeros(n_sites)
         self.n_empty = 0
 
@@ -96,8 +96,14 @@ class IsotropyStatistics:
         self.n_empty += int((counted.sizes == 0).sum())
         if len(counted):
             self._waiting.append((counted, layers))
-        if sum(len(part) for part, _ in self._waiting) >= self._enough:
+        if self._is_enough:
             self.settle()
+
+    @property
+    def _is_enough(self) -> bool:
+        n_tokens = sum(len(part) for part, _ in self._waiting)
+        held = sum(x.nbytes for _, layers in self._waiting for x in layers)
+        return n_tokens >= _WAITING_TOKENS or held >= _WAITING_BYTES
 
     def settle(self) -> None:
         """Count everything that waits."""

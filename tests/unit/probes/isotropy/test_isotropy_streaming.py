@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from probes.geometry import statistics
 from probes.isotropy import Isotropy, IsotropyTally
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
@@ -238,3 +239,19 @@ def test_an_array_never_leaves_out_first_rows() -> None:
     tally.add(trace, [Example(text="", source="x")])
     assert tally.statistics is not None
     assert tally.statistics.moments.n == 4
+
+
+def test_what_waits_is_bounded_padding_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 4000
+    monkeypatch.setattr(statistics, "_WAITING_BYTES", most)
+    tally = Isotropy(**OPTIONS, final_norm=False).start(Context(spec=spec()))
+    one = trace_of([np.ones((2, n, D)) for n in (11, 1, 1, 1)])
+    of_one = sum(x.nbytes for x in one.activations.values())
+    for _ in range(12):
+        tally.add(one, [Example(text="", source=str(i)) for i in range(4)])
+        assert tally.statistics is not None
+        waiting = tally.statistics._waiting
+        held = sum(x.nbytes for _, layers in waiting for x in layers)
+        assert held < most + of_one
+    assert tally.statistics is not None
+    assert tally.statistics.moments.n == 12 * 10
