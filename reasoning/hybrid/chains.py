@@ -1,6 +1,7 @@
 """From a generation by a thinking policy to chains, with what each token was fed as."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from workbench.errors import BadOption
 from workbench.latent.gate import Gate
@@ -24,8 +25,11 @@ def think(
     *,
     limit: int,
     seeds: Sequence[int],
+    silent: int = 0,
 ) -> list[Chain]:
     """Let a model think in latent inputs and answer; one step of a chain per token.
+
+    The first `silent` steps write nothing: their tokens are no part of the response.
 
     Raises:
         BadOption: prompts that end in different ways share a batch.
@@ -42,7 +46,7 @@ def think(
     size = Size.of(model.backend.module, model.spec)
     table = EmbeddingTable(model)
     return [
-        _chain(model, prompt, trace, row, (policy, table, size))
+        _chain(model, prompt, trace, row, (policy, table, size, silent))
         for row, prompt in enumerate(prompts)
     ]
 
@@ -52,9 +56,9 @@ def _chain(
     prompt: Prompt,
     trace: Trace,
     row: int,
-    rest: tuple[LatentThinking, EmbeddingTable, Size],
+    rest: tuple[LatentThinking, EmbeddingTable, Size, int],
 ) -> Chain:
-    policy, table, size = rest
+    policy, table, size, silent = rest
     ids = trace.generated[row]
     stopped = trace.ended[row] == "stop"
     records: Sequence[StepRecord] = trace.records[: len(ids)]
@@ -65,7 +69,7 @@ def _chain(
     gate = policy.inputs.gate if isinstance(policy.inputs, GatedMixture) else None
     return Chain(
         steps=tuple(_step(model, record, row, gate, table) for record in records),
-        response=model.decode(ids[:-1] if stopped else ids),
+        response=model.decode((ids[:-1] if stopped else ids)[silent:]),
         ended="end" if stopped else "limit",
         costs=costs,
     )
@@ -88,9 +92,15 @@ def _step(
         text=model.decode([token]),
         vector=vector[row].float().cpu().numpy() if vector is not None and is_latent else None,
         logprob=float(record.logprob[row]),
-        fed="mixture" if is_latent else "text",
+        fed=_fed(record, is_latent),
         facts=facts,
     )
+
+
+def _fed(record: StepRecord, is_latent: bool) -> Literal["text", "vector", "mixture"]:
+    if not is_latent:
+        return "text"
+    return "vector" if record.mixture is None else "mixture"
 
 
 def latent_operations(inputs: LatentInput, table: EmbeddingTable) -> float:

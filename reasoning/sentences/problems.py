@@ -39,6 +39,29 @@ def draw(address: str, problems: int, held_out: int, context: Context) -> Drawn:
     )
 
 
+def draw_apart(address: str, problems: int, kept: tuple[int, int], context: Context) -> Drawn:
+    """Draw problems as `draw` does, those to choose by and those that judge apart.
+
+    `kept` says how many of each.
+
+    Raises:
+        TooLittleData: none has steps, or too few are left to judge by.
+    """
+    task, (choose, judge) = open_task(address), kept
+    apart = part_problems(address, "valid", choose + judge, context)
+    if len(apart) <= choose:
+        raise TooLittleData(
+            f"{len(apart)} problems are kept from training; expected more than {choose}",
+            hint="a task with more problems, or a smaller --held-out",
+        )
+    return Drawn(
+        task=task,
+        train=worked(task, part_problems(address, "train", problems, context)),
+        valid=worked(task, apart[:choose]),
+        judged=apart[choose:],
+    )
+
+
 def part_address(address: str, part: Part) -> str:
     """Return the address of one part of a task that divides itself.
 

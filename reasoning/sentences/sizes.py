@@ -62,7 +62,7 @@ class Sizes:
     @property
     def lora(self) -> LoraShape | None:
         """The shape of the adapters, None when all weights train."""
-        return LoraShape(rank=self.rank, alpha=2 * self.rank, part="both") if self.rank else None
+        return LoraShape(rank=self.rank, alpha=2.0 * self.rank, part="both") if self.rank else None
 
 
 PRESETS = {

@@ -1,0 +1,96 @@
+"""Answers to problems kept from training, by the writer and by every arm."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from reasoning.coconut_chain import CoconutChain
+from reasoning.token_chain import written_chains
+from workbench.latent.thoughts import Fed
+from workbench.methods.contracts import Context, Prompt
+from workbench.model.model import Model
+from workbench.model.policy import Sampling
+from workbench.result.chain import Chain
+from workbench.sampling.task import Problem, Task
+from workbench.training.lines import Lines
+
+_BATCH = 64
+_TOKENS = 128
+
+Solve = Callable[[Sequence[Prompt], Sequence[int]], Sequence[Chain]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Verdicts and costs of one way of answering, problem by problem.
+
+    `operations` are counted with the vocabulary head at the last position only.
+    """
+
+    name: str
+    right: tuple[bool, ...]
+    operations: tuple[float, ...]
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Jury:
+    """Asks every way of answering the same problems."""
+
+    task: Task
+    problems: Sequence[Problem]
+    context: Context
+
+    def writer(self, model: Model, lead: Sequence[int]) -> list[Judged]:
+        """Judge the chain in words, and the answer at once after the words that ask for it."""
+        lines = Lines(model.tokenizer)
+
+        def chains(start: Sequence[int]) -> Solve:
+            def solve(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Sequence[Chain]:
+                asked = [
+                    replace(p, ids=(*lines.question(p.question), *start), stop_ids=(lines.end,))
+                    for p in prompts
+                ]
+                found = written_chains(
+                    model, asked, policy=Sampling(temperature=0.0), limit=_TOKENS, seeds=seeds
+                )
+                given = lines.text(start) if start else ""
+                return [replace(c, response=f"{given}{c.response}") for c in found]
+
+            return solve
+
+        return [self._judge("cot", chains(())), self._judge("no-cot", chains(tuple(lead)))]
+
+    def arm(self, name: str, model: Model, folder: Path) -> list[Judged]:
+        """Judge an arm, and what is left of it when its thoughts are replaced."""
+        fed: tuple[Fed, ...] = get_args(Fed) if name == "coconut" else ("state",)
+        found = []
+        for what in fed:
+            reasoner = CoconutChain(checkpoint=str(folder), fed=what, tokens=_TOKENS)
+
+            def solve(
+                prompts: Sequence[Prompt], seeds: Sequence[int], by: CoconutChain = reasoner
+            ) -> Sequence[Chain]:
+                return by.solve(model, prompts, seeds=seeds, context=self.context)
+
+            title = name if what == "state" else f"{name}, {what}"
+            found.append(self._judge(title, solve))
+        return found
+
+    def _judge(self, name: str, solve: Solve) -> Judged:
+        chains: list[Chain] = []
+        for at in range(0, len(self.problems), _BATCH):
+            some = self.problems[at : at + _BATCH]
+            prompts = [Prompt(question=p.question) for p in some]
+            chains += solve(prompts, range(at, at + len(some)))
+            self.context.progress(len(chains), len(self.problems), f"{name} problems")
+        return Judged(
+            name=name,
+            right=tuple(
+                self.task.is_correct(p, c.response)
+                for p, c in zip(self.problems, chains, strict=True)
+            ),
+            operations=tuple(c.cost.last_position for c in chains),
+            positions=tuple(c.cost.n_tokens for c in chains),
+        )

@@ -1,0 +1,150 @@
+"""The report of the arms: accuracies, paired differences, operations and curves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from reasoning.coconut.judging import Judged
+from workbench.methods.contracts import Context
+from workbench.result.estimate import Estimate
+from workbench.result.intervals import mean_estimate
+from workbench.result.result import Note, Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import Bars, Curve
+from workbench.training.loop import History
+
+ACCURACY = {
+    "who": Column(help="An arm; after a comma what its thoughts were replaced by."),
+    "accuracy": Column("proportion", "Right answers to problems kept apart.", "low", "high"),
+    "low": Column("proportion", "Lower end, 95 %, over problems."),
+    "high": Column("proportion", "Upper end, 95 %, over problems."),
+    "problems": Column("problems", "Problems judged."),
+    "operations": Column("operations", "Mean, vocabulary head where a token is drawn."),
+    "positions": Column("positions", "Mean number of positions run for a problem."),
+}
+PAIRED = {
+    "who": Column(help="An arm."),
+    "against": Column(help="What it is compared with, on the same problems."),
+    "difference": Column("proportion", "Mean difference in accuracy.", "low", "high"),
+    "low": Column("proportion", "Lower end, 95 %, over problems."),
+    "high": Column("proportion", "Upper end, 95 %, over problems."),
+}
+CURVE = {
+    "arm": Column(help="The way of training."),
+    "step": Column(help="Training step, counted from 1 over all stages."),
+    "stage": Column(help="How many written steps are left out."),
+    "loss": Column("nats per token", "Loss on what is still written."),
+}
+_AGAINST = ("pause", "no-thought", "no-curriculum", "cot", "no-cot")
+
+
+def arms_report(
+    judged: Sequence[Judged],
+    histories: Mapping[str, Sequence[tuple[int, History]]],
+    context: Context,
+) -> Result:
+    """Report every way of answering; intervals resample problems, differences are paired."""
+    by_name = {one.name: one for one in judged}
+    estimates = [_accuracy(one, by_name, context) for one in judged]
+    pairs = _pairs(by_name, context)
+    return Result(
+        summary=_summary(estimates, pairs),
+        estimates=tuple(estimates),
+        tables={
+            "accuracy": Table.from_rows(
+                [_row(e, one) for e, one in zip(estimates, judged, strict=True)], ACCURACY
+            ),
+            "paired": Table.from_rows(pairs, PAIRED),
+            "curve": Table.from_rows(_curve(histories), CURVE),
+        },
+        notes=_notes(pairs),
+        views=(
+            Bars(title="Accuracy on problems kept apart", table="accuracy", x="who", y="accuracy"),
+            Curve(title="Loss while training", table="curve", x="step", y=("loss",), group="arm"),
+        ),
+    )
+
+
+def _accuracy(one: Judged, by_name: Mapping[str, Judged], context: Context) -> Estimate:
+    made = mean_estimate(
+        one.name,
+        [float(r) for r in one.right],
+        unit="proportion",
+        generator=context.stream(f"accuracy {one.name}"),
+        n_unit="problems",
+        resamples=context.resamples,
+    )
+    control = by_name.get("no-cot")
+    if control is None or one.name == "no-cot":
+        return made
+    return replace(made, control=float(np.mean(control.right)), control_name="no-cot")
+
+
+def _row(found: Estimate, one: Judged) -> dict[str, Any]:
+    return {
+        "who": found.name,
+        "accuracy": found.value,
+        "low": found.low,
+        "high": found.high,
+        "problems": found.n,
+        "operations": float(np.mean(one.operations)),
+        "positions": float(np.mean(one.positions)),
+    }
+
+
+def _pairs(by_name: Mapping[str, Judged], context: Context) -> list[dict[str, Any]]:
+    mine = by_name.get("coconut")
+    if mine is None:
+        return []
+    others = [n for n in by_name if n in _AGAINST or n.startswith("coconut,")]
+    return [_pair(mine, by_name[name], context) for name in others]
+
+
+def _pair(mine: Judged, other: Judged, context: Context) -> dict[str, Any]:
+    gap = np.array(mine.right, dtype=float) - np.array(other.right, dtype=float)
+    made = mean_estimate(
+        "difference",
+        gap,
+        unit="proportion",
+        generator=context.stream(f"paired {mine.name} {other.name}"),
+        n_unit="problems",
+        resamples=context.resamples,
+    )
+    return {
+        "who": mine.name,
+        "against": other.name,
+        "difference": made.value,
+        "low": made.low,
+        "high": made.high,
+    }
+
+
+def _curve(histories: Mapping[str, Sequence[tuple[int, History]]]) -> list[dict[str, Any]]:
+    rows = []
+    for arm, stages in histories.items():
+        step = 0
+        for stage, history in stages:
+            for loss in history.losses:
+                step += 1
+                rows.append({"arm": arm, "step": step, "stage": stage, "loss": loss})
+    return rows
+
+
+def _summary(estimates: Sequence[Estimate], pairs: Sequence[Mapping[str, Any]]) -> str:
+    told = "; ".join(str(e) for e in estimates if "," not in e.name)
+    for pair in pairs:
+        if pair["against"] == "pause" and pair["low"] is not None:
+            told += (
+                f"; coconut − pause {pair['difference']:+.3f} "
+                f"[{pair['low']:.3f}, {pair['high']:.3f}]"
+            )
+    return f"{told}."
+
+
+def _notes(pairs: Sequence[Mapping[str, Any]]) -> tuple[Note, ...]:
+    null = [str(p["against"]) for p in pairs if p["low"] is not None and p["low"] <= 0 <= p["high"]]
+    if not null:
+        return ()
+    return (Note(f"no difference shows between coconut and {'; '.join(null)}", code="null"),)

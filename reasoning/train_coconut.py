@@ -1,0 +1,143 @@
+"""Train a model to think in continuous thoughts, beside its controls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from reasoning.coconut.judging import Jury
+from reasoning.coconut.report import arms_report
+from reasoning.coconut.sizes import PRESETS, Sizes, arms_of
+from reasoning.coconut.training import Training
+from reasoning.sentences.problems import Drawn, draw_apart
+from workbench.latent.coconut import RECIPE
+from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import recipe
+from workbench.model.model import Model
+from workbench.options import option, plain
+from workbench.result.result import Note, Result
+from workbench.training.checkpoint import Manifest, hardware, texts_hash
+from workbench.training.scratch import scratch_model
+
+_ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
+
+
+@recipe(RECIPE, source="Hao et al. 2024, arXiv:2412.06769")
+@dataclass(frozen=True, kw_only=True)
+class TrainCoconut:
+    """Train thoughts in place of written steps, one more step in every stage.
+
+    1. The writer learns whole chains in words (and, beside them, answers without a chain).
+    2. Each arm goes on from it: stage k leaves out the first k steps and thinks `per_step`
+       thoughts for each. Only what is still written is learned.
+
+    Arms: `coconut` feeds its last state back; `pause` feeds one learned vector as often;
+    `no-thought` leaves the steps out and thinks nothing; `no-curriculum` begins with the last
+    stage. All make as many steps on the same problems. The writer and all arms answer the same
+    problems, kept from training and choosing; `coconut` also with its thoughts replaced by
+    nought, by a random direction and by another problem's.
+
+    `tiny` and `cpu` train a small network on the words of the task from nothing, whatever model
+    is named; `gpu` puts adapters on the model. Every arm is a checkpoint of its own in the
+    folder, for the model in `model` beside it.
+
+    Cost: `cpu` takes about forty minutes on one core, `tiny` seconds.
+
+    Units: losses in nats per token; accuracies are proportions of problems.
+
+    Raises:
+        TooLittleData: no problem of the task has written steps.
+        FitError: a loss is not finite.
+
+    Source: section 3 of the paper. We differ: marks are vectors and no tokens, problems of fewer
+    steps think as long as the others, fewer stages and steps, controls in the same run.
+    """
+
+    default_task: ClassVar[str] = "prosqa?hops=3&classes=10&brief=yes"
+
+    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
+    arms: str | None = option(None, help=_ARMS)
+    scratch: bool | None = option(None, help="Train a small network from nothing.")
+    problems: int | None = option(None, help="Problems to learn from.", low=2, high=10**7)
+    held_out: int | None = option(None, help="Problems to choose by.", low=1, high=10**5)
+    judged: int | None = option(None, help="Problems to judge by.", low=2, high=10**6)
+    batch: int | None = option(None, help="Problems of a step.", low=1, high=10**5)
+    writing: int | None = option(None, help="Steps of the writer.", low=1, high=10**7)
+    stages: int | None = option(None, help="Written steps left out at last.", low=1, high=100)
+    steps: int | None = option(None, help="Training steps of a stage.", low=1, high=10**7)
+    per_step: int | None = option(None, help="Thoughts for a step left out.", low=1, high=100)
+    rate: float | None = option(None, help="Learning rate of the arms.", low=1e-9, high=1)
+    rank: int | None = option(None, help="Rank of adapters; 0: all weights.", low=0, high=4096)
+    half: bool = option(True, help="Store the weights in 16 bits.")
+
+    def base_model(self, context: Context) -> Model | None:
+        """Return the random network to begin with, None to begin with the model named."""
+        sizes = self._sizes(context)
+        if not sizes.scratch:
+            return None
+        texts = [line for w in self._drawn(context).train for line in (w.question, *w.sentences)]
+        name = f"words of {self._address(context)}"
+        return scratch_model([*texts, "\n"], sizes.shape, seed=context.seed, name=name)
+
+    def train(
+        self,
+        model: Model,
+        examples: Sequence[Example],
+        *,
+        folder: Path,
+        resume: bool,
+        context: Context,
+    ) -> Result:
+        sizes, drawn = self._sizes(context), self._drawn(context)
+        training = Training(
+            model=model,
+            sizes=sizes,
+            manifest=self._manifest(model, sizes, drawn, context),
+            folder=folder,
+            resume=resume,
+            context=context,
+            problems=(drawn.train, drawn.valid),
+            half=self.half,
+        )
+        writer = training.write()
+        jury = Jury(
+            task=drawn.task,
+            problems=drawn.judged,
+            context=replace(context, task=self._address(context)),
+        )
+        judged = jury.writer(training.writer_model(writer), writer.lead)
+        base = training.keep_writer(writer)
+        for arm in arms_of(sizes.arms):
+            place = training.arm(arm, writer, base)
+            judged += jury.arm(arm.name, base, place)
+        result = arms_report(judged, training.histories, context)
+        training.tell_scores(judged)
+        note = Note(f"arms written to {folder}, for the model {base.spec.name}", code="checkpoint")
+        return replace(result, notes=(*result.notes, note))
+
+    def _sizes(self, context: Context) -> Sizes:
+        sizes = PRESETS[self.preset].with_options(self, context.limit)
+        arms_of(sizes.arms)
+        return sizes
+
+    def _address(self, context: Context) -> str:
+        return context.task or self.default_task
+
+    def _drawn(self, context: Context) -> Drawn:
+        sizes = self._sizes(context)
+        return draw_apart(
+            self._address(context), sizes.problems, (sizes.held_out, sizes.judged), context
+        )
+
+    def _manifest(self, model: Model, sizes: Sizes, drawn: Drawn, context: Context) -> Manifest:
+        lora = sizes.lora
+        return Manifest(
+            recipe=RECIPE,
+            options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
+            base_model=model.spec.name,
+            base_hash=model.spec.weights_hash,
+            seed=context.seed,
+            data_hash=texts_hash(text for w in drawn.train for text in (w.question, *w.sentences)),
+            data=f"{len(drawn.train)} problems of {self._address(context)}",
+            hardware=hardware(),
+        )
