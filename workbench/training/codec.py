@@ -37,6 +37,21 @@ class Known:
     texts: tuple[str, ...] = ()
     vectors: Float[Tensor, "n d_model"] = field(default_factory=lambda: torch.zeros(0, 0))
 
+    def nearest(
+        self, vectors: Float[Tensor, "batch d_model"], n: int
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """Return the n sentences whose vectors point most nearly the same way, with cosines."""
+        n = min(n, len(self.texts))
+        if n < 1:
+            return [()] * len(vectors)
+        unit = torch.nn.functional.normalize
+        there = self.vectors.float().to(vectors.device)
+        top = (unit(vectors.float(), dim=-1) @ unit(there, dim=-1).T).topk(n, dim=-1)
+        return [
+            tuple((self.texts[i], cosine) for i, cosine in zip(row, values, strict=True))
+            for row, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
+
 
 class SentenceCodec:
     """Encodes a sentence as the state at a line break, and writes a sentence from one vector.
@@ -118,26 +133,10 @@ class SentenceCodec:
         mask = torch.ones(len(vectors), 1, dtype=torch.bool)
         stop = (self.lines.newline, self.lines.end)
         found = write(self.network, embeds, mask, stop=stop, limit=limit, drawing=drawing)
-        near = self.nearest(vectors, nearest)
+        near = self.known.nearest(vectors, nearest)
         return [
             Decoded(text=self.lines.text(w.ids), ids=w.ids, logprob=w.logprob, nearest=near[i])
             for i, w in enumerate(found)
-        ]
-
-    def nearest(
-        self, vectors: Float[Tensor, "batch d_model"], n: int
-    ) -> list[tuple[tuple[str, float], ...]]:
-        """Return the n known sentences whose vectors point most nearly the same way."""
-        known = self.known.vectors
-        n = min(n, len(self.known.texts))
-        if n < 1:
-            return [()] * len(vectors)
-        unit = torch.nn.functional.normalize
-        cosines = unit(vectors.float(), dim=-1) @ unit(known.float().to(vectors.device), dim=-1).T
-        top = cosines.topk(n, dim=-1)
-        return [
-            tuple((self.known.texts[i], c) for i, c in zip(row, values, strict=True))
-            for row, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
         ]
 
     def token_losses(

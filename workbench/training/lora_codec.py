@@ -145,7 +145,7 @@ class LoraCodec:
 
         Vectors of any length are taken; only their direction counts.
         """
-        near = self.nearest(vectors, nearest)
+        near = self.known.nearest(vectors, nearest)
         found: list[Decoded] = []
         if not len(vectors):
             return found
@@ -163,21 +163,6 @@ class LoraCodec:
                 for i, w in enumerate(written)
             ]
         return found
-
-    def nearest(
-        self, vectors: Float[Tensor, "batch d_model"], n: int
-    ) -> list[tuple[tuple[str, float], ...]]:
-        """Return the n known sentences whose vectors point most nearly the same way."""
-        known, n = self.known, min(n, len(self.known.texts))
-        if n < 1:
-            return [()] * len(vectors)
-        unit = torch.nn.functional.normalize
-        there = known.vectors.float().to(vectors.device)
-        top = (unit(vectors.float(), dim=-1) @ unit(there, dim=-1).T).topk(n, dim=-1)
-        return [
-            tuple((known.texts[i], cosine) for i, cosine in zip(row, values, strict=True))
-            for row, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        ]
 
     @torch.no_grad()
     def likelihood(

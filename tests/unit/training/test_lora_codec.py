@@ -103,9 +103,9 @@ def test_gradients_reach_both_adapters(codec, adapters):
 
 
 def test_nearest_known_sentences(codec):
-    (found,) = codec.nearest(torch.eye(5, 32)[2:3] + 0.1 * torch.eye(5, 32)[3:4], 2)
+    (found,) = codec.known.nearest(torch.eye(5, 32)[2:3] + 0.1 * torch.eye(5, 32)[3:4], 2)
     assert [text for text, _ in found] == ["the red king", "7 + 3"]
-    assert codec.nearest(torch.zeros(2, 32), 0) == [(), ()]
+    assert codec.known.nearest(torch.zeros(2, 32), 0) == [(), ()]
     assert codec.encode([]).shape == (0, 32)
     assert codec.decode(torch.zeros(0, 32)) == []
 

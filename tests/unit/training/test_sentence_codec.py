@@ -153,10 +153,10 @@ def test_a_codec_can_learn_to_write_what_it_read(model):
 def test_nearest_known_sentences(model, network):
     known = Known(texts=("a", "b", "c"), vectors=torch.eye(3, 32))
     codec = SentenceCodec(network, model.tokenizer, "ctx-b", known)
-    (found,) = codec.nearest(torch.eye(3, 32)[1:2] * 5 + 0.1 * torch.eye(3, 32)[2:3], 2)
+    (found,) = codec.known.nearest(torch.eye(3, 32)[1:2] * 5 + 0.1 * torch.eye(3, 32)[2:3], 2)
     assert [text for text, _ in found] == ["b", "c"]
     assert found[0][1] == pytest.approx(1, abs=1e-3)
-    assert codec.nearest(torch.zeros(2, 32), 0) == [(), ()]
+    assert codec.known.nearest(torch.zeros(2, 32), 0) == [(), ()]
 
 
 def test_gradients_pass_a_frozen_decoder_into_the_vectors(model):

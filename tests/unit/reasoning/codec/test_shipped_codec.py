@@ -52,6 +52,6 @@ def test_unseen_sentences_come_back_and_random_vectors_bring_none(codec, unseen)
 
 def test_the_nearest_known_sentence_of_a_known_one_is_itself(codec):
     known = codec.known.texts[:6]
-    found = codec.nearest(codec.encode(list(known)), 1)
+    found = codec.known.nearest(codec.encode(list(known)), 1)
     assert [near[0][0] for near in found] == list(known)
     assert all(near[0][1] == pytest.approx(1, abs=0.01) for near in found)
