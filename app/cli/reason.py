@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import Form, takes_form, write_csv, write_json, write_rows
+from app.cli.output import Form, say, say_error, takes_form, write_csv, write_json, write_rows
 from app.cli.plugin_pages import describe_plugin, plugin_rows, show_plugin
 from app.cli.run_flags import MODEL, STORE
 from app.cli.run_plugin import RunPlugin, execute_spec, resolved
@@ -14,6 +14,7 @@ from workbench.errors import InputError
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 if TYPE_CHECKING:
+    from workbench.result.result import Result
     from workbench.runs.run import Run
 
 
@@ -87,7 +88,8 @@ _COMPARE_FLAGS = (
 def compare(names: Sequence[str], **flags: Any) -> None:
     """Solve the same problems with several reasoners and put them side by side.
 
-    Options are written behind a name: sentence-continuous?ground_every=2.
+    Options are written behind a name: sentence-continuous?ground_every=2. A reasoner that does
+    not apply to the model is left out and said so; the exit code is then 1.
     """
     from workbench.methods.contracts import Context
     from workbench.runs.chain_compare import compare_chains, reasoner_address
@@ -95,8 +97,20 @@ def compare(names: Sequence[str], **flags: Any) -> None:
     if flags["as_json"] and flags["as_csv"]:
         raise InputError("--json and --csv were both given", hint="choose one")
     specs = [resolved(_spec(*reasoner_address(name), flags)) for name in names]
-    runs = [_finished(execute_spec(spec, flags)) for spec in specs]
-    result = compare_chains(runs, names, Context(seed=flags["seed"]))
+    runs = {name: execute_spec(s, flags) for name, s in zip(names, specs, strict=True)}
+    done = {name: run for name, run in runs.items() if run.status == "complete"}
+    left_out = [_failure(run) for name, run in runs.items() if name not in done]
+    if not done:
+        raise left_out[0]
+    result = compare_chains(list(done.values()), list(done), Context(seed=flags["seed"]))
+    _show_comparison(result, flags)
+    for error in left_out:
+        say_error(error, word="left out")
+    if left_out:
+        raise click.exceptions.Exit(1)
+
+
+def _show_comparison(result: "Result", flags: Mapping[str, Any]) -> None:
     if flags["as_json"]:
         write_json(result.as_dict())
     elif flags["as_csv"]:
@@ -106,13 +120,14 @@ def compare(names: Sequence[str], **flags: Any) -> None:
         from app.cli.report import show_result
 
         show_result(result)
+        return
+    for note in result.notes:
+        say(f"warning: {note.text}", style="yellow")
 
 
-def _finished(run: "Run") -> "Run":
-    if run.status != "complete":
-        reason = run.failure.message if run.failure else run.status
-        raise InputError(f"{run.spec.name}: {reason}", hint=run.failure.hint if run.failure else "")
-    return run
+def _failure(run: "Run") -> InputError:
+    reason = run.failure.message if run.failure else run.status
+    return InputError(f"{run.spec.name}: {reason}", hint=run.failure.hint if run.failure else "")
 
 
 def _spec(name: str, options: Mapping[str, Any], flags: Mapping[str, Any]) -> RunSpec:

@@ -46,3 +46,22 @@ def test_what_cannot_be_met_is_said(invoke: Invoke) -> None:
     assert "no task is called" in invoke(
         "reason", "run", "cot", "--task", "nothing", *MODEL, code=2
     ).output  # fmt: skip
+
+
+def test_a_reasoner_that_does_not_apply_is_left_out_and_named(invoke: Invoke) -> None:
+    names = ("cot?tokens=4", "sentence-continuous")
+    out = invoke("reason", "compare", *names, *TASK, *MODEL, "--json", code=1)
+    rows = [row["reasoner"] for row in json.loads(out.stdout)["tables"]["comparison"]]
+    assert rows == ["cot?tokens=4", "majority", "chance"]
+    assert "left out: sentence-continuous: no pair of sentence codec" in out.stderr
+    alone = invoke("reason", "compare", "sentence-continuous", *TASK, *MODEL, code=2)
+    assert "error: sentence-continuous" in alone.stderr
+
+
+def test_a_task_that_the_model_cannot_read_is_said(invoke: Invoke) -> None:
+    asked = ("--task", "prosqa", "--limit", "2", "--model", "blocksworld-sentences")
+    done = invoke("reason", "compare", "no-cot", "cot?tokens=2", *asked, "--json")
+    notes = [note["text"] for note in json.loads(done.stdout)["notes"]]
+    assert notes[0].startswith("this task is not for blocksworld-sentences: 8")
+    assert "warning: this task is not for" in done.stderr
+    assert notes[1] == "no-cot: 2 chains were ended by the limit on steps"

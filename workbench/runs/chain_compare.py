@@ -9,7 +9,7 @@ from workbench.errors import InputError
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_mean_estimate
-from workbench.result.result import Result
+from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Points
 from workbench.runs.run import Run
@@ -62,6 +62,7 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) 
             "comparison": Table.from_rows(rows, COLUMNS),
             "side_by_side": _answers(names, results),
         },
+        notes=_notes(names, results),
         views=(
             Bars(title="Accuracy", table="comparison", x="reasoner", y="accuracy"),
             Points(
@@ -73,6 +74,19 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) 
                 label="reasoner",
             ),
         ),
+    )
+
+
+def _notes(names: Sequence[str], results: Sequence[Result]) -> tuple[Note, ...]:
+    """Take over the warnings of every run; one that all share is said once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, result in zip(names, results, strict=True):
+        for note in result.notes:
+            if note.level == "warning":
+                found.setdefault((note.text, note.code), []).append(name)
+    return tuple(
+        Note(text if len(who) == len(names) else f"{', '.join(who)}: {text}", "warning", code)
+        for (text, code), who in found.items()
     )
 
 

@@ -2,22 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.errors import InputError, PluginError, TooLittleData
 from workbench.methods.contracts import Context, Prompt, Reasoner
 from workbench.model.model import Model
 from workbench.result.chain import Chain
+from workbench.result.result import Note
 from workbench.runs.batching import group_by_length
 from workbench.runs.chain_report import report
 from workbench.runs.counting import Done
 from workbench.runs.solved import Solved
 from workbench.runs.spec import RunSpec
-from workbench.sampling.asking import prompt_ids, stop_ids
+from workbench.sampling.asking import prompt_ids, stop_ids, unknown_words
 from workbench.sampling.task import Problem, Task, open_task
 
 MOST_PROBLEMS = 100
+MOST_UNKNOWN = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +55,23 @@ def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) 
         if not found:
             raise
     solved = [found[i] for i in sorted(found)]
-    return Done(result=report(spec.name, solved, len(asked), context), stop=stop)
+    result = report(spec.name, solved, len(asked), context)
+    return Done(
+        result=replace(result, notes=(*_unread(asked, model), *result.notes)),
+        stop=stop,
+    )
+
+
+def _unread(asked: Sequence[_Asked], model: Model) -> tuple[Note, ...]:
+    """Say so when the model cannot read the questions: its answers then mean nothing."""
+    share = unknown_words(model, [one.prompt.ids for one in asked])
+    if share <= MOST_UNKNOWN:
+        return ()
+    text = (
+        f"this task is not for {model.spec.name}: {share:.0%} of the words are outside its "
+        f"vocabulary of {len(model.tokenizer)}; give the task it was trained on, or another model"
+    )
+    return (Note(text, "warning", "unknown-words"),)
 
 
 def with_task(spec: RunSpec) -> RunSpec:

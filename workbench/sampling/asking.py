@@ -1,5 +1,6 @@
 """How a model is asked the problems of a task: prompt ids, and where a response ends."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,13 @@ def prompt_ids(model: Model, task: Task, problem: Problem) -> tuple[int, ...]:
         )
         return tuple(encoded["input_ids"])
     return tuple(model.tokenize(text).row(0))
+
+
+def unknown_words(model: Model, prompts: Sequence[Sequence[int]]) -> float:
+    """Return the share of prompt tokens that stand for words outside the vocabulary."""
+    unknown: Any = getattr(model.tokenizer, "unk_token_id", None)
+    ids = [i for prompt in prompts for i in prompt]
+    return ids.count(unknown) / max(1, len(ids))
 
 
 def stop_ids(model: Model, task: Task) -> tuple[int, ...]:
