@@ -34,7 +34,7 @@ from workbench.result.result import Result
 from workbench.sampling.asking import prompt_ids
 from workbench.sampling.task import Problem, Task, open_task
 from workbench.training.adapter import Adapter, LoraShape
-from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Checkpoint, Manifest
 
 RECIPE = "cdpo"
 _UNITS = dict.fromkeys(ARMS, "nats per pair") | {
@@ -195,15 +195,13 @@ class TrainCDPO:
     ) -> Manifest:
         shape = LoraShape(rank=sizes.rank, alpha=sizes.alpha, dropout=sizes.dropout, part="both")
         story = {"adapter": shape.as_dict(), "estimate_hash": models.manifest.weights_hash}
-        return Manifest(
-            recipe=RECIPE,
+        return Manifest.of(
+            RECIPE,
+            model.spec,
             options=plain(self) | vars(sizes) | story,
-            base_model=model.spec.name,
-            base_hash=model.spec.weights_hash,
             seed=context.seed,
-            data_hash=texts_hash(p.question for p in problems),
+            texts=(p.question for p in problems),
             data=told(len(problems), context.task or self.default_task),
-            hardware=hardware(),
         )
 
 

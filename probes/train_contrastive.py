@@ -31,7 +31,7 @@ from workbench.result.result import Result
 from workbench.sampling.asking import prompt_ids
 from workbench.sampling.task import Problem, open_task
 from workbench.training.adapter import LoraShape
-from workbench.training.checkpoint import Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Manifest
 
 Chosen = Sequence[tuple[int, Row]]
 
@@ -129,15 +129,13 @@ class TrainContrastive:
         self, model: Model, sizes: Sizes, problems: Sequence[Problem], context: Context
     ) -> Manifest:
         shape = LoraShape(rank=sizes.rank, alpha=sizes.alpha, dropout=sizes.dropout, part="mlp")
-        return Manifest(
-            recipe=RECIPE,
+        return Manifest.of(
+            RECIPE,
+            model.spec,
             options=plain(self) | vars(sizes) | {"adapter": shape.as_dict()},
-            base_model=model.spec.name,
-            base_hash=model.spec.weights_hash,
             seed=context.seed,
-            data_hash=texts_hash(p.question for p in problems),
+            texts=(p.question for p in problems),
             data=told(len(problems), context.task or self.default_task),
-            hardware=hardware(),
         )
 
 

@@ -1,7 +1,5 @@
 """Train the affine maps of a tuned lens."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from workbench.options import option, plain
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
-from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.loop import History, Plan, train
 from workbench.training.state import STATE
 
@@ -139,7 +137,7 @@ class TrainTunedLens:
             self._plan(sizes),
             folder=folder,
             resume=resume,
-            identity=_identity(manifest),
+            identity=manifest.identity(),
             context=context,
         )
         maps = task.maps.frozen()
@@ -178,27 +176,14 @@ class TrainTunedLens:
         return [examples[i] for i in order[n:]], [examples[i] for i in order[:n]]
 
     def _manifest(self, model: Model, examples: Sequence[Example], context: Context) -> Manifest:
-        return Manifest(
-            recipe=RECIPE,
+        return Manifest.of(
+            RECIPE,
+            model.spec,
             options=plain(self) | vars(self.resolved()),
-            base_model=model.spec.name,
-            base_hash=model.spec.weights_hash,
             seed=context.seed,
-            data_hash=texts_hash(e.text for e in examples),
+            texts=(e.text for e in examples),
             data=f"{len(examples)} texts, {examples[0].source or 'unnamed'} first",
-            hardware=hardware(),
         )
-
-
-def _identity(manifest: Manifest) -> str:
-    decides = (
-        manifest.recipe,
-        dict(manifest.options),
-        manifest.base_hash,
-        manifest.seed,
-        manifest.data_hash,
-    )
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _compare(

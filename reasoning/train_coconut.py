@@ -16,7 +16,7 @@ from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.options import option, plain
 from workbench.result.result import Note, Result
-from workbench.training.checkpoint import Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Manifest
 from workbench.training.scratch import scratch_model
 
 _ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
@@ -131,13 +131,11 @@ class TrainCoconut:
 
     def _manifest(self, model: Model, sizes: Sizes, drawn: Drawn, context: Context) -> Manifest:
         lora = sizes.lora
-        return Manifest(
-            recipe=RECIPE,
+        return Manifest.of(
+            RECIPE,
+            model.spec,
             options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
-            base_model=model.spec.name,
-            base_hash=model.spec.weights_hash,
             seed=context.seed,
-            data_hash=texts_hash(text for w in drawn.train for text in (w.question, *w.sentences)),
+            texts=(text for w in drawn.train for text in (w.question, *w.sentences)),
             data=f"{len(drawn.train)} problems of {self._address(context)}",
-            hardware=hardware(),
         )

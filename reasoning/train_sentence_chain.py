@@ -19,7 +19,7 @@ from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.options import option, plain
 from workbench.result.result import Result
-from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Space
 from workbench.training.lines import Lines
 from workbench.training.scratch import scratch_model
@@ -141,13 +141,11 @@ class TrainSentenceChain:
 
     def _manifest(self, model: Model, sizes: Sizes, drawn: Drawn, context: Context) -> Manifest:
         lora = sizes.lora
-        return Manifest(
-            recipe=RECIPE,
+        return Manifest.of(
+            RECIPE,
+            model.spec,
             options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
-            base_model=model.spec.name,
-            base_hash=model.spec.weights_hash,
             seed=context.seed,
-            data_hash=texts_hash(text for w in drawn.train for text in (w.question, *w.sentences)),
+            texts=(text for w in drawn.train for text in (w.question, *w.sentences)),
             data=f"{len(drawn.train)} problems of {self._address(context)}",
-            hardware=hardware(),
         )

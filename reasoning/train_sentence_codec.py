@@ -1,7 +1,5 @@
 """Train a semantic sentence codec: two adapters, one reads a sentence, one writes it again."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from workbench.model.model import Model
 from workbench.options import option, plain
 from workbench.result.result import Result
 from workbench.training.adapter import Adapter
-from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Known
 from workbench.training.codec_files import (
     KNOWN,
@@ -107,7 +105,7 @@ class TrainSentenceCodec:
             sizes.plan(lesson.n_rows),
             folder=folder,
             resume=resume,
-            identity=_identity(manifest),
+            identity=manifest.identity(),
             context=context,
         )
         known = _known(codec, corpus, sizes.known, context)
@@ -153,15 +151,13 @@ class TrainSentenceCodec:
 
     def _manifest(self, model: Model, sizes: Sizes, corpus: Corpus, context: Context) -> Manifest:
         counts = {name: len(sentences) for name, sentences in corpus.part("train").items()}
-        return Manifest(
-            recipe=RECIPE,
+        return Manifest.of(
+            RECIPE,
+            model.spec,
             options=plain(self) | vars(sizes) | {"adapter": sizes.lora.as_dict()},
-            base_model=model.spec.name,
-            base_hash=model.spec.weights_hash,
             seed=context.seed,
-            data_hash=texts_hash(corpus.sentences("train")),
+            texts=corpus.sentences("train"),
             data="sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items()),
-            hardware=hardware(),
         )
 
 
@@ -181,9 +177,3 @@ def _draw(name: str, context: Context) -> torch.Generator:
 
 def _score(estimate: Any) -> dict[str, Any]:
     return {"value": estimate.value, "n": estimate.n, "random vectors": estimate.control}
-
-
-def _identity(manifest: Manifest) -> str:
-    mine = manifest
-    decides = (mine.recipe, dict(mine.options), mine.base_hash, mine.seed, mine.data_hash)
-    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,7 +1,5 @@
 """Training the adapters of one run: the same start, plan and data for every one of them."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +82,7 @@ class Training:
             self.sizes.plan(task.n_rows),
             folder=self.folder / name,
             resume=self.resume,
-            identity=_identity(self.manifest, name),
+            identity=self.manifest.identity(name),
             context=self.context,
         )
         return Fitted(
@@ -109,15 +107,3 @@ def keep(
     return Checkpoint(manifest=manifest, tensors=tensors).save(
         training.folder, dtype=torch.float16 if half else torch.float32
     )
-
-
-def _identity(manifest: Manifest, name: str) -> str:
-    decides = (
-        manifest.recipe,
-        name,
-        dict(manifest.options),
-        manifest.base_hash,
-        manifest.seed,
-        manifest.data_hash,
-    )
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,10 @@
 """Sizes of the recipe for three amounts of compute, and its arms."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 from reasoning.coconut.thought_task import Stage
 from workbench.errors import BadOption
-from workbench.training.adapter import LoraShape
-from workbench.training.loop import Plan
-from workbench.training.scratch import ScratchShape
+from workbench.training.sizes import TrainingSizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,38 +43,22 @@ def arms_of(names: str) -> tuple[Arm, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How much is drawn and trained.
+class Sizes(TrainingSizes):
+    """How long writer and arms are trained.
 
     The writer learns `writing` steps of whole chains; each arm then goes through `stages` stages
     of `steps` steps, each leaving one more written step out for `per_step` thoughts. `judged`
-    problems are kept from training and choosing. `rank` 0 trains all weights.
+    problems are kept from training and choosing.
     """
 
-    scratch: bool
     arms: str
-    problems: int
-    held_out: int
     judged: int
-    batch: int
     writing: int
     stages: int
     steps: int
     writing_rate: float
     rate: float
     per_step: int = 1
-    layers: int = 4
-    width: int = 128
-    heads: int = 4
-    rank: int = 0
-
-    def with_options(self, recipe: Any, limit: int | None) -> "Sizes":
-        """Return these sizes with what a recipe sets on top; `limit` bounds the problems."""
-        names = [f.name for f in fields(self) if getattr(recipe, f.name, None) is not None]
-        given = {name: getattr(recipe, name) for name in names}
-        if limit is not None:
-            given.setdefault("problems", limit)
-        return replace(self, **given)
 
     def curriculum(self, arm: Arm) -> tuple[tuple[Stage, int], ...]:
         """Return the stages of an arm with the steps of each; all arms make as many."""
@@ -93,29 +74,6 @@ class Sizes:
         if arm.has_curriculum:
             return tuple((stage, self.steps) for stage in each)
         return ((each[-1], self.steps * self.stages),)
-
-    def plan(self, steps: int, rate: float, n_rows: int) -> Plan:
-        """Return the steps of one stage; the optimiser begins anew in each, as published."""
-        return Plan(
-            steps=steps,
-            rows_per_step=min(self.batch, n_rows),
-            learning_rate=rate,
-            warmup=min(50, steps // 5),
-            weight_decay=0.01,
-            clip=1.0,
-            save_every=max(1, steps // 8),
-            validate_every=max(1, steps // 8),
-        )
-
-    @property
-    def shape(self) -> ScratchShape:
-        """The shape of a network trained from nothing."""
-        return ScratchShape(layers=self.layers, width=self.width, heads=self.heads)
-
-    @property
-    def lora(self) -> LoraShape | None:
-        """The shape of the adapters, None when all weights train."""
-        return LoraShape(rank=self.rank, alpha=2.0 * self.rank, part="both") if self.rank else None
 
 
 PRESETS = {

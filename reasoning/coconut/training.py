@@ -1,7 +1,5 @@
 """The writer and the arms of one run, each stage resumable on its own."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,7 +50,7 @@ class Training:
         """Learn to write chains in words."""
         weights = self._tuning(WRITER, None)
         task = WritingTask(weights, Lines(self.model.tokenizer), *self.problems)
-        plan = self.sizes.plan(self.sizes.writing, self.sizes.writing_rate, task.n_rows)
+        plan = self.sizes.plan_of(self.sizes.writing, self.sizes.writing_rate, task.n_rows)
         self.histories[WRITER] = [(0, self._train(WRITER, task, plan))]
         return Writer(weights=weights, lead=tuple(task.lead))
 
@@ -77,7 +75,7 @@ class Training:
         self.histories[arm.name] = []
         for number, (stage, steps) in enumerate(stages, start=1):
             task = ThoughtTask(weights, marks, lines, self.problems, stage)
-            plan = self.sizes.plan(steps, self.sizes.rate, task.n_rows)
+            plan = self.sizes.plan_of(steps, self.sizes.rate, task.n_rows)
             history = self._train(f"{arm.name}-{number}", task, plan)
             self.histories[arm.name].append((stage.replaced, history))
         last = stages[-1][0]
@@ -124,11 +122,6 @@ class Training:
             plan,
             folder=self.folder / f"state-{name}",
             resume=self.resume,
-            identity=self._identity(name),
+            identity=self.manifest.identity(name),
             context=context,
         )
-
-    def _identity(self, name: str) -> str:
-        mine = self.manifest
-        decides = (mine.recipe, name, dict(mine.options), mine.base_hash, mine.seed, mine.data_hash)
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

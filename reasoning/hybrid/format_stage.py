@@ -15,7 +15,7 @@ from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.model.quiet import no_bars
 from workbench.training.adapter import Adapter
-from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.loop import History, Plan, train
 
 FORMAT, MODEL = "format", "model"
@@ -102,13 +102,11 @@ def _as_folder(module: Any, model: Model, folder: Path) -> BaseAddress:
 
 
 def _manifest(training: Training, model: Model, questions: list[str]) -> Manifest:
-    return Manifest(
-        recipe=f"hybrid {FORMAT}",
+    return Manifest.of(
+        f"hybrid {FORMAT}",
+        model.spec,
         options={"adapter": training.sizes.lora.as_dict(), "mark": training.mark},
-        base_model=model.spec.name,
-        base_hash=model.spec.weights_hash,
         seed=training.seed,
-        data_hash=texts_hash(questions),
+        texts=questions,
         data=f"{len(questions)} problems of {training.task}",
-        hardware=hardware(),
     )

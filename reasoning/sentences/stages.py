@@ -1,7 +1,5 @@
 """The stages of a sentence pipeline, each resumable on its own."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -83,15 +81,10 @@ class Stages:
             self.sizes.plan(stage, task.n_rows),
             folder=self.folder / name,
             resume=self.resume,
-            identity=self._identity(name),
+            identity=self.manifest.identity(name),
             context=context,
         )
 
     def _draw(self, name: str) -> torch.Generator:
         seed = int(self.context.stream(f"weights of {name}").integers(2**62))
         return torch.Generator().manual_seed(seed)
-
-    def _identity(self, name: str) -> str:
-        mine = self.manifest
-        decides = (mine.recipe, name, dict(mine.options), mine.base_hash, mine.seed, mine.data_hash)
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -45,6 +45,37 @@ class Manifest:
     weights_hash: str = ""
     schema: int = SCHEMA
 
+    @classmethod
+    def of(
+        cls,
+        recipe: str,
+        spec: ModelSpec,
+        *,
+        options: Mapping[str, Any],
+        seed: int,
+        texts: Iterable[str],
+        data: str,
+    ) -> "Manifest":
+        """Return the manifest of weights that are trained on a model, here and now."""
+        return cls(
+            recipe=recipe,
+            options=options,
+            base_model=spec.name,
+            base_hash=spec.weights_hash,
+            seed=seed,
+            data_hash=texts_hash(texts),
+            data=data,
+            hardware=hardware(),
+        )
+
+    def identity(self, *stage: str) -> str:
+        """Return the sha256 of all that decides the weights, of one stage where it is named."""
+        decides = (
+            *(self.recipe, *stage, dict(self.options)),
+            *(self.base_hash, self.seed, self.data_hash),
+        )
+        return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
