@@ -77,7 +77,7 @@ def streamlit_command(host: str, port: int, browser: bool) -> list[str]:
         server__port=str(port),
         server__headless="false" if browser else "true",
     )
-    return [sys.executable, "-P", "-m", "streamlit", "run", entry.origin, *flags]
+    return [sys.executable, "-P", "-m", "app.server", "run", entry.origin, *flags]
 
 
 def refuse_other_hosts(host: str) -> None:

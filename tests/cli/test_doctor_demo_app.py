@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -182,3 +183,15 @@ def test_demo_reports_and_serves(
     assert served == []
     invoke("demo")
     assert len(served) == 1
+
+
+def test_the_server_is_streamlit_with_the_probes_on_their_way() -> None:
+    words = serve.streamlit_command(serve.LOOPBACK, 8501, browser=False)
+    done = subprocess.run(
+        [*words[: words.index("run")], "version"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.startswith("Streamlit")
