@@ -89,8 +89,10 @@ def _foretell(plan: Any, *, as_json: bool) -> None:
     if as_json:
         write_json(found)
         return
+    assumes = found.pop("assumes")
     rows = [{"quantity": name, "value": f"{value}"} for name, value in found.items()]
     show_table(Table.from_rows(rows), title=f"dry run of {plan.name}", most_rows=len(rows))
+    say(f"assumes that {assumes}")
 
 
 def _draw(done: "BatchDone") -> None:

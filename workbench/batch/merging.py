@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from workbench.batch.shards import Manifest, shard_path
 from workbench.errors import TooLittleData
-from workbench.methods.contracts import Context, Measure
+from workbench.methods.contracts import Context, Measure, Tally
 from workbench.methods.evaluate import Evaluation, evaluate
 from workbench.methods.labels import Labelled
 from workbench.model.sites import Site
@@ -53,7 +53,7 @@ def merge(recipe: Any, parts: Parts, context: Context) -> Result:
     if not parts.paths:
         raise TooLittleData("no row could be used", hint="see quarantine.jsonl")
     result = (
-        _measured(recipe, parts, context)
+        joined(recipe, parts, context).result(context)
         if isinstance(recipe, Measure)
         else _evaluated(recipe, parts, context)
     )
@@ -63,13 +63,14 @@ def merge(recipe: Any, parts: Parts, context: Context) -> Result:
     return replace(result, notes=(*result.notes, note))
 
 
-def _measured(recipe: Any, parts: Parts, context: Context) -> Result:
+def joined(recipe: Any, parts: Parts, context: Context) -> Tally:
+    """Join the tallies of a measure over all shards, one file in memory at a time."""
     tally = start(recipe, context)
     for path in parts.paths:
         part = start(recipe, context)
         part.restore(load_file(path))
         tally.merge(part)
-    return tally.result(context)
+    return tally
 
 
 def _evaluated(recipe: Any, parts: Parts, context: Context) -> Result:

@@ -14,10 +14,11 @@ Row = Example | BadRow
 
 @dataclass(frozen=True, kw_only=True)
 class RowCount:
-    """How many rows a file holds, good ones and all; `first` is one of the good."""
+    """How many rows a file holds, good ones and all, and characters; `first` is a good row."""
 
     n_good: int
     n_rows: int
+    n_characters: int
     first: Example
 
     def n_shards(self, shard_rows: int) -> int:
@@ -31,13 +32,14 @@ def count_rows(data: DataRef) -> RowCount:
     Raises:
         DataError: the file cannot be read, or there is not one good row.
     """
-    n_good = n_rows = 0
+    n_good = n_rows = n_characters = 0
     first: Example | None = None
     said: list[str] = []
     for row in read_rows(data):
         n_rows += 1
         if isinstance(row, Example):
             n_good += 1
+            n_characters += len(row.text)
             first = first or row
         elif len(said) < 5:
             said.append(f"{row.source}: {row.reason}")
@@ -47,7 +49,7 @@ def count_rows(data: DataRef) -> RowCount:
             f"no usable row{reasons}",
             hint="name the field that holds the text with data.field",
         )
-    return RowCount(n_good=n_good, n_rows=n_rows, first=first)
+    return RowCount(n_good=n_good, n_rows=n_rows, n_characters=n_characters, first=first)
 
 
 def chunks(data: DataRef, size: int) -> Iterator[tuple[Row, ...]]:
