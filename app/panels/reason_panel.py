@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.panels.chain_panel import is_chain, look_inside
 from app.panels.forms import option_form
 from app.panels.problem_panel import show_problem
 from app.panels.result_panel import show_result, show_run
@@ -85,7 +86,8 @@ def solve_button(specs: Sequence[RunSpec]) -> None:
 
 def runs_to_show() -> list[str]:
     """Return the runs asked for on this page, else the latest one of any reasoner."""
-    asked = [part for part in st.query_params.get("run", "").split(",") if part]
+    asked = st.query_params.get("run", "").split(",")
+    asked = [part for part in asked if part and not is_chain(part)]
     if asked:
         return asked
     return [str(row["run_id"]) for row in store().find(kind="reasoner").rows()[:1]]
@@ -105,6 +107,7 @@ def show_solved(run_ids: Sequence[str]) -> None:
             _show_comparison(solved, names)
     for place, run in zip(places[compared:], runs, strict=True):
         with place:
+            look_inside(run)
             show_run(run)
 
 

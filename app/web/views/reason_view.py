@@ -2,6 +2,15 @@
 
 import streamlit as st
 
+from app.panels.chain_panel import (
+    PLACE,
+    PLACES,
+    TRACE,
+    chain_form,
+    is_chain,
+    show_chain,
+    think_button,
+)
 from app.panels.model_loading import LOADER
 from app.panels.reason_panel import (
     reasoner_form,
@@ -18,6 +27,28 @@ def main() -> None:
     st.markdown("## Solve problems step by step")
     if not ready(LOADER.plugins()):
         return
+    shown = st.segmented_control(
+        "Shown",
+        PLACES,
+        default=PLACES[1] if is_chain(st.query_params.get("run", "")) else PLACES[0],
+        required=True,
+        key=PLACE,
+        label_visibility="collapsed",
+    )
+    if shown == PLACES[1]:
+        _inside()
+    else:
+        _problems()
+
+
+def _inside() -> None:
+    from workbench.methods.registry import find
+
+    think_button(chain_form(find("probe", TRACE)))
+    show_chain()
+
+
+def _problems() -> None:
     from workbench.methods.registry import plugins
 
     data = task_form(plugins("task"))
