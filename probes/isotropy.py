@@ -127,6 +127,22 @@ class IsotropyTally:
         else:
             self.statistics.merge(other.statistics)
 
+    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add a state that `arrays` returned of the data that came after.
+
+        Raises:
+            BadOption: it was counted at other sites.
+        """
+        if not arrays:
+            return
+        if self.statistics is None:
+            self.restore(arrays)
+            return
+        sites = bytes(arrays["sites"]).decode().split("\n")
+        if sites != list(map(str, self.statistics.settings.sites)):
+            raise BadOption("only isotropy tallies of the same sites can be joined")
+        self.statistics.absorb(arrays)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the whole state; empty before the first trace."""
         if self.statistics is None:

@@ -159,10 +159,11 @@ class Moments:
             "moments.group_scatter": self.group_scatter.cpu().numpy(),
         }
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state."""
+    def restore(self, arrays: Mapping[str, NDArray[Any]], *, copy: bool = True) -> None:
+        """Take over a state; without a copy it may be read but not added to."""
         self.n = int(arrays["moments.n"])
         self.group_n = np.array(arrays["moments.group_n"])
         for name in ("mean", "scatter", "group_mean", "group_scatter"):
-            kept = torch.from_numpy(np.array(arrays[f"moments.{name}"])).to(self.device)
+            found = arrays[f"moments.{name}"]
+            kept = torch.from_numpy(found.copy() if copy else found).to(self.device)
             setattr(self, name, kept)

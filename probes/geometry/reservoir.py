@@ -85,7 +85,13 @@ class Reservoir:
 
     def merge(self, other: "Reservoir") -> None:
         """Add the tokens of other data."""
-        theirs = other.sample()
+        self._choose(other.sample())
+
+    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add the tokens of a state of other data."""
+        self._choose(_sampled(arrays))
+
+    def _choose(self, theirs: Sampled) -> None:
         self.insert(theirs.take(self.wanted(theirs.priorities)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -96,4 +102,8 @@ class Reservoir:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
         self.size = 0
-        self.insert(Sampled(**{f.name: arrays[f"reservoir.{f.name}"] for f in fields(Sampled)}))
+        self.insert(_sampled(arrays))
+
+
+def _sampled(arrays: Mapping[str, NDArray[Any]]) -> Sampled:
+    return Sampled(**{f.name: arrays[f"reservoir.{f.name}"] for f in fields(Sampled)})

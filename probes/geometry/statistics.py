@@ -191,6 +191,21 @@ class IsotropyStatistics:
         self.longest = np.maximum(self.longest, other.longest)
         self.n_empty += other.n_empty
 
+    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add a state of the data that came after; only one part of it is in memory at a time."""
+        self.settle()
+        n_sites = len(self.settings.sites)
+        moments = Moments(0, self.d_model, 0, self._moments.device)  # what follows fills it
+        moments.restore(arrays, copy=False)
+        self._moments.merge(moments)
+        del moments
+        texts = TextSums(n_sites, self.d_model)
+        texts.restore(arrays)
+        self._texts.merge(texts)
+        self._reservoir.absorb(arrays)
+        self.longest = np.maximum(self.longest, arrays["longest"])
+        self.n_empty += int(arrays["n_empty"])
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
         parts = (self.moments.arrays(), self.texts.arrays(), self.reservoir.arrays())

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from workbench.batch.shards import Manifest, shard_path
 from workbench.errors import TooLittleData
@@ -19,6 +18,13 @@ from workbench.methods.labels import Labelled
 from workbench.model.sites import Site
 from workbench.result.result import Note, Result
 from workbench.runs.counting import start
+
+_DTYPES = {
+    "BOOL": "?",
+    **{f"U{8 * n}": f"<u{n}" for n in (1, 2, 4, 8)},
+    **{f"I{8 * n}": f"<i{n}" for n in (1, 2, 4, 8)},
+    **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +70,17 @@ def merge(recipe: Any, parts: Parts, context: Context) -> Result:
 
 
 def joined(recipe: Any, parts: Parts, context: Context) -> Tally:
-    """Join the tallies of a measure over all shards, one file in memory at a time."""
+    """Join the tallies of a measure over all shards, holding as little of each as it allows."""
     tally = start(recipe, context)
-    for path in parts.paths:
-        part = start(recipe, context)
-        part.restore(load_file(path))
-        tally.merge(part)
+    tally.restore(StoredArrays(parts.paths[0]))
+    for path in parts.paths[1:]:
+        arrays = StoredArrays(path)
+        if isinstance(tally, Absorbing):
+            tally.absorb(arrays)
+        else:
+            part = start(recipe, context)
+            part.restore(arrays)
+            tally.merge(part)
     return tally
 
 
@@ -79,6 +90,47 @@ def _evaluated(recipe: Any, parts: Parts, context: Context) -> Result:
     sites = tuple(site.resolve(context.spec) for site in recipe.sites(context.spec))
     vectors = StoredVectors(parts.paths, sites)
     return evaluate(recipe, vectors, vectors.rows(), context, Evaluation())
+
+
+@runtime_checkable
+class Absorbing(Protocol):
+    """A tally that joins the state of data that came after piece by piece."""
+
+    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add a state that another tally's `arrays` returned; each array is asked for once."""
+
+
+class StoredArrays(Mapping[str, NDArray[Any]]):
+    """The arrays of a safetensors file, each read when asked for and not kept.
+
+    A memory map would count every page that was touched until the file is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read where each array lies."""
+        self._path = path
+        with path.open("rb") as file:
+            n_bytes = int.from_bytes(file.read(8), "little")
+            self._header = json.loads(file.read(n_bytes))
+        self._header.pop("__metadata__", None)
+        self._start = 8 + n_bytes
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Read one array."""
+        about = self._header[name]
+        first, end = about["data_offsets"]
+        dtype = np.dtype(_DTYPES[about["dtype"]])
+        n = (end - first) // dtype.itemsize
+        found = np.fromfile(self._path, dtype=dtype, count=n, offset=self._start + first)
+        return found.reshape(about["shape"])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self._header)
+
+    def __len__(self) -> int:
+        """Return the number of arrays."""
+        return len(self._header)
 
 
 class StoredVectors(Mapping[Site, NDArray[np.float32]]):

@@ -255,3 +255,22 @@ def test_what_waits_is_bounded_padding_included(monkeypatch: pytest.MonkeyPatch)
         assert held < most + of_one
     assert tally.statistics is not None
     assert tally.statistics.moments.n == 12 * 10
+
+
+def test_a_state_absorbed_equals_a_tally_merged() -> None:
+    texts = texts_of(3, 12)
+    parts = [count(texts[:5], []), count(texts[5:], [])]
+    states = [part.arrays() for part in parts]
+    before = {name: array.copy() for name, array in states[1].items()}
+    merged, absorbed = start(), start()
+    for part, state in zip(parts, states, strict=True):
+        merged.merge(part)
+        absorbed.absorb(state)
+    found, expected = absorbed.arrays(), merged.arrays()
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        np.testing.assert_array_equal(states[1][name], before[name], err_msg=name)
+    states[1]["sites"] = states[1]["sites"][:-1]
+    with pytest.raises(BadOption):
+        absorbed.absorb(states[1])
