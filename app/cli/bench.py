@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from app.cli.bench_sentences import sentence_reasoning
 from app.cli.output import console, say, show_table, write_json
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import DEVICE
@@ -13,6 +14,9 @@ from app.cli.run_flags import DEVICE
 @click.group(epilog="\b\nExample:\n  workbench bench hooks --json")
 def command() -> None:
     """Measure what things cost, side by side in one run."""
+
+
+command.add_command(sentence_reasoning)
 
 
 @command.command(

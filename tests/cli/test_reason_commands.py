@@ -64,4 +64,4 @@ def test_a_task_that_the_model_cannot_read_is_said(invoke: Invoke) -> None:
     notes = [note["text"] for note in json.loads(done.stdout)["notes"]]
     assert notes[0].startswith("this task is not for blocksworld-sentences: 8")
     assert "warning: this task is not for" in done.stderr
-    assert notes[1] == "no-cot: 2 chains were ended by the limit on steps"
+    assert "no-cot: 2 chains were ended by the limit on steps" in notes
