@@ -12,9 +12,9 @@ from workbench.model.model import Model
 def test_every_way_runs_over_the_same_rows(
     make_plan: MakePlan, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_bench, "peak_of_batch", lambda plan, n: 100.0 + n / 10)
+    monkeypatch.setattr(batch_bench, "peak_of_batch", lambda plan, n: 0.1 + n / 1e3)
     found = bench_batch(
-        BatchBench(plan=make_plan(), rows=12, blocks=3, memory_rows=(100, 400)), model=model
+        BatchBench(plan=make_plan(), rows=12, blocks=3, memory_rows=(10, 40)), model=model
     )
     assert found["rows"] == 12
     ways = ("batch", "sorted_loop", "fixed_loop")
@@ -23,10 +23,20 @@ def test_every_way_runs_over_the_same_rows(
         found["tokens"] <= found["sorted_loop_padded_tokens"] <= found["fixed_loop_padded_tokens"]
     )
     bars = {bar["claim"]: bar for bar in found["bars"]}
-    memory = bars["peak memory, 400 over 100 rows"]
+    memory = bars["peak memory, 40 over 10 rows"]
     assert memory["value"] == pytest.approx(140 / 110)
     assert not memory["passed"]
     assert len(bars) == 3
+
+
+def test_a_comparison_that_could_not_fail_claims_nothing(
+    make_plan: MakePlan, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_bench, "peak_of_batch", lambda plan, n: 500.0)
+    found = bench_batch(BatchBench(plan=make_plan(), rows=4, memory_rows=(10, 40)), model=model)
+    assert 0 < found["growth_mb_if_all_were_kept"] < 50
+    assert not found["memory_can_fail"]
+    assert not any(bar["claim"].startswith("peak") for bar in found["bars"])
 
 
 def test_memory_that_is_not_measured_is_not_claimed(make_plan: MakePlan, model: Model) -> None:
