@@ -149,8 +149,9 @@ def _rows(
                 "way": way,
                 "ms_per_problem": 1000 * statistics.median(spent) / n,
                 "times_faster": statistics.median(faster),
-                "times_faster_low": min(faster),
-                "times_faster_high": max(faster),
+                # One repeat says nothing of how far repeats lie apart.
+                "times_faster_low": min(faster) if len(faster) > 1 else None,
+                "times_faster_high": max(faster) if len(faster) > 1 else None,
                 "same_answers": same / n,
             }
         )
