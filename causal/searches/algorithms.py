@@ -159,7 +159,7 @@ def _seeded(request: Request, call: Callable[[], Any]) -> Any:
     import random
 
     state = random.getstate()
-    random.setstate(random.Random(request["seed"]).getstate())
+    random.setstate(random.Random(request["seed"]).getstate())  # noqa: S311
     try:
         return call()
     finally:

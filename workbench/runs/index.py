@@ -70,7 +70,8 @@ class Index:
                 f"no index column {', '.join(unknown)}; known: {known}", hint="status=complete"
             )
         where = " AND ".join(f"{name} = ?" for name in filters) or "1"
-        query = f"SELECT * FROM runs WHERE {where} ORDER BY created DESC, run_id"
+        # Column names only, which were looked up above.
+        query = f"SELECT * FROM runs WHERE {where} ORDER BY created DESC, run_id"  # noqa: S608
         with self._current() as db:
             rows = db.execute(query, tuple(filters.values())).fetchall()
         return Table(pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
@@ -158,7 +159,7 @@ def _catch_up(db: sqlite3.Connection, folders: Folders) -> None:
 def _insert(db: sqlite3.Connection, row: Mapping[str, Any]) -> None:
     marks = ", ".join("?" for _ in COLUMNS)
     values = tuple(_storable(row.get(name)) for name in COLUMNS)
-    db.execute(f"INSERT OR REPLACE INTO runs VALUES ({marks})", values)
+    db.execute(f"INSERT OR REPLACE INTO runs VALUES ({marks})", values)  # noqa: S608 - marks only
 
 
 def _storable(value: Any) -> Any:
