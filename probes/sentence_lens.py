@@ -33,7 +33,8 @@ class SentenceLens:
     random vector of the same length, the state of another sentence, the mean log-probability of
     the words, and the nearest sentence of the codec's training. Faithfulness is how many more
     words of its sentence a state yields than the state put in its place. In a chain, states are
-    also exchanged for those of another chain, to see whether the answer follows.
+    also exchanged for those of another chain, to see whether the answer follows, and one step is
+    changed: by noise, to say another sentence, or by as much in a random direction.
 
     Cost: one pass over the texts, then one sentence written per state, layer, way and control;
     about a second per twenty on one CPU core for a model of 135M parameters.
@@ -57,6 +58,11 @@ class SentenceLens:
     fitted: int = option(1000, help="Most sentences the maps are fitted on.", low=2, high=10**6)
     controls: int = option(4, help="Sentences with random vectors beside them.", low=1, high=1000)
     limit: int = option(48, help="Longest sentence written.", low=1, high=1000, unit="tokens")
+    step: int = option(1, help="Step of a chain that is changed.", low=1, high=1000)
+    noise: float = option(
+        0.5, help="Noise at that step, relative to the vector.", low=0.0, high=100.0
+    )
+    sentence: str = option("", help="Sentence forced at that step; default: another chain's.")
     longest: int = option(
         512, help="Cut each text to so many tokens.", low=2, high=10**6, unit="tokens"
     )

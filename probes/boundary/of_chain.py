@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.boundary.chains import Exchanged, Thought, block_states, think
+from probes.boundary.changes import VIEW, Changed, change_estimates, change_step, change_tables
 from probes.boundary.grid import Reader, Way, partners
 from probes.boundary.report import named
 from probes.boundary.scores import Goal
@@ -60,6 +61,7 @@ def read_chains(
     swap = partners([goal.unit for goal in goals], context.stream("sentence lens partners"))
     some = states[:, list(layers)]
     exchanges = _exchanges(trained, questions[:_EXCHANGED], settings, context)
+    changed = change_step(trained, questions[:_EXCHANGED], thoughts, settings, context)
     return Seen(
         cells=reader.cells(some, swap, context),
         goals=goals,
@@ -67,12 +69,26 @@ def read_chains(
         layers=layers,
         best=best,
         n_unit="steps",
-        estimates=_estimates(exchanges, context),
-        tables={"exchanges": Table.from_rows([vars(one) for one in exchanges], _COLUMNS)},
+        estimates=(*_estimates(exchanges, context), *change_estimates(changed, context)),
+        tables={
+            "exchanges": Table.from_rows([vars(one) for one in exchanges], _COLUMNS),
+            **change_tables(changed, context),
+        },
         notes=(
             Note("the last layer of the raw way is what the chain itself says", code="last-layer"),
+            _what_was_forced(changed, settings),
         ),
+        views=(VIEW,) if changed else (),
     )
+
+
+def _what_was_forced(changed: Sequence[Changed], settings: Settings) -> Note:
+    forced = [one for one in changed if one.wanted]
+    written = sum(one.after.sentences[one.at] == one.wanted for one in forced)
+    text = f"the sentence forced at step {settings.step} is written in {written} of {len(forced)}"
+    if not changed:
+        text = f"no chain goes on after step {settings.step}, so none was changed"
+    return Note(text, code="forced")
 
 
 def _thoughts(

@@ -13,6 +13,7 @@ from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Table
+from workbench.result.views import View
 
 _FLUENT = Note(
     "the decoder writes a fluent sentence from any vector: believe one only where it has more in "
@@ -25,8 +26,8 @@ _FLUENT = Note(
 class Seen:
     """The cells of a grid, with what its columns stand for and the states behind them.
 
-    `best` names the layer at which each way is judged; `estimates`, `tables` and `notes` are what
-    a text or a chain adds of its own. `n_unit` says what is counted.
+    `best` names the layer at which each way is judged; `estimates`, `tables`, `notes` and `views`
+    are what a text or a chain adds of its own. `n_unit` says what is counted.
     """
 
     cells: Sequence[Cell]
@@ -38,6 +39,7 @@ class Seen:
     estimates: Sequence[Estimate] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     notes: Sequence[Note] = ()
+    views: Sequence[View] = ()
 
     def result(self, context: Context) -> Result:
         """Describe what was seen, with its controls."""
@@ -53,5 +55,5 @@ class Seen:
                 **self.tables,
             },
             notes=(_FLUENT, *self.notes),
-            views=views(len(self.layers)),
+            views=(*views(len(self.layers)), *self.views),
         )

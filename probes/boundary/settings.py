@@ -17,6 +17,9 @@ class Settings:
     controls: int
     limit: int
     longest: int
+    step: int = 1
+    noise: float = 0.5
+    sentence: str = ""
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """Return every k-th layer, counted back from the last one."""
