@@ -40,7 +40,8 @@ _INPUT = (
     click.Option(
         ["--data"],
         metavar="FILE",
-        help="JSONL, JSON, CSV, TSV, Parquet or plain text; - reads standard input.",
+        help="JSONL, JSON, CSV, TSV, Parquet or plain text; - reads standard input; "
+        "dataset:NAME?split=train a Hugging Face dataset.",
     ),
     click.Option(["--field"], help="Field of a row that holds the text.  [default: text]"),
     click.Option(["--label"], help="Field that holds the label."),

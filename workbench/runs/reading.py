@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from workbench.errors import DataError
 from workbench.methods.contracts import Example
+from workbench.runs.dataset_rows import DatasetAddress, dataset_rows
 from workbench.runs.spec import DataRef
 
 Stream = BinaryIO | BufferedIOBase
@@ -34,7 +35,7 @@ def read_rows(data: DataRef, *, stdin: Stream | None = None) -> Iterator[Example
 
     JSONL, JSON (a list of objects), CSV, TSV, Parquet and plain text (one text a line) are told
     apart by the file's ending; `-` reads standard input, as JSONL where a line starts with a
-    brace and as plain text otherwise.
+    brace and as plain text otherwise. `dataset:NAME?split=…` streams a Hugging Face dataset.
 
     Raises:
         DataError: the file cannot be read at all, or no row has the asked-for field.
@@ -132,6 +133,9 @@ def _texts(data: DataRef) -> Iterator[_Row]:
 def _file_rows(data: DataRef, stdin: Stream | None) -> Iterator[_Row]:
     if data.path == "-":
         yield from _mixed_lines(stdin or sys.stdin.buffer, "stdin")
+        return
+    if data.is_dataset:
+        yield from dataset_rows(DatasetAddress.parse(data.path))
         return
     path = data.file
     if path is None or not path.is_file():

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import tomli_w
 
 from workbench.errors import BadOption, DataError
+from workbench.runs.dataset_rows import PREFIX, DatasetAddress
 from workbench.sampling.address import TaskAddress
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
@@ -39,8 +40,9 @@ class ModelRef:
 class DataRef:
     """Which rows: texts given outright, a file of them, a file of activations, or a task.
 
-    A path `shipped:NAME` is a data file of the package, wherever that is installed. `sha256` pins
-    the content of the file, so that a changed file is a different run.
+    A path `shipped:NAME` is a data file of the package, wherever that is installed, and
+    `dataset:NAME?split=…` a Hugging Face dataset. `sha256` pins the content, so that changed rows
+    are a different run.
     """
 
     texts: tuple[str, ...] = ()
@@ -59,7 +61,12 @@ class DataRef:
         name = self.path or self.activations or TaskAddress.parse(self.task).path
         if name.startswith(SHIPPED):
             return _DATA_FOLDER / name.removeprefix(SHIPPED)
-        return Path(name) if name and name != "-" else None
+        return Path(name) if name and name != "-" and not self.is_dataset else None
+
+    @property
+    def is_dataset(self) -> bool:
+        """Whether the rows are those of a Hugging Face dataset."""
+        return self.path.startswith(PREFIX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +100,14 @@ class RunSpec:
         return f"{self.name}-{self.hash[:12]}"
 
     def pinned(self) -> "RunSpec":
-        """Return the spec with the hash of its data file filled in.
+        """Return the spec with the hash of its data filled in, and the commit of a dataset.
 
         Raises:
-            DataError: the file cannot be read.
+            DataError: the file cannot be read, or the dataset is not found.
         """
+        if self.data.is_dataset:
+            address, digest = DatasetAddress.parse(self.data.path).pinned()
+            return replace(self, data=replace(self.data, path=str(address), sha256=digest))
         path = self.data.file
         if path is None:
             return self
