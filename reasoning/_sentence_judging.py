@@ -10,7 +10,7 @@ from reasoning.token_chain import AnswerAtOnce, ChainOfThought
 from workbench.methods.contracts import Context, Prompt, Reasoner
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.intervals import grouped_proportion_estimate
 from workbench.sampling.task import Problem, Task
 
 _BATCH = 64
@@ -55,11 +55,10 @@ def _accuracy(
     majority: float,
     context: Context,
 ) -> Estimate:
-    estimate = grouped_mean_estimate(
+    estimate = grouped_proportion_estimate(
         name,
         list(right),
         [str(p.fields.get("group") or p.id) for p in problems],
-        unit="proportion",
         generator=context.stream(f"held-out accuracy {name}"),
         n_unit="problems",
         resamples=context.resamples,

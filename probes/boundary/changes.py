@@ -14,7 +14,7 @@ from probes.boundary.scores import mean_cells
 from probes.boundary.settings import Settings
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.intervals import grouped_proportion_estimate
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
 from workbench.training.sentence_model import SentenceModel
@@ -151,11 +151,10 @@ def change_estimates(found: Sequence[Changed], context: Context) -> tuple[Estima
     forced = [one for one in found if one.intervention == FORCED]
     if not forced:
         return ()
-    mean = grouped_mean_estimate(
+    mean = grouped_proportion_estimate(
         "answer changes with a forced sentence",
         [float(one.answer_differs) for one in forced],
         [str(one.problem) for one in forced],
-        unit="proportion",
         generator=context.stream("sentence lens bootstrap"),
         n_unit="chains",
         resamples=context.resamples,

@@ -18,7 +18,7 @@ from probes.boundary.tuned import fit_low_rank
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.intervals import grouped_proportion_estimate
 from workbench.result.result import Note
 from workbench.result.tables import Column, Table
 from workbench.training.sentence_model import SentenceModel
@@ -248,11 +248,10 @@ def _estimates(exchanges: Sequence[Exchange], context: Context) -> tuple[Estimat
         mine = [one for one in some if one.by != "random"]
         random = [one for one in some if one.by == "random"]
         if mine:
-            mean = grouped_mean_estimate(
+            mean = grouped_proportion_estimate(
                 name,
                 [float(getattr(one, field)) for one in mine],
                 [str(one.problem) for one in mine],
-                unit="proportion",
                 generator=context.stream("sentence lens bootstrap"),
                 n_unit="exchanges",
                 resamples=context.resamples,

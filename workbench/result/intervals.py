@@ -4,7 +4,7 @@ Resampling is over independent units (texts, questions, models), never over toke
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from workbench.errors import BadOption, TooLittleData
 from workbench.result.estimate import Estimate
 
 Floats = NDArray[np.float64]
+_FEW_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,46 @@ def grouped_mean_estimate(  # noqa: PLR0913 - values, their groups and how they 
         high=interval.high if interval else None,
         method=method,
     )
+
+
+def grouped_proportion_estimate(
+    name: str,
+    right: Sequence[float] | Float[np.ndarray, " n"],
+    groups: Sequence[str],
+    *,
+    generator: np.random.Generator,
+    n_unit: str = "questions",
+    resamples: int = 1000,
+) -> Estimate:
+    """Return a proportion whose interval knows that units of a group belong together.
+
+    Whole groups are resampled; where they are few, or all units alike, resampling would give an
+    interval that is too narrow or empty, and Wilson's with each group as one trial is given.
+
+    Raises:
+        TooLittleData: there are no values.
+    """
+    found = grouped_mean_estimate(
+        name, right, groups,
+        unit="proportion", generator=generator, n_unit=n_unit, resamples=resamples,
+    )  # fmt: skip
+    n_groups = len(set(groups))
+    if n_groups >= _FEW_GROUPS and 0 < (found.value or 0) < 1:
+        return found
+    interval = _wilson(found.value or 0.0, n_groups)
+    return replace(
+        found,
+        low=interval.low,
+        high=interval.high,
+        method=f"{interval.method}, each of {n_groups} groups as one trial",
+    )
+
+
+def _wilson(share: float, n: int, *, level: float = 0.95) -> Interval:
+    z = float(stats.norm.ppf((1 + level) / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return Interval(max(middle - reach, 0.0), min(middle + reach, 1.0), level, "Wilson")
 
 
 def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:

@@ -1,6 +1,7 @@
 """Several reasoners on the same problems, side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from workbench.errors import InputError
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.intervals import grouped_mean_estimate, proportion_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Points
@@ -139,15 +140,21 @@ def _difference(result: Result, first: Result, context: Context) -> Estimate:
     here, there = (
         np.asarray(r.table("problems")["correct"], dtype=np.float64) for r in (result, first)
     )
-    return grouped_mean_estimate(
+    groups = [str(g) for g in result.table("problems")["group"]]
+    found = grouped_mean_estimate(
         "difference",
         here - there,
-        [str(g) for g in result.table("problems")["group"]],
+        groups,
         unit="proportion",
         generator=context.stream("difference"),
         n_unit="problems",
         resamples=context.resamples,
     )
+    if result is first or (here != there).any():
+        return found
+    # No problem set them apart, which resampling would take for certainty.
+    most = proportion_interval(0, len(set(groups))).high
+    return replace(found, low=-most, high=most, method="Wilson, each group as one trial")
 
 
 def _share(value: float | None, base: float | None) -> float | None:

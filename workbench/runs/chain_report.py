@@ -7,7 +7,7 @@ from dataclasses import replace
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import (
-    grouped_mean_estimate,
+    grouped_proportion_estimate,
     mean_estimate,
     proportion_estimate,
 )
@@ -55,11 +55,10 @@ def _accuracy(solved: Sequence[Solved], context: Context) -> Estimate:
     groups = [one.group for one in solved]
     if len(set(groups)) == len(groups):
         return proportion_estimate("accuracy", int(sum(right)), len(right), n_unit="problems")
-    return grouped_mean_estimate(
+    return grouped_proportion_estimate(
         "accuracy",
         right,
         groups,
-        unit="proportion",
         generator=context.stream("accuracy"),
         n_unit="problems",
         resamples=context.resamples,
