@@ -25,7 +25,7 @@ STAMPS := $(VENV)/.stamps
 PACKAGES := workbench probes reasoning causal app
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lint types imports parity browser golden cov docs audit clean
+.PHONY: help setup demo test test-all check format lint types imports parity browser cov docs audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,9 +72,6 @@ parity: setup ## Backends against each other and against plain forward passes
 
 browser: setup ## Drive the dashboard with the system's Chromium
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
-
-golden: setup ## Rewrite the stored numbers; review the difference
-	WORKBENCH_REWRITE_GOLDENS=1 $(BIN)/python -m pytest tests/goldens $(PYTEST_ARGS)
 
 cov: setup ## Branch coverage, with its floor
 	$(BIN)/python -m pytest --cov --cov-report=term-missing -m "not browser and not gpu" $(PYTEST_ARGS)

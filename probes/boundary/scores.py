@@ -5,12 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Int
-
 from probes.boundary.grid import OTHER, STATE, Cell
 from workbench.methods.contracts import Context
-from workbench.result.intervals import bootstrap
+from workbench.result.intervals import grouped_interval
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -83,15 +80,9 @@ def mean_cells(
     """Return a mean with bounds from resampling texts."""
     if not values:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    _, group = np.unique(np.asarray(units), return_inverse=True)
-    sums, sizes = np.bincount(group, weights=np.asarray(values)), np.bincount(group)
-
-    def mean_of(rows: Int[np.ndarray, " n"]) -> float:
-        return float(sums[rows].sum() / sizes[rows].sum())
-
-    found = bootstrap(
-        mean_of,
-        len(sizes),
+    found = grouped_interval(
+        values,
+        units,
         generator=context.stream("sentence lens bootstrap"),
         resamples=context.resamples,
     )

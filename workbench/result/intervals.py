@@ -16,7 +16,7 @@ from workbench.errors import BadOption, TooLittleData
 from workbench.result.estimate import Estimate
 
 Floats = NDArray[np.float64]
-_FEW_GROUPS = 20
+_FEW_GROUPS, _FEWEST_GROUPS = 20, 3
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,8 @@ def grouped_mean_estimate(  # noqa: PLR0913 - values, their groups and how they 
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0:
         raise TooLittleData(f"no values for {name!r}")
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
-    sums, sizes = np.bincount(group, weights=x), np.bincount(group)
-    interval = bootstrap(
-        lambda rows: float(sums[rows].sum() / sizes[rows].sum()),
-        len(sizes),
-        generator=generator,
-        resamples=resamples,
-    )
-    method = f"{interval.method}, of {len(sizes)} groups" if interval else "no interval: one group"
+    interval = grouped_interval(x, groups, generator=generator, resamples=resamples)
+    n_groups = len(set(groups))
     return Estimate(
         name=name,
         value=float(x.mean()),
@@ -156,8 +149,40 @@ def grouped_mean_estimate(  # noqa: PLR0913 - values, their groups and how they 
         n_unit=n_unit,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        method=method,
+        method=f"{interval.method}, of {n_groups} groups"
+        if interval
+        else f"no interval: {n_groups} group{'s' * (n_groups > 1)}",
     )
+
+
+def grouped_interval(
+    values: Sequence[float] | Float[np.ndarray, " n"],
+    groups: Sequence[str] | Sequence[int],
+    *,
+    generator: np.random.Generator,
+    resamples: int = 1000,
+) -> Interval | None:
+    """Return the interval of a mean over units of which those of a group belong together.
+
+    Whole groups are resampled. Fewer than twenty resample too narrowly: they have Student's
+    interval of a ratio of group sums, and fewer than three have none.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums, sizes = np.bincount(group, weights=np.asarray(values)), np.bincount(group)
+    n = len(sizes)
+    if n >= _FEW_GROUPS:
+        return bootstrap(
+            lambda rows: float(sums[rows].sum() / sizes[rows].sum()),
+            n,
+            generator=generator,
+            resamples=resamples,
+        )
+    if n < _FEWEST_GROUPS:
+        return None
+    mean = float(sums.sum() / sizes.sum())
+    spread = float(((sums - mean * sizes) ** 2).sum()) * n / (n - 1)
+    reach = float(stats.t.ppf(0.975, n - 1)) * spread**0.5 / float(sizes.sum())
+    return Interval(mean - reach, mean + reach, method="Student")
 
 
 def grouped_proportion_estimate(

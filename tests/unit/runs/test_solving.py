@@ -136,7 +136,7 @@ def test_a_reasoner_needs_a_task_and_answers_every_prompt() -> None:
 
 
 def test_shared_groups_widen_the_interval() -> None:
-    values, groups = [1.0] * 50 + [0.0] * 50, [f"g{i // 10}" for i in range(100)]
+    values, groups = [1.0] * 200 + [0.0] * 200, [f"g{i // 10}" for i in range(400)]
     grouped = grouped_mean_estimate(
         "x", values, groups, unit="", generator=np.random.default_rng(0)
     )
@@ -144,6 +144,22 @@ def test_shared_groups_widen_the_interval() -> None:
     assert grouped.value == alone.value == 0.5
     assert None not in (grouped.high, grouped.low, alone.high, alone.low)
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)  # type: ignore[operator]
+
+
+def test_few_groups_have_students_interval_and_two_have_none() -> None:
+    draw = np.random.default_rng(0)
+    means, groups = draw.normal(size=8), [f"g{i % 8}" for i in range(40)]
+    values = [float(means[i % 8]) for i in range(40)]
+    found = grouped_mean_estimate("x", values, groups, unit="", generator=draw)
+    reach = 2.364624251592784 * means.std(ddof=1) / np.sqrt(8)
+    assert (found.low, found.high) == pytest.approx((means.mean() - reach, means.mean() + reach))
+    pair = grouped_mean_estimate("x", [1.0, 2.0, 3.0], ["a", "a", "b"], unit="", generator=draw)
+    assert (pair.value, pair.low, pair.high, pair.method) == (
+        2,
+        None,
+        None,
+        "no interval: 2 groups",
+    )
 
 
 @pytest.mark.parametrize(("right", "n_groups"), [(0, 30), (30, 30), (0, 4), (12, 4), (30, 1)])
