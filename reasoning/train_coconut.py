@@ -17,7 +17,6 @@ from workbench.model.model import Model
 from workbench.options import option, plain
 from workbench.result.result import Note, Result
 from workbench.training.checkpoint import Manifest
-from workbench.training.scratch import scratch_model
 
 _ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
 
@@ -75,9 +74,7 @@ class TrainCoconut:
         sizes = self._sizes(context)
         if not sizes.scratch:
             return None
-        texts = [line for w in self._drawn(context).train for line in (w.question, *w.sentences)]
-        name = f"words of {self._address(context)}"
-        return scratch_model([*texts, "\n"], sizes.shape, seed=context.seed, name=name)
+        return self._drawn(context).network(self._address(context), sizes.shape, context.seed)
 
     def train(
         self,
@@ -136,6 +133,6 @@ class TrainCoconut:
             model.spec,
             options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
             seed=context.seed,
-            texts=(text for w in drawn.train for text in (w.question, *w.sentences)),
+            texts=drawn.lines,
             data=f"{len(drawn.train)} problems of {self._address(context)}",
         )

@@ -22,7 +22,6 @@ from workbench.result.result import Result
 from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Space
 from workbench.training.lines import Lines
-from workbench.training.scratch import scratch_model
 from workbench.training.sentence_model import RECIPE
 
 
@@ -79,9 +78,7 @@ class TrainSentenceChain:
         sizes = self._sizes(context)
         if not sizes.scratch:
             return None
-        texts = [line for w in self._drawn(context).train for line in (w.question, *w.sentences)]
-        name = f"words of {self._address(context)}"
-        return scratch_model([*texts, "\n"], sizes.shape, seed=context.seed, name=name)
+        return self._drawn(context).network(self._address(context), sizes.shape, context.seed)
 
     def train(
         self,
@@ -146,6 +143,6 @@ class TrainSentenceChain:
             model.spec,
             options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
             seed=context.seed,
-            texts=(text for w in drawn.train for text in (w.question, *w.sentences)),
+            texts=drawn.lines,
             data=f"{len(drawn.train)} problems of {self._address(context)}",
         )

@@ -6,11 +6,13 @@ from typing import Any
 
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
+from workbench.model.model import Model
 from workbench.sampling.address import TaskAddress
 from workbench.sampling.sentences import chain_sentences
 from workbench.sampling.split import Part, in_part
 from workbench.sampling.task import Problem, Task, open_task
 from workbench.training.lines import Worked
+from workbench.training.scratch import ScratchShape, scratch_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,16 @@ class Drawn:
     train: Sequence[Worked]
     valid: Sequence[Worked]
     judged: Sequence[Problem]
+
+    @property
+    def lines(self) -> list[str]:
+        """Questions and sentences to learn from, in order."""
+        return [line for w in self.train for line in (w.question, *w.sentences)]
+
+    def network(self, address: str, shape: ScratchShape, seed: int) -> Model:
+        """Return a random network whose vocabulary is the words to learn from."""
+        name = f"words of {address}"
+        return scratch_model([*self.lines, "\n"], shape, seed=seed, name=name)
 
 
 def draw(address: str, problems: int, held_out: int, context: Context) -> Drawn:
