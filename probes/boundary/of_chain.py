@@ -1,7 +1,7 @@
 """The lens on a chain of sentence vectors: every block at every step, and exchanged states."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -60,24 +60,39 @@ def read_chains(
     )
     swap = partners([goal.unit for goal in goals], context.stream("sentence lens partners"))
     some = states[:, list(layers)]
-    exchanges = _exchanges(trained, questions[:_EXCHANGED], settings, context)
-    changed = change_step(trained, questions[:_EXCHANGED], thoughts, settings, context)
-    return Seen(
+    seen = Seen(
         cells=reader.cells(some, swap, context),
         goals=goals,
         states=some,
         layers=layers,
         best=best,
         n_unit="steps",
+        notes=(
+            Note("the last layer of the raw way is what the chain itself says", code="last-layer"),
+        ),
+    )
+    return _with_changes(seen, trained, questions[:_EXCHANGED], thoughts, settings, context)
+
+
+def _with_changes(
+    seen: Seen,
+    trained: SentenceModel,
+    questions: Sequence[str],
+    thoughts: Sequence[Thought],
+    settings: Settings,
+    context: Context,
+) -> Seen:
+    """Add what became of the first chains with a state exchanged or a step changed."""
+    exchanges = _exchanges(trained, questions, settings, context)
+    changed = change_step(trained, questions, thoughts, settings, context)
+    return replace(
+        seen,
         estimates=(*_estimates(exchanges, context), *change_estimates(changed, context)),
         tables={
             "exchanges": Table.from_rows([vars(one) for one in exchanges], _COLUMNS),
             **change_tables(changed, context),
         },
-        notes=(
-            Note("the last layer of the raw way is what the chain itself says", code="last-layer"),
-            _what_was_forced(changed, settings),
-        ),
+        notes=(*seen.notes, _what_was_forced(changed, settings)),
         views=(VIEW,) if changed else (),
     )
 
