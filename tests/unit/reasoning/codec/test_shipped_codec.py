@@ -36,6 +36,7 @@ def test_it_ships_small_with_its_story(default_model):
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 16_000_000
     assert (FOLDER / WEIGHTS).is_file()
     assert manifest.scores["exact match"]["n"] >= 500
+    assert manifest.scores["exact match"]["value"] >= 0.95
     assert manifest.scores["exact match"]["random vectors"] == 0
 
 
@@ -44,7 +45,7 @@ def test_unseen_sentences_come_back_and_random_vectors_bring_none(codec, unseen)
     vectors = codec.encode(unseen)
     written = decode_alike(codec, vectors, lengths)
     hits = sum(one.text == sentence for one, sentence in zip(written, unseen, strict=True))
-    assert hits >= 0.75 * len(unseen), "the manifest tells what was measured on many more"
+    assert hits >= 0.9 * len(unseen), "the manifest tells what was measured on many more"
     noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
     odd = decode_alike(codec, noise, lengths)
     assert not any(one.text == sentence for one, sentence in zip(odd, unseen, strict=True))
