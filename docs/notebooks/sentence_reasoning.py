@@ -90,3 +90,25 @@ forced[["step", "before", "after", "cosine"]]
 
 # %%
 lens.result.tables["propagation"].frame.round(2)
+
+# %% [markdown]
+# ## Ordinary text
+#
+# The same lens on a model that was never taught to think in sentences: SmolLM2-135M-Instruct over
+# solutions of GSM8K, through the codec that ships for it. States mean little to its decoder as they
+# are; after a map fitted on the other texts they say part of their sentence, more than the state
+# of another sentence does.
+
+# %%
+plain = wb.execute(
+    wb.RunSpec(
+        name="sentence-lens",
+        options={"sentences": 6, "every": 15, "limit": 24, "controls": 2, "normed": False},
+        data=wb.DataRef(path="shipped:gsm8k_sample.jsonl", field="answer"),
+    )
+)
+plain
+
+# %%
+layers = plain.result.tables["layers"].frame
+layers[["way", "layer", "overlap", "random_overlap", "other_overlap", "faithfulness"]].round(2)
