@@ -11,6 +11,7 @@ from workbench.training.lines import block
 from workbench.training.network import put
 from workbench.training.sentence_model import SentenceModel
 
+MOST_STEPS = 24
 _STOP = 0.5
 Exchanged = Mapping[int, tuple[int, Float[Tensor, " d_model"]]]
 

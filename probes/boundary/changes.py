@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.boundary.chains import Exchanged, Thought, think
+from probes.boundary.chains import MOST_STEPS, Exchanged, Thought, think
 from probes.boundary.grid import partners
 from probes.boundary.scores import mean_cells
 from probes.boundary.settings import Settings
@@ -20,7 +20,6 @@ from workbench.result.views import Curve
 from workbench.training.sentence_model import SentenceModel
 
 NOISE, FORCED, SHIFTED = "noise", "another sentence", "as far, at random"
-_MOST_STEPS = 24
 _ROUNDS = 300
 _RATE = 0.05
 _SURE = 0.3
@@ -80,11 +79,11 @@ def change_step(
     }
     found: list[Changed] = []
     # Run again beside the changed ones, so that nothing differs but the change.
-    before = think(trained, asked, steps=_MOST_STEPS, limit=settings.limit)
+    before = think(trained, asked, steps=MOST_STEPS, limit=settings.limit)
     for i, (name, vectors) in enumerate(ways.items()):
         context.progress(i, len(ways), "changed chains")
         swap: Exchanged = {n: (at, vector) for n, vector in enumerate(vectors)}
-        after = think(trained, asked, steps=_MOST_STEPS, limit=settings.limit, exchanged=swap)
+        after = think(trained, asked, steps=MOST_STEPS, limit=settings.limit, exchanged=swap)
         told = wanted if name == FORCED else [""] * len(rows)
         found += [
             Changed(problem=row, intervention=name, at=at, before=was, after=now, wanted=said)
@@ -99,7 +98,7 @@ def say(
 ) -> Float[Tensor, "n d_model"]:
     """Move vectors, by descent from where they are, until the decoder would write the sentences.
 
-    A row stands still once every token is likely, so it is moved no further than it must.
+    A row stands still once every token is likely.
     Whether the decoder then does write the sentence is for the caller to look at.
     """
     codec, p_out = trained.codec, trained.latent.heads.p_out

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.boundary.chains import Exchanged, Thought, block_states, think
+from probes.boundary.chains import MOST_STEPS, Exchanged, Thought, block_states, think
 from probes.boundary.changes import VIEW, Changed, change_estimates, change_step, change_tables
 from probes.boundary.grid import Reader, Way, partners
 from probes.boundary.report import named
@@ -24,7 +24,6 @@ from workbench.result.tables import Column, Table
 from workbench.training.sentence_model import SentenceModel
 
 _LEAST_FIT = 24
-_MOST_STEPS = 24
 _AT_ONCE = 64
 _EXCHANGED = 32
 
@@ -113,7 +112,7 @@ def _thoughts(
     for start in range(0, len(questions), _AT_ONCE):
         context.progress(start, len(questions), "chains")
         some = questions[start : start + _AT_ONCE]
-        found += think(trained, some, steps=_MOST_STEPS, limit=settings.limit)
+        found += think(trained, some, steps=MOST_STEPS, limit=settings.limit)
     context.progress(len(questions), len(questions), "chains")
     return found
 
@@ -203,7 +202,7 @@ def _exchanges(
     trained: SentenceModel, questions: Sequence[str], settings: Settings, context: Context
 ) -> list[Exchange]:
     """Exchange the state of every step but the last, one at a time, and let the chain go on."""
-    thoughts = think(trained, questions, steps=_MOST_STEPS, limit=settings.limit)
+    thoughts = think(trained, questions, steps=MOST_STEPS, limit=settings.limit)
     donors = partners(range(len(questions)), context.stream("sentence lens donors"))
     draw = context.stream("sentence lens exchanges")
     asked: list[tuple[int, int, int, str]] = []
@@ -244,7 +243,7 @@ def _after(
         context.progress(start, len(questions), "chains with an exchanged state")
         some = questions[start : start + _AT_ONCE]
         mine = {row: exchanged[start + row] for row in range(len(some))}
-        found += think(trained, some, steps=_MOST_STEPS, limit=settings.limit, exchanged=mine)
+        found += think(trained, some, steps=MOST_STEPS, limit=settings.limit, exchanged=mine)
     return found
 
 

@@ -47,8 +47,11 @@ class DatasetAddress:
     @property
     def folder(self) -> Path | None:
         """The folder it is read from, None where it comes from the hub."""
-        path = Path(self.name).expanduser()
-        return path if path.is_dir() else None
+        path = Path(self.name)
+        try:
+            return path if path.is_dir() else None
+        except OSError:  # a name too long for a file
+            return None
 
     def pinned(self) -> tuple["DatasetAddress", str]:
         """Return the address with its commit, and a hash of what it stands for.

@@ -129,6 +129,11 @@ def prepare(spec: RunSpec, store: Store | None = None) -> Job:
     recipe: Any = build(plugin.recipe, spec.options)
     spec = replace(spec, options=plain(recipe)).pinned()
     if isinstance(recipe, Discovery):
+        if spec.data.is_dataset:
+            raise InputError(
+                f"{spec.name} reads a table of scores, not {spec.data.path}",
+                hint="save it as CSV or Parquet and give the file",
+            )
         return Job(spec=replace(spec, model=None), plugin=plugin, recipe=recipe)
     if isinstance(recipe, Question | Refuter):
         about = open_graph(store, spec)

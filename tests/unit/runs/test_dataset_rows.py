@@ -6,9 +6,10 @@ import datasets
 import pytest
 
 from workbench.batch.rows import count_rows
-from workbench.errors import BadOption, DataError
+from workbench.errors import BadOption, DataError, InputError
 from workbench.methods.contracts import Example
 from workbench.runs.dataset_rows import DatasetAddress
+from workbench.runs.execute import execute
 from workbench.runs.reading import BadRow, read_rows
 from workbench.runs.spec import DataRef, RunSpec
 
@@ -67,7 +68,17 @@ def test_an_address_comes_back_from_its_text() -> None:
     assert DatasetAddress.parse(str(address)) == address
 
 
-@pytest.mark.parametrize("name", ["no/such-dataset-here", "../no such/name", "a/b/c"])
+def test_a_table_of_scores_is_not_quietly_another_one(folder: Path) -> None:
+    spec = RunSpec(
+        kind="discovery", name="hierarchical", model=None, data=DataRef(path=f"dataset:{folder}")
+    )
+    with pytest.raises(InputError, match="reads a table of scores"):
+        execute(spec)
+
+
+@pytest.mark.parametrize(
+    "name", ["no/such-dataset-here", "../no such/name", "a/b/c", "x" * 5000, "~nobody/x"]
+)
 def test_without_a_hub_it_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
