@@ -54,7 +54,7 @@ class LogitLens:
     )
     shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
     memory: int = option(
-        64, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
+        96, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
     )
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:

@@ -48,26 +48,28 @@ class Moments:
         self.group_mean = torch.zeros(n_groups, n_sites, d_model, dtype=double, device=device)
         self.group_scatter = torch.zeros(n_groups, n_sites, self.panels.size, device=device)
 
-    def add(self, site: int, x: Float[Tensor, "n d_model"], bounds: Bounds) -> None:
-        """Add one layer of a batch whose tokens are sorted by group; `x` is centred in place.
+    def add(
+        self, site: int, x: Float[Tensor, "n d_model"], near: Float[Tensor, " d_model"], at: Bounds
+    ) -> None:
+        """Add one layer of a batch whose tokens are sorted by group; `near` is taken off `x`.
 
-        Products are taken in the precision of `x` and summed over batches in float64.
+        Products are about `near`, best the mean, in the precision of `x`; they are summed over
+        batches in float64. `at` tells where each group lies.
         """
-        middle = x.mean(dim=0)
-        x -= middle
-        mean = middle.double()
+        x -= near
+        mean = near.double()
         total = torch.zeros_like(self.scatter[site])
-        for group, start, end in bounds if len(self.group_n) else ():
+        rest = torch.zeros_like(mean)
+        for group, start, end in at if len(self.group_n) else ((-1, 0, len(x)),):
             part = x[start:end]
             gram = self.panels.gram(part)
             total += gram
-            self._join_group(group, site, end - start, (mean, part.mean(dim=0).double()), gram)
-        if not len(self.group_n):
-            total += self.panels.gram(x)
-        # What rounding left of the mean, which in float64 is next to nothing.
-        rest = x.mean(dim=0).double()[None]
-        self.panels.add_outer(total, rest * -len(x), rest)
-        self._join(site, len(x), mean + rest[0], total)
+            offset = part.mean(dim=0).double()
+            rest += offset * ((end - start) / len(x))
+            if group >= 0:
+                self._join_group(group, site, end - start, (mean, offset), gram)
+        self.panels.add_outer(total, rest[None] * -len(x), rest[None])
+        self._join(site, len(x), mean + rest, total)
 
     def count(self, bounds: Bounds) -> None:
         """Count the batch after every layer of it was added."""

@@ -24,7 +24,7 @@ _FEW_RUNS = 128
 # Products of few rows are slow, so tokens wait for others, as many as fit this memory; what
 # waits are whole traces, padding included.
 _WAITING_TOKENS = 8192
-_WAITING_BYTES = 1 << 27
+_WAITING_BYTES = 1 << 28
 
 
 _RunSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -113,17 +113,19 @@ class IsotropyStatistics:
         parts = [part for part, _ in waiting]
         batch = Batch.of(parts, n_groups=self.n_groups, seed=self.settings.seed)
         bounds = batch.group_bounds
-        order = torch.from_numpy(batch.rows).to(self._moments.device)
+        order = torch.from_numpy(_places(waiting)[batch.rows]).to(self._moments.device)
         wanted = self._reservoir.wanted(batch.priorities)
         shape = len(self.settings.sites), len(wanted), self.d_model
         sample = np.empty(shape, dtype=np.float32)
         sums = []
         for i in range(len(self.settings.sites)):
-            x = torch.cat([_rows(layers[i], part.rows) for part, layers in waiting])
-            x = x.to(self._moments.device, self._precision(x.dtype))[order]
+            x = torch.cat([layers[i] for _, layers in waiting]).to(self._moments.device)
+            x = x.index_select(0, order).to(self._precision(x.dtype))
             sample[i] = _rows(x, wanted).float().cpu().numpy()
-            sums.append(self._add_directions(i, x, batch))
-            self._moments.add(i, x, bounds)
+            direction, vector, squared = self._add_directions(i, x, batch)
+            sums.append((direction, vector, squared))
+            near = torch.from_numpy(vector.sum(axis=0) / len(x)).to(x)
+            self._moments.add(i, x, near, bounds)
         self._moments.count(bounds)
         self._add_runs(sums, batch)
         run = batch.run_of_row[wanted]
@@ -235,6 +237,13 @@ def _sum_runs(
     parts = zip(weights.split(list(sizes), dim=1), x.split(list(sizes)), strict=True)
     sums = torch.stack([rows @ part for rows, part in parts], dim=1)
     return sums[0], sums[1]
+
+
+def _places(waiting: Sequence[tuple[Counted, Sequence[Tensor]]]) -> Int64[np.ndarray, " n"]:
+    """Number the counted tokens of traces that are laid end to end, padding included."""
+    starts = np.cumsum([0, *(len(layers[0]) for _, layers in waiting)])
+    rows = [part.rows + start for (part, _), start in zip(waiting, starts[:-1], strict=True)]
+    return np.concatenate(rows)
 
 
 def _rows(x: Float[Tensor, "place d_model"], rows: Int64[np.ndarray, " n"]) -> Tensor:

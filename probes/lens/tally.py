@@ -20,7 +20,8 @@ from workbench.result.result import Result
 
 CONTROLS = ("random", "shuffled")
 
-# States that wait to go through the head together: products of few rows are twice as slow.
+# States wait to go through the head together, since products of few rows are half as fast: as
+# many as it takes at once, and no more than these.
 _WAITING_ROWS = 256
 
 
@@ -114,12 +115,23 @@ class LensTally:
         for row, text in enumerate(ids):
             if not self._shown and len(text) > 1:
                 self._shown = self._show(trace, row, text)
-        if sum(len(rows) for parts in self._waiting for rows in parts.values()) >= _WAITING_ROWS:
-            self._settle()
+        most = min(self.lens.rows_at_once, _WAITING_ROWS)
+        while n_texts := self._first(most):
+            self._settle(n_texts)
 
-    def _settle(self) -> None:
-        """Put everything that waits through the head."""
-        texts, self._waiting = self._waiting, []
+    def _first(self, most: int) -> int:
+        """Return how many waiting texts fit that many states, one at least; 0 if more could."""
+        n_rows = 0
+        for n_texts, parts in enumerate(self._waiting):
+            n_rows += sum(map(len, parts.values()))
+            if n_rows > most:
+                return max(1, n_texts)
+        return len(self._waiting) if n_rows == most else 0
+
+    def _settle(self, n_texts: int | None = None) -> None:
+        """Put the first texts that wait through the head, or all of them."""
+        n_texts = len(self._waiting) if n_texts is None else n_texts
+        texts, self._waiting = self._waiting[:n_texts], self._waiting[n_texts:]
         means = np.full((len(texts), *self._shape[1:]), np.nan)
         self._fill(means, texts, self.lens, ("lens", *CONTROLS))
         if self.plain is not None:
@@ -228,11 +240,11 @@ class LensTally:
         first = 1 if self.reading.skip_first else 0
         where = range(first, min(len(ids), first + self.reading.shown))
         rows = self._rows(trace, row, ids, where)
-        found = [self.lens.top(i, h) for i, h in enumerate(rows.states)]
+        tokens, chances = self.lens.top(rows.states)
         return {
             "shown_ids": np.array(ids[first : first + len(where)], dtype=np.int64),
-            "shown_top": np.stack([token.numpy() for token, _ in found]),
-            "shown_chance": np.stack([chance.numpy() for _, chance in found]),
+            "shown_top": tokens.numpy(),
+            "shown_chance": chances.numpy(),
         }
 
 

@@ -17,6 +17,7 @@ from workbench.model.sites import Kind, every_layer
 from workbench.model.tokens import pad
 
 _KL = METRICS.index("kl")
+_ALIVE = 5  # tensors of rows × vocabulary alive at once, gradients among them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ class LensTask:
         """Yield the KL of each layer and chunk of positions, over the number of layers."""
         states = self.states([self.rows[i] for i in rows], generator)
         n, n_layers = len(states.final), len(states.layers)
-        at_once = rows_at_once(self._budget, self.model.spec.d_vocab)
+        at_once = rows_at_once(self._budget, self.model.spec.d_vocab, _ALIVE)
         for part in torch.arange(n, device=states.final.device).split(at_once):
             with torch.no_grad():
                 goal = self._logits(states.final[part])

@@ -100,7 +100,7 @@ def test_chunks_do_not_change_the_numbers(tiny_llama):
     assert whole.lens.rows_at_once > 100
     small = LogitLens(every=1).start(context)
     small.lens = LensMath(
-        unembed=context.unembed, translate=lambda _, h: h, d_vocab=64, budget=5 * 64 * 2
+        unembed=context.unembed, translate=lambda _, h: h, d_vocab=64, budget=3 * 64 * 2
     )
     assert small.lens.rows_at_once == 2
     trace = tiny_llama.run(pad(_rows()), read=LogitLens().sites(tiny_llama.spec))
