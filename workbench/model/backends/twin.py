@@ -67,7 +67,10 @@ class _Given(nn.Module):
     """Stands where the blocks were and returns the vectors it is given."""
 
     def forward(self, *_: object, inputs_embeds: Tensor, **__: object) -> _States:
-        return _States(last_hidden_state=cast(Any, inputs_embeds))
+        # Set later, because the library declares a type that only float32 on a processor has.
+        states = _States()
+        states["last_hidden_state"] = inputs_embeds
+        return states
 
 
 def _without_blocks(module: Any) -> Any:
