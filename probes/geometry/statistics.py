@@ -22,9 +22,10 @@ from workbench.model.trace import Trace
 _FEW_RUNS = 128
 
 # Products of few rows are slow, so tokens wait for others, as many as fit this memory; what
-# waits are whole traces, padding included.
+# waits are whole traces, padding included. An accelerator takes as long for few as for many.
 _WAITING_TOKENS = 8192
 _WAITING_BYTES = 1 << 28
+_ACCELERATED = 8
 
 
 _RunSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -103,7 +104,8 @@ class IsotropyStatistics:
     def _is_enough(self) -> bool:
         n_tokens = sum(len(part) for part, _ in self._waiting)
         held = sum(x.nbytes for _, layers in self._waiting for x in layers)
-        return n_tokens >= _WAITING_TOKENS or held >= _WAITING_BYTES
+        more = 1 if self._moments.device.type == "cpu" else _ACCELERATED
+        return n_tokens >= more * _WAITING_TOKENS or held >= more * _WAITING_BYTES
 
     def settle(self) -> None:
         """Count everything that waits."""

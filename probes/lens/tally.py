@@ -107,14 +107,15 @@ class LensTally:
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Take the states of one batch; they go through the head when there are enough."""
-        ids = [trace.tokens.row(row) for row in range(len(examples))]
+        tokens = trace.tokens.to("cpu")
+        ids = [tokens.row(row) for row in range(len(examples))]
         where = [self.reading.of(len(text)) for text in ids]
         self._n_tokens += map(len, where)
-        read = [self._rows(trace, row, ids[row], where[row]) for row in range(len(ids))]
+        read = self._rows(trace, ids, where)
         self._waiting += [self._parts(rows, text) for rows, text in zip(read, ids, strict=True)]
         for row, text in enumerate(ids):
             if not self._shown and len(text) > 1:
-                self._shown = self._show(trace, row, text)
+                self._shown = self._show(trace, row, ids)
         most = min(self.lens.rows_at_once, _WAITING_ROWS)
         while n_texts := self._first(most):
             self._settle(n_texts)
@@ -225,27 +226,52 @@ class LensTally:
         shuffled = counted.take(elsewhere.tolist()).against(goal)
         return {"lens": counted, "random": random, "shuffled": shuffled}
 
-    def _rows(self, trace: Trace, row: int, ids: Sequence[int], where: Sequence[int]) -> _Rows:
-        mask = trace.tokens.mask[row].cpu()
-        columns = mask.nonzero()[:, 0][torch.as_tensor(list(where), dtype=torch.long)]
-        found = [trace.activations[site][row] for site in self.sites]
-        final = found[-1][columns.to(found[-1].device)]
-        states = torch.stack([x[columns.to(x.device)].to(final.device) for x in found])
-        following = torch.tensor(
-            [ids[t + 1] if t + 1 < len(ids) else -1 for t in where], dtype=torch.long
-        )
-        return _Rows(states=states, final=final, following=following)
+    def _rows(
+        self, trace: Trace, ids: Sequence[Sequence[int]], where: Sequence[Sequence[int]]
+    ) -> list[_Rows]:
+        """Return the states at some positions of every text, read from each site at once."""
+        mask = trace.tokens.mask.cpu()
+        columns = [
+            mask[row].nonzero()[:, 0][torch.as_tensor(list(at), dtype=torch.long)]
+            for row, at in enumerate(where)
+        ]
+        sizes = [len(some) for some in columns]
+        rows = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(sizes))
+        column = torch.cat(columns)
+        found = [_at(trace.activations[site], rows, column) for site in self.sites]
+        states = torch.stack([x.to(found[-1].device) for x in found])
+        following = [
+            torch.tensor([text[t + 1] if t + 1 < len(text) else -1 for t in at], dtype=torch.long)
+            for text, at in zip(ids, where, strict=True)
+        ]
+        return [
+            _Rows(states=h, final=final, following=after)
+            for h, final, after in zip(
+                states.split(sizes, dim=1), found[-1].split(sizes), following, strict=True
+            )
+        ]
 
-    def _show(self, trace: Trace, row: int, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+    def _show(
+        self, trace: Trace, row: int, ids: Sequence[Sequence[int]]
+    ) -> dict[str, NDArray[Any]]:
         first = 1 if self.reading.skip_first else 0
-        where = range(first, min(len(ids), first + self.reading.shown))
-        rows = self._rows(trace, row, ids, where)
-        tokens, chances = self.lens.top(rows.states)
+        where = range(first, min(len(ids[row]), first + self.reading.shown))
+        nowhere: Sequence[int] = ()
+        read = self._rows(trace, ids, [where if i == row else nowhere for i in range(len(ids))])
+        tokens, chances = self.lens.top(read[row].states)
         return {
-            "shown_ids": np.array(ids[first : first + len(where)], dtype=np.int64),
+            "shown_ids": np.array(ids[row][first : first + len(where)], dtype=np.int64),
             "shown_top": tokens.numpy(),
             "shown_chance": chances.numpy(),
         }
+
+
+def _at(
+    x: Float[Tensor, "batch pos d_model"], rows: Int[Tensor, " n"], columns: Int[Tensor, " n"]
+) -> Float[Tensor, "n d_model"]:
+    """Read single places; one transfer of their numbers, whatever the device."""
+    places = rows * x.shape[1] + columns
+    return x.flatten(0, 1).index_select(0, places.to(x.device))
 
 
 def _random_like(

@@ -1,5 +1,6 @@
 """Runs whose every word was chosen by an enemy, opened in a real browser: words stay words."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,10 @@ def runs(store_folder: Path) -> dict[str, str]:
     for i, word in enumerate(("\\u003cimg src=x onerror=window.hit=1\\u003e", "[a](b)")):
         lines = [line.replace(f'"label": "{i}"', f'"label": "{word}"') for line in lines]
     labelled.write_text("\n".join(lines))
+    asked_of = store_folder.parent / "questions.jsonl"
+    problems = [{"question": word, "answer": f"{word} #### 7"} for word in WORDS]
+    asked_of.write_text("\n".join(map(json.dumps, problems)))
+    task = DataRef(task=f"gsm8k:{asked_of}", limit=len(WORDS))
     asked = {
         "token-trace": spec("token-trace"),
         "logit-lens": spec("logit-lens"),
@@ -93,7 +98,7 @@ def runs(store_folder: Path) -> dict[str, str]:
         "attention-pattern": spec("attention-pattern"),
         "decoders": spec("decoders", options={"new_tokens": 4}),
         "linear": spec("linear", data=DataRef(path=str(labelled), label="label")),
-        "cot": spec("cot", kind="reasoner", options={"tokens": 4}),
+        "cot": spec("cot", kind="reasoner", options={"tokens": 4}, data=task),
     }
     made = {name: execute(one, store=store) for name, one in asked.items()}
     broken = {name: run.failure for name, run in made.items() if run.result is None}

@@ -1,6 +1,7 @@
 """Activations of one shard, put back into the order of the rows and written as safetensors."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -52,9 +53,12 @@ class Keeper:
         numbers = [self._numbers[id(example)] for example in examples]
         for number, example, length in zip(numbers, examples, lengths, strict=True):
             self._rows[number] = (example.source, length)
+        here = {site: trace.activations[site].to(self.dtype).cpu() for site in self.sites}
+        moved = replace(trace, tokens=trace.tokens.to("cpu"), activations=here)
         for site in self.sites:
             for i, number in enumerate(numbers):
-                kept = trace.row(i, site).to(self.dtype).cpu()
+                # A copy, since a part would keep the whole batch in memory, padding included.
+                kept = moved.row(i, site).clone()
                 if not bool(torch.isfinite(kept).all()):
                     raise DataError(
                         f"{examples[i].source}: {site} does not fit {self.dtype}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Example
 from workbench.model.model import Model
-from workbench.model.tokens import Tokens, pad
+from workbench.model.tokens import Tokens, pad, tokenize
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +62,8 @@ def plan(model: Model, examples: Sequence[Example], *, max_tokens: int, batch_to
     rows, offsets, kept, skipped, n_cut = [], [], [], [], 0
     for example in examples:
         try:
-            tokens = model.tokenize(example.text, limit=limit + 1)
+            # Not by the model, which would take every text to its device and back.
+            tokens = tokenize(model.tokenizer, [example.text], limit=limit + 1)
         except TooLittleData:
             skipped.append(example)
             continue
