@@ -158,5 +158,5 @@ def _checked(logits: Tensor, live: Sequence[bool]) -> Tensor:
 def _logprobs(step: Step, choice: Choice) -> list[float]:
     chosen = choice.tokens.to(step.logits.device)[:, None]
     logits = step.logits.float()
-    found = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=1)
-    return [float(p) for p in found]
+    found: list[float] = (logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=1)).tolist()
+    return found

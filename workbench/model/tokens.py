@@ -27,7 +27,8 @@ class Tokens:
     @property
     def lengths(self) -> list[int]:
         """The number of real tokens in each row."""
-        return [int(n) for n in self.mask.sum(dim=1)]
+        found: list[int] = self.mask.sum(dim=1).tolist()
+        return found
 
     @property
     def is_padded(self) -> bool:
@@ -41,7 +42,8 @@ class Tokens:
 
     def row(self, index: int) -> list[int]:
         """Return the real token ids of one row."""
-        return [int(t) for t in self.ids[index][self.mask[index]]]
+        found: list[int] = self.ids[index][self.mask[index]].tolist()
+        return found
 
     def left(self) -> "Tokens":
         """Return the same rows with all padding moved to the left and none to spare."""
