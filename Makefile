@@ -25,7 +25,7 @@ STAMPS := $(VENV)/.stamps
 PACKAGES := workbench probes reasoning causal app
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lint types imports parity browser cov docs audit clean
+.PHONY: help setup demo test test-all check format lint types imports parity browser gpu cov docs audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ parity: setup ## Backends against each other and against plain forward passes
 
 browser: setup ## Drive the dashboard with the system's Chromium
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
+
+gpu: setup ## Every plugin on an accelerator, in three number formats
+	$(BIN)/python -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
 
 cov: setup ## Branch coverage, with its floor
 	$(BIN)/python -m pytest --cov --cov-report=term-missing -m "not browser and not gpu" $(PYTEST_ARGS)
