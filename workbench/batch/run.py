@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from workbench.batch.pace import Pacer
 from workbench.batch.plan import BatchPlan
 from workbench.batch.rows import RowCount, count_rows, shards_of
 from workbench.batch.session import Session, Teller
-from workbench.batch.shards import Manifest, shard_path
+from workbench.batch.shards import Manifest, commit, shard_path
 from workbench.errors import DataError
 from workbench.model.model import Model
 from workbench.runs.run import Run
@@ -34,15 +35,36 @@ class Local:
     """One shard after the other in this process.
 
     A budget lowered by an out-of-memory stays lowered for the shards after it, so that a resumed
-    batch makes the same batches as one that was never stopped.
+    batch makes the same batches as one that was never stopped. `ahead` counts a shard while the
+    one before it is written, which takes the memory of two; by default where the model is on an
+    accelerator.
     """
+
+    ahead: bool | None = None
 
     def compute(self, session: Session, missing: Sequence[int]) -> Iterator[Manifest]:
         """Compute and commit the shards in order."""
-        for number, rows in shards_of(session.plan.data, session.plan.shard_rows, missing):
-            before = session.manifests.get(number - 1)
-            budget = before.batch_tokens if before else session.plan.specs[0].batch_tokens
-            yield session.work.commit(session.folder, number, rows, budget)
+        plan = session.plan
+        budgets = {m.shard: m.batch_tokens for m in session.manifests.values()}
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            written: Future[Manifest] | None = None
+            for number, rows in shards_of(plan.data, plan.shard_rows, missing):
+                budget = budgets.get(number - 1, plan.specs[0].batch_tokens)
+                count = session.work.count(number, rows, budget)
+                budgets[number] = count.budget
+                if written is not None:
+                    yield written.result()
+                written = writer.submit(commit, session.folder, number, count.write)
+                if not self._is_ahead(session):
+                    yield written.result()
+                    written = None
+            if written is not None:
+                yield written.result()
+
+    def _is_ahead(self, session: Session) -> bool:
+        if self.ahead is None:
+            return session.work.model.device.type != "cpu"
+        return self.ahead
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

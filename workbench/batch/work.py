@@ -1,12 +1,13 @@
 """One shard's work: rows in, the tallies of every probe out."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from workbench.batch.forward import Limits, Passes
 from workbench.batch.keeping import Keeper
@@ -67,9 +68,18 @@ class ShardWork:
             ModelError: one text alone does not fit the memory.
             WorkbenchError: a probe refused the data, or the disk the shard.
         """
+        return commit(folder, number, self.count(number, rows, batch_tokens).write)
+
+    def count(self, number: int, rows: Sequence[Row], batch_tokens: int) -> "ShardCount":
+        """Count a shard's rows, ready to be written; memory that runs out halves the batch.
+
+        Raises:
+            ModelError: one text alone does not fit the memory.
+            WorkbenchError: a probe refused the data.
+        """
         while True:
             try:
-                return self._commit(folder, number, rows, batch_tokens)
+                return self._count(number, rows, batch_tokens)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -82,10 +92,11 @@ class ShardWork:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _commit(self, folder: Path, number: int, rows: Sequence[Row], budget: int) -> Manifest:
+    def _count(self, number: int, rows: Sequence[Row], budget: int) -> "ShardCount":
         count = ShardCount(self, number, budget)
         count.add(rows)
-        return commit(folder, number, count.write)
+        count.close()
+        return count
 
 
 class ShardCount:
@@ -100,6 +111,7 @@ class ShardCount:
         self.tallies: list[Tally] = [start(recipe, work.context()) for recipe in work.recipes]
         self.bad: list[BadRow] = []
         self.n_rows = 0
+        self._states: list[Mapping[str, NDArray[Any]]] = []
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count the next rows of the shard.
@@ -128,16 +140,23 @@ class ShardCount:
             self.keeper.add(trace, examples)
             yield len(examples)
 
+    def close(self) -> None:
+        """Take what was counted off the device; writing then needs the disk alone."""
+        if self.passes.n_good and self.tallies:
+            self._states = [tally.arrays() for tally in self.tallies]
+        self.tallies = []
+
     def write(self, folder: Path) -> Manifest:
         """Write what was counted into a new folder and describe it.
 
         Raises:
             OSError: the disk is full or not writable.
         """
+        self.close()
         bad = [*self.bad, *self.passes.bad]
-        if self.passes.n_good:
-            for key, tally in zip(self.work.plan.keys(), self.tallies, strict=True):
-                save_arrays(folder / f"{key}.safetensors", tally.arrays())
+        if self._states:
+            for key, arrays in zip(self.work.plan.keys(), self._states, strict=True):
+                save_arrays(folder / f"{key}.safetensors", arrays)
         self.keeper.write(folder)
         (folder / BAD_ROWS).write_bytes(b"".join(_line(row) for row in bad))
         return Manifest(

@@ -13,7 +13,7 @@ from tests.unit.batch.conftest import PROBES, MakePlan, everything, write_rows
 from workbench import activations
 from workbench.batch.folder import locked
 from workbench.batch.forecast import forecast
-from workbench.batch.run import run_batch
+from workbench.batch.run import Local, run_batch
 from workbench.batch.session import Teller
 from workbench.batch.work import ShardWork
 from workbench.errors import CorruptRun, InputError, RunNotFound, StoreError, UnknownName
@@ -140,8 +140,14 @@ def test_another_error_of_the_model_is_no_lack_of_memory(
         run_batch(make_plan(), store=store, model=model)
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 def test_a_full_disk_stops_cleanly_and_resume_goes_on(
-    make_plan: MakePlan, store: Store, model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_plan: MakePlan,
+    store: Store,
+    model: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    ahead: bool,
 ) -> None:
     plan, clean = make_plan(), Store(tmp_path / "clean")
     run_batch(plan, store=clean, model=model)
@@ -158,7 +164,7 @@ def test_a_full_disk_stops_cleanly_and_resume_goes_on(
 
     monkeypatch.setattr(work, "save_arrays", full)
     with pytest.raises(StoreError, match="No space left") as stopped:
-        run_batch(plan, store=store, model=model)
+        run_batch(plan, store=store, model=model, executor=Local(ahead=ahead))
     assert "--resume" in stopped.value.hint
     folder = store.folder / "batches" / plan.name
     assert sorted(p.name for p in (folder / "shards").iterdir()) == ["000000", "000001"]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.batch.conftest import PROBES, MakePlan, everything, write_rows
 from workbench.batch.plan import BatchPlan
-from workbench.batch.run import run_batch
+from workbench.batch.run import Local, run_batch
 from workbench.batch.session import Teller
 from workbench.model.model import Model
 from workbench.runs.store import Store
@@ -42,10 +42,11 @@ class Stop(BaseException):
     """Stands for whatever ends a process."""
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 def test_stopped_after_any_shard_it_goes_on_to_the_same_bytes(
-    make_plan: MakePlan, store: Store, model: Model, tmp_path: Path
+    make_plan: MakePlan, store: Store, model: Model, tmp_path: Path, ahead: bool
 ) -> None:
-    plan, clean = make_plan(), Store(tmp_path / "clean")
+    plan, clean, local = make_plan(), Store(tmp_path / "clean"), Local(ahead=ahead)
     run_batch(plan, store=clean, model=model)
     for left in (3, 1):
 
@@ -55,10 +56,10 @@ def test_stopped_after_any_shard_it_goes_on_to_the_same_bytes(
             if heard == left:
                 raise Stop
 
-        heard = 0
+        heard, teller = 0, Teller(pace=stop)
         with pytest.raises(Stop):
-            run_batch(plan, store=store, model=model, resume=True, teller=Teller(pace=stop))
-    done = run_batch(plan, store=store, model=model, resume=True)
+            run_batch(plan, store=store, model=model, resume=True, teller=teller, executor=local)
+    done = run_batch(plan, store=store, model=model, resume=True, executor=local)
     assert done.n_computed == 1
     assert everything(store, plan) == everything(clean, plan)
 
