@@ -73,7 +73,7 @@ parity: setup ## Backends against each other and against plain forward passes
 browser: setup ## Drive the dashboard with the system's Chromium
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
-gpu: setup ## Every plugin on an accelerator, in three number formats
+gpu: setup ## What must hold on an accelerator, on one
 	$(BIN)/python -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
 
 cov: setup ## Branch coverage, with its floor

@@ -46,12 +46,11 @@ def spec(name: str, **more: Any) -> RunSpec:
 
 def forged() -> Result:
     """A result with every kind of view; all of its words, names of columns too, are hostile."""
-    many = [
-        {"x": i, word: word, "to": WORDS[i - 1], "y": i / 7, "low": i / 8, "high": i / 6}
-        for i, _ in enumerate(WORDS)
-        for word in (WORDS[0],)
-    ]
-    rows = [row | {"label": WORDS[i]} for i, row in enumerate(many)]
+    rows = [
+        {"x": i, WORDS[0]: word, "label": word, "to": WORDS[i - 1], "y": i / 7, "low": i / 8,
+         "high": i / 6}
+        for i, word in enumerate(WORDS)
+    ]  # fmt: skip
     columns = {
         "y": Column(unit=WORDS[1], help=WORDS[2], low="low", high="high"),
         "label": Column(unit="", help=WORDS[0]),
@@ -83,10 +82,8 @@ def runs(store_folder: Path) -> dict[str, str]:
     """Fill the store with real runs on hostile texts, a forged one and a failed one."""
     store = Store(store_folder)
     labelled = store_folder.parent / "rows.jsonl"
-    lines = [f'{{"text": "the cat {i} sat", "label": "{i % 2}"}}' for i in range(24)]
-    for i, word in enumerate(("\\u003cimg src=x onerror=window.hit=1\\u003e", "[a](b)")):
-        lines = [line.replace(f'"label": "{i}"', f'"label": "{word}"') for line in lines]
-    labelled.write_text("\n".join(lines))
+    rows = [{"text": f"the cat {i} sat", "label": WORDS[1 + i % 2]} for i in range(24)]
+    labelled.write_text("\n".join(map(json.dumps, rows)))
     asked_of = store_folder.parent / "questions.jsonl"
     problems = [{"question": word, "answer": f"{word} #### 7"} for word in WORDS]
     asked_of.write_text("\n".join(map(json.dumps, problems)))

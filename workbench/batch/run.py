@@ -55,6 +55,7 @@ class Local:
                 if written is not None:
                     yield written.result()
                 written = writer.submit(commit, session.folder, number, count.write)
+                del count  # what it holds may go as soon as it is written
                 if not self._is_ahead(session):
                     yield written.result()
                     written = None

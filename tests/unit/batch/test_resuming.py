@@ -6,15 +6,20 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.batch.conftest import PROBES, MakePlan, everything, write_rows
+from workbench.batch import run
 from workbench.batch.plan import BatchPlan
 from workbench.batch.run import Local, run_batch
 from workbench.batch.session import Teller
+from workbench.batch.shards import Manifest
+from workbench.batch.work import ShardCount, ShardWork
 from workbench.model.model import Model
 from workbench.runs.store import Store
 
@@ -62,6 +67,31 @@ def test_stopped_after_any_shard_it_goes_on_to_the_same_bytes(
     done = run_batch(plan, store=store, model=model, resume=True, executor=local)
     assert done.n_computed == 1
     assert everything(store, plan) == everything(clean, plan)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_next_shard_is_counted_before_the_last_is_written_only_if_asked(
+    make_plan: MakePlan, store: Store, model: Model, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    met, put = [], run.commit
+    count = ShardWork.count
+
+    def counting(self: ShardWork, number: int, *rest: Any) -> ShardCount:
+        made = count(self, number, *rest)
+        if number == 1:
+            second.set()
+        return made
+
+    def waiting(folder: Path, number: int, write: Any) -> Manifest:
+        if number == 0:
+            met.append(second.wait(20 if ahead else 1))
+        return put(folder, number, write)
+
+    second = threading.Event()
+    monkeypatch.setattr(ShardWork, "count", counting)
+    monkeypatch.setattr(run, "commit", waiting)
+    run_batch(make_plan(), store=store, model=model, executor=Local(ahead=ahead))
+    assert met == [ahead]
 
 
 def test_a_changed_byte_in_any_file_is_named_and_made_anew(
