@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
 
 from reasoning.hybrid.arm_run import ArmSeed, Training, run_arm
+from workbench.errors import FitError
 from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.progress import Progress, silent
 from workbench.training.checkpoint import Checkpoint
+from workbench.worker import Worker, WorkerFailed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +58,49 @@ def run_arms(
             run_arm(one, training, models, place, progress)
         return
     threads = max(1, (os.cpu_count() or 1) // workplace.workers)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workplace.workers, mp_context=context) as pool:
-        waiting = {pool.submit(_in_process, one, training, base, place, threads) for one in arms}
-        for done, future in enumerate(as_completed(waiting), start=1):
-            future.result()
-            progress(done, len(arms), "arms")
+    workers = [Worker("reasoning.hybrid.workers:train") for _ in range(workplace.workers)]
+    free: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+    with ThreadPoolExecutor(workplace.workers) as pool:
+        orders = [Order(one, training, base, place, threads) for one in arms]
+        waiting = [pool.submit(_in_process, order, free) for order in orders]
+        try:
+            for done, future in enumerate(as_completed(waiting), start=1):
+                future.result()
+                progress(done, len(arms), "arms")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.close()
 
 
-def _in_process(
-    one: ArmSeed,
-    training: Training,
-    base: BaseAddress,
-    place: tuple[Path, bool],
-    threads: int,
-) -> None:
+class Order(NamedTuple):
+    """One arm as another process is told to train it, on so many threads."""
+
+    one: ArmSeed
+    training: Training
+    base: BaseAddress
+    place: tuple[Path, bool]
+    threads: int
+
+
+def _in_process(order: Order, free: "SimpleQueue[Worker]") -> None:
+    worker = free.get()
+    try:
+        worker.call(order)
+    except WorkerFailed as error:
+        raise FitError(
+            f"arm {order.one.arm} of seed {order.one.seed} was not trained: {error}",
+            hint="run it again: it goes on from what is kept; or use fewer --workers",
+        ) from error
+    finally:
+        free.put(worker)
+
+
+def train(order: Order) -> None:
+    """Train one arm on its share of the threads."""
     import torch
 
-    torch.set_num_threads(threads)
-    run_arm(one, training, base.open(), place, silent)
+    torch.set_num_threads(order.threads)
+    run_arm(order.one, order.training, order.base.open(), order.place, silent)
