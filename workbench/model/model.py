@@ -20,6 +20,7 @@ from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, tokenize
 from workbench.model.trace import Trace
+from workbench.model.verdict import Verdict
 
 Prompt = Tokens | Prefix | str | Sequence[str]
 
@@ -27,7 +28,8 @@ Prompt = Tokens | Prefix | str | Sequence[str]
 class Model:
     """A model that runs with reads and edits at named sites.
 
-    One instance may be shared between threads: forward passes are made one at a time.
+    One instance may be shared between threads: forward passes are made one at a time, under
+    `lock`. What the model was found to be able to do is kept in `verdicts`.
     """
 
     def __init__(self, *, spec: ModelSpec, tokenizer: Any, backend: Backend) -> None:
@@ -35,7 +37,10 @@ class Model:
         self.spec = spec
         self.tokenizer = tokenizer
         self.backend = backend
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.verdicts: dict[str, Verdict] = {}
+        self.is_checked = False
+        self.identity = ""
 
     @property
     def device(self) -> torch.device:
@@ -179,7 +184,7 @@ class Model:
         resolved = [_resolved(edit, self.spec) for edit in active(edits, step)]
         self._check(read, resolved)
         self._check_selections(resolved, inputs.mask.shape[0])
-        with self._lock, torch.no_grad():
+        with self.lock, torch.no_grad():
             return self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
 
     def sites(self, read: Sequence[Site | str]) -> tuple[Site, ...]:
