@@ -1,7 +1,6 @@
 """Hierarchical component analysis over base-model domains."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,11 +14,10 @@ from causal.identification.published import beside_published
 from causal.identification.sensitivity import sensitivity
 from causal.planted.simulate import Design, Planted, plant
 from causal.report.result import Analysis, report
-from causal.scores.leaderboard import ScoreTable, bundled, from_table, read_scores
-from causal.scores.row_filters import RowFilter
+from causal.scores.leaderboard import ScoreTable, bundled
 from causal.scores.rows import DomainRows
-from causal.scores.schemas import Schema
 from causal.scores.snapshots import compare_snapshots
+from causal.scores.table_options import TableOptions
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context
 from workbench.methods.registry import discovery
@@ -29,13 +27,10 @@ from workbench.result.tables import Table
 
 LEAST_ROWS = 20
 
-Drop = Literal["duplicates", "merges", "mixtures", "flagged", "worse-than-base"]
-Stage = Literal["name", "declared", "declared-family", "name-family", "architecture"]
-
 
 @discovery("hierarchical", source="Jin, Syrgkanis, Kakade & Zhang 2025, arXiv:2506.10378")
 @dataclass(frozen=True, kw_only=True)
-class Hierarchical:
+class Hierarchical(TableOptions):
     """Find a few latent capabilities and ask whether the data fix their causal order.
 
     All fine-tunes of one base model form a domain. Domains whose scores vary in the same
@@ -57,32 +52,20 @@ class Hierarchical:
 
     k: int = option(3, help="Number of capabilities.", low=1, high=4)
     domains: tuple[str, ...] = option((), help="Base models to fit; none given chooses by score.")
-    benchmarks: tuple[str, ...] = option((), help="Score columns; none given takes all.")
     least_domains: int = option(4, help="Fewest domains when choosing.", low=1, high=20)
     least_models: int = option(100, help="Fewest models of a domain.", low=LEAST_ROWS)
     gate: float = option(0.05, help="Largest subspace distance between domains.", low=0.0, high=1.0)
-    weakest: Stage = option("architecture", help="Weakest evidence for a base model that counts.")
-    drop: tuple[Drop, ...] = option((), help="Rows left out before fitting.")
     subspace: Subspace = option(
         "shared", help="Directions of all domains together, or each domain's own as published."
     )
     scaling: Literal["none", "pooled", "domain"] = option(
         "none", help="Divide scores by their SD over all rows, within domains, or not at all."
     )
-    model_column: str = option("", help="Column of model names, for a table of your own.")
-    domain_column: str = option("", help="Column of domains, for a table of your own.")
-    group_tasks: bool = option(False, help="Average tasks by kind; families are the domains.")
     resamples: int = option(300, help="Bootstrap resamples, at most those of the run.", low=5)
     null_draws: int = option(200, help="Random rotations.", low=5)
     order_draws: int = option(100, help="Simulations of each order.", low=5)
     restarts: int = option(24, help="Starts of component analysis.", low=1, high=1000)
     variants: bool = option(True, help="Refit under other rows, labels, scales and domains.")
-
-    def read(self, path: Path | None) -> Table:
-        source = "bundled" if path is None else path
-        return read_scores(
-            source, schema=self._schema(), scores=self.benchmarks, grouped=self.group_tasks
-        ).as_table()
 
     def fit(self, table: Table, context: Context) -> Result:
         scores = self._scores(table)
@@ -156,43 +139,20 @@ class Hierarchical:
         )
         return {"sensitivity": found}
 
-    def _schema(self) -> Schema | None:
-        if not self.model_column:
-            if self.domain_column:
-                raise BadOption("a domain column needs the column of model names as well")
-            return None
-        facts = {"model": self.model_column}
-        if self.domain_column:
-            facts["domain"] = self.domain_column
-        return Schema(name="own table", facts=facts)
-
     def _scores(self, table: Table) -> ScoreTable:
-        is_raw = "model" not in table.frame or "domain" not in table.frame
-        scores = from_table(
-            table,
-            schema=self._schema() if is_raw else None,
-            scores=self.benchmarks,
-            grouped=self.group_tasks and is_raw,
-        )
-        filters = RowFilter(
-            duplicates="duplicates" in self.drop,
-            merges="merges" in self.drop,
-            mixtures="mixtures" in self.drop,
-            flagged="flagged" in self.drop,
-            worse_than_base="worse-than-base" in self.drop,
-            weakest=self.weakest,
-        )
+        scores = self.scores_of(table)
         if self.k > len(scores.benchmarks):
             raise BadOption(
                 f"k = {self.k} capabilities need at least as many benchmarks; there are "
-                f"{len(scores.benchmarks)}: {', '.join(scores.benchmarks)}"
+                f"{len(scores.benchmarks)}: {', '.join(scores.benchmarks)}",
+                hint="lower --k, or give more columns",
             )
-        return filters.apply(scores)
+        return scores
 
     def _domain_rows(self, scores: ScoreTable) -> tuple[DomainRows, Gate]:
         counts = scores.domain_counts()
         floor = len(scores.benchmarks) + 2
-        least = max(self.least_models, floor)
+        least = max(self.least_models if scores.has_domains else LEAST_ROWS, floor)
         large = [d for d, n in counts.items() if n >= least]
         if self.domains:
             # An unknown name is reported with the names that exist.
@@ -208,7 +168,7 @@ class Hierarchical:
             shown = ", ".join(f"{d} ({n})" for d, n in list(counts.items())[:8]) or "none"
             raise TooLittleData(
                 f"no domain has {least} models or more; the largest are {shown}",
-                hint="lower least_models, or name the column of domains",
+                hint="lower --least-models, or name the column of domains with --domain-column",
             )
         names = list(dict.fromkeys((*self.domains, *large)))
         rows = _scaled(scores.rows(names), self.scaling)

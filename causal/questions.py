@@ -193,13 +193,12 @@ def _given(
     given: dict[str, float] = {}
     domain = asked.domain
     if asked.model:
-        frame = from_table(table, scores=model.rows.benchmarks).frame
-        rows = frame[frame["model"].str.lower() == asked.model.lower()]
-        if rows.empty:
+        scores = from_table(table, scores=model.rows.benchmarks)
+        found = np.flatnonzero(scores.facts["model"].str.lower() == asked.model.lower())
+        if not len(found):
             raise UnknownName(f"no model {asked.model!r} in the table", hint="use its full name")
-        row = rows.iloc[0]
-        domain = domain or str(row["domain"])
-        given = {b: float(row[b]) for b in model.rows.benchmarks}
+        domain = domain or str(scores.facts["domain"].iloc[found[0]])
+        given = {b: float(scores.numbers[b].iloc[found[0]]) for b in model.rows.benchmarks}
     given.update(pairs(asked.scores))
     return domain or model.rows.names[0], given
 

@@ -14,7 +14,7 @@ SEED = click.Option(
     ["--seed"], type=click.IntRange(min=0), default=0, help="Seed of everything random."
 )
 TABLE = click.Option(
-    ["--table"],
+    ["--table", "--data", "table"],
     metavar="FILE",
     help="CSV or Parquet with one row per model.  [default: the table that ships with the package]",
 )

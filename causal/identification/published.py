@@ -8,7 +8,7 @@ import numpy as np
 from causal.hca.fit import HierarchicalFit, fit_domains
 from causal.hca.ica import IcaOptions
 from causal.identification.choice import Candidates, choose_domains
-from causal.scores.cleaning import MANY_ZEROS
+from causal.scores.cleaning_report import MANY_ZEROS
 from causal.scores.leaderboard import ScoreTable
 from causal.scores.rows import Floats
 from workbench.result.tables import Column, Table
@@ -168,7 +168,7 @@ def _holds_all(table: ScoreTable) -> bool:
 
 
 def _why_rows(table: ScoreTable) -> str:
-    zeros = int((table.frame["MATH Lvl 5"] == 0).sum())
+    zeros = int((table.numbers["MATH Lvl 5"] == 0).sum())
     if zeros <= MANY_ZEROS * len(table):
         return WHY_ROWS
     return (

@@ -99,7 +99,7 @@ def all_variants(table: ScoreTable, main: HierarchicalFit) -> Iterator[Variant]:
 
 
 def _row_variants(table: ScoreTable, main: HierarchicalFit) -> Iterator[Variant]:
-    evidence = table.frame["evidence"]
+    evidence = table.facts["evidence"]
     filters = {
         "duplicates left out": RowFilter(duplicates=True),
         "merges left out": RowFilter(merges=True),
@@ -164,7 +164,7 @@ def _ranks(x: Floats, pooled: Floats) -> Floats:
 
 def _wrong_domains(table: ScoreTable, main: HierarchicalFit) -> Iterator[Variant]:
     """Split the same leaderboard by things that are not the base model."""
-    frame = table.frame
+    frame = table.facts
     known = (frame["domain"] != "").to_numpy()
     if "type" in frame:
         yield from _split(table, main, "type", frame["type"].where(known, "").to_numpy())
@@ -181,7 +181,7 @@ def _split(
 ) -> Iterator[Variant]:
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     large = [str(n) for n, c in zip(names, counts, strict=True) if c >= 3 * LEAST_ROWS]
-    scores = table.frame[list(main.rows.benchmarks)].to_numpy(dtype=np.float64)
+    scores = table.numbers[list(main.rows.benchmarks)].to_numpy(dtype=np.float64)
     if len(large) > 1:
         rows = DomainRows(
             names=tuple(large[:6]),

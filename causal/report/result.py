@@ -82,7 +82,7 @@ def report(analysis: Analysis) -> Result:
 
 def _models(analysis: Analysis) -> Table:
     """List the fitted models in the order of the rows kept with the result."""
-    frame = analysis.table.frame
+    frame = analysis.table.facts
     names = {d: frame.loc[frame["domain"] == d, "model"] for d in analysis.found.fit.rows.names}
     rows = [{"domain": d, "model": m} for d, models in names.items() for m in models]
     return Table.from_rows(rows)

@@ -22,8 +22,8 @@ def domain_table(table: ScoreTable, gate: Gate, found: Identification) -> Table:
     rows = []
     for index, name in enumerate(gate.names):
         chosen = name in fit.rows.names
-        mask = (table.frame["domain"] == name).to_numpy()
-        evidence = table.frame["evidence"][mask].value_counts(normalize=True)
+        mask = (table.facts["domain"] == name).to_numpy()
+        evidence = table.facts["evidence"][mask].value_counts(normalize=True)
         rows.append(
             {
                 "domain": name,

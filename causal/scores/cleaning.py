@@ -1,251 +1,216 @@
 """From a raw wide table to numeric scores and tidy facts, with a report of what was changed."""
 
-import re
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
-from causal.scores.domains import Label, base_model
+from causal.scores.categories import code_levels, few_values
+from causal.scores.cleaning_report import EXAMPLES, CleaningReport
+from causal.scores.facts import read_facts
+from causal.scores.files import RawTable
+from causal.scores.numerals import Mark, Numbers, read_column, table_mark
 from causal.scores.schemas import Schema
-from workbench.errors import BadRows, TooLittleData, UnknownName
+from causal.scores.uninformative import find_uninformative
+from workbench.errors import BadOption, TooLittleData, UnknownName
 from workbench.result.result import Note
-from workbench.result.tables import Column, Table
 
-TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
-BOOLEANS = ("merged", "moe", "flagged", "chat_template")
-EXAMPLES = 5
-MANY_ZEROS = 0.04
+# A column with fewer cells that are numbers is not taken for a score unless it is named.
+LEAST_NUMERIC = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleaningReport:
-    """What reading changed: rows in and out, cells that were no numbers, doubtful columns."""
+class Rules:
+    """How cells are read: `decimal` "" detects the decimal sign.
 
-    rows_read: int
-    rows_kept: int
-    missing: Mapping[str, int] = field(default_factory=dict)
-    not_numbers: tuple[str, ...] = ()
-    constant: tuple[str, ...] = ()
-    same_columns: tuple[tuple[str, str], ...] = ()
-    repeated_keys: int = 0
-    zeros: Mapping[str, int] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    With `keep_missing`, rows with missing cells stay, as NaN; with `categories`, columns of text
+    become numbered categories.
+    """
 
-    def table(self) -> Table:
-        """One row per score column."""
-        constant, same = set(self.constant), {b for _, b in self.same_columns}
-        rows = [
-            {
-                "benchmark": name,
-                "missing": self.missing[name],
-                "exact_zeros": self.zeros.get(name, 0),
-                "constant": name in constant,
-                "duplicate": name in same,
-            }
-            for name in self.missing
-        ]
-        return Table.from_rows(
-            rows,
-            {
-                "missing": Column("models", "Rows dropped or lacking this score."),
-                "exact_zeros": Column("models", "Scores of exactly 0, often a failed parser."),
-            },
-        )
-
-    def notes(self) -> tuple[Note, ...]:
-        """Say what a reader of the numbers must know."""
-        notes = (
-            [Note(f"{self.rows_kept} of {self.rows_read} rows kept; the others lack a score")]
-            if self.rows_kept < self.rows_read
-            else []
-        )
-        if self.not_numbers:
-            notes.append(
-                _warn(
-                    "cells that are no numbers count as missing: " + "; ".join(self.not_numbers),
-                    "not-numeric",
-                )
-            )
-        if self.constant:
-            notes.append(
-                _warn(
-                    f"constant columns carry no information: {', '.join(self.constant)}",
-                    "constant-column",
-                )
-            )
-        for first, second in self.same_columns:
-            notes.append(
-                _warn(f"columns {first!r} and {second!r} hold the same numbers", "duplicate-column")
-            )
-        if self.repeated_keys:
-            notes.append(
-                _warn(f"{self.repeated_keys} rows repeat the key of an earlier row", "repeated-key")
-            )
-        for name, zeros in self.zeros.items():
-            if zeros > MANY_ZEROS * self.rows_kept:
-                notes.append(
-                    _warn(
-                        f"{zeros} of {self.rows_kept} models score exactly 0 on {name}: "
-                        "a floor, or an answer parser that failed",
-                        "exact-zeros",
-                    )
-                )
-        if self.left_out:
-            notes.append(Note(f"{len(self.left_out)} columns not used: {_few(self.left_out)}"))
-        return tuple(notes)
-
-
-def _warn(text: str, code: str) -> Note:
-    return Note(text, level="warning", code=code)
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:EXAMPLES]) + (" …" if len(names) > EXAMPLES else "")
+    decimal: Mark | Literal[""] = ""
+    keep_missing: bool = False
+    categories: bool = False
+    domains: bool = True
 
 
 def clean(
-    raw: pd.DataFrame, schema: Schema, *, scores: tuple[str, ...] = ()
-) -> tuple[pd.DataFrame, tuple[str, ...], CleaningReport]:
-    """Return one row per model with facts and numeric scores, the score names and a report.
+    raw: RawTable, schema: Schema, *, scores: tuple[str, ...] = (), rules: Rules | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, CleaningReport]:
+    """Return facts and numeric scores, one row per model, and a report.
 
-    Column names are stripped, cells made numbers, and rows lacking a selected score dropped.
-    Rows get a base model and its evidence unless the table brings its own domains.
+    Cells are made numbers, columns that hold none left out, and rows lacking a score dropped.
+    Columns that are constant or repeat another one stay and are named in the report. Rows get a
+    base model and its evidence unless the table brings its own domains.
 
     Raises:
         UnknownName: columns that the schema or the selection names are missing.
+        BadOption: a column chosen as a score holds no numbers.
         BadRows: rows without a model name.
         TooLittleData: no row has every selected score.
     """
-    raw = tidy_names(raw)
-    names = _score_names(raw, schema, scores)
-    facts = _facts(raw, schema)
-    numbers, bad = _numbers(raw, names)
-    complete = numbers.notna().all(axis=1)
-    if not complete.any():
-        worst = numbers.isna().sum().sort_values(ascending=False)
-        raise TooLittleData(
-            f"no row has all {len(names)} scores; most often missing: "
-            + ", ".join(f"{c} ({n} of {len(raw)})" for c, n in worst.head(EXAMPLES).items()),
-            hint="select fewer columns, or group tasks into averages",
-        )
-    frame = pd.concat([facts, numbers], axis=1)[complete].reset_index(drop=True)
-    key = [c for c in ("model", "precision", "revision") if c in frame]
+    rules = rules or Rules()
+    found = _read(raw, schema, scores, rules)
+    numbers = pd.DataFrame({n: c.values for n, c in found.columns.items()}, index=raw.frame.index)
+    facts = read_facts(raw, schema, domains=rules.domains)
+    kept = _rows(numbers, raw, rules)
+    frame, facts = numbers[kept].reset_index(drop=True), facts[kept].reset_index(drop=True)
+    dull = find_uninformative(frame.to_numpy(), tuple(frame.columns))
+    useful = frame.drop(columns=list(dull.names))
     report = CleaningReport(
-        rows_read=len(raw),
+        rows_read=len(raw.frame),
         rows_kept=len(frame),
-        missing={c: int(numbers[c].isna().sum()) for c in names},
-        not_numbers=bad,
-        constant=tuple(c for c in names if frame[c].nunique() < 2),
-        same_columns=_same_columns(frame, names),
-        repeated_keys=int(frame.duplicated(key).sum()),
-        zeros={c: int((frame[c] == 0).sum()) for c in names},
-        left_out=_left_out(raw, schema, names),
+        missing={c: int(numbers[c].isna().sum()) for c in numbers},
+        not_numbers=_told(raw, found.columns, "bad"),
+        spelled=_told(raw, found.columns, "spelled"),
+        constant=dull.constant,
+        repeated=dull.repeated,
+        repeated_keys=_repeated_keys(facts, schema),
+        repeated_rows=0 if "model" in schema.facts else _repeated_rows(useful),
+        zeros={c: int((frame[c] == 0).sum()) for c in frame} if "model" in schema.facts else {},
+        left_out=() if schema.scores else tuple(found.reasons),
+        reasons=found.reasons,
+        coded=few_values(useful.drop(columns=list(found.levels), errors="ignore")),
+        levels=found.levels,
+        keeps_missing=rules.keep_missing,
+        told=(*raw.notes, *_spellings(found.columns)),
     )
-    return frame, names, report
+    return facts, frame, report
 
 
-def tidy_names(raw: pd.DataFrame) -> pd.DataFrame:
-    """Strip names, join broken lines, drop row numbers and the suffixes a join leaves."""
-    renamed = {c: re.sub(r"\s+", " ", str(c)).strip() for c in raw.columns}
-    for column, name in renamed.items():
-        if name.endswith("_x") and name[:-2] not in renamed.values():
-            renamed[column] = name[:-2]
-    raw = raw.rename(columns=renamed)
-    unnamed = [c for c in raw.columns if not c or re.fullmatch(r"Unnamed: \d+", c)]
-    return raw.drop(columns=unnamed).reset_index(drop=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    columns: dict[str, Numbers]
+    reasons: dict[str, str]
+    levels: dict[str, tuple[str, ...]]
 
 
-def _score_names(raw: pd.DataFrame, schema: Schema, chosen: tuple[str, ...]) -> tuple[str, ...]:
-    used = set(schema.facts.values())
-    names = (
-        chosen
-        or schema.scores
-        or tuple(c for c in raw.columns if c not in used and _looks_numeric(raw[c]))
-    )
-    required = [
-        schema.facts["model"],
-        *([schema.facts["domain"]] if "domain" in schema.facts else []),
-        *names,
-    ]
-    missing = [c for c in required if c not in raw.columns]
-    if missing:
-        raise UnknownName(
-            f"the table has no column {', '.join(map(repr, missing))}; it has "
-            f"{_few(tuple(map(str, raw.columns)))}",
-            hint="check the spelling, or give a mapping of columns",
-        )
-    if not names:
-        raise TooLittleData("the table holds no numeric column to use as a score")
-    return tuple(names)
-
-
-def _looks_numeric(column: "pd.Series[Any]") -> bool:
-    return bool(pd.to_numeric(column, errors="coerce").notna().mean() > 0.5)
-
-
-def _numbers(raw: pd.DataFrame, names: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    columns, bad = {}, []
+def _read(raw: RawTable, schema: Schema, chosen: tuple[str, ...], rules: Rules) -> _Found:
+    facts = set(schema.facts.values())
+    required = chosen or schema.scores
+    names = required or tuple(c for c in raw.frame if c not in facts)
+    _check(raw, schema, names)
+    texts = {c: list(raw.frame[c]) for c in names if _holds_text(raw.frame[c])}
+    fallback = rules.decimal or table_mark(list(texts.values()), raw.separator)
+    columns: dict[str, Numbers] = {}
+    reasons = {} if not chosen else dict.fromkeys(_others(raw, facts, names), "not chosen")
+    levels: dict[str, tuple[str, ...]] = {}
     for name in names:
-        numeric = pd.to_numeric(raw[name], errors="coerce").astype(float)
-        numeric = numeric.where(np.isfinite(numeric))
-        lost = numeric.isna() & raw[name].notna()
-        if lost.any():
-            row = int(np.flatnonzero(lost)[0])
-            bad.append(f"{name}: {int(lost.sum())}, first {raw[name].iloc[row]!r} in row {row + 1}")
-        columns[name] = numeric
-    return pd.DataFrame(columns), tuple(bad)
-
-
-def _facts(raw: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    facts = pd.DataFrame(index=raw.index)
-    for fact, column in schema.facts.items():
-        if column not in raw:
-            continue
-        values = raw[column]
-        if fact in BOOLEANS:
-            facts[fact] = [TRUTHS.get(str(v).strip().lower(), False) for v in values]
-        elif fact == "parameters_b":
-            facts[fact] = pd.to_numeric(values, errors="coerce").astype(float)
+        cells = list(raw.frame[name])
+        column = read_column(cells, rules.decimal, fallback)
+        reason = _unusable(raw, name, column)
+        if not reason or (name in required and not reason.startswith("text")):
+            columns[name] = column
+        elif rules.categories and (coded := code_levels(cells)) is not None:
+            columns[name], levels[name] = coded
+        elif name in required:
+            raise BadOption(
+                f"column {name!r} holds no numbers, so it cannot be one of the scores: {reason}",
+                hint="leave it out of --columns",
+            )
         else:
-            facts[fact] = ["" if pd.isna(v) else str(v).strip() for v in values]
-    nameless = np.flatnonzero((facts["model"] == "").to_numpy())
-    if len(nameless):
-        raise BadRows(
-            f"{len(nameless)} rows have no model name in {schema.facts['model']!r}, "
-            f"first row {nameless[0] + 1}"
+            reasons[name] = reason
+    if not columns:
+        told = "; ".join(f"{c}: {r}" for c, r in list(reasons.items())[:EXAMPLES])
+        raise TooLittleData(
+            "the table holds no numeric column to use as a score" + (f" ({told})" if told else ""),
+            hint="check --separator and --decimal",
         )
-    if "domain" not in facts:
-        labels = [_label(row) for row in facts.to_dict("records")]
-        facts["domain"] = [label.base_model for label in labels]
-        facts["evidence"] = [label.evidence for label in labels]
-    elif "evidence" not in facts:
-        facts["evidence"] = ["declared" if d else "none" for d in facts["domain"]]
-    return facts
+    return _Found(columns=columns, reasons=reasons, levels=levels)
 
 
-def _label(row: Mapping[Hashable, Any]) -> Label:
-    return base_model(
-        str(row["model"]),
-        str(row.get("declared", "")),
-        str(row.get("architecture", "")),
-        float(str(row.get("parameters_b", "nan"))),
-    )
+def _others(raw: RawTable, facts: set[str], names: tuple[str, ...]) -> list[str]:
+    return [str(c) for c in raw.frame if c not in facts and c not in names]
 
 
-def _same_columns(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (first, second)
-        for i, second in enumerate(names)
-        for first in names[:i]
-        if np.array_equal(frame[first].to_numpy(), frame[second].to_numpy())
-    )
+def _check(raw: RawTable, schema: Schema, names: tuple[str, ...]) -> None:
+    own = [schema.facts[fact] for fact in ("model", "domain") if fact in schema.facts]
+    missing = [c for c in (*own, *names) if c not in raw.frame]
+    if missing:
+        has = list(map(str, raw.frame.columns))
+        shown = ", ".join(has[: 4 * EXAMPLES]) + (" …" if len(has) > 4 * EXAMPLES else "")
+        raise UnknownName(
+            f"the table has no column {', '.join(map(repr, missing))}; it has {shown}",
+            hint="check the spelling of --columns, --model-column and --domain-column",
+        )
 
 
-def _left_out(raw: pd.DataFrame, schema: Schema, names: tuple[str, ...]) -> tuple[str, ...]:
-    if schema.scores:
-        return ()
-    known = {*schema.facts.values(), *names}
-    return tuple(str(c) for c in raw.columns if c not in known)
+def _holds_text(column: "pd.Series[Any]") -> bool:
+    return any(isinstance(cell, str) for cell in column)
+
+
+def _unusable(raw: RawTable, name: str, column: Numbers) -> str:
+    n, present = len(column.values), int(np.isfinite(column.values).sum())
+    if present > LEAST_NUMERIC * n:
+        return ""
+    if len(column.bad):
+        row = int(column.bad[0])
+        cell = str(raw.frame[name].iloc[row])
+        shown = cell if len(cell) <= 40 else cell[:40] + "…"
+        return f"text, first {shown!r} in {raw.place(row)}"
+    return f"{n - present} of {n} cells are missing" if present else "empty"
+
+
+def _rows(numbers: pd.DataFrame, raw: RawTable, rules: Rules) -> Bool[np.ndarray, " n"]:
+    present = numbers.notna()
+    kept = present.any(axis=1) if rules.keep_missing else present.all(axis=1)
+    if not kept.any():
+        worst = numbers.isna().sum().sort_values(ascending=False)
+        n = len(raw.frame)
+        raise TooLittleData(
+            f"no row has all {numbers.shape[1]} scores; most often missing: "
+            + ", ".join(f"{c} ({k} of {n})" for c, k in worst.head(EXAMPLES).items()),
+            hint="name fewer columns with --columns, or average tasks with --group-tasks",
+        )
+    mask: Bool[np.ndarray, " n"] = kept.to_numpy(dtype=bool)
+    return mask
+
+
+def _told(raw: RawTable, columns: Mapping[str, Numbers], what: str) -> tuple[str, ...]:
+    found = []
+    for name, column in columns.items():
+        rows = getattr(column, what)
+        if len(rows):
+            first = int(rows[0])
+            cell = raw.frame[name].iloc[first]
+            found.append(f"{name}: {len(rows)}, first {cell!r} in {raw.place(first)}")
+    return tuple(found)
+
+
+def _spellings(columns: Mapping[str, Numbers]) -> tuple[Note, ...]:
+    notes = []
+    if comma := [n for n, c in columns.items() if c.mark == "comma"]:
+        told = f"the comma is the decimal sign in {_few(comma)}"
+        notes.append(Note(told, code="decimal-comma"))
+    if unsure := [f"{n} ({c.unsure})" for n, c in columns.items() if c.unsure]:
+        told = (
+            f"cells such as 1,234 or 1.234 could be thousands or decimals in {_few(unsure)}; "
+            "the other columns and the separator decided; --decimal decides outright"
+        )
+        notes.append(Note(told, "warning", "decimal-unsure"))
+    signs = {n: len(c.percent) for n, c in columns.items() if len(c.percent)}
+    if signs:
+        told = f"percent signs were removed, 5 % counts as 5: {_few(list(signs))}"
+        notes.append(Note(told, code="percent"))
+    mixed = [n for n, k in signs.items() if k < np.isfinite(columns[n].values).sum()]
+    if mixed:
+        told = f"only some cells have a percent sign, so units may be mixed: {_few(mixed)}"
+        notes.append(Note(told, "warning", "percent-mixed"))
+    return tuple(notes)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[: 2 * EXAMPLES]) + (" …" if len(names) > 2 * EXAMPLES else "")
+
+
+def _repeated_keys(facts: pd.DataFrame, schema: Schema) -> int:
+    key = [c for c in ("model", "precision", "revision") if c in schema.facts]
+    return int(facts.duplicated(key).sum()) if "model" in key else 0
+
+
+def _repeated_rows(numbers: pd.DataFrame) -> int:
+    # Rows of few different values repeat by chance.
+    many = [c for c in numbers if numbers[c].nunique() > len(numbers) / 2]
+    return int(numbers.duplicated().sum()) if many else 0

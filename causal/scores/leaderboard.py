@@ -1,24 +1,28 @@
 """Score tables: reading, base-model domains, snapshot identity and filters."""
 
 import hashlib
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from causal.scores.cleaning import CleaningReport, clean, tidy_names
+from causal.scores.cleaning import Rules, clean
+from causal.scores.cleaning_report import CleaningReport
+from causal.scores.columns import tidy
+from causal.scores.facts import ALL_ROWS
+from causal.scores.files import RawTable, load_table, with_index
+from causal.scores.grouping import group_tasks
 from causal.scores.rows import DomainRows
-from causal.scores.schemas import MTEB_GROUPS, Schema, detect, family_name, task_group
-from workbench.errors import BadRows, DataError, ModelNotFound, TooLittleData, UnknownName
+from causal.scores.schemas import OPEN_LLM, OPEN_LLM_SCORES, Schema, recognise
+from workbench.errors import TooLittleData, UnknownName
 from workbench.result.result import Note
 from workbench.result.tables import Table
 
-BUNDLED = "leaderboard_2025-02-20.parquet"
-SUFFIXES = (".csv", ".parquet", ".pq", ".tsv", ".json", ".jsonl")
+# Where a frame remembers how it was read.
+READ = "score_table"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,28 +49,46 @@ class Snapshot:
 class ScoreTable:
     """Models by benchmarks, with facts about each model and a domain label with its evidence.
 
-    `frame` holds the facts under fixed names (`model`, `domain`, `evidence`, …) and one numeric
-    column per benchmark, in the leaderboard's own units, without missing cells.
+    `facts` holds what is known of each row under fixed names (`model`, `domain`, `evidence`, …),
+    `numbers` one numeric column per benchmark, in the table's own units; a benchmark may have
+    the name of a fact. No number is missing unless the table was read to keep missing cells.
     """
 
-    frame: pd.DataFrame
-    benchmarks: tuple[str, ...]
+    facts: pd.DataFrame
+    numbers: pd.DataFrame
     snapshot: Snapshot
     report: CleaningReport
     notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of models."""
-        return len(self.frame)
+        return len(self.facts)
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the score columns."""
+        return tuple(map(str, self.numbers.columns))
 
     @property
     def scores(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
         """The scores, one row per model."""
-        return self.frame[list(self.benchmarks)].to_numpy(dtype=np.float64)
+        return self.numbers.to_numpy(dtype=np.float64)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Facts and scores side by side; a fact with the name of a benchmark is called `name *`."""
+        return pd.concat(
+            [self.facts.rename(columns=self._columns_of_facts()), self.numbers], axis=1
+        )
+
+    @property
+    def has_domains(self) -> bool:
+        """Whether rows belong to named domains; else all form one."""
+        return bool((self.facts["domain"] != ALL_ROWS).any())
 
     def domain_counts(self) -> dict[str, int]:
         """Rows per domain, largest first, without the unknown ones."""
-        counts = self.frame.loc[self.frame["domain"] != "", "domain"].value_counts()
+        counts = self.facts.loc[self.facts["domain"] != "", "domain"].value_counts()
         return {str(name): int(n) for name, n in counts.items()}
 
     def rows(self, domains: Iterable[str]) -> DomainRows:
@@ -80,7 +102,7 @@ class ScoreTable:
         if missing:
             known = ", ".join(f"{d} ({n})" for d, n in list(counts.items())[:12])
             raise UnknownName(f"no domain {', '.join(map(repr, missing))}; there are {known}")
-        labels = self.frame["domain"].to_numpy()
+        labels = self.facts["domain"].to_numpy()
         blocks = tuple(self.scores[labels == name] for name in names)
         return DomainRows(names=names, benchmarks=self.benchmarks, blocks=blocks)
 
@@ -88,14 +110,37 @@ class ScoreTable:
         self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]", *notes: Note
     ) -> "ScoreTable":
         """Keep the rows of a mask, adding notes."""
-        frame = self.frame[mask].reset_index(drop=True)
-        return replace(self, frame=frame, notes=(*self.notes, *notes))
+        facts = self.facts[mask].reset_index(drop=True)
+        numbers = self.numbers[mask].reset_index(drop=True)
+        return replace(self, facts=facts, numbers=numbers, notes=(*self.notes, *notes))
+
+    def leave_out(self, names: Iterable[str], *notes: Note) -> "ScoreTable":
+        """Drop score columns, adding notes."""
+        numbers = self.numbers.drop(columns=list(names))
+        return replace(self, numbers=numbers, notes=(*self.notes, *notes))
+
+    def cleaning_facts(self) -> dict[str, Any]:
+        """Return what a graph keeps of how its table was read: rows, columns left out, notes."""
+        return {
+            **self.report.facts(),
+            "rows_used": len(self),
+            "notes": [note.text for note in self.notes],
+        }
 
     def as_table(self) -> Table:
-        """Return the cells as a plain table that remembers its snapshot."""
+        """Return the cells as a plain table that remembers its snapshot and its cleaning."""
         frame = self.frame.copy()
         frame.attrs.update(asdict(self.snapshot))
+        frame.attrs[READ] = {
+            "facts": {**{c: c for c in self.facts}, **self._columns_of_facts()},
+            "scores": list(self.benchmarks),
+            "report": self.report.plain(),
+            "notes": [vars(note) for note in self.notes],
+        }
         return Table(frame)
+
+    def _columns_of_facts(self) -> dict[str, str]:
+        return {c: f"{c} *" for c in self.facts if c in self.numbers}
 
 
 def read_scores(
@@ -104,8 +149,10 @@ def read_scores(
     schema: Schema | None = None,
     scores: tuple[str, ...] = (),
     grouped: bool = False,
+    separator: str = "",
+    rules: Rules | None = None,
 ) -> ScoreTable:
-    """Read a leaderboard from a path, a hub data file or the shipped extract (`bundled`).
+    """Read a table from a path, a hub data file or the shipped extract (`bundled`).
 
     A hub file is written `hub:owner/name/path/in/the/dataset.parquet`. With `grouped`, tasks are
     averaged by the kind their name ends with and families stand in for base models.
@@ -113,10 +160,11 @@ def read_scores(
     Raises:
         ModelNotFound: there is no such file.
         BadRows: the file cannot be read as a table.
-        UnknownName: its columns fit no known table and no schema was given.
+        UnknownName: it lacks a column that was named.
+        TooLittleData: no row, or no column, is left.
     """
-    raw, digest, name = _load(source)
-    return _build(raw, Origin(name, digest), schema=schema, scores=scores, grouped=grouped)
+    raw = load_table(source, separator=separator)
+    return _build(raw, schema=schema, scores=scores, grouped=grouped, rules=rules)
 
 
 def from_table(
@@ -125,17 +173,40 @@ def from_table(
     schema: Schema | None = None,
     scores: tuple[str, ...] = (),
     grouped: bool = False,
+    rules: Rules | None = None,
 ) -> ScoreTable:
-    """Read a leaderboard from a table in memory, recognising its columns."""
-    attrs = table.frame.attrs
-    digest = attrs.get("sha256") or _digest(table.frame)
-    origin = Origin(str(attrs.get("source", "table in memory")), str(digest))
-    built = _build(table.frame, origin, schema=schema, scores=scores, grouped=grouped)
-    if {f.name for f in fields(Snapshot)} <= attrs.keys():
-        # A table that was read before keeps the identity of the file it came from.
-        known = Snapshot(**{f.name: attrs[f.name] for f in fields(Snapshot)})
-        return replace(built, snapshot=known)
-    return built
+    """Read scores from a table in memory; one that was read before keeps facts and notes."""
+    attrs, frame = table.frame.attrs, with_index(table.frame)
+    raw = RawTable(
+        frame=frame,
+        source=str(attrs.get("source", "table in memory")),
+        sha256=str(attrs.get("sha256") or _digest(frame)),
+    )
+    known = attrs.get(READ)
+    if known is None or not {*known["facts"].values(), *known["scores"]} <= set(frame.columns):
+        return _build(raw, schema=schema, scores=scores, grouped=grouped, rules=rules)
+    return _rebuilt(raw, attrs, scores, rules or Rules())
+
+
+def _rebuilt(
+    raw: RawTable, attrs: dict[Any, Any], scores: tuple[str, ...], rules: Rules
+) -> ScoreTable:
+    known = attrs[READ]
+    report = CleaningReport.from_plain(known["report"])
+    schema = Schema(
+        name=str(attrs["schema"]), facts=known["facts"], scores=scores or tuple(known["scores"])
+    )
+    rules = replace(rules, keep_missing=report.keeps_missing, decimal="point")
+    facts, numbers, again = clean(raw, schema, rules=rules)
+    told = tuple(Note(**note) for note in known["notes"])
+    # Only rows or columns taken away since then have anything to add.
+    fresh = again.notes() if again.rows_kept < again.rows_read else ()
+    new = tuple(n for n in fresh if n.text not in {note.text for note in told})
+    # A table that was read before keeps the identity of the file it came from.
+    snapshot = Snapshot(**{f.name: attrs[f.name] for f in fields(Snapshot)})
+    return ScoreTable(
+        facts=facts, numbers=numbers, snapshot=snapshot, report=report, notes=(*told, *new)
+    )
 
 
 def bundled() -> ScoreTable:
@@ -143,124 +214,36 @@ def bundled() -> ScoreTable:
     return read_scores("bundled")
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where cells came from and the hash of what was read."""
-
-    source: str
-    sha256: str
-
-
 def _build(
-    raw: pd.DataFrame,
-    origin: Origin,
+    raw: RawTable,
     *,
     schema: Schema | None,
     scores: tuple[str, ...],
     grouped: bool,
+    rules: Rules | None,
 ) -> ScoreTable:
-    raw = tidy_names(raw)
-    if raw.empty:
-        raise TooLittleData(f"{origin.source} holds no rows")
-    schema = schema or detect(map(str, raw.columns))
-    notes: tuple[Note, ...] = ()
+    rules = rules or Rules()
+    wanted = {*scores, *(schema.facts.values() if schema else ())}
+    raw = tidy(raw, wanted=wanted, known={*OPEN_LLM_SCORES, *OPEN_LLM.facts.values()})
+    if raw.frame.empty:
+        raise TooLittleData(f"{raw.source} holds no rows")
+    schema = schema or recognise(raw.frame)
     if grouped:
-        raw, schema, notes = _grouped(raw, schema)
-    frame, names, report = clean(raw, schema, scores=scores)
-    latest = str(frame["submitted"].max()) if "submitted" in frame else ""
+        raw, schema = group_tasks(raw, schema, decimal=rules.decimal)
+    facts, numbers, report = clean(raw, schema, scores=scores, rules=rules)
     snapshot = Snapshot(
-        source=origin.source,
-        sha256=origin.sha256,
+        source=raw.source,
+        sha256=raw.sha256,
         rows=report.rows_read,
         schema=schema.name,
-        latest=latest,
+        latest=str(facts["submitted"].max()) if "submitted" in facts else "",
     )
     return ScoreTable(
-        frame=frame,
-        benchmarks=names,
-        snapshot=snapshot,
-        report=report,
-        notes=(*notes, *report.notes()),
+        facts=facts, numbers=numbers, snapshot=snapshot, report=report, notes=report.notes()
     )
-
-
-def _load(source: str | Path) -> tuple[pd.DataFrame, str, str]:
-    text = str(source)
-    if text == "bundled":
-        content = resources.files("causal").joinpath("data", BUNDLED).read_bytes()
-        return _parse(content, ".parquet", text), hashlib.sha256(content).hexdigest(), BUNDLED
-    path = _from_hub(text) if text.startswith("hub:") else Path(text).expanduser()
-    if not path.is_file():
-        raise ModelNotFound(
-            f"no file {text}",
-            hint="give a CSV or Parquet file, `hub:owner/name/file`, or `bundled`",
-        )
-    if path.suffix.lower() not in SUFFIXES:
-        raise BadRows(f"{path.name} ends in {path.suffix!r}; expected {', '.join(SUFFIXES)}")
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return _parse(content, path.suffix.lower(), path.name), digest, path.name
-
-
-def _parse(content: bytes, suffix: str, name: str) -> pd.DataFrame:
-    buffer = io.BytesIO(content)
-    try:
-        if suffix in (".parquet", ".pq"):
-            return pd.read_parquet(buffer)
-        if suffix in (".json", ".jsonl"):
-            return pd.read_json(buffer, lines=suffix == ".jsonl")
-        return pd.read_csv(buffer, sep="\t" if suffix == ".tsv" else ",")
-    except (ValueError, OSError) as error:
-        raise BadRows(
-            f"{name} cannot be read as a table: {error}", hint="check the file and its ending"
-        ) from error
-
-
-def _from_hub(text: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    parts = text.removeprefix("hub:").split("/", 2)
-    if len(parts) < 3:
-        raise BadRows(f"{text!r} names no file", hint="write hub:owner/name/path/to/file.parquet")
-    owner, name, filename = parts
-    try:
-        return Path(hf_hub_download(f"{owner}/{name}", filename, repo_type="dataset"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise DataError(
-            f"{text} could not be fetched: {error}", hint="download it once and give its path"
-        ) from error
 
 
 def _digest(frame: pd.DataFrame) -> str:
     hashes = pd.util.hash_pandas_object(frame.astype(str), index=False).to_numpy()
     columns = "\x00".join(map(str, frame.columns)).encode()
     return hashlib.sha256(columns + hashes.tobytes()).hexdigest()
-
-
-def _grouped(raw: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Schema, tuple[Note, ...]]:
-    model = schema.facts["model"]
-    groups = {g: [c for c in raw if task_group(str(c)) == g] for g in MTEB_GROUPS}
-    groups = {g: columns for g, columns in groups.items() if columns}
-    if not groups:
-        raise UnknownName("no column name ends in a known kind of task, so none can be grouped")
-    frame = pd.DataFrame({"model": raw[model]})
-    for group, columns in groups.items():
-        numeric = raw[columns].apply(pd.to_numeric, errors="coerce")
-        # A mean over the tasks that happen to be present would compare unlike things.
-        frame[group] = numeric.mean(axis=1).where(numeric.notna().all(axis=1))
-    frame["domain"] = [family_name(str(name)) for name in raw[model]]
-    grouped = Schema(
-        name=f"{schema.name}-grouped",
-        facts={"model": "model", "domain": "domain"},
-        scores=tuple(groups),
-    )
-    used = sum(map(len, groups.values()))
-    note = Note(
-        f"{used} tasks averaged into {len(groups)} groups by the end of their name, "
-        f"{len(raw.columns) - 1 - used} tasks left out; the domain is the first word of the "
-        "model's name, not a declared base model",
-        level="warning",
-        code="grouped-tasks",
-    )
-    return frame, grouped, (note,)

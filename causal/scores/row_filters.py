@@ -52,12 +52,23 @@ class RowFilter:
             if wanted:
                 drop = rule(table).to_numpy(dtype=bool)
                 note = Note(f"{int(drop.sum())} {what} left out", code="filtered")
+                if lacking := self._lacking(what, table):
+                    text = f"no {what} left out: the table does not say {lacking}"
+                    note = Note(text, "warning", "filtered")
                 table = table.keep(~drop, note)
         return table
 
+    @staticmethod
+    def _lacking(what: str, table: ScoreTable) -> str:
+        needed = {"merges": "merged", "mixtures of experts": "moe", "flagged models": "flagged"}
+        fact = needed.get(what, "model")
+        return "" if fact in table.facts else f"which models are {what}"
+
     def _is_weak(self, table: ScoreTable) -> "pd.Series[bool]":
         allowed = EVIDENCE[: EVIDENCE.index(self.weakest) + 1]
-        return ~table.frame["evidence"].isin(allowed)
+        if not table.has_domains:
+            return pd.Series(False, index=table.facts.index)
+        return ~table.facts["evidence"].isin(allowed)
 
     def _is_unwanted(self, table: ScoreTable) -> "pd.Series[bool]":
         kinds = _column(table, "type").str.lower()
@@ -65,29 +76,28 @@ class RowFilter:
 
 
 def _column(table: ScoreTable, fact: str) -> "pd.Series[str]":
-    if fact in table.frame:
-        return table.frame[fact]
-    return pd.Series("", index=table.frame.index)
+    if fact in table.facts:
+        return table.facts[fact]
+    return pd.Series("", index=table.facts.index)
 
 
 def _fact(table: ScoreTable, fact: str) -> "pd.Series[bool]":
-    if fact in table.frame:
-        return table.frame[fact].astype(bool)
-    return pd.Series(False, index=table.frame.index)
+    if fact in table.facts:
+        return table.facts[fact].astype(bool)
+    return pd.Series(False, index=table.facts.index)
 
 
 def _is_duplicate(table: ScoreTable) -> "pd.Series[bool]":
-    names = table.frame["model"].str.lower().duplicated()
-    return names | table.frame.duplicated(list(table.benchmarks))
+    names = table.facts["model"].str.lower().duplicated()
+    return names | table.numbers.duplicated()
 
 
 def _is_worse(table: ScoreTable) -> "pd.Series[bool]":
-    frame = table.frame
-    mean = frame[list(table.benchmarks)].mean(axis=1)
-    names = frame["model"].str.lower()
-    worse = pd.Series(False, index=frame.index)
+    mean = table.numbers.mean(axis=1)
+    names = table.facts["model"].str.lower()
+    worse = pd.Series(False, index=table.facts.index)
     for domain, repository in BASE_REPOSITORIES.items():
         base = mean[names == repository]
         if len(base):
-            worse |= (frame["domain"] == domain) & (mean < base.max())
+            worse |= (table.facts["domain"] == domain) & (mean < base.max())
     return worse

@@ -3,7 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import pandas as pd
+
+from causal.scores.numerals import read_cell
 from workbench.errors import UnknownName
 
 OPEN_LLM_SCORES = ("IFEval", "BBH", "MATH Lvl 5", "GPQA", "MUSR", "MMLU-PRO")
@@ -32,7 +36,8 @@ class Schema:
     """A mapping from a wide table to facts and scores.
 
     `facts` maps our name of a fact to the column that holds it. Without `scores`, every numeric
-    column that is not a fact counts as a score.
+    column that is not a fact counts as a score. Without a model, rows are numbered; without a
+    domain, it is found from the names of models, or all rows form one.
     """
 
     name: str
@@ -42,12 +47,13 @@ class Schema:
     def __post_init__(self) -> None:
         """Refuse facts that nothing downstream knows."""
         unknown = [fact for fact in self.facts if fact not in FACTS]
-        if unknown or "model" not in self.facts:
+        if unknown:
             raise UnknownName(
-                f"schema {self.name!r} maps {', '.join(unknown) or 'no model column'}; "
-                f"facts are {', '.join(FACTS)}, and `model` is required"
+                f"schema {self.name!r} maps {', '.join(unknown)}; facts are {', '.join(FACTS)}"
             )
 
+
+PLAIN = Schema(name="plain table")
 
 OPEN_LLM = Schema(
     name="open-llm-leaderboard-v2",
@@ -68,7 +74,25 @@ OPEN_LLM = Schema(
     scores=OPEN_LLM_SCORES,
 )
 
+# The extract that ships with the package; all of these columns together are its signature.
+EXTRACT_FACTS = (
+    "model",
+    "precision",
+    "type",
+    "parameters_b",
+    "merged",
+    "moe",
+    "flagged",
+    "chat_template",
+    "domain",
+    "evidence",
+)
+EXTRACT = Schema(
+    name="score-table", facts={fact: fact for fact in EXTRACT_FACTS}, scores=OPEN_LLM_SCORES
+)
+NAMED = Schema(name="score-table", facts={"model": "model", "domain": "domain"})
 MTEB = Schema(name="mteb", facts={"model": "Model"})
+LEAST_TASKS = 10
 
 # Tasks of the embedding benchmark by what the end of their name says.
 MTEB_GROUPS: Mapping[str, str] = {
@@ -83,23 +107,36 @@ MTEB_GROUPS: Mapping[str, str] = {
 
 
 def detect(columns: Iterable[str]) -> Schema:
-    """Recognise a known table by its column names.
+    """Recognise a leaderboard by all columns of its signature, else return `PLAIN`.
 
-    Raises:
-        UnknownName: no known table has these columns.
+    No column is a fact by its own name alone: a benchmark may be called `precision` or `type`.
     """
     names = set(columns)
     if {OPEN_LLM.facts["model"], *OPEN_LLM.scores} <= names:
         return OPEN_LLM
-    if {"model", "domain"} <= names:
-        return Schema(name="score-table", facts={fact: fact for fact in FACTS if fact in names})
-    if "Model" in names and sum(bool(task_group(name)) for name in names) >= 10:
+    if {*EXTRACT.facts.values(), *EXTRACT.scores} <= names:
+        return EXTRACT
+    if "Model" in names and sum(bool(task_group(name)) for name in names) >= LEAST_TASKS:
         return MTEB
-    shown = ", ".join(sorted(names)[:12])
-    raise UnknownName(
-        f"the table is none we know; its columns are {shown}{' …' if len(names) > 12 else ''}",
-        hint="name the model column, the score columns and, if there is one, the domain column",
-    )
+    return PLAIN
+
+
+def recognise(frame: pd.DataFrame) -> Schema:
+    """Recognise a table by its columns, and columns `model` and `domain` by their words as well.
+
+    A column of numbers is a variable whatever its name is.
+    """
+    found = detect(map(str, frame.columns))
+    if found is PLAIN and all(n in frame and _holds_words(frame[n]) for n in NAMED.facts):
+        return NAMED
+    if found is MTEB and not _holds_words(frame["Model"]):
+        return PLAIN
+    return found
+
+
+def _holds_words(column: "pd.Series[Any]") -> bool:
+    cells = [read_cell(cell) for cell in column]
+    return 2 * sum(cell.is_number for cell in cells) <= len(cells)
 
 
 def task_group(task: str) -> str:

@@ -63,10 +63,10 @@ def compare_snapshots(first: ScoreTable, second: ScoreTable) -> SnapshotComparis
 
 
 def _keyed(table: ScoreTable, shared: tuple[str, ...]) -> pd.DataFrame:
-    frame = table.frame
-    precision = frame["precision"] if "precision" in frame else pd.Series("", index=frame.index)
-    key = frame["model"].str.lower() + " " + precision
-    keyed = frame[list(shared)].set_axis(key, axis=0)
+    facts = table.facts
+    precision = facts["precision"] if "precision" in facts else pd.Series("", index=facts.index)
+    key = facts["model"].str.lower() + " " + precision
+    keyed = table.numbers[list(shared)].set_axis(key, axis=0)
     return keyed[~keyed.index.duplicated(keep=False)]
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from causal.scores.leaderboard import ScoreTable, from_table, read_scores
+from causal.scores.leaderboard import ScoreTable
+from causal.scores.table_options import TableOptions
 from causal.searches.stability import Fitted, Scope, Search, fit, split
-from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.options import option
 from workbench.result.estimate import Estimate
@@ -29,7 +28,7 @@ EDGES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapped:
+class Wrapped(TableOptions):
     """The options that all wrapped algorithms share; subclasses name theirs."""
 
     algorithms: ClassVar[tuple[str, ...]] = ()
@@ -41,13 +40,6 @@ class Wrapped:
     alpha: float = option(0.01, help="Level of the independence tests.", low=1e-6, high=0.5)
     resamples: int = option(20, help="Bootstrap resamples for stability.", low=0, high=1000)
     seconds: float = option(60.0, help="Time limit of one fit.", low=1, unit="s")
-    least_models: int = option(100, help="Fewest models of a domain.", low=8)
-    benchmarks: tuple[str, ...] = option((), help="Score columns; none given takes all.")
-
-    def read(self, path: Path | None) -> Table:
-        """Read score tables as `hierarchical` does."""
-        source = "bundled" if path is None else path
-        return read_scores(source, scores=self.benchmarks).as_table()
 
     def fit(self, table: Table, context: Context) -> Result:
         """Fit every algorithm to every matrix of the scope.
@@ -55,14 +47,16 @@ class Wrapped:
         Raises:
             TooLittleData: no domain has enough models.
         """
-        scores = enough(from_table(table, scores=self.benchmarks), self.least_models)
+        scores = self.enough(self.scores_of(table))
         scopes: tuple[Scope, ...] = ("pooled", "centred", "domain")
+        if not scores.has_domains:
+            scopes = ("pooled",)
         chosen = scopes if self.scope == "all" else (self.scope,)
         jobs = [
             (name, rows)
             for name in self.algorithms
             for scope in chosen
-            for rows in split(scores.scores, list(scores.frame["domain"]), scope)
+            for rows in split(scores.scores, list(scores.facts["domain"]), scope)
         ]
         total, done = len(jobs) * (self.resamples + 1), [0]
 
@@ -85,23 +79,6 @@ class Wrapped:
             done[0] = (i + 1) * (self.resamples + 1)
             context.progress(done[0], total, "fits")
         return report(fitted, scores, self.assumption)
-
-
-def enough(scores: ScoreTable, least: int) -> ScoreTable:
-    """Keep the rows of domains with at least `least` models.
-
-    Raises:
-        TooLittleData: there is no such domain.
-    """
-    counts = scores.domain_counts()
-    kept = {name for name, n in counts.items() if n >= least}
-    if not kept:
-        largest = ", ".join(f"{name} ({n})" for name, n in list(counts.items())[:3]) or "none"
-        raise TooLittleData(
-            f"no domain has {least} models; the largest are {largest}",
-            hint="lower --least-models",
-        )
-    return scores.keep(scores.frame["domain"].isin(kept).to_numpy())
 
 
 def report(fitted: Sequence[Fitted], scores: ScoreTable, assumption: str) -> Result:

@@ -290,7 +290,7 @@ def test_bad_options_are_explained(table: Table) -> None:
         build(Hierarchical, {"domains": ["gpt-4"]}).fit(table, Context())
     with pytest.raises(BadOption, match="k = 3 capabilities need"):
         build(Hierarchical, {"benchmarks": ["BBH", "GPQA"]}).fit(table, Context())
-    with pytest.raises(BadOption, match="column of model names"):
+    with pytest.raises(UnknownName, match="no column 'team'"):
         build(Hierarchical, {"domain_column": "team"}).read(None)
     with pytest.raises(BadOption, match="expected at most 4"):
         build(Hierarchical, {"k": 5})

@@ -136,8 +136,7 @@ def test_problems_are_explained(tmp_path: Path) -> None:
     with pytest.raises(TooLittleData, match="no rows"):
         read_scores(tmp_path / "header.csv")
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UnknownName, match="none we know"):
-        read_scores(tmp_path / "odd.csv")
+    assert read_scores(tmp_path / "odd.csv").snapshot.schema == "plain table"
     with pytest.raises(BadRows, match="names no file"):
         read_scores("hub:owner/name")
 
@@ -156,7 +155,7 @@ def test_missing_columns_rows_and_scores_are_explained() -> None:
         read_frame(frame)
     with pytest.raises(TooLittleData, match="no numeric column"):
         from_table(Table(pd.DataFrame({"m": ["a"]})), schema=Schema(name="o", facts={"model": "m"}))
-    with pytest.raises(UnknownName, match="`model` is required"):
+    with pytest.raises(UnknownName, match="maps colour; facts are model"):
         Schema(name="own", facts={"colour": "x"})
 
 

@@ -1,0 +1,184 @@
+"""Cells to numbers: decimal points and commas, grouped thousands, percent signs, missing cells."""
+
+import math
+import numbers
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+Mark = Literal["point", "comma"]
+
+# Spellings of "no value", in lower case; "" is a cell left empty.
+MISSING = frozenset(
+    [
+        *("", "-", "--", "---", "—", "–", "?", "??", ".", "..", "...", "*", "\\n", "<na>"),
+        *("na", "n/a", "#n/a", "#na", "n.a.", "n. a.", "nan", "-nan", "null", "none", "nil"),
+        *("missing", "k.a.", "k. a.", "n.d.", "#div/0!", "#value!", "#ref!", "#num!", "#name?"),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    ]
+)
+TRUTH = {"true": 1.0, "false": 0.0}
+# Squares and products of larger numbers leave the range of double precision.
+LARGEST = 1e150
+
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+_PLAIN = {
+    "point": re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}", re.ASCII),
+    "comma": re.compile(rf"[+-]?(?:\d+,?\d*|,\d+){_EXPONENT}", re.ASCII),
+}
+_GROUPED = {
+    "point": re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?:[ '’]\d{3})+)(?:\.\d*)?", re.ASCII),
+    "comma": re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:\.\d{3})+|(?:[ '’]\d{3})+)(?:,\d*)?", re.ASCII),
+}
+_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-"})
+
+
+class Reading(NamedTuple):
+    """What one cell can mean: its value with a decimal point and with a decimal comma."""
+
+    point: float | None
+    comma: float | None
+    is_missing: bool = False
+    is_percent: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether either reading is a number."""
+        return self.point is not None or self.comma is not None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Numbers:
+    """One column as numbers: NaN where a cell is missing or is no number.
+
+    `bad` are the rows whose cell is no number, `spelled` those with a spelling of "no value"
+    other than an empty cell, `percent` those with a percent sign. `mark` is the decimal sign the
+    cells need, "" where they need none; `unsure` counts cells such as 1,234 that would be another
+    number with the other sign.
+    """
+
+    values: Float[np.ndarray, " n"]
+    bad: Int[np.ndarray, " n_bad"]
+    spelled: Int[np.ndarray, " n_spelled"]
+    percent: Int[np.ndarray, " n_percent"]
+    mark: Mark | Literal[""] = ""
+    unsure: int = 0
+
+
+def read_cell(cell: Any) -> Reading:
+    """Return what a cell means under either decimal sign."""
+    if isinstance(cell, str):
+        return _read_text(cell)
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return Reading(None, None, is_missing=True)
+    if isinstance(cell, bool | np.bool_):
+        return Reading(float(cell), float(cell))
+    if isinstance(cell, numbers.Number) and not isinstance(cell, complex):
+        value = float(cell)  # type: ignore[arg-type]
+        return Reading(None, None, is_missing=True) if math.isnan(value) else _both(value)
+    return Reading(None, None)
+
+
+def _read_text(cell: str) -> Reading:
+    text = cell.translate(_SPACES).strip()
+    word = text.lower()
+    if word in MISSING:
+        return Reading(None, None, is_missing=True)
+    if word in TRUTH:
+        return Reading(TRUTH[word], TRUTH[word])
+    percent = text.endswith("%")
+    if percent:
+        text = text[:-1].rstrip()
+    return Reading(_value(text, "point"), _value(text, "comma"), is_percent=percent)
+
+
+def _value(text: str, mark: Mark) -> float | None:
+    grouped = _GROUPED[mark].fullmatch(text)
+    if not grouped and not _PLAIN[mark].fullmatch(text):
+        return None
+    if grouped:
+        text = re.sub(r"[ '’]" if mark == "point" else r"[ '’.]", "", text)
+        text = text.replace(",", "") if mark == "point" else text
+    return _bounded(float(text.replace(",", ".")))
+
+
+def _bounded(value: float) -> float | None:
+    return value if abs(value) <= LARGEST else None
+
+
+def _both(value: float) -> Reading:
+    return Reading(_bounded(value), _bounded(value))
+
+
+def read_column(cells: Sequence[Any], mark: Mark | Literal[""], fallback: Mark) -> Numbers:
+    """Read the cells of one column with one decimal sign.
+
+    Without `mark` the cells decide, and `fallback` where they leave it open.
+    """
+    memory: dict[Any, Reading] = {}
+    readings = []
+    for cell in cells:
+        if not isinstance(cell, str):
+            readings.append(read_cell(cell))
+            continue
+        if cell not in memory:
+            memory[cell] = read_cell(cell)
+        readings.append(memory[cell])
+    votes = count_votes(readings)
+    chosen = mark or decide(votes) or fallback
+    values = [r.comma if chosen == "comma" else r.point for r in readings]
+    found = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+    blank = [isinstance(cell, str) and bool(cell.strip()) for cell in cells]
+    flags = {
+        "bad": [v is None and not r.is_missing for v, r in zip(values, readings, strict=True)],
+        "spelled": [r.is_missing and told for r, told in zip(readings, blank, strict=True)],
+        "percent": [r.is_percent and r.is_number for r in readings],
+    }
+    rows = {name: np.flatnonzero(np.array(told, dtype=bool)) for name, told in flags.items()}
+    needed = chosen if votes["point"] or votes["comma"] or votes["unsure"] else ""
+    unsure = 0 if mark or decide(votes) else votes["unsure"]
+    return Numbers(values=found, mark=needed, unsure=unsure, **rows)
+
+
+def count_votes(readings: Sequence[Reading]) -> Counter[str]:
+    """Count cells that are a number with one decimal sign only, or another with each."""
+    votes: Counter[str] = Counter()
+    for reading in readings:
+        if reading.point == reading.comma:
+            continue
+        if reading.comma is None:
+            votes["point"] += 1
+        elif reading.point is None:
+            votes["comma"] += 1
+        else:
+            votes["unsure"] += 1
+    return votes
+
+
+def decide(votes: Mapping[str, int]) -> Mark | Literal[""]:
+    """Return the decimal sign that more cells need, "" when the cells leave it open."""
+    point, comma = votes.get("point", 0), votes.get("comma", 0)
+    if point == comma:
+        return ""
+    return "point" if point > comma else "comma"
+
+
+def table_mark(columns: Sequence[Sequence[Any]], separator: str) -> Mark:
+    """Return the decimal sign of the table's cells taken together.
+
+    Where no cell decides, commas in numbers are decimal signs between semicolons, and group
+    thousands between other separators.
+    """
+    votes: Counter[str] = Counter()
+    for cells in columns:
+        votes.update(count_votes([read_cell(cell) for cell in cells]))
+    if found := decide(votes):
+        return found
+    has_comma = any(isinstance(c, str) and "," in c for cells in columns for c in cells)
+    return "comma" if separator == ";" and has_comma else "point"
