@@ -19,7 +19,7 @@ Check = Callable[["Model"], Verdict]
 CHECKS: dict[str, Check] = {}
 """Every capability that can be checked, filled by the modules that hold the checks."""
 
-_HOMES: tuple[str, ...] = ()
+_HOMES: tuple[str, ...] = ("workbench.model.site_checks",)
 _TRANSIENT = (torch.OutOfMemoryError, MemoryError, OSError)
 
 
@@ -47,6 +47,7 @@ def verdict(model: "Model", capability: str) -> Verdict:
     remembered on the model, and on disk for the same weights, settings and library versions.
     An error inside a check is a failed verdict; a capability that no check knows is one as well.
     """
+    model = model.checked_as or model
     found = model.verdicts.get(capability)
     if found is None:
         with model.lock:
@@ -60,6 +61,7 @@ def require(model: "Model", capability: str) -> None:
     Raises:
         Unsupported: the check of that capability failed, or there is none.
     """
+    model = model.checked_as or model
     found = model.verdicts.get(capability)
     if found is None:
         with model.lock:
@@ -109,12 +111,12 @@ def _try(model: "Model", capability: str) -> tuple[Verdict, bool]:
 
 @contextmanager
 def _within_check(model: "Model") -> Iterator[None]:
-    model.is_checked = True
+    before, model.is_checked = model.is_checked, True
     try:
         with torch.no_grad():
             yield
     finally:
-        model.is_checked = False
+        model.is_checked = before
 
 
 def _first_line(error: BaseException) -> str:
