@@ -3,18 +3,15 @@
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 
 from workbench.errors import Unsupported, WorkbenchError
 from workbench.model.kept_verdicts import keep_verdict, kept_verdict
+from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
 
-if TYPE_CHECKING:
-    from workbench.model.model import Model
-
-Check = Callable[["Model"], Verdict]
+Check = Callable[[Subject], Verdict]
 
 CHECKS: dict[str, Check] = {}
 """Every capability that can be checked, filled by the modules that hold the checks."""
@@ -40,7 +37,7 @@ def known_checks() -> dict[str, Check]:
     return CHECKS
 
 
-def verdict(model: "Model", capability: str) -> Verdict:
+def verdict(model: Subject, capability: str) -> Verdict:
     """Return whether that model has the capability; it is tried once and then remembered.
 
     A check runs under the model's lock on a few tokens of its own and changes nothing. It is
@@ -55,7 +52,7 @@ def verdict(model: "Model", capability: str) -> Verdict:
     return found
 
 
-def require(model: "Model", capability: str) -> None:
+def require(model: Subject, capability: str) -> None:
     """Refuse a capability that the model does not have; within a check nothing is refused.
 
     Raises:
@@ -72,7 +69,7 @@ def require(model: "Model", capability: str) -> None:
         raise refusal(model, found)
 
 
-def refusal(model: "Model", found: Verdict) -> Unsupported:
+def refusal(model: Subject, found: Verdict) -> Unsupported:
     """Return the error that names the model, its backend, the capability and the reason."""
     return Unsupported(
         f"{model.spec.name} on backend {model.spec.backend} cannot offer {found.capability!r}: "
@@ -81,7 +78,7 @@ def refusal(model: "Model", found: Verdict) -> Unsupported:
     )
 
 
-def _find(model: "Model", capability: str) -> Verdict:
+def _find(model: Subject, capability: str) -> Verdict:
     found = kept_verdict(model, capability)
     if found is None:
         found, lasting = _try(model, capability)
@@ -91,7 +88,7 @@ def _find(model: "Model", capability: str) -> Verdict:
     return found
 
 
-def _try(model: "Model", capability: str) -> tuple[Verdict, bool]:
+def _try(model: Subject, capability: str) -> tuple[Verdict, bool]:
     """Run one check; say as well whether its outcome would be the same another time."""
     run = known_checks().get(capability)
     if run is None:
@@ -110,7 +107,7 @@ def _try(model: "Model", capability: str) -> tuple[Verdict, bool]:
 
 
 @contextmanager
-def _within_check(model: "Model") -> Iterator[None]:
+def _within_check(model: Subject) -> Iterator[None]:
     before, model.is_checked = model.is_checked, True
     try:
         with torch.no_grad():

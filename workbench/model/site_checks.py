@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,10 +16,8 @@ from workbench.model.site_heads import owned
 from workbench.model.site_probe import Probe, different_rows, equal_rows, on_hooks, sizes_of
 from workbench.model.site_values import compared
 from workbench.model.sites import Kind, Site
+from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from workbench.model.model import Model
 
 _HOOKS = "hooks"
 
@@ -29,7 +27,7 @@ def capability_of(kind: Kind, *, edit: bool) -> str:
     return f"{'edit' if edit else 'read'} {kind}"
 
 
-def site_problem(model: "Model", site: Site, *, edit: bool) -> str:
+def site_problem(model: Subject, site: Site, *, edit: bool) -> str:
     """Return why a site cannot be read or edited on that model; empty when it can."""
     backend, kind = model.backend, site.kind
     capability = capability_of(kind, edit=edit)
@@ -44,7 +42,7 @@ def site_problem(model: "Model", site: Site, *, edit: bool) -> str:
     return "" if found.works else f"{capability.split()[0]} {site}: {found.reason}"
 
 
-def _check_read(kind: Kind, model: "Model") -> Verdict:
+def _check_read(kind: Kind, model: Subject) -> Verdict:
     capability = capability_of(kind, edit=False)
     _claimed(model, kind, edit=False)
     probe = different_rows(model)
@@ -64,7 +62,7 @@ def _check_read(kind: Kind, model: "Model") -> Verdict:
     return _judged(capability, found, rounding(_dtype(model)))
 
 
-def _check_edit(kind: Kind, model: "Model") -> Verdict:
+def _check_edit(kind: Kind, model: Subject) -> Verdict:
     capability = capability_of(kind, edit=True)
     _claimed(model, kind, edit=True)
     readable = verdict(model, capability_of(kind, edit=False))
@@ -102,7 +100,7 @@ _IN_SUMS = (Kind.ATTN_OUT, Kind.RESID_MID, Kind.MLP_OUT)
 
 
 @check("unembed")
-def _check_unembed(model: "Model") -> Verdict:
+def _check_unembed(model: Subject) -> Verdict:
     probe = different_rows(model)
     last = probe.read(Kind.RESID_POST)[model.spec.n_layers - 1]
     normed, wanted = probe.read(Kind.FINAL_NORM)[0], probe.logits()
@@ -116,7 +114,7 @@ def _check_unembed(model: "Model") -> Verdict:
 
 
 @check("input vectors")
-def _check_input_vectors(model: "Model") -> Verdict:
+def _check_input_vectors(model: Subject) -> Verdict:
     probe = different_rows(model)
     vectors = model.backend.embed(probe.tokens.ids)
     found = model.run(probe.tokens, embeds=vectors, logits="all").logits
@@ -125,12 +123,12 @@ def _check_input_vectors(model: "Model") -> Verdict:
     return _judged("input vectors", [comparison], rounding(_dtype(model)))
 
 
-def _claimed(model: "Model", kind: Kind, *, edit: bool) -> None:
+def _claimed(model: Subject, kind: Kind, *, edit: bool) -> None:
     if not model.backend.supports(kind, edit=edit):
         raise Unsupported(f"there is no {kind} that it could {capability_of(kind, edit=edit)}")
 
 
-def _on_hooks(model: "Model", capability: str) -> None:
+def _on_hooks(model: Subject, capability: str) -> None:
     found = verdict(on_hooks(model), capability)
     if not found.works:
         raise Unsupported(f"the hooks backend, its reference, cannot: {found.reason}")
@@ -163,7 +161,7 @@ def _unchanged(edit: Edit) -> Edit:
     return Edit(site=edit.site, op=Op.SCALE, value=1.0, rows=edit.rows)
 
 
-def _dtype(model: "Model") -> torch.dtype:
+def _dtype(model: Subject) -> torch.dtype:
     found: torch.dtype = getattr(torch, model.spec.dtype)
     return found
 

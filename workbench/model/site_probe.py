@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -11,11 +11,9 @@ from torch import Tensor
 
 from workbench.model.edits import Edit
 from workbench.model.sites import Kind, Site
+from workbench.model.spec import ModelSpec
+from workbench.model.subject import Subject
 from workbench.model.tokens import Tokens, pad
-
-if TYPE_CHECKING:
-    from workbench.model.model import Model
-    from workbench.model.spec import ModelSpec
 
 _LENGTHS = (7, 9, 11, 6, 5, 4, 3)
 
@@ -27,7 +25,7 @@ class Probe:
     `edits` act in every run of the probe; reads of a kind are made once.
     """
 
-    model: "Model"
+    model: Subject
     tokens: Tokens
     edits: Sequence[Edit] = ()
     _reads: dict[Kind, dict[int, Tensor]] = field(default_factory=dict)
@@ -52,20 +50,20 @@ class Probe:
         return Probe(self.model, self.tokens, edits)
 
 
-def sites_of(model: "Model", kind: Kind) -> list[Site]:
+def sites_of(model: Subject, kind: Kind) -> list[Site]:
     """Return every site of that kind that the backend claims."""
     if not kind.has_layer:
         return [Site(kind)]
     return [Site(kind, layer) for layer in model.backend.layers_with(kind)]
 
 
-def different_rows(model: "Model") -> Probe:
+def different_rows(model: Subject) -> Probe:
     """Return a probe of two rows of random tokens, alike in length."""
     ids = _ids(model, 2)
     return Probe(model, pad(ids).to(model.device))
 
 
-def equal_rows(model: "Model", n: int) -> Probe:
+def equal_rows(model: Subject, n: int) -> Probe:
     """Return a probe of n rows of the same random tokens."""
     return Probe(model, pad(_ids(model, 1) * n).to(model.device))
 
@@ -85,22 +83,23 @@ def plain_outputs(probe: Probe, **asked: bool) -> Any:
     return module(input_ids=probe.tokens.ids, use_cache=False, **asked)
 
 
-_REFERENCES: "WeakKeyDictionary[Model, Model]" = WeakKeyDictionary()
+_REFERENCES: "WeakKeyDictionary[Any, Any]" = WeakKeyDictionary()
 
 
-def on_hooks(model: "Model") -> "Model":
+def on_hooks(model: Subject) -> Subject:
     """Return the same weights on the hooks backend, which the other backends are held to."""
     from workbench.model.backends.torch_hooks import HooksBackend
-    from workbench.model.model import Model
 
     if model not in _REFERENCES:
         backend = HooksBackend(model.backend.plain, model.tokenizer, model.backend.paths)
         spec = replace(model.spec, backend=backend.name)
-        _REFERENCES[model] = Model(spec=spec, tokenizer=model.tokenizer, backend=backend)
-    return _REFERENCES[model]
+        kind: Any = type(model)
+        _REFERENCES[model] = kind(spec=spec, tokenizer=model.tokenizer, backend=backend)
+    reference: Subject = _REFERENCES[model]
+    return reference
 
 
-def _ids(model: "Model", n_rows: int) -> list[list[int]]:
+def _ids(model: Subject, n_rows: int) -> list[list[int]]:
     spec = model.spec
     taken = {spec.n_heads, spec.n_key_value_heads, spec.d_head, spec.d_model}
     fitting = [n for n in _LENGTHS if n <= spec.max_positions]
@@ -113,7 +112,7 @@ def _ids(model: "Model", n_rows: int) -> list[list[int]]:
     return [[usual[i] for i in row] for row in chosen.tolist()]
 
 
-def sizes_of(spec: "ModelSpec", kind: Kind, n_pos: int) -> tuple[int, ...]:
+def sizes_of(spec: ModelSpec, kind: Kind, n_pos: int) -> tuple[int, ...]:
     """Return the shape of an activation of that kind for one row of n positions."""
     if kind is Kind.ATTN_PATTERN:
         return (spec.n_heads, n_pos, n_pos)
