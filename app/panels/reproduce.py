@@ -64,7 +64,7 @@ def _run_words(kind: str) -> tuple[str, ...]:
 
 
 def _needs_file(spec: RunSpec) -> bool:
-    quiet = {f.name for f in fields(ModelRef)} - set(_MODEL_FLAGS)
+    quiet = {f.name for f in fields(ModelRef)} - {*_MODEL_FLAGS, "sha256"}
     model = spec.model or ModelRef()
     has_more = any(getattr(model, name) != getattr(ModelRef(), name) for name in quiet)
     odd = any("\0" in text for text in spec.data.texts)
@@ -122,8 +122,9 @@ def _changed(given: Any, standard: Any, names: tuple[str, ...], flags: dict[str,
 
 
 def _unpinned(spec: RunSpec) -> RunSpec:
-    # The hash of the data file is filled in again, from the file as it is then.
-    return replace(spec, data=replace(spec.data, sha256=""))
+    # The hashes of files are filled in again, from the files as they are then.
+    model = spec.model and replace(spec.model, sha256="")
+    return replace(spec, model=model, data=replace(spec.data, sha256=""), pins={})
 
 
 def _call(given: Any, standard: Any) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.model.backend import Inputs
+from workbench.model.finite import see_states
 from workbench.model.model import Model
 from workbench.model.prefix import Prefix, new_cache
 from workbench.model.tokens import Tokens, pad
@@ -69,6 +70,7 @@ def response_logits(model: Model, rows: Sequence[Row]) -> Float[Tensor, "batch p
         use_cache=cache is not None,
         logits_to_keep=right.ids.shape[1],
     ).logits
+    see_states(logits, model=model.spec.name, real=right.mask)
     return logits.float()
 
 

@@ -15,7 +15,7 @@ from workbench.batch.session import Session
 from workbench.batch.shards import Manifest, sealed, shard_path, unsealed, write_file
 from workbench.batch.work import BAD_ROWS, read_bad_rows
 from workbench.errors import CorruptRun, WorkbenchError
-from workbench.runs.execute import with_bad_rows
+from workbench.runs.bad_rows import with_bad_rows
 from workbench.runs.reading import BadRow
 from workbench.runs.run import Failure, Run, Status, environment
 from workbench.runs.store import Store

@@ -14,7 +14,7 @@ from workbench.methods.contracts import Measure, ReadoutProbe
 from workbench.methods.registry import Plugin, find
 from workbench.options import build, plain
 from workbench.runs.folder import NAME
-from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.spec import DataRef, ModelRef, RunSpec, option_pins
 
 MOST_BYTES = 1 << 18
 # The time to read a dotted key grows with the square of its parts.
@@ -81,13 +81,13 @@ class BatchPlan:
         )
 
     def pinned(self) -> "BatchPlan":
-        """Return the plan with every option written out and the data file's hash filled in.
+        """Return the plan with every option written out and the hashes of files filled in.
 
         Raises:
             WorkbenchError: an unknown probe, a bad option, a probe that drives the model itself,
                 or a file that cannot be read.
         """
-        data = self.specs[0].pinned().data
+        first = self.specs[0].pinned()
         specs = []
         for spec, (_, recipe) in zip(self.specs, self.recipes(), strict=True):
             if not isinstance(recipe, Measure | ReadoutProbe):
@@ -95,7 +95,9 @@ class BatchPlan:
                     f"{spec.name} drives the model itself and cannot share a forward pass",
                     hint=f"workbench probe run {spec.name}",
                 )
-            specs.append(replace(spec, options=plain(recipe), data=data))
+            options = plain(recipe)
+            ready = replace(spec, options=options, pins=option_pins(options))
+            specs.append(replace(ready, model=first.model, data=first.data))
         return replace(self, specs=tuple(specs))
 
     @classmethod

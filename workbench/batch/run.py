@@ -169,12 +169,14 @@ def _compute(session: Session, count: RowCount, executor: Executor) -> int:
 
 
 def _check_unchanged(session: Session, computed: list[int]) -> None:
-    data = session.plan.data
-    if session.plan.specs[0].pinned().data == data:
+    spec = session.plan.specs[0]
+    now = spec.pinned()
+    if now.data == spec.data and now.model == spec.model:
         return
+    changed = spec.data.path if now.data != spec.data else session.plan.model.name
     for number in computed:
         shutil.rmtree(shard_path(session.folder, number), ignore_errors=True)
     raise DataError(
-        f"{data.path} was changed while it was read; the shards made of it are removed",
+        f"{changed} was changed while it was read; the shards made of it are removed",
         hint="run the plan again under another name",
     )

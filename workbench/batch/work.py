@@ -48,7 +48,8 @@ class ShardWork:
     def identity(self) -> str:
         """What the numbers depend on beside the plan: weights, number format and kernels."""
         spec = self.model.spec
-        return f"{spec.weights_hash} {spec.backend} {spec.dtype} {spec.attention}"
+        known = (spec.weights_hash, spec.files_hash, spec.backend, spec.dtype, spec.attention)
+        return " ".join(filter(None, known))
 
     def context(self) -> Context:
         """Return what the tallies of one shard are given."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ModelError, ModelNotFound, Unsupported
+from workbench.model.adapter_files import CONFIG, AdapterFiles, find_adapter
 from workbench.model.hashing import unreadable
 
 _INDEX = "model.safetensors.index.json"
@@ -14,11 +15,15 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFiles:
-    """A model folder whose configuration and weight files have been checked."""
+    """A model folder whose configuration and weight files have been checked.
+
+    `adapter` lies beside the weights, or in the folder that named this one as its base model.
+    """
 
     folder: Path
     config: dict[str, Any]
     weights: tuple[Path, ...]
+    adapter: AdapterFiles | None = None
 
 
 def check_folder(folder: Path, *, trust_remote_code: bool = False) -> CheckpointFiles:
@@ -38,12 +43,19 @@ def check_folder(folder: Path, *, trust_remote_code: bool = False) -> Checkpoint
             f"weights in {folder} cannot be read: {', '.join(broken)}",
             hint="fetch or copy the files again",
         )
-    return CheckpointFiles(folder=folder, config=config, weights=weights)
+    return CheckpointFiles(
+        folder=folder, config=config, weights=weights, adapter=find_adapter(folder)
+    )
+
+
+def is_only_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and not the model it is for."""
+    return (folder / CONFIG).exists() and not (folder / "config.json").exists()
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    if (folder / "adapter_config.json").exists() and not path.exists():
+    if is_only_adapter(folder):
         raise Unsupported(
             f"{folder} holds an adapter, not a model",
             hint="load its base model, or merge the adapter into it and save the result",

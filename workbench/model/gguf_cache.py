@@ -4,8 +4,11 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
@@ -155,11 +158,13 @@ def _read_gguf(path: Path, header: "_Header", progress: Progress) -> tuple[Any, 
 
     where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     try:
-        with no_bars(), dequantising(progress, f"dequantising {path.stem}"):
-            module: Any = AutoModelForCausalLM.from_pretrained(
-                path.parent, dtype=torch.float32, **where
-            )
-            tokenizer: Any = AutoTokenizer.from_pretrained(path.parent, **where)
+        with (
+            _alone(path) as folder,
+            no_bars(),
+            dequantising(progress, f"dequantising {path.stem}"),
+        ):
+            module: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
+            tokenizer: Any = AutoTokenizer.from_pretrained(folder, **where)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise Unsupported(
             f"transformers cannot read {path.name}: {error}",
@@ -168,6 +173,15 @@ def _read_gguf(path: Path, header: "_Header", progress: Progress) -> tuple[Any, 
     _forget_quantisation(module)
     _restore_pre_tokenizer(tokenizer, header.pre_tokenizer)
     return module, tokenizer
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """Show a file in a folder of its own: what lies beside it (adapters, settings) is not read."""
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / path.name
+        link.symlink_to(path.resolve())
+        yield link.parent
 
 
 def _forget_quantisation(module: Any) -> None:

@@ -18,10 +18,11 @@ _WORDS_PER_BLOCK = 1 << 17
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a file, remembered by its path, size and time of change."""
+    """Return the sha256 of a file, remembered by its path, size, inode and times of change."""
     real = path.resolve()
     stat = real.stat()
-    identity = [str(real), stat.st_size, stat.st_mtime_ns]
+    # A copy may keep the time of the contents; none keeps the time of the inode.
+    identity = [str(real), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     kept = settings().cache / "hashes" / f"{key[:32]}.json"
     remembered = _read_json(kept)

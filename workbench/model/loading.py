@@ -1,14 +1,17 @@
 """From a name to a model that runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from workbench.errors import BadOption, ModelError
+from workbench.errors import BadOption, ModelError, WorkbenchError
+from workbench.model.adapter_files import attach_adapter
 from workbench.model.checkpoint_files import CheckpointFiles
 from workbench.model.default_model import DEFAULT_NAME, is_default
 from workbench.model.hashing import weights_hash
+from workbench.model.identity import content_hash
 from workbench.model.locate import locate
 from workbench.model.model import Model
 from workbench.model.placement import DeviceMap, Placement, choose_placement
@@ -51,13 +54,20 @@ def load_model(  # noqa: PLR0913 - the one door for every way a model is loaded
     files = locate(name, revision=revision, trust_remote_code=trust_remote_code, progress=progress)
     module = _load_weights(files, placement, trust_remote_code=trust_remote_code)
     tokenizer = _load_tokenizer(files, trust_remote_code=trust_remote_code)
-    return wrap_model(
+    adapter, own = files.adapter, weights_hash(files.weights)
+    model = wrap_model(
         module,
         tokenizer,
         name=DEFAULT_NAME if is_default(name) else name,
         backend=backend,
-        weights_hash=weights_hash(files.weights),
+        weights_hash=adapter.on(own) if adapter else own,
     )
+    model.spec = replace(
+        model.spec,
+        adapter=adapter.summary if adapter else "",
+        files_hash=content_hash(name, revision),
+    )
+    return model
 
 
 def _checked(
@@ -105,10 +115,12 @@ def _load_weights(
             )
         module, found = loaded
         _refuse_gaps(files, found)
+        if files.adapter is not None:
+            attach_adapter(module, files.adapter, is_beside=files.adapter.folder == files.folder)
         if placement.device_map is None:
             module = module.to(placement.device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        if isinstance(error, ModelError):
+        if isinstance(error, WorkbenchError):
             raise
         raise ModelError(
             f"transformers cannot load {files.folder}: {_short(error)}", hint=_advice(error)

@@ -3,10 +3,12 @@
 import difflib
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from workbench.errors import ModelError, ModelNotFound
-from workbench.model.checkpoint_files import CheckpointFiles, check_folder
+from workbench.errors import ModelError, ModelNotFound, Unsupported
+from workbench.model.adapter_files import AdapterFiles, find_adapter
+from workbench.model.checkpoint_files import CheckpointFiles, check_folder, is_only_adapter
 from workbench.model.default_model import (
     ALIASES,
     FILE_HASH,
@@ -45,13 +47,45 @@ def locate(
     """
     if is_default(name) and revision is None:
         return check_folder(_default_folder(progress))
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - takes an unknown user as it is
     ships = shipped_folder(name)
     if ships is not None and not path.exists():
         return check_folder(ships)
     if path.exists() or _is_path(name):
-        return check_folder(_local_folder(path, progress), trust_remote_code=trust_remote_code)
+        folder = _local_folder(path, progress)
+        if not is_only_adapter(folder):
+            return check_folder(folder, trust_remote_code=trust_remote_code)
+        return _under_adapter(folder, trust_remote_code=trust_remote_code, progress=progress)
     return _from_hub(name, revision, trust_remote_code=trust_remote_code, progress=progress)
+
+
+def _under_adapter(folder: Path, *, trust_remote_code: bool, progress: Progress) -> CheckpointFiles:
+    """Find the base model that the adapter in a folder names, and put the adapter beside it."""
+    adapter = find_adapter(folder)
+    if adapter is None or not adapter.base:
+        raise Unsupported(
+            f"{folder} holds an adapter and does not name its base model",
+            hint="load the base model, or merge the adapter into it and save the result",
+        )
+    local = Path(os.path.expanduser(adapter.base))  # noqa: PTH111 - as above
+    if local.is_dir() and is_only_adapter(local):
+        raise _stacked(folder, adapter)
+    base = locate(
+        adapter.base,
+        revision=adapter.config.get("revision"),
+        trust_remote_code=trust_remote_code,
+        progress=progress,
+    )
+    if base.adapter is not None:
+        raise _stacked(folder, adapter)
+    return replace(base, adapter=adapter)
+
+
+def _stacked(folder: Path, adapter: AdapterFiles) -> Unsupported:
+    return Unsupported(
+        f"the adapter in {folder} stands on {adapter.base}, which holds another adapter",
+        hint="merge the one into the model and save the result",
+    )
 
 
 def _is_path(name: str) -> bool:

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from workbench.errors import BadEdit, BadOption, Unsupported
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
-from workbench.model.capabilities import require
 from workbench.model.card import card
 from workbench.model.edits import Edit, active, selection_problems
+from workbench.model.finite import current_watch, head_flags, pass_flags
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
 from workbench.model.policy import GREEDY, Policy
 from workbench.model.prefix import Prefix, prefill
-from workbench.model.site_checks import site_problem
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, tokenize
@@ -34,26 +33,14 @@ class Model:
     `lock`. What the model was found to be able to do is kept in `verdicts`.
     """
 
-    def __init__(
-        self,
-        *,
-        spec: ModelSpec,
-        tokenizer: Any,
-        backend: Backend,
-        checked_as: "Model | None" = None,
-    ) -> None:
-        """Join a backend with its tokenizer; users call `load_model`.
-
-        `checked_as` is the model whose checks hold for this one as well, because it computes the
-        same and cannot run by itself.
-        """
+    def __init__(self, *, spec: ModelSpec, tokenizer: Any, backend: Backend) -> None:
+        """Join a backend with its tokenizer; users call `load_model`."""
         self.spec = spec
         self.tokenizer = tokenizer
         self.backend = backend
         self.lock = threading.RLock()
         self.verdicts: dict[str, Verdict] = {}
         self.is_checked = False
-        self.checked_as = checked_as
         self.identity = ""
 
     @property
@@ -197,11 +184,14 @@ class Model:
         """Make one forward pass, with or without a cache: the step all generation is built of."""
         resolved = [_resolved(edit, self.spec) for edit in active(edits, step)]
         self._check(read, resolved)
-        if inputs.embeds is not None:
-            require(self, "input vectors")
         self._check_selections(resolved, inputs.mask.shape[0])
         with self.lock, torch.no_grad():
-            return self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
+            outputs = self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
+        watch = current_watch()
+        if watch is not None:
+            flags = pass_flags(outputs.captured, outputs.logits, inputs.mask)
+            watch.see(flags, model=self.spec.name, dtype=self.spec.dtype)
+        return outputs
 
     def sites(self, read: Sequence[Site | str]) -> tuple[Site, ...]:
         """Resolve addresses on this model, each once.
@@ -215,14 +205,13 @@ class Model:
     def unembed(
         self, h: Float[Tensor, "*batch d_model"], *, normed: bool = False
     ) -> Float[Tensor, "*batch d_vocab"]:
-        """Map residual-stream states to logits, through the final norm unless `normed`.
-
-        Raises:
-            Unsupported: the final state does not map to the logits in this way.
-        """
-        require(self, "unembed")
+        """Map residual-stream states to logits, through the final norm unless `normed`."""
         with torch.no_grad():
-            return self.backend.unembed(h, normed=normed)
+            logits = self.backend.unembed(h, normed=normed)
+        watch = current_watch()
+        if watch is not None:
+            watch.see(head_flags(h, logits), model=self.spec.name, dtype=self.spec.dtype)
+        return logits
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Look token ids up in the input embedding."""
@@ -238,12 +227,14 @@ class Model:
 
     def _check(self, read: Sequence[Site], edits: Sequence[Edit]) -> None:
         wanted = [(site, False) for site in read] + [(e.site, True) for e in edits]
-        problems = [
-            problem for site, edit in wanted if (problem := site_problem(self, site, edit=edit))
+        missing = [
+            f"{'edit' if edit else 'read'} {site}"
+            for site, edit in wanted
+            if not self.backend.supports(site.kind, edit=edit)
         ]
-        if problems:
+        if missing:
             raise Unsupported(
-                f"{self.spec.name} on backend {self.backend.name} cannot {'; '.join(problems)}",
+                f"{self.spec.name} on backend {self.backend.name} cannot {', '.join(missing)}",
                 hint="`workbench models show NAME` lists what each backend can do",
             )
 

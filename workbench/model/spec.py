@@ -10,7 +10,9 @@ class ModelSpec:
     """The sizes and identity of a loaded model.
 
     `weights_hash` identifies the weights (sha256 of the files, or of the tensors for models
-    built in memory), so that a stored number can be traced to what produced it.
+    built in memory) and the adapter on them, which `adapter` describes; `files_hash` all that was
+    read with them, configuration and tokenizer included. So a stored number can be traced to what
+    produced it.
     """
 
     name: str
@@ -29,3 +31,5 @@ class ModelSpec:
     dtype: str
     attention: str
     weights_hash: str
+    adapter: str = ""
+    files_hash: str = ""

@@ -30,17 +30,32 @@ from workbench.methods.registry import Plugin, find
 from workbench.model.model import Model
 from workbench.options import build, plain
 from workbench.progress import Progress, silent
-from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.finite_result import check_finite
+from workbench.result.result import Result
+from workbench.result.tables import Table
+from workbench.runs.bad_rows import with_bad_rows
 from workbench.runs.counting import Done, count_arrays, count_texts
 from workbench.runs.graphs import FoundGraph, judge_graph, open_graph, pinned_graph
 from workbench.runs.interrupts import unbroken
 from workbench.runs.models import shared_model
+from workbench.runs.overflow import finite_only
 from workbench.runs.reading import BadRow, read_examples
 from workbench.runs.run import Failure, Run, Status, environment
 from workbench.runs.solving import solve_task, with_task
-from workbench.runs.spec import RunSpec
+from workbench.runs.spec import ModelRef, RunSpec
 from workbench.runs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A spec made ready: its plugin built, its rows read, its options and data pinned."""
+
+    spec: RunSpec
+    plugin: Plugin
+    recipe: Any
+    examples: tuple[Example, ...] = ()
+    bad: tuple[BadRow, ...] = ()
+    about: FoundGraph | None = None
 
 
 def execute(
@@ -53,7 +68,8 @@ def execute(
 ) -> Run:
     """Do the work a spec describes, keep it in the store, and return the run.
 
-    A finished run of the same spec on the same data is returned from the store unless `fresh`.
+    A finished run of the same spec on the same data and the same model files is returned from the
+    store unless `fresh`.
     Whatever stops the work, the run is stored with what was done so far, but never in the place
     of a finished one. `model` replaces loading `spec.model` with a model already in memory. A
     recipe keeps its weights in `store.checkpoint(run_id)`, and goes on from there when it was
@@ -66,9 +82,9 @@ def execute(
         KeyboardInterrupt: passed on after the partial run was stored, as is every error that is
             not a `WorkbenchError`.
     """
-    job = prepare(spec, store)
+    job = _on_model(prepare(spec, store), model)
     finished = store is not None and store.status(job.spec.run_id) in ("complete", "partial")
-    if store is not None and finished and not fresh:
+    if store is not None and finished and not fresh and _is_fixed(job.spec.model):
         return store.get(job.spec.run_id)
     started = datetime.now(UTC)
     clock = time.perf_counter()
@@ -97,6 +113,23 @@ def execute(
     return run
 
 
+def _on_model(job: Job, model: Model | None) -> Job:
+    """Pin the content of a model in memory, which need not be what its name stands for."""
+    ref = job.spec.model
+    if model is None or ref is None:
+        return job
+    from workbench.model.identity import loaded_content
+
+    content = loaded_content(model, ref.name, ref.sha256)
+    return replace(job, spec=replace(job.spec, model=replace(ref, sha256=content)))
+
+
+def _is_fixed(ref: ModelRef | None) -> bool:
+    from workbench.model.identity import is_fixed
+
+    return ref is None or is_fixed(ref.name, ref.sha256)
+
+
 def _keep(run: Run, store: Store, error: BaseException | None) -> None:
     try:
         with unbroken():
@@ -105,18 +138,6 @@ def _keep(run: Run, store: Store, error: BaseException | None) -> None:
         raise NotStored(problem.message, run=run, hint=problem.hint) from problem
     if error is not None:
         error.add_note(f"what was done is kept as {run.run_id}")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """A spec made ready: its plugin built, its rows read, its options and data pinned."""
-
-    spec: RunSpec
-    plugin: Plugin
-    recipe: Any
-    examples: tuple[Example, ...] = ()
-    bad: tuple[BadRow, ...] = ()
-    about: FoundGraph | None = None
 
 
 def prepare(spec: RunSpec, store: Store | None = None) -> Job:
@@ -171,6 +192,7 @@ def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
     try:
         model = model or _model(job, context)
         done = _run(job, model, context)
+        check_finite(done.result)
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
     except Exception as error:
@@ -221,6 +243,15 @@ def _run(job: Job, model: Model | None, context: Context) -> Done:
     if model is None:
         raise InputError(f"{job.spec.name} needs a model", hint="add [model] to the spec")
     context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
+
+    def work(examples: Sequence[Example]) -> Done:
+        return _on_texts(replace(job, examples=tuple(examples)), model, context)
+
+    return finite_only(work, job.examples, model, job.spec)
+
+
+def _on_texts(job: Job, model: Model, context: Context) -> Done:
+    recipe: Any = job.recipe
     try:
         if isinstance(recipe, Recipe):
             return Done(result=_trained(recipe, job, model, context))
@@ -230,7 +261,7 @@ def _run(job: Job, model: Model | None, context: Context) -> Done:
             return solve_task(recipe, job.spec, model, context)
     except Stopped as stop:
         return Done(result=stop.result, stop=stop)
-    return count_texts(job.recipe, job.spec, job.examples, model, context)
+    return count_texts(recipe, job.spec, job.examples, model, context)
 
 
 def _trained(recipe: Recipe, job: Job, model: Model, context: Context) -> Result:
@@ -253,21 +284,3 @@ def _rows_hash(examples: Sequence[Example], bad: Sequence[BadRow]) -> str:
 def _table(recipe: Any, spec: RunSpec) -> Table:
     table: Table = recipe.read(spec.data.file)
     return table
-
-
-def with_bad_rows(result: Result, bad: Sequence[BadRow]) -> Result:
-    """Return the result with a table that names the rows which could not be used."""
-    if not bad:
-        return result
-    rows = [{"source": _unicode(row.source), "reason": _unicode(row.reason)} for row in bad]
-    columns = {"source": Column(help="File and line."), "reason": Column(help="What is wrong.")}
-    note = Note(
-        f"{len(bad)} rows could not be used; table bad_rows names each", "warning", "bad-rows"
-    )
-    tables = {**result.tables, "bad_rows": Table.from_rows(rows, columns)}
-    return replace(result, tables=tables, notes=(*result.notes, note))
-
-
-def _unicode(text: str) -> str:
-    # Names of files and fields may hold bytes that no table can.
-    return text.encode(errors="backslashreplace").decode()

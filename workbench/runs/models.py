@@ -14,8 +14,12 @@ _lock = threading.Lock()
 
 
 def shared_model(ref: ModelRef, progress: Progress = silent) -> Model:
-    """Return the model of a spec, loading it the first time; the last two are kept."""
+    """Return the model of a spec, loading it the first time; the last two are kept.
+
+    One whose files have changed since is loaded again.
+    """
     with _lock:
+        ref = ref.pinned()
         if ref not in _models:
             _models[ref] = load_model(
                 ref.name,

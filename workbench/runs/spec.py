@@ -24,7 +24,11 @@ _DATA_FOLDER = Path(__file__).parent.parent / "data"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRef:
-    """Which model, on which backend and device."""
+    """Which model, on which backend and device.
+
+    `sha256` pins the content of a model that is files (weights, adapters, configuration,
+    tokenizer), so that changed files are a different run.
+    """
 
     name: str = DEFAULT_MODEL
     backend: str = "hooks"
@@ -34,6 +38,13 @@ class ModelRef:
     revision: str = ""
     device_map: str = ""
     trust_remote_code: bool = False
+    sha256: str = ""
+
+    def pinned(self) -> "ModelRef":
+        """Return the reference with the hash of what its name stands for on this machine."""
+        from workbench.model.identity import content_hash
+
+        return replace(self, sha256=content_hash(self.name, self.revision or None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +79,17 @@ class DataRef:
         """Whether the rows are those of a Hugging Face dataset."""
         return self.path.startswith(PREFIX)
 
+    def pinned(self) -> "DataRef":
+        """Return the reference with the hash of its content, and the commit of a dataset.
+
+        Raises:
+            DataError: the file cannot be read, or the dataset is not found.
+        """
+        if self.is_dataset:
+            address, digest = DatasetAddress.parse(self.path).pinned()
+            return replace(self, path=str(address), sha256=digest)
+        return self if self.file is None else replace(self, sha256=file_hash(self.file))
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
@@ -75,7 +97,8 @@ class RunSpec:
 
     `batch_tokens` bounds the tokens of one forward pass and `max_tokens` those of one text;
     `resamples` is the number of bootstrap resamples. `graph` is the id of the stored discovery
-    run that a refuter or a question is about.
+    run that a refuter or a question is about. `pins` holds the hash of every file or checkpoint
+    that an option names.
     """
 
     kind: str = "probe"
@@ -88,6 +111,7 @@ class RunSpec:
     resamples: int = 1000
     max_tokens: int = 1024
     batch_tokens: int = 2048
+    pins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -100,22 +124,22 @@ class RunSpec:
         return f"{self.name}-{self.hash[:12]}"
 
     def pinned(self) -> "RunSpec":
-        """Return the spec with the hash of its data filled in, and the commit of a dataset.
+        """Return the spec with the hashes of its data, its model and the files its options name.
 
         Raises:
             DataError: the file cannot be read, or the dataset is not found.
         """
-        if self.data.is_dataset:
-            address, digest = DatasetAddress.parse(self.data.path).pinned()
-            return replace(self, data=replace(self.data, path=str(address), sha256=digest))
-        path = self.data.file
-        if path is None:
-            return self
-        return replace(self, data=replace(self.data, sha256=file_hash(path)))
+        model = self.model.pinned() if self.model is not None else None
+        return replace(self, model=model, data=self.data.pinned(), pins=option_pins(self.options))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain values, leaving out what is unset."""
         values: dict[str, Any] = _without_none(asdict(self))
+        # What is not pinned is left out: the hash is then what it was before contents were pinned.
+        if "model" in values and not values["model"]["sha256"]:
+            del values["model"]["sha256"]
+        if not values["pins"]:
+            del values["pins"]
         return values
 
     def to_toml(self) -> str:
@@ -171,6 +195,28 @@ def file_hash(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read {path}: {reason}", hint="check the path") from error
+
+
+def option_pins(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hash of every file or checkpoint that an option names."""
+    return {name: pin for name, value in options.items() if (pin := _pin(value))}
+
+
+def _pin(value: Any) -> str:
+    """Return the hash of the file or checkpoint that an option names, empty if it names none."""
+    if not isinstance(value, str) or not value:
+        return ""
+    try:
+        path = Path(value)
+        if path.is_file():
+            return file_hash(path)
+        if (path / "manifest.json").is_file():
+            from workbench.model.identity import folder_hash
+
+            return folder_hash(path)
+    except (OSError, ValueError):
+        return ""
+    return ""
 
 
 _LEAST = {"seed": 0, "resamples": 0, "max_tokens": 1, "batch_tokens": 1, "limit": 1}

@@ -70,6 +70,11 @@ class Adapter:
                 f"adapters are put on models of backend hooks, not {base.backend.name}",
                 hint='load_model(name, backend="hooks")',
             )
+        if base.spec.adapter:
+            raise Unsupported(
+                f"{base.spec.name} holds an adapter already ({base.spec.adapter})",
+                hint="merge it into the model and save the result",
+            )
         self.base, self.shape = base, shape
         modules = target_modules(base.backend.module, base.backend.paths, shape.part)
         backend = HooksBackend(

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.errors import ModelError
+from workbench.model.finite import see_states
 from workbench.model.model import Model
 from workbench.model.module_paths import find_paths
 from workbench.model.prefix import new_cache, select_cache
@@ -178,7 +179,9 @@ class CachedRun:
         self._mask = torch.cat([self._mask, mask], dim=1)
         states = self._network.states(embeds, self._mask, cache=self._cache)
         last = mask.long().sum(dim=1) - 1
-        return states[torch.arange(len(states), device=states.device), last]
+        found = states[torch.arange(len(states), device=states.device), last]
+        see_states(found, model=type(self._network.module).__name__)
+        return found
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with those rows only."""

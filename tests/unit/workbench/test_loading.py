@@ -216,7 +216,10 @@ def test_pickled_weights_are_refused(checkpoint: Saved) -> None:
 def test_an_adapter_is_not_a_model(checkpoint: Saved) -> None:
     folder = checkpoint("llama")
     (folder / "config.json").rename(folder / "adapter_config.json")
-    with pytest.raises(Unsupported, match="an adapter, not a model"):
+    with pytest.raises(ModelError, match="half an adapter"):
+        load_model(str(folder))
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    with pytest.raises(Unsupported, match="does not name its base model"):
         load_model(str(folder))
 
 
