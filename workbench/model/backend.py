@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.model.edits import Edit
+from workbench.model.points import ModulePaths
 from workbench.model.sites import Kind, Site
 
 Wanted = Literal["none", "last", "all"]
@@ -45,9 +46,17 @@ class Backend(Protocol):
 
     name: str
     module: nn.Module
+    paths: ModulePaths
+
+    @property
+    def plain(self) -> Any:
+        """The transformers model without anything on it, for comparison."""
 
     def supports(self, kind: Kind, *, edit: bool) -> bool:
         """Whether sites of that kind can be read (or edited) on this model."""
+
+    def layers_with(self, kind: Kind) -> tuple[int, ...]:
+        """Return the layers that have a site of that kind; in a hybrid model not all do."""
 
     def forward(
         self, inputs: Inputs, *, read: Sequence[Site], edits: Sequence[Edit], logits: Wanted

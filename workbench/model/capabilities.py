@@ -3,23 +3,20 @@
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 
 from workbench.errors import Unsupported, WorkbenchError
 from workbench.model.kept_verdicts import keep_verdict, kept_verdict
+from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
 
-if TYPE_CHECKING:
-    from workbench.model.model import Model
-
-Check = Callable[["Model"], Verdict]
+Check = Callable[[Subject], Verdict]
 
 CHECKS: dict[str, Check] = {}
 """Every capability that can be checked, filled by the modules that hold the checks."""
 
-_HOMES: tuple[str, ...] = ()
+_HOMES: tuple[str, ...] = ("workbench.model.site_checks",)
 _TRANSIENT = (torch.OutOfMemoryError, MemoryError, OSError)
 
 
@@ -40,13 +37,14 @@ def known_checks() -> dict[str, Check]:
     return CHECKS
 
 
-def verdict(model: "Model", capability: str) -> Verdict:
+def verdict(model: Subject, capability: str) -> Verdict:
     """Return whether that model has the capability; it is tried once and then remembered.
 
     A check runs under the model's lock on a few tokens of its own and changes nothing. It is
     remembered on the model, and on disk for the same weights, settings and library versions.
     An error inside a check is a failed verdict; a capability that no check knows is one as well.
     """
+    model = model.checked_as or model
     found = model.verdicts.get(capability)
     if found is None:
         with model.lock:
@@ -54,12 +52,13 @@ def verdict(model: "Model", capability: str) -> Verdict:
     return found
 
 
-def require(model: "Model", capability: str) -> None:
+def require(model: Subject, capability: str) -> None:
     """Refuse a capability that the model does not have; within a check nothing is refused.
 
     Raises:
         Unsupported: the check of that capability failed, or there is none.
     """
+    model = model.checked_as or model
     found = model.verdicts.get(capability)
     if found is None:
         with model.lock:
@@ -70,7 +69,7 @@ def require(model: "Model", capability: str) -> None:
         raise refusal(model, found)
 
 
-def refusal(model: "Model", found: Verdict) -> Unsupported:
+def refusal(model: Subject, found: Verdict) -> Unsupported:
     """Return the error that names the model, its backend, the capability and the reason."""
     return Unsupported(
         f"{model.spec.name} on backend {model.spec.backend} cannot offer {found.capability!r}: "
@@ -79,7 +78,7 @@ def refusal(model: "Model", found: Verdict) -> Unsupported:
     )
 
 
-def _find(model: "Model", capability: str) -> Verdict:
+def _find(model: Subject, capability: str) -> Verdict:
     found = kept_verdict(model, capability)
     if found is None:
         found, lasting = _try(model, capability)
@@ -89,7 +88,7 @@ def _find(model: "Model", capability: str) -> Verdict:
     return found
 
 
-def _try(model: "Model", capability: str) -> tuple[Verdict, bool]:
+def _try(model: Subject, capability: str) -> tuple[Verdict, bool]:
     """Run one check; say as well whether its outcome would be the same another time."""
     run = known_checks().get(capability)
     if run is None:
@@ -108,13 +107,13 @@ def _try(model: "Model", capability: str) -> tuple[Verdict, bool]:
 
 
 @contextmanager
-def _within_check(model: "Model") -> Iterator[None]:
-    model.is_checked = True
+def _within_check(model: Subject) -> Iterator[None]:
+    before, model.is_checked = model.is_checked, True
     try:
         with torch.no_grad():
             yield
     finally:
-        model.is_checked = False
+        model.is_checked = before
 
 
 def _first_line(error: BaseException) -> str:

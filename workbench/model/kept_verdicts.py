@@ -7,18 +7,16 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.config import settings
+from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from workbench.model.model import Model
 
 _LIBRARIES = ("torch", "transformers", "transformer-lens", "nnsight", "latent-workbench")
 
 
-def kept_verdict(model: "Model", capability: str) -> Verdict | None:
+def kept_verdict(model: Subject, capability: str) -> Verdict | None:
     """Return what was found before for the same weights, settings and versions, or None."""
     try:
         found = json.loads(_file(model, capability).read_text())
@@ -27,7 +25,7 @@ def kept_verdict(model: "Model", capability: str) -> Verdict | None:
         return None
 
 
-def keep_verdict(model: "Model", found: Verdict) -> None:
+def keep_verdict(model: Subject, found: Verdict) -> None:
     """Write a verdict down if the cache can be written; it is worth giving even if not."""
     path = _file(model, found.capability)
     try:
@@ -39,12 +37,12 @@ def keep_verdict(model: "Model", found: Verdict) -> None:
         return
 
 
-def _file(model: "Model", capability: str) -> Path:
+def _file(model: Subject, capability: str) -> Path:
     name = "".join(letter if letter.isalnum() else "-" for letter in capability)
     return settings().cache / "capabilities" / _identity(model) / f"{name}.json"
 
 
-def _identity(model: "Model") -> str:
+def _identity(model: Subject) -> str:
     if not model.identity:
         spec, backend = model.spec, model.backend
         config: Any = backend.module.config

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from workbench.errors import BadEdit, BadOption, Unsupported
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
+from workbench.model.capabilities import require
 from workbench.model.card import card
 from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.finite import current_watch, head_flags, pass_flags
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
 from workbench.model.policy import GREEDY, Policy
 from workbench.model.prefix import Prefix, prefill
+from workbench.model.site_checks import site_problem
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, tokenize
@@ -33,14 +35,26 @@ class Model:
     `lock`. What the model was found to be able to do is kept in `verdicts`.
     """
 
-    def __init__(self, *, spec: ModelSpec, tokenizer: Any, backend: Backend) -> None:
-        """Join a backend with its tokenizer; users call `load_model`."""
+    def __init__(
+        self,
+        *,
+        spec: ModelSpec,
+        tokenizer: Any,
+        backend: Backend,
+        checked_as: "Model | None" = None,
+    ) -> None:
+        """Join a backend with its tokenizer; users call `load_model`.
+
+        `checked_as` is the model whose checks hold for this one as well, because it computes the
+        same and cannot run by itself.
+        """
         self.spec = spec
         self.tokenizer = tokenizer
         self.backend = backend
         self.lock = threading.RLock()
         self.verdicts: dict[str, Verdict] = {}
         self.is_checked = False
+        self.checked_as = checked_as
         self.identity = ""
 
     @property
@@ -184,6 +198,8 @@ class Model:
         """Make one forward pass, with or without a cache: the step all generation is built of."""
         resolved = [_resolved(edit, self.spec) for edit in active(edits, step)]
         self._check(read, resolved)
+        if inputs.embeds is not None:
+            require(self, "input vectors")
         self._check_selections(resolved, inputs.mask.shape[0])
         with self.lock, torch.no_grad():
             outputs = self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
@@ -205,7 +221,12 @@ class Model:
     def unembed(
         self, h: Float[Tensor, "*batch d_model"], *, normed: bool = False
     ) -> Float[Tensor, "*batch d_vocab"]:
-        """Map residual-stream states to logits, through the final norm unless `normed`."""
+        """Map residual-stream states to logits, through the final norm unless `normed`.
+
+        Raises:
+            Unsupported: the final state does not map to the logits in this way.
+        """
+        require(self, "unembed")
         with torch.no_grad():
             logits = self.backend.unembed(h, normed=normed)
         watch = current_watch()
@@ -227,14 +248,12 @@ class Model:
 
     def _check(self, read: Sequence[Site], edits: Sequence[Edit]) -> None:
         wanted = [(site, False) for site in read] + [(e.site, True) for e in edits]
-        missing = [
-            f"{'edit' if edit else 'read'} {site}"
-            for site, edit in wanted
-            if not self.backend.supports(site.kind, edit=edit)
+        problems = [
+            problem for site, edit in wanted if (problem := site_problem(self, site, edit=edit))
         ]
-        if missing:
+        if problems:
             raise Unsupported(
-                f"{self.spec.name} on backend {self.backend.name} cannot {', '.join(missing)}",
+                f"{self.spec.name} on backend {self.backend.name} cannot {'; '.join(problems)}",
                 hint="`workbench models show NAME` lists what each backend can do",
             )
 

@@ -1,7 +1,7 @@
 """Where a kind of activation is found in a model, and how to see it there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, cast
 
@@ -70,6 +70,7 @@ class ModulePaths:
     """The module paths of one model.
 
     Block paths are relative to a layer, in the order in which a forward pass meets them.
+    `differing` holds those of the layers that are built otherwise, as in hybrid models.
     """
 
     embed: str
@@ -78,10 +79,19 @@ class ModulePaths:
     head: str
     n_layers: int
     block: Mapping[Kind, Point]
+    differing: Mapping[int, Mapping[Kind, Point]] = field(default_factory=dict)
 
     def supports(self, kind: Kind) -> bool:
-        """Whether the architecture has such a place."""
-        return not kind.has_layer or kind in self.block
+        """Whether the architecture has such a place in any layer."""
+        return not kind.has_layer or bool(self.layers_with(kind))
+
+    def in_layer(self, layer: int) -> Mapping[Kind, Point]:
+        """Return the places of one layer, relative to it."""
+        return self.differing.get(layer, self.block)
+
+    def layers_with(self, kind: Kind) -> tuple[int, ...]:
+        """Return the layers that have a place of that kind, first layer first."""
+        return tuple(i for i in range(self.n_layers) if kind in self.in_layer(i))
 
     def point(self, site: Site) -> Point:
         """Return where that site is found.
@@ -95,9 +105,9 @@ class ModulePaths:
             return Point(self.norm, "output")
         if site.kind is Kind.LOGITS:
             return Point(self.head, "output")
-        if site.kind not in self.block:
-            raise Unsupported(f"this architecture has no {site.kind}")
-        point = self.block[site.kind]
+        point = self.in_layer(site.layer or 0).get(site.kind)
+        if point is None:
+            raise Unsupported(f"this architecture has no {site.kind} in layer {site.layer}")
         path = f"{self.layers}.{site.layer}.{point.path}".rstrip(".")
         return replace(point, path=path)
 
@@ -105,8 +115,13 @@ class ModulePaths:
         """Return when a forward pass meets that site: the layer, and the turn within it."""
         if site.layer is None:
             return (-1, 0) if site.kind is Kind.EMBED else (self.n_layers, 0)
-        return site.layer, list(self.block).index(site.kind)
+        return site.layer, list(self.in_layer(site.layer)).index(site.kind)
 
     def without(self, kinds: Sequence[Kind]) -> "ModulePaths":
         """Return the same paths with some kinds left out."""
-        return replace(self, block={k: p for k, p in self.block.items() if k not in kinds})
+
+        def kept(block: Mapping[Kind, Point]) -> dict[Kind, Point]:
+            return {kind: point for kind, point in block.items() if kind not in kinds}
+
+        differing = {layer: kept(block) for layer, block in self.differing.items()}
+        return replace(self, block=kept(self.block), differing=differing)

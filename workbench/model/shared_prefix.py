@@ -140,7 +140,9 @@ def branching(model: Model) -> Model:
         module = twin(model.backend.module)
         module.set_attn_implementation(_NAME)
         backend = HooksBackend(module, model.tokenizer)
-        _BRANCHING[model] = Model(spec=model.spec, tokenizer=model.tokenizer, backend=backend)
+        _BRANCHING[model] = Model(
+            spec=model.spec, tokenizer=model.tokenizer, backend=backend, checked_as=model
+        )
     return _BRANCHING[model]
 
 

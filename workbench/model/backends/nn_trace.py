@@ -54,6 +54,15 @@ class NNsightBackend:
         self._traced = nnsight.NNsight(self._call)
         self._ends = Ends(module, self.paths)
 
+    @property
+    def plain(self) -> Any:
+        """The transformers model; hooks are on it only while a pass runs."""
+        return self.module
+
+    def layers_with(self, kind: Kind) -> tuple[int, ...]:
+        """Return the layers that have a site of that kind."""
+        return self.paths.layers_with(kind)
+
     def supports(self, kind: Kind, *, edit: bool) -> bool:
         """Whether sites of that kind can be read (or edited) on this model."""
         return self.paths.supports(kind) and not (edit and kind is Kind.ATTN_PATTERN)
@@ -68,7 +77,7 @@ class NNsightBackend:
         with watched_patterns(self.module, shown):
             found = self._trace(run, run.logits_needed(logits))
         kept = run.finish(found, logits)
-        return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
+        return Outputs(logits=kept, captured=run.found(read))
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Look token ids up in the input embedding."""

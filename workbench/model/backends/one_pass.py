@@ -1,6 +1,6 @@
 """What every backend does in one forward pass: what is asked, what is found, what is called."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from workbench.errors import Unsupported
 from workbench.model.backend import Inputs, Wanted
 from workbench.model.edits import Edit, apply
 from workbench.model.points import ModulePaths
@@ -29,6 +30,7 @@ class Pass:
         self.captured: dict[Site, Tensor] = {}
         self.edits: dict[Site, list[Edit]] = defaultdict(list)
         self._reads: dict[Site, list[Site]] = defaultdict(list)
+        self._visits: Counter[Site] = Counter()
         self._masks = {inputs.mask.device: inputs.mask}
         for site in read:
             self._reads[site.whole()].append(site)
@@ -54,6 +56,7 @@ class Pass:
 
     def visit(self, place: Site, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Edit the activation, keep what is read of it, and return it."""
+        self._visits[place] += 1
         mask = self._masks.get(x.device)
         if mask is None:
             mask = self._masks[x.device] = self.inputs.mask.to(x.device)
@@ -62,6 +65,21 @@ class Pass:
         for site in self._reads.get(place, ()):
             self.captured[site] = select(x, mask, site.positions).detach()
         return x
+
+    def found(self, read: Sequence[Site]) -> dict[Site, Tensor]:
+        """Return what was read, once every place is known to have been met exactly once.
+
+        Raises:
+            Unsupported: a hook never fired, so that an edit did nothing, or fired repeatedly.
+        """
+        wrong = {place: self._visits[place] for place in self.places if self._visits[place] != 1}
+        if wrong:
+            said = ", ".join(f"{place} {n} times" for place, n in wrong.items())
+            raise Unsupported(
+                f"one forward pass met {said}; expected once each",
+                hint="choose another kind of site, or another backend",
+            )
+        return {site: self.captured[site] for site in read}
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the transformers model.

@@ -2,8 +2,8 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -13,25 +13,14 @@ from transformers.utils import logging as transformers_logging
 
 from workbench.errors import Unsupported
 from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.backends.bridge_points import hook_points
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
 from workbench.model.module_paths import find_paths
-from workbench.model.points import Layout, ModulePaths, Point
+from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
 
-_HOOKS = {
-    Kind.RESID_PRE: ("hook_in",),
-    Kind.Q: ("attn.hook_q_normed", "attn.q.hook_out"),
-    Kind.K: ("attn.hook_k_normed", "attn.k.hook_out"),
-    Kind.V: ("attn.v.hook_out",),
-    Kind.Z: ("attn.o.hook_in",),
-    Kind.ATTN_PATTERN: ("attn.hook_pattern",),
-    Kind.ATTN_OUT: ("ln1_post.hook_out", "attn.hook_out"),
-    Kind.RESID_MID: ("ln2.hook_in",),
-    Kind.MLP_OUT: ("ln2_post.hook_out", "mlp.hook_out"),
-    Kind.RESID_POST: ("hook_out",),
-}
 _ENDS = {Kind.EMBED: "embed.hook_out", Kind.FINAL_NORM: "ln_final.hook_out"}
 
 
@@ -53,18 +42,23 @@ class BridgeBackend:
         self.paths = paths or find_paths(module)
         self.tokenizer = tokenizer
         self._ends = Ends(module, self.paths)
+        self.plain: Any = _eager(module)
         self.bridge = _boot(twin(module), tokenizer)
         _use_own_norms(self.bridge)
         self.module: Any = self.bridge.original_model
         self._call = Caller(self.module, self.paths)
-        self._block = _hook_points(self.bridge, self.paths)
         self._computes_pattern = _computes_pattern(self.bridge)
+        self._blocks = hook_points(self._call, self.bridge, self.paths)
 
     def supports(self, kind: Kind, *, edit: bool) -> bool:
         """Whether sites of that kind can be read (or edited) on this model."""
         if edit and kind is Kind.ATTN_PATTERN and not self._computes_pattern:
             return False
-        return not kind.has_layer or kind in self._block
+        return not kind.has_layer or bool(self.layers_with(kind))
+
+    def layers_with(self, kind: Kind) -> tuple[int, ...]:
+        """Return the layers that have a site of that kind."""
+        return tuple(layer for layer, block in self._blocks.items() if kind in block)
 
     def forward(
         self, inputs: Inputs, *, read: Sequence[Site], edits: Sequence[Edit], logits: Wanted
@@ -75,7 +69,7 @@ class BridgeBackend:
         with self.bridge.hooks(fwd_hooks=hooks):
             found = self._call(run.logits_needed(logits), run)
         kept = run.finish(found, logits)
-        return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
+        return Outputs(logits=kept, captured=run.found(read))
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Look token ids up in the input embedding."""
@@ -91,15 +85,12 @@ class BridgeBackend:
         if place.layer is None:
             point = Point(_ENDS[place.kind], "output")
         else:
-            point = self._block[place.kind]
-            point = replace(point, path=f"blocks.{place.layer}.{point.path}")
+            point = self._blocks[place.layer][place.kind]
 
         def through(raw: Tensor, hook: Any) -> Tensor | None:
-            split = point.layout is Layout.JOINED and raw.dim() == 4
-            here = replace(point, layout=Layout.SPLIT) if split else point
-            x = here.view(raw, run.batch)
+            x = point.view(raw, run.batch)
             changed = run.visit(place, x)
-            return None if changed is x else here.write(raw, changed)
+            return None if changed is x else point.write(raw, changed)
 
         return point.path, through
 
@@ -160,19 +151,11 @@ def _no_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<s>", bos_token="<s>")
 
 
-def _hook_points(bridge: Any, paths: ModulePaths) -> Mapping[Kind, Point]:
-    found = {}
-    for kind, point in paths.block.items():
-        names = [name for name in _HOOKS[kind] if f"blocks.0.{name}" in bridge.hook_dict]
-        if not names:
-            continue
-        layout = point.layout
-        if names[0].endswith("_normed"):
-            layout = Layout.HEADS_FIRST
-        elif layout in (Layout.INTERLEAVED, Layout.SPLIT):
-            layout = Layout.JOINED
-        found[kind] = replace(point, path=names[0], layout=layout, part=0)
-    return found
+def _eager(module: nn.Module) -> Any:
+    plain = twin(module)
+    with suppress(ValueError):
+        plain.set_attn_implementation("eager")
+    return plain
 
 
 def _computes_pattern(bridge: Any) -> bool:

@@ -40,6 +40,15 @@ class HooksBackend:
         self._call = Caller(self.module, self.paths)
         self._ends = Ends(module, self.paths)
 
+    @property
+    def plain(self) -> Any:
+        """The transformers model; hooks are on it only while a pass runs."""
+        return self.module
+
+    def layers_with(self, kind: Kind) -> tuple[int, ...]:
+        """Return the layers that have a site of that kind."""
+        return self.paths.layers_with(kind)
+
     def supports(self, kind: Kind, *, edit: bool) -> bool:
         """Whether sites of that kind can be read (or edited) on this model."""
         return self.paths.supports(kind)
@@ -56,7 +65,7 @@ class HooksBackend:
                     stack.enter_context(self._watch(run, place))
             found = self._call(run.logits_needed(logits), run)
         kept = run.finish(found, logits)
-        return Outputs(logits=kept, captured={site: run.captured[site] for site in read})
+        return Outputs(logits=kept, captured=run.found(read))
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Look token ids up in the input embedding."""

@@ -1,0 +1,94 @@
+"""Which hook points of a TransformerBridge hold which activation, found by running it once."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.model.backend import Inputs
+from workbench.model.backends.one_pass import Caller, Pass
+from workbench.model.points import Layout, ModulePaths, Point
+from workbench.model.sites import Kind
+
+_HOOKS = {
+    Kind.RESID_PRE: ("hook_in",),
+    Kind.Q: ("attn.hook_q_normed", "attn.q.hook_out"),
+    Kind.K: ("attn.hook_k_normed", "attn.k.hook_out"),
+    Kind.V: ("attn.v.hook_out",),
+    Kind.Z: ("attn.o.hook_in",),
+    Kind.ATTN_PATTERN: ("attn.hook_pattern",),
+    Kind.ATTN_OUT: ("ln1_post.hook_out", "attn.hook_out"),
+    Kind.RESID_MID: ("ln2.hook_in",),
+    Kind.MLP_OUT: ("ln2_post.hook_out", "mlp.hook_out"),
+    Kind.RESID_POST: ("hook_out",),
+}
+
+
+def hook_points(call: Caller, bridge: Any, paths: ModulePaths) -> dict[int, Mapping[Kind, Point]]:
+    """Return, layer by layer, the first hook point of each kind that fires once, and its layout.
+
+    A bridge names hook points that its own forward pass never reaches; they are not offered.
+    """
+    names = {
+        f"blocks.{layer}.{name}"
+        for layer in range(paths.n_layers)
+        for kind in paths.in_layer(layer)
+        for name in _HOOKS[kind]
+    }
+    seen = _run(call, bridge, sorted(names & set(bridge.hook_dict)), paths)
+    return {
+        layer: {
+            kind: found
+            for kind, point in paths.in_layer(layer).items()
+            if (found := _first(kind, layer, point, seen)) is not None
+        }
+        for layer in range(paths.n_layers)
+    }
+
+
+def _run(call: Caller, bridge: Any, names: list[str], paths: ModulePaths) -> dict[str, Tensor]:
+    seen: dict[str, Tensor] = {}
+    calls: Counter[str] = Counter()
+
+    def keep(x: Any, hook: Any) -> None:
+        calls[hook.name] += 1
+        if isinstance(x, Tensor):
+            seen[hook.name] = x
+
+    # More positions than heads, so that the two axes cannot be confused.
+    n_pos = 1 + max((point.heads for point in paths.in_layer(0).values()), default=4)
+    device = next(call.model.parameters()).device
+    ids = torch.arange(2, 2 + n_pos, device=device)[None]
+    config = call.model.config.get_text_config(decoder=True)
+    inputs = Inputs(
+        ids=ids % config.vocab_size,
+        mask=torch.ones_like(ids, dtype=torch.bool),
+        position_ids=torch.arange(n_pos, device=device)[None],
+    )
+    with torch.no_grad(), bridge.hooks(fwd_hooks=[(name, keep) for name in names]):
+        call("all", Pass(inputs, (), ()))
+    return {name: x for name, x in seen.items() if calls[name] == 1}
+
+
+def _first(kind: Kind, layer: int, point: Point, seen: Mapping[str, Tensor]) -> Point | None:
+    for name in (f"blocks.{layer}.{name}" for name in _HOOKS[kind]):
+        if name not in seen:
+            continue
+        layout = _layout(kind, seen[name], point)
+        if layout is not None:
+            return replace(point, path=name, layout=layout, part=0)
+    return None
+
+
+def _layout(kind: Kind, x: Tensor, point: Point) -> Layout | None:
+    if not kind.has_heads or kind is Kind.ATTN_PATTERN:
+        return point.layout
+    width, n_heads = point.d_head, point.heads
+    if x.dim() == 3 and x.shape[2] == n_heads * width:
+        return Layout.JOINED
+    if x.dim() == 4 and tuple(x.shape[2:]) == (n_heads, width):
+        return Layout.SPLIT
+    return Layout.HEADS_FIRST if x.dim() == 4 and x.shape[1::2] == (n_heads, width) else None

@@ -1,0 +1,59 @@
+"""What a check needs of the model that it tries."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from workbench.model.backend import Backend, Wanted
+from workbench.model.edits import Edit
+from workbench.model.sites import Site
+from workbench.model.spec import ModelSpec
+from workbench.model.tokens import Tokens
+from workbench.model.trace import Trace
+from workbench.model.verdict import Verdict
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """A model as checks see it; `Model` is the one implementation."""
+
+    spec: ModelSpec
+    tokenizer: Any
+    backend: Backend
+    lock: Any
+    verdicts: dict[str, Verdict]
+    is_checked: bool
+    identity: str
+
+    @property
+    def checked_as(self) -> "Subject | None":
+        """The model whose verdicts hold for this one as well."""
+
+    @property
+    def device(self) -> Any:
+        """Where the input embeddings live."""
+
+    def tokenize(
+        self,
+        texts: str | Sequence[str],
+        *,
+        side: Literal["left", "right"] = "right",
+        limit: int | None = None,
+    ) -> Tokens:
+        """Turn texts into one batch."""
+
+    def run(
+        self,
+        tokens: Tokens | str | Sequence[str],
+        *,
+        read: Sequence[Site | str] = (),
+        edits: Sequence[Edit] = (),
+        logits: Wanted = "none",
+        embeds: Float[Tensor, "batch pos d_model"] | None = None,
+    ) -> Trace:
+        """Run once over a batch and record the sites asked for."""
+
+    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        """Look token ids up in the input embedding."""
