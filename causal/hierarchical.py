@@ -16,8 +16,9 @@ from causal.planted.simulate import Design, Planted, plant
 from causal.report.result import Analysis, report
 from causal.scores.leaderboard import ScoreTable, bundled
 from causal.scores.rows import DomainRows
+from causal.scores.selection import left_out_notes
 from causal.scores.snapshots import compare_snapshots
-from causal.scores.table_options import TableOptions
+from causal.scores.table_options import SECTION, TableOptions
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context
 from workbench.methods.registry import discovery
@@ -53,7 +54,9 @@ class Hierarchical(TableOptions):
     k: int = option(3, help="Number of capabilities.", low=1, high=4)
     domains: tuple[str, ...] = option((), help="Base models to fit; none given chooses by score.")
     least_domains: int = option(4, help="Fewest domains when choosing.", low=1, high=20)
-    least_models: int = option(100, help="Fewest models of a domain.", low=LEAST_ROWS)
+    least_models: int = option(
+        100, help="Fewest models of a domain.", low=LEAST_ROWS, section=SECTION
+    )
     gate: float = option(0.05, help="Largest subspace distance between domains.", low=0.0, high=1.0)
     subspace: Subspace = option(
         "shared", help="Directions of all domains together, or each domain's own as published."
@@ -94,7 +97,7 @@ class Hierarchical(TableOptions):
                 candidates=candidates,
                 found=found,
                 extra={**extra, **compared},
-                notes=(*notes, *scores.notes, *_gate_notes(gated, candidates)),
+                notes=(*notes, *self._notes(scores, gated, candidates)),
                 settings={
                     "snapshot": asdict(scores.snapshot),
                     "options": plain(self),
@@ -149,10 +152,17 @@ class Hierarchical(TableOptions):
             )
         return scores
 
+    def _notes(self, scores: ScoreTable, gated: Gate, candidates: Candidates) -> tuple[Note, ...]:
+        small = left_out_notes(scores, gated.names, self._least(scores))
+        return (*scores.notes, *small, *_gate_notes(gated, candidates))
+
+    def _least(self, scores: ScoreTable) -> int:
+        wanted = self.least_models if scores.has_domains else LEAST_ROWS
+        return max(wanted, len(scores.benchmarks) + 2)
+
     def _domain_rows(self, scores: ScoreTable) -> tuple[DomainRows, Gate]:
         counts = scores.domain_counts()
-        floor = len(scores.benchmarks) + 2
-        least = max(self.least_models if scores.has_domains else LEAST_ROWS, floor)
+        floor, least = len(scores.benchmarks) + 2, self._least(scores)
         large = [d for d, n in counts.items() if n >= least]
         if self.domains:
             # An unknown name is reported with the names that exist.

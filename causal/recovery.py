@@ -7,6 +7,7 @@ from typing import Literal
 from causal.hca.ica import IcaOptions
 from causal.planted.recovery import recovery_curve
 from causal.planted.simulate import Design
+from workbench.errors import BadOption
 from workbench.methods.contracts import Context
 from workbench.methods.registry import discovery
 from workbench.options import option
@@ -39,7 +40,16 @@ class RecoveryCurves:
     controls: bool = option(True, help="Add the two designs that cannot be identified.")
 
     def read(self, path: Path | None) -> Table:
-        """Return the designs; a file is not needed."""
+        """Return the designs; there is no file to read.
+
+        Raises:
+            BadOption: a file was given.
+        """
+        if path is not None:
+            raise BadOption(
+                f"recovery plants its own graphs and reads no table, got {path}",
+                hint="fit a table with `workbench causal fit NAME --table FILE`",
+            )
         return Table.from_rows(asdict(design) for design in self.designs())
 
     def fit(self, table: Table, context: Context) -> Result:

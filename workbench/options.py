@@ -19,9 +19,13 @@ def option(
     low: float | int | None = None,
     high: float | int | None = None,
     unit: str = "",
+    section: str = "",
 ) -> Any:
-    """Declare a dataclass field that front ends turn into a flag or a widget."""
-    metadata = {"help": help, "low": low, "high": high, "unit": unit}
+    """Declare a dataclass field that front ends turn into a flag or a widget.
+
+    `section` is the heading under which a page shows it.
+    """
+    metadata = {"help": help, "low": low, "high": high, "unit": unit, "section": section}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -37,6 +41,7 @@ class OptionInfo:
     low: float | int | None = None
     high: float | int | None = None
     unit: str = ""
+    section: str = ""
     optional: bool = False
     repeated: bool = False
 

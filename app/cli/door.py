@@ -1,7 +1,7 @@
 """The front-end door: every error leaves as a message with a hint, never as a traceback.
 
-Exit codes: 0 success; 1 failure, interruption, or a run in which rows could not be used; 2 a
-request that cannot be met as it was typed.
+Exit codes: 0 success; 1 failure, interruption, or a run in which rows could not be used or a fit
+gave nothing; 2 a request that cannot be met as it was typed.
 """
 
 import os

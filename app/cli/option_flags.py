@@ -72,6 +72,10 @@ def help_text(info: OptionInfo) -> str:
 
 
 def _flag(info: OptionInfo, name: str) -> click.Option:
+    if info.type is bool and name.startswith("no-"):
+        return click.Option(
+            [parameter(info), f"--{name}"], is_flag=True, default=None, help=help_text(info)
+        )
     if info.type is bool and not info.repeated and not info.optional:
         return click.Option(
             [parameter(info), f"--{name}/--no-{name}"], default=None, help=help_text(info)

@@ -16,7 +16,8 @@ SEED = click.Option(
 TABLE = click.Option(
     ["--table", "--data", "table"],
     metavar="FILE",
-    help="CSV or Parquet with one row per model.  [default: the table that ships with the package]",
+    help="CSV, TSV, JSON or Parquet: one row per model or observation, numbers in columns.  "
+    "[default: the table that ships with the package]",
 )
 RUN = click.Argument(["run_id"], metavar="RUN")
 

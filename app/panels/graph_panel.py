@@ -5,18 +5,23 @@ from typing import Any
 
 import streamlit as st
 
+from app.panels.data_form import keep_upload
 from app.panels.forms import option_form
+from app.panels.problem_panel import show_failure
 from app.panels.result_panel import show_result
 from app.panels.run_panel import begin, finished
 from app.panels.session import store
+from workbench.errors import WorkbenchError
 from workbench.methods.registry import Plugin
+from workbench.options import OptionInfo
 from workbench.result.graph import CapabilityGraph
 from workbench.result.graph_files import FORMATS, write_graph
-from workbench.runs.run import Run
+from workbench.runs.run import Failure, Run
 from workbench.runs.spec import DataRef, RunSpec
 
 _FIRST = "hierarchical"
 _LARGEST_SHOCK = 3.0
+_ENDINGS = ["csv", "tsv", "txt", "json", "jsonl", "parquet"]
 
 
 def fit_form(found: Sequence[Plugin]) -> RunSpec:
@@ -29,20 +34,45 @@ def fit_form(found: Sequence[Plugin]) -> RunSpec:
         format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
     )
     plugin = found[names.index(name)]
-    path = st.text_input(
-        "Table",
-        placeholder="the scores that ship with the package",
-        help="Path of a CSV or Parquet file with one row per model.",
-    )
-    with st.expander(f"Options ({len(plugin.options)}, all with a default)"):
-        options = option_form(plugin.options, key=f"discovery {plugin.name}")
+    path = _table()
+    options: dict[str, Any] = {}
+    for section, infos in sections(plugin.options).items():
+        with st.expander(f"{section or 'Options'} ({len(infos)}, all with a default)"):
+            options |= option_form(infos, key=f"discovery {plugin.name}")
     return RunSpec(
         kind="discovery",
         name=plugin.name,
         options=options,
         model=None,
-        data=DataRef(path=path.strip()),
+        data=DataRef(path=path),
     )
+
+
+def sections(options: Sequence[OptionInfo]) -> dict[str, list[OptionInfo]]:
+    """Group options by the heading they belong under, those without one last."""
+    found: dict[str, list[OptionInfo]] = {}
+    for info in sorted(options, key=lambda info: not info.section):
+        found.setdefault(info.section, []).append(info)
+    return found
+
+
+def _table() -> str:
+    left, right = st.columns(2)
+    path = left.text_input(
+        "Table",
+        placeholder="the scores that ship with the package",
+        help="Path of a CSV, TSV, JSON or Parquet file: one row per model or observation, numbers "
+        "in columns. Separator, decimal sign and header are found out.",
+        key="table path",
+    )
+    uploaded = right.file_uploader("or upload one", type=_ENDINGS, key="table upload")
+    if uploaded is None:
+        return str(path).strip()
+    try:
+        return str(keep_upload(uploaded.name, uploaded.getvalue()))
+    except WorkbenchError as error:
+        show_failure(Failure.of(error), heading="The file cannot be used")
+        return str(path).strip()
 
 
 def run_to_ask() -> str | None:

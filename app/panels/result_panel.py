@@ -18,7 +18,7 @@ from workbench.runs.run import Run
 
 _STATUS = {
     "complete": "",
-    "partial": "Some rows could not be used; they are named in the table bad_rows.",
+    "partial": "Some rows could not be used, or some fits gave nothing; the notes name them.",
     "interrupted": "This run was stopped early; the result covers what was done by then.",
 }
 
@@ -26,10 +26,9 @@ _STATUS = {
 def show_run(run: Run, *, key: str = "") -> None:
     """Show one run as a page."""
     key = key or run.run_id
-    if run.result is None:
-        if run.failure is not None:
-            show_failure(run.failure, heading=f"Run {run.status}")
-    else:
+    if run.failure is not None and (run.result is None or run.status == "failed"):
+        show_failure(run.failure, heading=f"Run {run.status}")
+    if run.result is not None:
         if _STATUS.get(run.status):
             st.info(plain_markdown(_STATUS[run.status]))
         show_result(run.result, key=key)

@@ -19,6 +19,7 @@ from causal.hca.fit import HierarchicalFit, assemble, canonical_gauge, search_co
 from causal.hca.gauge import Gauge, anchor
 from causal.hca.ica import IcaFit, IcaOptions
 from causal.hca.triangular import fit_triangular
+from causal.identification.bounds import bounds
 from causal.scores.rows import DomainRows
 from workbench.errors import CorruptRun, DataError, FitError
 from workbench.progress import Progress, silent
@@ -282,10 +283,8 @@ Statistic = Callable[[Gauge], Float[np.ndarray, "..."]]
 
 
 def spread(
-    bootstrap: Bootstrap, statistic: Statistic, *, level: float = 0.95
+    bootstrap: Bootstrap, statistic: Statistic
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """Return percentile bounds of a statistic of the anchored fit under fixed alignment."""
+    """Return 95 % bounds of a statistic of the anchored fit under fixed alignment, or NaN."""
     values = np.array([statistic(gauge) for gauge in bootstrap.gauges()])
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-    return low, high
+    return bounds(values, statistic(bootstrap.fit.gauge))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from causal.hca.gate import Gate
+from causal.identification.bounds import LEAST_FOR_PERCENTILES, how, interval
 from causal.identification.choice import Candidates
 from causal.identification.judging import Identification
 from causal.report.tables import (
@@ -28,7 +29,7 @@ from causal.report.views import report_views
 from causal.scores.leaderboard import ScoreTable
 from workbench.result.estimate import Estimate
 from workbench.result.graph import CapabilityGraph, Effect, Node
-from workbench.result.intervals import percentile_interval, proportion_estimate
+from workbench.result.intervals import proportion_estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Table
 
@@ -102,18 +103,19 @@ def _estimates(analysis: Analysis) -> tuple[Estimate, ...]:
     fit, boot = found.fit, found.bootstrap
     n = sum(fit.rows.counts)
     best = fit.search.best
-    score = percentile_interval(boot.scores.min(axis=1))
+    score = float(fit.search.scores.min())
+    low, high = interval(boot.scores.min(axis=1), score, floor=0.0)
     winner = round(float(boot.frequencies[best]) * len(boot))
     estimates = [
         Estimate(
             name="max_inexactness",
-            value=float(fit.search.scores.min()),
+            value=score,
             unit="",
             n=n,
             n_unit="models",
-            low=score.low if score else None,
-            high=score.high if score else None,
-            method="percentile bootstrap within domains; resampling raises the score itself",
+            low=low,
+            high=high,
+            method=f"{how(len(boot))}, within domains; resampling raises the score itself",
             control=float(np.median(found.rotation.chosen)),
             control_name="random rotations, same choice of domains",
         ),
@@ -137,16 +139,16 @@ def _gap(analysis: Analysis, n: int) -> Estimate:
     fit, boot = analysis.found.fit, analysis.found.bootstrap
     first, second = np.argsort(fit.search.scores, kind="stable")[:2]
     names = [ARROW.join(fit.names[c] for c in fit.search.orders[i]) for i in (first, second)]
-    interval = percentile_interval(boot.scores[:, second] - boot.scores[:, first])
+    low, high = interval(boot.scores[:, second] - boot.scores[:, first], fit.search.gap)
     return Estimate(
         name="order_gap",
         value=fit.search.gap,
         unit="",
         n=n,
         n_unit="models",
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        method="percentile bootstrap within domains",
+        low=low,
+        high=high,
+        method=f"{how(len(boot))}, within domains",
         control=float(np.median(analysis.found.rotation.gaps)),
         control_name="random rotations",
         note=f"score of {names[1]} minus that of {names[0]}",
@@ -196,6 +198,7 @@ def _notes(analysis: Analysis) -> tuple[Note, ...]:
             f"{len(found.bootstrap) + found.bootstrap.failed} could not be fitted",
             code="warm-start",
         ),
+        *_interval_notes(found),
         *analysis.notes,
     ]
     ambiguous = [n for n, c in zip(fit.rows.names, fit.components, strict=True) if c.is_ambiguous]
@@ -213,6 +216,25 @@ def _notes(analysis: Analysis) -> tuple[Note, ...]:
         text = f"domains under 100 models are fitted poorly: {', '.join(small)}"
         notes.append(Note(text, "warning", "small-domains"))
     return tuple(notes)
+
+
+def _interval_notes(found: Identification) -> list[Note]:
+    draws, rows = len(found.bootstrap), list(edge_rows(found))
+    without = sum(not np.isfinite(row["low"]) for row in rows)
+    notes = []
+    if draws < LEAST_FOR_PERCENTILES:
+        text = (
+            f"intervals rest on {draws} resamples ({how(draws)}); percentiles need "
+            f"{LEAST_FOR_PERCENTILES}: raise --resamples"
+        )
+        notes.append(Note(text, "warning", "few-resamples"))
+    elif without:
+        text = (
+            f"{without} of {len(rows)} effects have no interval: resampling shifts them so far "
+            "that their percentiles leave them out"
+        )
+        notes.append(Note(text, "warning", "no-interval"))
+    return notes
 
 
 def build_graph(analysis: Analysis) -> CapabilityGraph:
@@ -236,8 +258,12 @@ def build_graph(analysis: Analysis) -> CapabilityGraph:
         identified=found.verdict.identified,
         verdict=found.verdict.words,
         method="hierarchical",
-        facts=dict(analysis.settings),
+        facts={**analysis.settings, "cleaning": analysis.table.cleaning_facts()},
     )
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _edges(analysis: Analysis) -> tuple[Effect, ...]:
@@ -254,9 +280,9 @@ def _edges(analysis: Analysis) -> tuple[Effect, ...]:
                 unit="points per point",
                 n=counts.get(row["domain"], total),
                 n_unit="models",
-                low=row["low"],
-                high=row["high"],
-                method=f"percentile bootstrap, {len(found.bootstrap)} resamples, fixed alignment",
+                low=_or_none(row["low"]),
+                high=_or_none(row["high"]),
+                method=f"{how(len(found.bootstrap))}, fixed alignment",
                 note="" if found.verdict.identified else "order not identified",
             ),
             assumption=ASSUMPTION,

@@ -8,6 +8,7 @@ import numpy as np
 from causal.hca.fit import HierarchicalFit
 from causal.hca.gate import Gate
 from causal.identification.bootstrap import Bootstrap, spread
+from causal.identification.bounds import bounds, interval
 from causal.identification.choice import Candidates
 from causal.identification.judging import Identification
 from causal.scores.leaderboard import ScoreTable
@@ -113,7 +114,7 @@ def order_table(found: Identification) -> Table:
     fixed = boot.fixed_scores
     null = np.quantile(found.rotation.single, [0.05, 0.5, 0.95])
     placebo = np.median(found.placebo, axis=0) if len(found.placebo) else None
-    low, high = np.quantile(boot.scores, [0.025, 0.975], axis=0)
+    low, high = bounds(boot.scores, fit.search.scores, floor=0.0)
     rows = []
     for i in np.argsort(fit.search.scores, kind="stable"):
         rows.append(
@@ -163,10 +164,10 @@ def edge_table(found: Identification) -> Table:
 
 EDGE_COLUMNS = {
     "weight": Column("points per point", "Direct effect, anchored gauge.", low="low", high="high"),
-    "low": Column("points per point", "2.5% point under the alignment of the full data."),
-    "high": Column("points per point", "97.5% point under the alignment of the full data."),
-    "full_low": Column("points per point", "2.5% point under full search."),
-    "full_high": Column("points per point", "97.5% point under full search."),
+    "low": Column("points per point", "Lower end of 95% under the alignment of the full data."),
+    "high": Column("points per point", "Upper end of 95% under the alignment of the full data."),
+    "full_low": Column("points per point", "Lower end of 95% under full search."),
+    "full_high": Column("points per point", "Upper end of 95% under full search."),
     "stability": Column("proportion", "Resamples in which the cause comes before the effect."),
     "canonical": Column("", "Direct effect with orthonormal weights, points per point."),
     "total": Column("points per point", "Direct effect and all paths."),
@@ -184,9 +185,7 @@ def edge_rows(found: Identification) -> Iterator[dict[str, Any]]:
         for i in range(fit.k):
             for j in range(i + 1, fit.k):
                 a, b = fit.order[i], fit.order[j]
-                present = full[:, e, a, b]
-                present = present[np.isfinite(present)]
-                ends = np.quantile(present, [0.025, 0.975]) if len(present) > 1 else (None, None)
+                ends = interval(full[:, e, a, b], float(weights[e, i, j]))
                 yield {
                     "domain": domain,
                     "cause": fit.names[a],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from causal.scores.categories import code_levels, few_values
 from causal.scores.cleaning_report import EXAMPLES, CleaningReport
 from causal.scores.facts import read_facts
 from causal.scores.files import RawTable
-from causal.scores.numerals import Mark, Numbers, read_column, table_mark
+from causal.scores.numerals import Mark, Numbers, settle, survey, table_mark
 from causal.scores.schemas import Schema
 from causal.scores.uninformative import find_uninformative
 from workbench.errors import BadOption, TooLittleData, UnknownName
@@ -62,14 +62,16 @@ def clean(
     report = CleaningReport(
         rows_read=len(raw.frame),
         rows_kept=len(frame),
-        missing={c: int(numbers[c].isna().sum()) for c in numbers},
+        missing={str(c): int(numbers[c].isna().sum()) for c in numbers},
         not_numbers=_told(raw, found.columns, "bad"),
         spelled=_told(raw, found.columns, "spelled"),
         constant=dull.constant,
         repeated=dull.repeated,
         repeated_keys=_repeated_keys(facts, schema),
         repeated_rows=0 if "model" in schema.facts else _repeated_rows(useful),
-        zeros={c: int((frame[c] == 0).sum()) for c in frame} if "model" in schema.facts else {},
+        zeros={str(c): int((frame[c] == 0).sum()) for c in frame}
+        if "model" in schema.facts
+        else {},
         left_out=() if schema.scores else tuple(found.reasons),
         reasons=found.reasons,
         coded=few_values(useful.drop(columns=list(found.levels), errors="ignore")),
@@ -90,20 +92,19 @@ class _Found:
 def _read(raw: RawTable, schema: Schema, chosen: tuple[str, ...], rules: Rules) -> _Found:
     facts = set(schema.facts.values())
     required = chosen or schema.scores
-    names = required or tuple(c for c in raw.frame if c not in facts)
+    names = required or tuple(str(c) for c in raw.frame if c not in facts)
     _check(raw, schema, names)
-    texts = {c: list(raw.frame[c]) for c in names if _holds_text(raw.frame[c])}
-    fallback = rules.decimal or table_mark(list(texts.values()), raw.separator)
+    surveys = {c: survey(list(raw.frame[c])) for c in names}
+    fallback = rules.decimal or table_mark(list(surveys.values()), raw.separator)
     columns: dict[str, Numbers] = {}
     reasons = {} if not chosen else dict.fromkeys(_others(raw, facts, names), "not chosen")
     levels: dict[str, tuple[str, ...]] = {}
     for name in names:
-        cells = list(raw.frame[name])
-        column = read_column(cells, rules.decimal, fallback)
+        column = settle(surveys[name], rules.decimal, fallback)
         reason = _unusable(raw, name, column)
         if not reason or (name in required and not reason.startswith("text")):
             columns[name] = column
-        elif rules.categories and (coded := code_levels(cells)) is not None:
+        elif rules.categories and (coded := code_levels(surveys[name].cells)) is not None:
             columns[name], levels[name] = coded
         elif name in required:
             raise BadOption(
@@ -135,10 +136,6 @@ def _check(raw: RawTable, schema: Schema, names: tuple[str, ...]) -> None:
             f"the table has no column {', '.join(map(repr, missing))}; it has {shown}",
             hint="check the spelling of --columns, --model-column and --domain-column",
         )
-
-
-def _holds_text(column: "pd.Series[Any]") -> bool:
-    return any(isinstance(cell, str) for cell in column)
 
 
 def _unusable(raw: RawTable, name: str, column: Numbers) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,11 +60,11 @@ def _is_blank(name: str) -> bool:
     return not name.strip() or bool(re.fullmatch(r"Unnamed: \d+", name.strip()))
 
 
-def _has_cells(column: "pd.Series[object]") -> bool:
-    return bool(column.map(lambda cell: not pd.isna(cell) and str(cell).strip() != "").any())
+def _has_cells(column: "pd.Series[Any]") -> bool:
+    return any(not pd.isna(cell) and str(cell).strip() for cell in column)
 
 
-def _numbers_rows(column: "pd.Series[object]", *, unnamed: bool) -> bool:
+def _numbers_rows(column: "pd.Series[Any]", *, unnamed: bool) -> bool:
     """Whether a column counts 0, 1, 2 … or 1, 2, 3 …; an unnamed one may have gaps."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     if len(values) == 0 or not np.isfinite(values).all() or (values != values.round()).any():

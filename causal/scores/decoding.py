@@ -38,10 +38,10 @@ def decode(content: bytes, name: str) -> tuple[str, tuple[Note, ...]]:
 
 
 def _unmarked(content: bytes) -> str:
-    # Numbers and separators are ASCII, so every second byte of UTF-16 is zero.
-    head = content[:4096]
-    if b"\x00" in head and len(head) > 1:
-        return "utf-16-le" if head[1] == 0 else "utf-16-be"
+    # Numbers and separators are ASCII, so nearly every second byte of UTF-16 is zero.
+    zeros = [half.count(0) / max(len(half), 1) for half in (content[:4096:2], content[1:4096:2])]
+    if max(zeros) > 0.7 and min(zeros) < 0.1:
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,18 +1,21 @@
 """Tasks of an embedding benchmark averaged by their kind."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from causal.scores.files import RawTable
-from causal.scores.numerals import Mark, read_column, table_mark
+from causal.scores.numerals import Mark, settle, survey, table_mark
 from causal.scores.schemas import MTEB_GROUPS, Schema, family_name, task_group
 from workbench.errors import BadOption, UnknownName
 from workbench.result.result import Note
 
 
-def group_tasks(raw: RawTable, schema: Schema, *, decimal: str = "") -> tuple[RawTable, Schema]:
+def group_tasks(
+    raw: RawTable, schema: Schema, *, decimal: Mark | Literal[""] = ""
+) -> tuple[RawTable, Schema]:
     """Average tasks by the kind their name ends with; families stand in for base models.
 
     Raises:
@@ -29,10 +32,9 @@ def group_tasks(raw: RawTable, schema: Schema, *, decimal: str = "") -> tuple[Ra
     if not groups:
         raise UnknownName("no column name ends in a known kind of task, so none can be grouped")
     used = [c for columns in groups.values() for c in columns]
-    mark: Mark = "comma" if decimal == "comma" else "point"
-    if not decimal:
-        mark = table_mark([list(frame[c]) for c in used], raw.separator)
-    numeric = pd.DataFrame({c: read_column(list(frame[c]), "", mark).values for c in used})
+    surveys = {c: survey(list(frame[c])) for c in used}
+    fallback = table_mark(list(surveys.values()), raw.separator)
+    numeric = pd.DataFrame({c: settle(s, decimal, fallback).values for c, s in surveys.items()})
     grouped = pd.DataFrame({"model": frame[model].to_numpy()})
     for group, columns in groups.items():
         # A mean over the tasks that happen to be present would compare unlike things.

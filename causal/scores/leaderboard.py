@@ -132,7 +132,7 @@ class ScoreTable:
         frame = self.frame.copy()
         frame.attrs.update(asdict(self.snapshot))
         frame.attrs[READ] = {
-            "facts": {**{c: c for c in self.facts}, **self._columns_of_facts()},
+            "facts": {**{str(c): str(c) for c in self.facts}, **self._columns_of_facts()},
             "scores": list(self.benchmarks),
             "report": self.report.plain(),
             "notes": [vars(note) for note in self.notes],
@@ -140,7 +140,7 @@ class ScoreTable:
         return Table(frame)
 
     def _columns_of_facts(self) -> dict[str, str]:
-        return {c: f"{c} *" for c in self.facts if c in self.numbers}
+        return {str(c): f"{c} *" for c in self.facts if c in self.numbers}
 
 
 def read_scores(

@@ -36,6 +36,11 @@ _GROUPED = {
     "point": re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?:[ '’]\d{3})+)(?:\.\d*)?", re.ASCII),
     "comma": re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:\.\d{3})+|(?:[ '’]\d{3})+)(?:,\d*)?", re.ASCII),
 }
+_SIGNS: dict[Mark, str] = {"point": ".", "comma": ","}
+_CHARACTERS = {
+    "point": re.compile(r"[0-9.+\-eE\n]*", re.ASCII),
+    "comma": re.compile(r"[0-9,+\-eE\n]*", re.ASCII),
+}
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-"})
 
 
@@ -116,12 +121,31 @@ def _both(value: float) -> Reading:
     return Reading(_bounded(value), _bounded(value))
 
 
-def read_column(cells: Sequence[Any], mark: Mark | Literal[""], fallback: Mark) -> Numbers:
-    """Read the cells of one column with one decimal sign.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Survey:
+    """The cells of one column looked at once: what they mean under either decimal sign.
 
-    Without `mark` the cells decide, and `fallback` where they leave it open.
+    `votes` counts what they say about the sign. A column of nothing but numbers with one sign,
+    or none, is kept as `values` with that `sign`; every other one cell by cell in `readings`.
     """
-    memory: dict[Any, Reading] = {}
+
+    cells: Sequence[Any]
+    votes: Counter[str]
+    readings: Sequence[Reading] = ()
+    values: Float[np.ndarray, " n"] | None = None
+    sign: Mark = "point"
+
+
+def survey(cells: Sequence[Any]) -> Survey:
+    """Look at the cells of one column."""
+    for sign in _SIGNS:
+        values = _all_numbers(cells, sign)
+        if values is not None:
+            marked = [c for c in cells if isinstance(c, str) and _SIGNS[sign] in c]
+            unsure = sum(bool(_GROUPED[_other(sign)].fullmatch(c)) for c in marked)
+            votes = Counter({sign: len(marked) - unsure, "unsure": unsure})
+            return Survey(cells=cells, votes=votes, values=values, sign=sign)
+    memory: dict[str, Reading] = {}
     readings = []
     for cell in cells:
         if not isinstance(cell, str):
@@ -130,20 +154,60 @@ def read_column(cells: Sequence[Any], mark: Mark | Literal[""], fallback: Mark) 
         if cell not in memory:
             memory[cell] = read_cell(cell)
         readings.append(memory[cell])
-    votes = count_votes(readings)
+    return Survey(cells=cells, votes=count_votes(readings), readings=readings)
+
+
+def _all_numbers(cells: Sequence[Any], sign: Mark) -> Float[np.ndarray, " n"] | None:
+    """Return the cells as numbers where all of them are, or are empty, written with one sign."""
+    if any(isinstance(cell, str) for cell in cells):
+        if not all(isinstance(cell, str) for cell in cells):
+            return None
+        if not _CHARACTERS[sign].fullmatch("\n".join(cells)):
+            return None
+        cells = [cell.replace(_SIGNS[sign], ".") or "nan" for cell in cells]
+    try:
+        values: Float[np.ndarray, " n"] = np.array(cells, dtype=object).astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return values if bool((np.isnan(values) | (np.abs(values) <= LARGEST)).all()) else None
+
+
+def _other(sign: Mark) -> Mark:
+    return "comma" if sign == "point" else "point"
+
+
+def read_column(cells: Sequence[Any], mark: Mark | Literal[""], fallback: Mark) -> Numbers:
+    """Read the cells of one column with one decimal sign.
+
+    Without `mark` the cells decide, and `fallback` where they leave it open.
+    """
+    return settle(survey(cells), mark, fallback)
+
+
+def settle(found: Survey, mark: Mark | Literal[""], fallback: Mark) -> Numbers:
+    """Turn a surveyed column into numbers, as `read_column` does."""
+    votes = found.votes
     chosen = mark or decide(votes) or fallback
+    is_marked = any(votes.get(name) for name in ("point", "comma", "unsure"))
+    told: dict[str, Any] = {
+        "mark": chosen if is_marked else "",
+        "unsure": 0 if mark or decide(votes) else votes.get("unsure", 0),
+    }
+    none = np.zeros(0, dtype=np.int64)
+    if found.values is not None and (chosen == found.sign or not is_marked):
+        return Numbers(values=found.values, bad=none, spelled=none, percent=none, **told)
+    readings = found.readings or [read_cell(cell) for cell in found.cells]
     values = [r.comma if chosen == "comma" else r.point for r in readings]
-    found = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-    blank = [isinstance(cell, str) and bool(cell.strip()) for cell in cells]
+    written = [isinstance(cell, str) and bool(cell.strip()) for cell in found.cells]
     flags = {
         "bad": [v is None and not r.is_missing for v, r in zip(values, readings, strict=True)],
-        "spelled": [r.is_missing and told for r, told in zip(readings, blank, strict=True)],
+        "spelled": [r.is_missing and w for w, r in zip(written, readings, strict=True)],
         "percent": [r.is_percent and r.is_number for r in readings],
     }
-    rows = {name: np.flatnonzero(np.array(told, dtype=bool)) for name, told in flags.items()}
-    needed = chosen if votes["point"] or votes["comma"] or votes["unsure"] else ""
-    unsure = 0 if mark or decide(votes) else votes["unsure"]
-    return Numbers(values=found, mark=needed, unsure=unsure, **rows)
+    for name, flag in flags.items():
+        told[name] = np.flatnonzero(np.array(flag, dtype=bool))
+    numbers = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+    return Numbers(values=numbers, **told)
 
 
 def count_votes(readings: Sequence[Reading]) -> Counter[str]:
@@ -169,16 +233,16 @@ def decide(votes: Mapping[str, int]) -> Mark | Literal[""]:
     return "point" if point > comma else "comma"
 
 
-def table_mark(columns: Sequence[Sequence[Any]], separator: str) -> Mark:
+def table_mark(columns: Sequence[Survey], separator: str) -> Mark:
     """Return the decimal sign of the table's cells taken together.
 
     Where no cell decides, commas in numbers are decimal signs between semicolons, and group
     thousands between other separators.
     """
     votes: Counter[str] = Counter()
-    for cells in columns:
-        votes.update(count_votes([read_cell(cell) for cell in cells]))
+    for column in columns:
+        votes.update(column.votes)
     if found := decide(votes):
         return found
-    has_comma = any(isinstance(c, str) and "," in c for cells in columns for c in cells)
+    has_comma = any(isinstance(c, str) and "," in c for column in columns for c in column.cells)
     return "comma" if separator == ";" and has_comma else "point"

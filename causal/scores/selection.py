@@ -1,5 +1,7 @@
 """Which domains and columns of a score table are fitted, with a note for all that is left out."""
 
+from collections.abc import Collection
+
 from causal.scores.leaderboard import ScoreTable
 from causal.scores.uninformative import find_uninformative
 from workbench.errors import TooLittleData
@@ -25,10 +27,11 @@ def large_domains(scores: ScoreTable, least: int) -> ScoreTable:
             hint="lower --least-models, or take all rows for one domain with --no-domains",
         )
     mask = scores.facts["domain"].isin(kept).to_numpy()
-    return scores.keep(mask, *_left_out(scores, kept, least))
+    return scores.keep(mask, *left_out_notes(scores, kept, least))
 
 
-def _left_out(scores: ScoreTable, kept: set[str], least: int) -> list[Note]:
+def left_out_notes(scores: ScoreTable, kept: Collection[str], least: int) -> list[Note]:
+    """Say how many rows are left out because their domain is small or not known."""
     counts = scores.domain_counts()
     small = {name: n for name, n in counts.items() if name not in kept}
     notes = []

@@ -14,6 +14,7 @@ from workbench.options import option
 from workbench.result.tables import Table
 
 Drop = Literal["duplicates", "merges", "mixtures", "flagged", "worse-than-base"]
+SECTION = "How the table is read"
 Stage = Literal["name", "declared", "declared-family", "name-family", "architecture"]
 
 
@@ -24,22 +25,36 @@ class TableOptions:
     A discovery inherits these options, reads with `read` and takes `scores_of` in its `fit`.
     """
 
-    columns: tuple[str, ...] = option((), help="Columns of numbers to use; none given takes all.")
-    benchmarks: tuple[str, ...] = option((), help="Another name of `columns`, for leaderboards.")
-    model_column: str = option("", help="Column of row names, for a table of your own.")
-    domain_column: str = option("", help="Column of domains, for a table of your own.")
-    no_domains: bool = option(False, help="Take all rows for one domain.")
-    group_tasks: bool = option(False, help="Average tasks by kind; families are the domains.")
-    drop: tuple[Drop, ...] = option((), help="Rows left out before fitting.")
-    weakest: Stage = option("architecture", help="Weakest evidence for a base model that counts.")
+    columns: tuple[str, ...] = option(
+        (), help="Columns of numbers to use; none given takes all.", section=SECTION
+    )
+    benchmarks: tuple[str, ...] = option(
+        (), help="Another name of `columns`, for leaderboards.", section=SECTION
+    )
+    model_column: str = option(
+        "", help="Column of row names, for a table of your own.", section=SECTION
+    )
+    domain_column: str = option(
+        "", help="Column of domains, for a table of your own.", section=SECTION
+    )
+    no_domains: bool = option(False, help="Take all rows for one domain.", section=SECTION)
+    group_tasks: bool = option(
+        False, help="Average tasks by kind; families are the domains.", section=SECTION
+    )
+    drop: tuple[Drop, ...] = option((), help="Rows left out before fitting.", section=SECTION)
+    weakest: Stage = option(
+        "architecture",
+        help="Weakest evidence for a base model that counts.",
+        section=SECTION,
+    )
     least_models: int = option(
-        100, help="Fewest rows of a domain, where there are several domains.", low=8
+        100, help="Fewest rows of a domain, where there are domains.", low=8, section=SECTION
     )
     separator: Literal["detect", "comma", "semicolon", "tab", "pipe", "space"] = option(
-        "detect", help="What stands between the columns of a text file."
+        "detect", help="What stands between the columns of a text file.", section=SECTION
     )
     decimal: Literal["detect", "point", "comma"] = option(
-        "detect", help="Decimal sign of a text file."
+        "detect", help="Decimal sign of a text file.", section=SECTION
     )
 
     def read(self, path: Path | None) -> Table:

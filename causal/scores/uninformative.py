@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 # Relative to the largest value: below this, differences are rounding.
 FLAT = 1e-12
@@ -36,13 +36,27 @@ def find_uninformative(values: Float[np.ndarray, "n d"], names: tuple[str, ...])
     rest = [i for i, n in enumerate(names) if n not in constant]
     repeated: list[tuple[str, str, str]] = []
     kept: list[int] = []
+    near = _near(values[:, rest])
+    place = {j: k for k, j in enumerate(rest)}
     for j in rest:
-        twin = next(((i, s) for i in kept if (s := _sign(values[:, i], values[:, j]))), None)
+        pairs = (i for i in kept if near[place[i], place[j]])
+        twin = next(((i, s) for i in pairs if (s := _sign(values[:, i], values[:, j]))), None)
         if twin is None:
             kept.append(j)
         else:
             repeated.append((names[twin[0]], names[j], twin[1]))
     return Uninformative(constant, tuple(repeated))
+
+
+def _near(values: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, "d d"]:
+    """Tell which pairs may repeat each other; with missing cells every pair may."""
+    d = values.shape[1]
+    if not d or not np.isfinite(values).all():
+        return np.ones((d, d), dtype=bool)
+    scaled = (values - values.mean(axis=0)) / np.ptp(values, axis=0)
+    scaled = scaled / np.sqrt((scaled**2).sum(axis=0))
+    close: Bool[np.ndarray, "d d"] = np.abs(scaled.T @ scaled) > 1 - 1000 * TWIN
+    return close
 
 
 def is_constant(column: Float[np.ndarray, " n"]) -> bool:

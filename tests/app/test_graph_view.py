@@ -2,6 +2,8 @@
 
 from html import escape
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from workbench.runs.execute import execute
@@ -42,3 +44,21 @@ def test_a_fitted_graph_is_shown_asked_and_exported(open_page, store_path) -> No
 def test_without_a_graph_the_page_says_what_to_do(open_page) -> None:
     page = open_page("graph")
     assert "No graph was fitted here yet" in page.words
+
+
+def test_a_table_from_elsewhere_is_fitted_on_the_page(open_page, tmp_path) -> None:
+    noise = np.random.default_rng(0).laplace(size=(120, 3))
+    noise[:, 1] += 2 * noise[:, 0]
+    frame = pd.DataFrame(noise.round(3), columns=["Größe", "precision", "c"]).assign(fest=1)
+    path = tmp_path / "werte.csv"
+    frame.to_csv(path, sep=";", decimal=",", index=False)
+    page = open_page("graph")
+    page.at.selectbox[0].set_value("pc").run()
+    page.at.text_input(key="table path").set_value(str(path))
+    page.at.number_input(key="discovery pc option resamples").set_value(0)
+    page.press("Run")
+    run = page.run("pc")
+    assert run.status == "complete"
+    assert escape(run.result.summary) in page.html
+    assert "constant columns carry no information: fest" in page.words
+    assert {"separator", "decimal", "columns", "no_domains"} <= run.spec.options.keys()

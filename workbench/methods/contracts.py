@@ -19,6 +19,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from workbench.errors import FitError
 from workbench.model.activations import Activations
 from workbench.model.model import Model
 from workbench.model.sites import Site
@@ -135,6 +136,15 @@ class Stopped(KeyboardInterrupt):
         self.result = result
 
 
+class Unfitted(FitError):
+    """No part of the work gave an estimate; carries what there is to say and why."""
+
+    def __init__(self, message: str, *, result: Result, hint: str = "") -> None:
+        """Keep tables and notes, which name every reason."""
+        super().__init__(message, hint=hint)
+        self.result = result
+
+
 @runtime_checkable
 class Study(Protocol):
     """A probe that drives the model itself.
@@ -182,7 +192,11 @@ class Reasoner(Protocol):
 
 @runtime_checkable
 class Discovery(Protocol):
-    """A recipe that fits a graph to a table; the graph is `Result.graph`."""
+    """A recipe that fits a graph to a table; the graph is `Result.graph`.
+
+    A fit among several that gave nothing is a note with the code `UNFITTED`; where none gave
+    anything, `fit` raises `Unfitted`.
+    """
 
     def read(self, path: Path | None) -> Table:
         """Read the table from a file, or the one that ships with the package."""

@@ -14,6 +14,9 @@ from workbench.result.graph import CapabilityGraph
 from workbench.result.tables import Table
 from workbench.result.views import View, view_to_dict
 
+# The code of a note on a part of the work that gave nothing; a run with one is partial.
+UNFITTED = "unfitted"
+
 
 @dataclass(frozen=True)
 class Note:

@@ -25,13 +25,14 @@ from workbench.methods.contracts import (
     Refuter,
     Stopped,
     Study,
+    Unfitted,
 )
 from workbench.methods.registry import Plugin, find
 from workbench.model.model import Model
 from workbench.options import build, plain
 from workbench.progress import Progress, silent
 from workbench.result.finite_result import check_finite
-from workbench.result.result import Result
+from workbench.result.result import UNFITTED, Result
 from workbench.result.tables import Table
 from workbench.runs.bad_rows import with_bad_rows
 from workbench.runs.counting import Done, count_arrays, count_texts
@@ -195,11 +196,15 @@ def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
         check_finite(done.result)
     except KeyboardInterrupt as error:
         return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
+    except Unfitted as error:
+        failure = Failure.of(error)
+        return _Outcome(status="failed", result=error.result, failure=failure, error=error)
     except Exception as error:
         return _Outcome(status="failed", failure=Failure.of(error), error=error, model=model)
     bad = (*job.bad, *done.bad)
+    is_partial = bool(bad) or any(note.code == UNFITTED for note in done.result.notes)
     return _Outcome(
-        status="interrupted" if done.stop else "partial" if bad else "complete",
+        status="interrupted" if done.stop else "partial" if is_partial else "complete",
         result=with_bad_rows(done.result, bad),
         failure=Failure.of(done.stop) if done.stop else None,
         error=done.stop,

@@ -39,8 +39,9 @@ class Failure:
 class Run:
     """One executed `RunSpec`.
 
-    `complete`: all rows counted. `partial`: some rows were unusable and are named in the notes.
-    `interrupted`: stopped early; the result covers what was done. `failed`: no result.
+    `complete`: all rows counted. `partial`: some rows were unusable, or some of several fits gave
+    nothing, and the notes name them. `interrupted`: stopped early; the result covers what was
+    done. `failed`: no estimate; a result, where there is one, says why.
     """
 
     spec: RunSpec

@@ -12,7 +12,7 @@ from app.panels.shell import ready
 
 def main() -> None:
     """Draw the page."""
-    st.markdown("## What causes what in a leaderboard")
+    st.markdown("## What causes what in a table of scores")
     if not ready(LOADER.plugins()):
         return
     from workbench.methods.registry import plugins
