@@ -65,6 +65,13 @@ def test_no_noise_is_bit_identical_and_a_forced_sentence_is_written(trained, que
         torch.testing.assert_close(*far, rtol=1e-4, atol=1e-4)
 
 
+def test_noise_is_as_long_as_its_share_of_the_vector(trained, questions, thoughts):
+    for one in _of(_change(trained, questions, thoughts, noise=0.25), NOISE):
+        before, after = (thought.vectors[0].float() for thought in (one.before, one.after))
+        share = float((after - before).norm() / before.norm())
+        assert share == pytest.approx(0.25, rel=1e-3)
+
+
 def test_the_sentence_of_the_user_is_forced_at_the_step_asked_for(trained, questions, thoughts):
     wanted = "<<Move A from B to the table>>"
     found = _of(_change(trained, questions, thoughts, step=2, sentence=wanted), FORCED)

@@ -70,7 +70,8 @@ def test_an_adapter_on_a_model_and_its_reference(tmp_path):
     run = execute(spec, store=store, model=tiny_model("llama"))
     assert run.failure is None, run.failure
     curve = run.result.tables["curve"].rows()
-    assert curve[0]["kl"] >= 0
+    # The reference is fed tokens only, so even the first step is away from it.
+    assert curve[0]["kl"] > 1e-6
     folder = store.checkpoint(run.run_id)
     assert (folder / "format" / "weights.safetensors").is_file()
     assert open_hybrid(tiny_model("llama"), str(folder)).gate is not None
