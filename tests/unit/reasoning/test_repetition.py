@@ -1,6 +1,7 @@
 """The hashed suffix index against a search through the whole text."""
 
 import numpy as np
+import pytest
 
 from reasoning.repetition import SuffixIndex, diversity, ngram_counts, repeated_lengths
 
@@ -15,10 +16,11 @@ def brute_force(tokens: list[int], candidate: int, longest: int) -> int:
     return 0
 
 
-def test_hashing_equals_brute_force_on_twenty_thousand_strings() -> None:
+@pytest.mark.parametrize("strings", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_hashing_equals_brute_force_on_random_strings(strings: int) -> None:
     rng = np.random.default_rng(0)
     seen = set()
-    for _ in range(20_000):
+    for _ in range(strings):
         letters, longest = int(rng.integers(1, 6)), int(rng.integers(1, 7))
         tokens = rng.integers(0, letters, size=int(rng.integers(0, 25))).tolist()
         candidate = int(rng.integers(0, letters + 1))

@@ -33,27 +33,36 @@ def _train(folder: Path, *, stop_after: int | None = None) -> Any:
     return model, recipe.train(model, [], folder=folder, resume=True, context=context)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A training that nothing stopped, with its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, _train(folder)[1]
+
+
 @pytest.mark.parametrize("stop_after", [6, 14])
-def test_killed_and_resumed_gives_the_same_curve(tmp_path: Path, stop_after: int) -> None:
-    _, whole = _train(tmp_path / "whole")
+def test_killed_and_resumed_gives_the_same_curve(
+    trained: tuple[Path, Any], tmp_path: Path, stop_after: int
+) -> None:
+    folder, whole = trained
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "cut", stop_after=stop_after)
     _, again = _train(tmp_path / "cut")
     stages = ("writing", "contextual", "latent")
     for name in [f"{stage}_{kind}" for stage in stages for kind in ("steps", "held_out")]:
         assert again.table(name).rows() == whole.table(name).rows()
-    weights = [(tmp_path / f / "weights.safetensors").read_bytes() for f in ("whole", "cut")]
+    weights = [(f / "weights.safetensors").read_bytes() for f in (folder, tmp_path / "cut")]
     assert weights[0] == weights[1]
 
 
-def test_the_checkpoint_reasons_and_chains_may_be_long(tmp_path: Path) -> None:
-    _, result = _train(tmp_path / "one")
-    model = load_model(str(tmp_path / "one"))
+def test_the_checkpoint_reasons_and_chains_may_be_long(trained: tuple[Path, Any]) -> None:
+    folder, result = trained
+    model = load_model(str(folder))
     names = {e.name for e in result.estimates}
     assert {"no-cot", "cot", "sentence-discretized", "sentence-continuous"} <= names
     task = open_task("blocksworld?blocks=4&brief=yes&part=test")
     context = Context(seed=0)
     prompts = [Prompt(question=p.question) for p in task.problems(3, context.stream("problems"))]
-    recipe = SentenceContinuous(checkpoint=str(tmp_path / "one"), stop="limit", limit=13, tokens=4)
+    recipe = SentenceContinuous(checkpoint=str(folder), stop="limit", limit=13, tokens=4)
     chains = recipe.solve(model, prompts, seeds=[1, 2, 3], context=context)
     assert [len(c.steps) for c in chains] == [13, 13, 13]
