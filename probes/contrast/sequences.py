@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from workbench.errors import ModelError
 from workbench.model.backend import Inputs
+from workbench.model.caches import new_cache, repeat_cache
+from workbench.model.company import shares_beginning
 from workbench.model.finite import see_states
 from workbench.model.model import Model
-from workbench.model.prefix import Prefix, new_cache
+from workbench.model.prefix import Prefix
 from workbench.model.tokens import Tokens, pad
 
 
@@ -47,9 +50,20 @@ def response_logits(model: Model, rows: Sequence[Row]) -> Float[Tensor, "batch p
 
     The tokens that all prompts begin with are run once and shared by the rows.
     """
-    module: Any = model.backend.module
     prompts = [row.prompt for row in rows]
-    n = common_length(prompts)
+    lengths = [len(row.prompt) + len(row.response) for row in rows]
+    if not shares_beginning(model, lengths):
+        alone = [_logits(model, [row], 0)[0] for row in rows]
+        return pad_sequence(alone, batch_first=True)
+    return _logits(model, rows, common_length(prompts))
+
+
+def _logits(model: Model, rows: Sequence[Row], n: int) -> Tensor:
+    """Run rows side by side, the first n tokens of their prompts once."""
+    module: Any = model.backend.module
+    if model.switch is not None:
+        model.switch.forget()
+    prompts = [row.prompt for row in rows]
     head = torch.tensor([prompts[0][:n]], device=model.device)
     left = pad([p[n:] for p in prompts], side="left")
     right = pad([row.response for row in rows])
@@ -59,9 +73,9 @@ def response_logits(model: Model, rows: Sequence[Row]) -> Float[Tensor, "batch p
     whole = torch.cat([mask.new_ones(len(rows), n), mask], dim=1)
     cache = None
     if n:
-        cache = new_cache()
+        cache = new_cache(module)
         module(input_ids=head, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache.batch_repeat_interleave(len(rows))
+        cache = repeat_cache(cache, len(rows), 1)
     logits: Tensor = module(
         input_ids=ids,
         attention_mask=whole.long(),
@@ -87,14 +101,14 @@ def shared_prefill(model: Model, prompts: Sequence[Sequence[int]]) -> Prefix:
         ModelError: the backend returned no logits.
     """
     n = common_length(prompts)
-    if not n:
+    if not n or not shares_beginning(model, [len(prompt) for prompt in prompts]):
         return model.prefill(pad(prompts, side="left"))
-    cache = new_cache()
+    cache = new_cache(model.backend.module)
     head = torch.tensor([list(prompts[0][:n])], device=model.device)
     ones = torch.ones_like(head, dtype=torch.bool)
     at = torch.arange(n, device=model.device)[None]
     model.forward(Inputs(ids=head, mask=ones, position_ids=at, cache=cache), logits="none")
-    cache.batch_repeat_interleave(len(prompts))
+    cache = repeat_cache(cache, len(prompts), 1)
     tail = pad([p[n:] for p in prompts], side="left").to(model.device)
     tokens = Tokens(
         ids=torch.cat([head.expand(len(prompts), -1), tail.ids], dim=1),

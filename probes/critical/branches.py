@@ -8,7 +8,7 @@ from typing import Any, Literal
 from probes.critical.rollouts import GradedRollouts, Outcome
 from workbench.model.model import Model
 from workbench.result.tables import Column, Table
-from workbench.sampling.rollout import Branch
+from workbench.sampling.branch import Branch
 
 Drawn = Literal["sampled", "sampled otherwise", "token forbidden"]
 COLUMNS = {

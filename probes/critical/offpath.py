@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from probes.critical.rollouts import GradedRollouts
 from probes.critical.rules import success_curve
-from workbench.sampling.rollout import Branch
+from workbench.sampling.branch import Branch
 
 _CERTAIN = 1 - 1e-6
 

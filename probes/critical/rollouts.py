@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from workbench.sampling.rollout import Branch, Rollout, RolloutQueue, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import Rollout, RolloutQueue, Trajectory
 
 AHEAD = 4
 """Positions drawn at the same time, the most urgent first."""

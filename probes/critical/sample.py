@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from probes.critical.rollouts import GradedRollouts, Journal
 from workbench.model.model import Model
 from workbench.sampling.asking import prompt_ids, stop_ids
-from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import RolloutOptions, Trajectory
 from workbench.sampling.task import Problem, Task
 
 

@@ -12,7 +12,7 @@ from probes.critical.rollouts import GradedRollouts, Outcome
 from probes.critical.rules import ALIVE_AT, BackwardScan, Decision, forward_rule
 from probes.critical.screening import Screening, SequentialTest
 from workbench.result.intervals import proportion_interval
-from workbench.sampling.rollout import Branch
+from workbench.sampling.branch import Branch
 
 Mode = Literal["screening", "paper-identical", "exhaustive", "off-path"]
 CERTAIN = 0.999

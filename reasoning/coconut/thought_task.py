@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.latent.thoughts import Marks
-from workbench.model.prefix import new_cache
+from workbench.model.caches import new_key_value_cache
 from workbench.model.tokens import pad
 from workbench.training.lines import Lines, Worked, block
 from workbench.training.network import Network, Tuning
@@ -112,7 +112,7 @@ class ThoughtTask:
         if not self._stage.feeds_states or n == 0:
             whole = torch.cat([before, *[self._mark("pause", ids)] * n, after], dim=1)
             return network.states(whole, seen)[:, -ids.shape[1] :]
-        cache, width = new_cache(), before.shape[1]
+        cache, width = new_key_value_cache(network.module), before.shape[1]
         thought = network.states(before, seen[:, :width], cache=cache)[:, -1:]
         for i in range(1, n):
             thought = network.states(thought, seen[:, : width + i], cache=cache)[:, -1:]

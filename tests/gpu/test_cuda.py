@@ -12,7 +12,8 @@ from workbench.model.sites import Kind, Site
 from workbench.model.tokens import pad
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
-from workbench.sampling.rollout import Branch, RolloutOptions, RolloutQueue, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import RolloutOptions, RolloutQueue, Trajectory
 
 pytestmark = pytest.mark.gpu
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from workbench.errors import Unsupported
 from workbench.latent.thinking import NORM, LatentThinking
+from workbench.model.caches import new_cache
 from workbench.model.generation import row_generators
 from workbench.model.model import Model
 from workbench.model.policy import Choice, Lookahead, Step
-from workbench.model.prefix import new_cache
 from workbench.model.tokens import Tokens
 
 
@@ -76,7 +76,7 @@ class _Feed:
 
     def __init__(self, module: Any, cache: Any, mask: Tensor, policy: LatentThinking) -> None:
         self._module, self._policy = module, policy
-        self._cache = new_cache() if cache is None else cache
+        self._cache = new_cache(module) if cache is None else cache
         self._mask = mask
 
     def __call__(self, ids: Tensor, choice: Choice | None) -> tuple[Tensor, dict[Any, Tensor]]:

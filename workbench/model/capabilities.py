@@ -16,7 +16,7 @@ Check = Callable[[Subject], Verdict]
 CHECKS: dict[str, Check] = {}
 """Every capability that can be checked, filled by the modules that hold the checks."""
 
-_HOMES: tuple[str, ...] = ("workbench.model.site_checks",)
+_HOMES: tuple[str, ...] = ("workbench.model.site_checks", "workbench.model.generation_checks")
 _TRANSIENT = (torch.OutOfMemoryError, MemoryError, OSError)
 
 

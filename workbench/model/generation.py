@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import BadOption, BadSite, NotFinite
+from workbench.model.apart_stepping import ApartStepper
 from workbench.model.edits import Edit
-from workbench.model.policy import Choice, Host, Policy, Step
+from workbench.model.policy import Choice, Host, Policy, RowPlan, Step
 from workbench.model.prefix import Prefix
 from workbench.model.sites import Site
 from workbench.model.stepping import Stepper
@@ -89,7 +90,7 @@ def continue_prefix(
     wanted = policy.sites(model.spec)
     _check_recorded(wanted, prefix)
     generators = _generators(options, prefix)
-    stepper = Stepper(model, prefix, edits)
+    stepper = _stepper(model, prefix, edits, model.row_plan(prefix.tokens, more=limit))
     transcript = Transcript(prefix, model.spec, stop_ids=options.stop_ids or ())
     chooser = policy.begin(prefix.tokens, model)
     for index in range(limit):
@@ -112,6 +113,14 @@ def continue_prefix(
         stepper.feed(choice, transcript.live)
         transcript.fed(choice, stepper.captured)
     return transcript.trace(prefix.read)
+
+
+def _stepper(
+    model: Host, prefix: Prefix, edits: Sequence[Edit], plan: RowPlan
+) -> Stepper | ApartStepper:
+    if plan.together and plan.keeps and prefix.cache is not None:
+        return Stepper(model, prefix, edits)
+    return ApartStepper(model, prefix.apart(), edits, keeps=plan.keeps)
 
 
 def _generators(options: GenerationOptions, prefix: Prefix) -> tuple[torch.Generator, ...]:

@@ -10,14 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.errors import BadEdit, BadOption, Unsupported
+from workbench.model.apart_run import run_apart
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
 from workbench.model.capabilities import require
 from workbench.model.card import card
+from workbench.model.company import row_plan, runs_together
 from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.finite import current_watch, head_flags, pass_flags
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
-from workbench.model.policy import GREEDY, Policy
+from workbench.model.policy import GREEDY, Policy, RowPlan
 from workbench.model.prefix import Prefix, prefill
+from workbench.model.rope_switch import rope_switch
 from workbench.model.site_checks import site_problem
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
@@ -51,6 +54,7 @@ class Model:
         self.spec = spec
         self.tokenizer = tokenizer
         self.backend = backend
+        self.switch = rope_switch(backend.module)
         self.lock = threading.RLock()
         self.verdicts: dict[str, Verdict] = {}
         self.is_checked = False
@@ -93,13 +97,19 @@ class Model:
             Unsupported: the backend cannot read or edit that kind of site.
         """
         batch = tokens.to(self.device) if isinstance(tokens, Tokens) else self.tokenize(tokens)
-        inputs = Inputs(
-            ids=None if embeds is not None else batch.ids,
-            embeds=None if embeds is None else embeds.to(self.device),
-            mask=batch.mask,
-            position_ids=batch.position_ids,
-        )
-        outputs = self.forward(inputs, read=self.sites(read), edits=edits, logits=logits)
+        embeds = None if embeds is None else embeds.to(self.device)
+        sites = self.sites(read)
+        if runs_together(self, batch):
+            inputs = Inputs(
+                ids=None if embeds is not None else batch.ids,
+                embeds=embeds,
+                mask=batch.mask,
+                position_ids=batch.position_ids,
+            )
+            outputs = self.forward(inputs, read=sites, edits=edits, logits=logits)
+        else:
+            self._check_selections([_resolved(e, self.spec) for e in edits], len(batch.ids))
+            outputs = run_apart(self, batch, read=sites, edits=edits, logits=logits, embeds=embeds)
         return Trace(
             spec=self.spec, tokens=batch, activations=outputs.captured, logits=outputs.logits
         )
@@ -143,7 +153,12 @@ class Model:
         if options.stop_ids is None:
             options = replace(options, stop_ids=self.stop_ids)
         return continue_prefix(
-            self, prefix, policy=policy, limit=limit, edits=edits, options=options
+            self,
+            prefix,
+            policy=policy,
+            limit=limit,
+            edits=edits,
+            options=options,
         )
 
     def prefill(
@@ -166,14 +181,22 @@ class Model:
         if not isinstance(prompt, Tokens):
             # One more than the model holds, so that a long text is refused and not cut.
             prompt = self.tokenize(prompt, side="left", limit=self.spec.max_positions + 1)
+        prompt = prompt.to(self.device)
         return prefill(
             self,
-            prompt.to(self.device),
+            prompt,
             read=self.sites(read),
             also=policy.sites(self.spec),
-            edits=edits,
+            edits=[_resolved(edit, self.spec) for edit in edits],
             embeds=embeds,
         )
+
+    def row_plan(self, tokens: Tokens, *, more: int = 0) -> RowPlan:
+        """Say how left-padded rows run, during `more` generated tokens as well.
+
+        Whether padding and a cache change what the model gives is measured on first use.
+        """
+        return row_plan(self, tokens, more=more)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -202,9 +225,11 @@ class Model:
             require(self, "input vectors")
         self._check_selections(resolved, inputs.mask.shape[0])
         with self.lock, torch.no_grad():
+            if self.switch is not None:
+                self.switch.forget()
             outputs = self.backend.forward(inputs, read=read, edits=resolved, logits=logits)
         watch = current_watch()
-        if watch is not None:
+        if watch is not None and not (self.checked_as or self).is_checked:
             flags = pass_flags(outputs.captured, outputs.logits, inputs.mask)
             watch.see(flags, model=self.spec.name, dtype=self.spec.dtype)
         return outputs

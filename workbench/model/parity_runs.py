@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.model.backend import Inputs
+from workbench.model.caches import new_cache
 from workbench.model.edits import Edit, Op
 from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
-from workbench.model.prefix import new_cache
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import Tokens
 
@@ -90,7 +90,7 @@ def latent_loop(ours: Model, other: Model, tokens: Tokens) -> Difference:
 
 
 def _loop(model: Model, tokens: Tokens) -> Float[Tensor, "batch d_vocab"]:
-    site, cache = Site(Kind.FINAL_NORM, None, (-1,)), new_cache()
+    site, cache = Site(Kind.FINAL_NORM, None, (-1,)), new_cache(model.backend.module)
     mask, positions = tokens.mask, tokens.position_ids
     inputs = Inputs(ids=tokens.ids, mask=mask, position_ids=positions, cache=cache)
     for _ in range(_STEPS):

@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.errors import BadOption
-from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.backend import Backend, Inputs, Outputs, Wanted
 from workbench.model.edits import Edit
+from workbench.model.rope_switch import RopeSwitch
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
@@ -24,11 +25,25 @@ from workbench.model.tokens import Tokens
 NUCLEUS_LOOKS = (128, 4096)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RowPlan:
+    """How the rows of a batch run so that each gives what it gives alone.
+
+    `together` means side by side, padded on the left; otherwise rows of equal length form groups
+    without padding. `keeps` says that with a cache the model gives what it gives without one.
+    """
+
+    together: bool
+    keeps: bool
+
+
 @runtime_checkable
 class Host(Protocol):
     """The part of a Model that generation and policies build on."""
 
     spec: ModelSpec
+    backend: Backend
+    switch: RopeSwitch | None
 
     @property
     def device(self) -> torch.device:
@@ -44,6 +59,9 @@ class Host(Protocol):
         step: int = 0,
     ) -> Outputs:
         """Make one forward pass."""
+
+    def row_plan(self, tokens: Tokens, *, more: int = 0) -> RowPlan:
+        """Say how rows run, during `more` generated tokens as well."""
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Look token ids up in the input embedding."""

@@ -1,8 +1,7 @@
 """A prompt that was run once and can be continued many times."""
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,9 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import BadEdit, BadOption, BadSite
+from workbench.model.apart_run import Joined, plain_inputs
 from workbench.model.backend import Inputs
-from workbench.model.edits import Edit
+from workbench.model.caches import fork_cache, new_cache, select_cache
+from workbench.model.edits import Edit, active, for_rows
 from workbench.model.policy import Host
+from workbench.model.row_groups import equal_rows
+from workbench.model.row_states import RowState
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import Tokens, left_order
 
@@ -23,6 +26,8 @@ class Prefix:
 
     Continuing never changes it, so one prefix serves any number of generations. `captured`
     holds whole sites; `read` are those asked for, which a continuation records as well.
+    Rows that cannot run side by side have no common cache: `states` holds them instead. `embeds`
+    and `edits` are those the prompt was run with.
     """
 
     tokens: Tokens
@@ -30,6 +35,9 @@ class Prefix:
     logits: Float[Tensor, "batch d_vocab"]
     captured: Mapping[Site, Tensor]
     read: tuple[Site, ...] = ()
+    states: tuple[RowState, ...] = ()
+    embeds: Float[Tensor, "batch pos d_model"] | None = None
+    edits: tuple[Edit, ...] = ()
 
     def take(self, rows: Sequence[int]) -> "Prefix":
         """Return the rows at those indices; naming one often continues it often.
@@ -37,34 +45,38 @@ class Prefix:
         The forward pass is not repeated: `prefix.take([0] * 64)` is one prompt, 64 times.
         """
         where = torch.tensor(list(rows), dtype=torch.long, device=self.logits.device)
+        cache = self.cache
         return Prefix(
             tokens=self.tokens.take(rows),
-            cache=select_cache(fork_cache(self.cache), where),
+            cache=None if cache is None else select_cache(fork_cache(cache), where),
             logits=self.logits[where],
             captured={site: x[where.to(x.device)] for site, x in self.captured.items()},
             read=self.read,
+            states=_taken(self.states, rows),
+            embeds=None if self.embeds is None else self.embeds[where.to(self.embeds.device)],
+            edits=for_rows(self.edits, rows, len(self.tokens.ids)),
         )
 
-
-def new_cache() -> Any:
-    """Return an empty key-value cache that keeps every position of every layer."""
-    from transformers import DynamicCache
-
-    return DynamicCache()
-
-
-def fork_cache(cache: Any) -> Any:
-    """Return a cache that can grow on its own; tensors are shared, as growing replaces them."""
-    forked = copy.copy(cache)
-    forked.layers = [copy.copy(layer) for layer in cache.layers]
-    return forked
+    def apart(self) -> "Prefix":
+        """Return the same prefix with its rows kept apart, to be run anew when continued."""
+        if self.states:
+            return self
+        states = []
+        for place in equal_rows(self.tokens):
+            embeds = None if self.embeds is None else place.take(self.embeds)
+            ids = place.take(self.tokens.ids)
+            states.append(RowState(rows=place.rows, ids=ids, n_prompt=ids.shape[1], embeds=embeds))
+        return replace(self, cache=None, states=tuple(states))
 
 
-def select_cache(cache: Any, rows: Tensor) -> Any:
-    """Keep those rows of a cache, in place, and return it."""
-    for layer in cache.layers:
-        layer.batch_select_indices(rows.to(layer.keys.device))
-    return cache
+def _taken(states: Sequence[RowState], rows: Sequence[int]) -> tuple[RowState, ...]:
+    kept = []
+    for state in states:
+        at = {row: i for i, row in enumerate(state.rows)}
+        new = [j for j, row in enumerate(rows) if row in at]
+        if new:
+            kept.append(state.take([at[rows[j]] for j in new], new))
+    return tuple(kept)
 
 
 def prefill(
@@ -93,22 +105,75 @@ def prefill(
         _check_edits(edits)
     if embeds is not None:
         embeds = _left_embeds(embeds, tokens)
-    cache = new_cache()
+    whole = tuple(dict.fromkeys(site.whole() for site in (*read, *also)))
+    plan = model.row_plan(prompt)
+    if plan.together and plan.keeps:
+        found = _prefilled(model, prompt, whole, edits, embeds)
+    else:
+        found = _prefilled_apart(model, prompt, whole, edits, embeds, keeps=plan.keeps)
+    return replace(found, read=tuple(read), edits=active(edits, 0))
+
+
+def _prefilled(
+    model: Host,
+    prompt: Tokens,
+    read: Sequence[Site],
+    edits: Sequence[Edit],
+    embeds: Tensor | None,
+) -> Prefix:
     inputs = Inputs(
         ids=prompt.ids if embeds is None else None,
         embeds=embeds,
         mask=prompt.mask,
         position_ids=prompt.position_ids,
-        cache=cache,
+        cache=new_cache(model.backend.module),
     )
-    whole = tuple(dict.fromkeys(site.whole() for site in (*read, *also)))
-    out = model.forward(inputs, read=whole, edits=edits, logits="last", step=0)
-    if out.logits is None:
-        raise BadOption("the backend returned no logits for the prompt")
-    captured = {site: out.captured[site] for site in whole}
+    out = model.forward(inputs, read=read, edits=edits, logits="last", step=0)
+    captured = {site: out.captured[site] for site in read}
     return Prefix(
-        tokens=prompt, cache=cache, logits=out.logits[:, -1], captured=captured, read=tuple(read)
+        tokens=prompt,
+        cache=inputs.cache,
+        logits=_last(out.logits),
+        captured=captured,
+        embeds=embeds,
     )
+
+
+def _prefilled_apart(
+    model: Host,
+    prompt: Tokens,
+    read: Sequence[Site],
+    edits: Sequence[Edit],
+    embeds: Tensor | None,
+    *,
+    keeps: bool,
+) -> Prefix:
+    joined, states = Joined("last"), []
+    for place in equal_rows(prompt):
+        ids = place.take(prompt.ids)
+        vectors = None if embeds is None else place.take(embeds)
+        cache = new_cache(model.backend.module) if keeps else None
+        inputs = plain_inputs(ids, vectors, cache)
+        own = place.edits(edits)
+        joined.add(place, model.forward(inputs, read=read, edits=own, logits="last", step=0))
+        states.append(
+            RowState(rows=place.rows, ids=ids, n_prompt=ids.shape[1], embeds=vectors, cache=cache)
+        )
+    out = joined.outputs()
+    return Prefix(
+        tokens=prompt,
+        cache=None,
+        logits=_last(out.logits),
+        captured={site: out.captured[site] for site in read},
+        states=tuple(states),
+        embeds=embeds,
+    )
+
+
+def _last(logits: Tensor | None) -> Tensor:
+    if logits is None:
+        raise BadOption("the backend returned no logits for the prompt")
+    return logits[:, -1]
 
 
 def _left_embeds(embeds: Tensor, tokens: Tokens) -> Tensor:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from workbench.errors import BadOption
 from workbench.model.backend import Inputs, Outputs
+from workbench.model.caches import fork_cache, repeat_cache, select_cache
 from workbench.model.edits import Edit, for_rows
 from workbench.model.policy import Choice, Host, Lookahead
-from workbench.model.prefix import Prefix, fork_cache, select_cache
+from workbench.model.prefix import Prefix
 from workbench.model.sites import Site
 
 
@@ -50,7 +51,7 @@ class Stepper:
         ids = candidates.to(self._mask.device)[list(self._rows)]
         cache = fork_cache(self._cache)
         if k > 1:
-            cache.batch_repeat_interleave(k)
+            cache = repeat_cache(cache, k, len(self._rows))
         out = self._forward(
             tuple(row for row in self._rows for _ in range(k)),
             ids=ids.reshape(-1, 1),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.model.backend import Backend, Wanted
 from workbench.model.edits import Edit
+from workbench.model.rope_switch import RopeSwitch
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
@@ -22,6 +23,7 @@ class Subject(Protocol):
     spec: ModelSpec
     tokenizer: Any
     backend: Backend
+    switch: RopeSwitch | None
     lock: Any
     verdicts: dict[str, Verdict]
     is_checked: bool

@@ -16,13 +16,26 @@ class Tokens:
     """A padded batch; `mask` is true on real tokens.
 
     `offsets[i]` holds the (start, end) characters of each real token of text i; it is empty
-    for ids that never were text.
+    for ids that never were text. `padding` is the side that may be padded, where that is known.
     """
 
     ids: Int[Tensor, "batch pos"]
     mask: Bool[Tensor, "batch pos"]
     texts: tuple[str, ...] = ()
     offsets: tuple[tuple[tuple[int, int], ...], ...] = ()
+    padding: Literal["none", "left", "right"] | None = None
+
+    @property
+    def padded_sides(self) -> tuple[Literal["left", "right"], ...]:
+        """The sides on which some row is padded; a gap between tokens counts as both."""
+        if self.padding is not None:
+            return () if self.padding == "none" else (self.padding,)
+        if not self.is_padded:
+            return ()
+        first, last = bool(self.mask[:, 0].all()), bool(self.mask[:, -1].all())
+        if first == last:
+            return ("left", "right")
+        return ("right",) if first else ("left",)
 
     @property
     def lengths(self) -> list[int]:
@@ -48,7 +61,12 @@ class Tokens:
     def left(self) -> "Tokens":
         """Return the same rows with all padding moved to the left and none to spare."""
         order = left_order(self.mask)
-        return replace(self, ids=self.ids.gather(1, order), mask=self.mask.gather(1, order))
+        return replace(
+            self,
+            ids=self.ids.gather(1, order),
+            mask=self.mask.gather(1, order),
+            padding="none" if self.padding == "none" else "left",
+        )
 
     def take(self, rows: Sequence[int]) -> "Tokens":
         """Return the rows at those indices, in that order; one may be named more than once."""
@@ -57,6 +75,7 @@ class Tokens:
             mask=self.mask[list(rows)],
             texts=tuple(self.texts[i] for i in rows) if self.texts else (),
             offsets=tuple(self.offsets[i] for i in rows) if self.offsets else (),
+            padding=self.padding,
         )
 
     def to(self, device: str | torch.device) -> "Tokens":
@@ -66,6 +85,7 @@ class Tokens:
             mask=self.mask.to(device),
             texts=self.texts,
             offsets=self.offsets,
+            padding=self.padding,
         )
 
 
@@ -109,6 +129,7 @@ def pad(
         mask=mask,
         texts=tuple(texts),
         offsets=tuple(tuple(row) for row in offsets),
+        padding="none" if all(len(row) == width for row in rows) else side,
     )
 
 

@@ -1,43 +1,34 @@
 """Many continuations from many prefixes of one trajectory, in one running batch.
 
-The trajectory is prefilled once and its keys and values are shared. Deepest prefixes go first,
-finished rows are refilled at once, and every draw has a generator of its own, so that batch
-size, order and resumption do not change a token (up to the rounding of the forward pass).
+The trajectory is prefilled once and its keys and values are shared; where a model cannot do
+that, batches of rows are generated with caches of their own. Deepest prefixes go first, finished
+rows are refilled at once, and every draw has a generator of its own, so that batch size, order
+and resumption do not change a token, up to the rounding of the forward pass: see `Model.generate`.
 """
 
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
-from workbench.errors import FitError, ModelError, TooLittleData
-from workbench.model.backend import Inputs
+from workbench.errors import BadOption, FitError, TooLittleData
+from workbench.model.apart_run import plain_inputs
+from workbench.model.caches import new_cache
+from workbench.model.capabilities import verdict
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
-from workbench.model.shared_prefix import SharedPrefixCache, branching, shared_prefix
+from workbench.model.shared_prefix import check_backend
 from workbench.model.sites import Kind, Site
+from workbench.sampling.branch import Branch, Row
+from workbench.sampling.own_rows import generate_rows
+from workbench.sampling.shared_rows import SharedRows
 
 _NORM = Site(Kind.FINAL_NORM)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Branch:
-    """One continuation to draw: after `position` response tokens, the `draw`-th time.
-
-    `banned` is a token whose probability is set to zero for the first draw only, and the rest
-    renormalised. `full` draws that first token from the whole distribution at temperature 1
-    instead of the policy's.
-    """
-
-    position: int
-    draw: int
-    banned: int | None = None
-    full: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +61,7 @@ class Trajectory:
     Attributes:
         prompt: token ids of the prompt.
         response: token ids y_1 … y_T.
+        prefix: keys and values that all continuations share, None where they cannot be shared.
     """
 
     def __init__(
@@ -79,19 +71,51 @@ class Trajectory:
 
         Raises:
             TooLittleData: the prompt is empty.
+            BadOption: prompt and response are longer than the model's context.
+            Unsupported: the model's backend is not `hooks`.
         """
         if not prompt:
             raise TooLittleData("the prompt holds no tokens", hint="give at least a start token")
-        self.model = branching(model)
+        length = len(prompt) + len(response)
+        if length > model.spec.max_positions:
+            raise BadOption(
+                f"prompt and response hold {length} tokens; {model.spec.name} takes at most "
+                f"{model.spec.max_positions}",
+                hint="shorten the response",
+            )
+        check_backend(model)
+        self.model = model
         self.prompt, self.response, self.options = tuple(prompt), tuple(response), options
-        self.prefix = DynamicCache()
-        ids = torch.tensor([[*prompt, *response]], device=model.device)
-        mask = torch.ones_like(ids, dtype=torch.bool)
-        inputs = Inputs(
-            ids=ids, mask=mask, position_ids=mask.long().cumsum(1) - 1, cache=self.prefix
-        )
-        states = model.forward(inputs, read=(_NORM,), logits="none").captured[_NORM]
-        self._states = states[0, len(prompt) - 1 :]
+        shares = self._shares(length + options.limit - 1)
+        self.prefix: Any = new_cache(model.backend.module) if shares else None
+        self._states = self._run()
+
+    def _shares(self, longest: int) -> bool:
+        switch = self.model.switch
+        if switch is not None and switch.divides([len(self.prompt), longest]):
+            return False
+        return verdict(self.model, "shared prefix").works
+
+    def _run(self) -> Float[Tensor, "position d_model"]:
+        """Return the final state after each number of response tokens."""
+        ids = torch.tensor([[*self.prompt, *self.response]], device=self.model.device)
+        parts = []
+        for begin, end in self._stretches(ids.shape[1]):
+            inputs = plain_inputs(ids[:, :end], None, self.prefix)
+            states = self.model.forward(inputs, read=(_NORM,), logits="none").captured[_NORM]
+            parts.append(states[0, begin - 1 :])
+        return torch.cat(parts)
+
+    def _stretches(self, longest: int) -> list[tuple[int, int]]:
+        """Return first and last length of the prefixes that one pass over the last serves."""
+        switch = self.model.switch
+        found: list[tuple[int, int]] = []
+        for length in range(len(self.prompt), longest + 1):
+            if found and (switch is None or not switch.divides([found[-1][0], length])):
+                found[-1] = (found[-1][0], length)
+            else:
+                found.append((length, length))
+        return found
 
     def logits(self, positions: Sequence[int]) -> Float[Tensor, "n d_vocab"]:
         """Return next-token logits after each number of response tokens."""
@@ -133,17 +157,11 @@ class Trajectory:
         return torch.Generator(device=self._states.device).manual_seed(seed)
 
 
-@dataclass(kw_only=True)
-class _Row:
-    branch: Branch
-    generator: torch.Generator
-    tokens: list[int] = field(default_factory=list)
-
-
 class RolloutQueue:
     """The running batch over one trajectory: branches go in, rollouts come out.
 
-    Branches may be added and dropped while it runs, which is what sequential tests need.
+    Branches may be added and dropped while it runs, which is what sequential tests need. A
+    rollout ends with a stop id, at the limit, or when the model's context is full.
     """
 
     def __init__(self, trajectory: Trajectory, *, stop_ids: Iterable[int]) -> None:
@@ -153,11 +171,7 @@ class RolloutQueue:
         self.n_tokens = 0
         self._heap: list[tuple[int, int, int, Branch]] = []
         self._asked = 0
-        self._rows: list[_Row] = []
-        self._holes: list[int] = []
-        self._cache = SharedPrefixCache(
-            trajectory.prefix, rows=trajectory.options.rows, limit=trajectory.options.limit
-        )
+        self._shared = _shared_rows(trajectory)
 
     def add(self, branches: Iterable[Branch]) -> None:
         """Ask for more continuations."""
@@ -172,78 +186,61 @@ class RolloutQueue:
 
     def __iter__(self) -> Iterator[Rollout]:
         """Yield finished rollouts until nothing waits or runs."""
-        while self._heap or len(self._rows) > len(self._holes):
-            yield from self._refill()
-            yield from self._advance()
-
-    def _refill(self) -> Iterator[Rollout]:
-        """Give waiting branches their first token, and a row if they do not end there."""
-        capacity = self.trajectory.options.rows
-        while self._heap and len(self._rows) - len(self._holes) < capacity:
-            room = capacity - len(self._rows) + len(self._holes)
-            fresh = [heapq.heappop(self._heap)[-1] for _ in range(min(room, len(self._heap)))]
-            rows = [_Row(branch=b, generator=self.trajectory.generator(b)) for b in fresh]
-            done = self._draw(rows, self.trajectory.first_token(fresh))
-            yield from done.values()
-            for i, row in enumerate(rows):
-                if i not in done:
-                    self._place(row)
-
-    def _draw(self, rows: Sequence[_Row], p: Tensor) -> dict[int, Rollout]:
-        """Append one token to each row; return those that ended, by index."""
-        greedy = self.trajectory.options.policy.temperature == 0
-        done = {}
-        for i, row in enumerate(rows):
-            token = int(_pick(p[i], row.generator, greedy=greedy))
-            row.tokens.append(token)
-            stopped = token in self.stop_ids
-            if stopped or len(row.tokens) >= self.trajectory.options.limit:
-                done[i] = Rollout(branch=row.branch, tokens=tuple(row.tokens), stopped=stopped)
-        return done
-
-    def _place(self, row: _Row) -> None:
-        if self._holes:
-            slot = self._holes.pop()
-            self._rows[slot] = row
-        else:
-            slot = len(self._rows)
-            self._rows.append(row)
-        self._cache.place(slot, len(self.trajectory.prompt) + row.branch.position)
-
-    def _advance(self) -> Iterator[Rollout]:
-        """Feed every row its last token, draw the next, and leave holes where rows ended."""
-        for slot in sorted(self._holes, reverse=True):
-            self._cache.replace_by_last(slot)
-            self._rows[slot] = self._rows[-1]
-            self._rows.pop()
-        self._holes = []
-        if not self._rows:
+        if self._shared is None:
+            while self._heap:
+                yield from self._generate()
             return
-        p = self.trajectory.options.policy.distribution(self._forward())
-        self._cache.grow()
-        done = self._draw(self._rows, p)
-        self._holes = list(done)
-        yield from done.values()
+        while self._heap or self._shared.n_running:
+            while self._heap and self._shared.room:
+                done, rows = self._begin(self._shared.room)
+                self._shared.place(rows)
+                yield from done
+            if self._shared.n_running:
+                self.n_tokens += self._shared.n_running
+                p = self.trajectory.options.policy.distribution(self._shared.step())
+                yield from self._draw(self._shared.rows, p)
 
-    def _forward(self) -> Float[Tensor, "batch d_vocab"]:
-        ids = torch.tensor(
-            [[row.tokens[-1]] for row in self._rows], device=self.trajectory.model.device
-        )
-        inputs = Inputs(
-            ids=ids,
-            mask=torch.ones_like(ids, dtype=torch.bool),
-            position_ids=self._cache.position_ids(),
-            cache=self._cache,
-        )
-        self.n_tokens += len(self._rows)
-        with shared_prefix(self._cache):
-            logits = self.trajectory.model.forward(inputs, logits="last").logits
-        if logits is None:
-            raise ModelError("the forward pass returned no logits")
-        return logits[:, -1].float()
+    def _begin(self, room: int) -> tuple[list[Rollout], list[Row]]:
+        """Give waiting branches their first token; return those that end there, and the others."""
+        fresh = [heapq.heappop(self._heap)[-1] for _ in range(min(room, len(self._heap)))]
+        longest = self.trajectory.model.spec.max_positions - len(self.trajectory.prompt)
+        rows = [
+            Row(
+                branch=branch,
+                before=(*self.trajectory.prompt, *self.trajectory.response[: branch.position]),
+                generator=self.trajectory.generator(branch),
+                limit=min(self.trajectory.options.limit, longest - branch.position),
+            )
+            for branch in fresh
+        ]
+        done = self._draw(rows, self.trajectory.first_token(fresh))
+        return done, [row for row in rows if not row.is_done]
+
+    def _draw(self, rows: Sequence[Row], p: Float[Tensor, "batch d_vocab"]) -> list[Rollout]:
+        """Append one token to each row and return those that ended with it."""
+        greedy = self.trajectory.options.policy.temperature == 0
+        for row, own in zip(rows, p, strict=True):
+            row.draw(own, self.stop_ids, greedy=greedy)
+        return [_rollout(row) for row in rows if row.is_done]
+
+    def _generate(self) -> Iterator[Rollout]:
+        """Generate one batch of waiting branches, each row with a cache of its own."""
+        done, rows = self._begin(self.trajectory.options.rows)
+        yield from done
+        if rows:
+            generate_rows(
+                self.trajectory.model, rows, self.trajectory.options.policy, self.stop_ids
+            )
+            self.n_tokens += sum(len(row.tokens) - 1 for row in rows)
+            yield from map(_rollout, rows)
 
 
-def _pick(
-    p: Float[Tensor, " d_vocab"], generator: torch.Generator, *, greedy: bool
-) -> Int[Tensor, ""]:
-    return p.argmax() if greedy else torch.multinomial(p, 1, generator=generator)[0]
+def _shared_rows(trajectory: Trajectory) -> SharedRows | None:
+    if trajectory.prefix is None:
+        return None
+    options = trajectory.options
+    return SharedRows(trajectory.model, trajectory.prefix, rows=options.rows, limit=options.limit)
+
+
+def _rollout(row: Row) -> Rollout:
+    return Rollout(branch=row.branch, tokens=tuple(row.tokens), stopped=row.stopped)

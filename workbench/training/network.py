@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.errors import ModelError
+from workbench.model.caches import new_key_value_cache, select_cache
 from workbench.model.finite import see_states
 from workbench.model.model import Model
 from workbench.model.module_paths import find_paths
-from workbench.model.prefix import new_cache, select_cache
 from workbench.training.adapter import Adapter, LoraShape
 
 
@@ -164,7 +164,7 @@ class CachedRun:
 
     def __init__(self, network: Network, rows: int) -> None:
         """Begin with empty rows."""
-        self._network, self._cache = network, new_cache()
+        self._network, self._cache = network, new_key_value_cache(network.module)
         self._mask = torch.zeros(rows, 0, dtype=torch.bool, device=network.device)
 
     @torch.no_grad()

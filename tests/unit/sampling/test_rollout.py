@@ -6,7 +6,8 @@ import torch
 from workbench.errors import FitError, Unsupported
 from workbench.model.policy import Sampling
 from workbench.model.tiny import tiny_model
-from workbench.sampling.rollout import Branch, RolloutOptions, RolloutQueue, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import RolloutOptions, RolloutQueue, Trajectory
 
 PROMPT, RESPONSE = (3, 5, 7, 9), (11, 4, 8, 20, 33, 6, 2, 19, 40, 12)
 LIMIT, STOP = 12, 1

@@ -8,7 +8,8 @@ from workbench.model.generation import GenerationOptions
 from workbench.model.policy import Sampling
 from workbench.model.tiny import tiny_model
 from workbench.model.tokens import pad
-from workbench.sampling.rollout import Branch, RolloutOptions, RolloutQueue, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import RolloutOptions, RolloutQueue, Trajectory
 from workbench.training.adapter import Adapter, LoraShape, target_modules
 from workbench.training.checkpoint import Checkpoint, Manifest
 

@@ -8,7 +8,8 @@ import torch
 
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
-from workbench.sampling.rollout import Branch, RolloutOptions, RolloutQueue, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import RolloutOptions, RolloutQueue, Trajectory
 from workbench.sampling.task import Problem, open_task
 
 POLICY = Sampling(temperature=0.7, top_p=0.95)

@@ -8,7 +8,8 @@ from probes.critical.rollouts import GradedRollouts, Journal
 from probes.critical.search import force_alternatives, locate
 from workbench.model.policy import Sampling
 from workbench.model.tiny import tiny_model
-from workbench.sampling.rollout import Branch, RolloutOptions, Trajectory
+from workbench.sampling.branch import Branch
+from workbench.sampling.rollout import RolloutOptions, Trajectory
 
 PROMPT, RESPONSE = (3, 5, 7, 9), tuple(range(10, 26))
 STOP = 1
