@@ -1,10 +1,13 @@
 """Searches by conditional independence tests."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from causal.searches.wrapped import Wrapped
 from workbench.methods.registry import discovery
+from workbench.options import option
+
+_TEST = "Independence test; auto chooses by what the columns hold."
 
 
 @discovery("pc", source="Spirtes, Glymour & Scheines 2000")
@@ -12,13 +15,21 @@ from workbench.methods.registry import discovery
 class PC(Wrapped):
     """Remove edges by conditional independence, orient colliders and their consequences.
 
+    The graph is that of an equivalence class: it has no order, and an edge without an arrow may
+    point either way.
+
     Units: stability is a share of bootstrap resamples.
 
-    Source: Spirtes, Glymour & Scheines 2000; run through causal-learn.
+    Source: Spirtes, Glymour & Scheines 2000, skeleton of Colombo & Maathuis 2014, missing values
+    of Tu et al. 2019; run through causal-learn.
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("pc",)
-    assumption: ClassVar[str] = "no hidden causes, faithfulness, linear Gaussian tests"
+    assumption: ClassVar[str] = "no hidden causes, faithfulness, the test's model"
+
+    test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq", "mv_fisherz"] = option(
+        "auto", help=_TEST
+    )
 
 
 @discovery("fci", source="Spirtes, Meek & Richardson 1995; Zhang 2008")
@@ -32,7 +43,9 @@ class FCI(Wrapped):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("fci",)
-    assumption: ClassVar[str] = "faithfulness, linear Gaussian tests; hidden causes allowed"
+    assumption: ClassVar[str] = "faithfulness, the test's model; hidden causes allowed"
+
+    test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq"] = option("auto", help=_TEST)
 
 
 @discovery("cd-nod", source="Huang et al. 2020, JMLR 21")
@@ -40,10 +53,16 @@ class FCI(Wrapped):
 class CDNOD(Wrapped):
     """Use the base model as a variable that changes mechanisms, and orient by what changes.
 
+    Domains are unordered: a linear mechanism counts as changed where its intercept, slopes or
+    spread differ between them, whatever they are called. A time index, which has an order and
+    a smooth trend, is another method that is not offered here.
+
     Units: stability is a share of bootstrap resamples.
 
     Source: Huang et al. 2020, JMLR 21; run through causal-learn.
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("cd-nod",)
-    assumption: ClassVar[str] = "the domain explains all hidden changes; linear Gaussian tests"
+    assumption: ClassVar[str] = "the domain explains all hidden changes; the test's model"
+
+    test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq"] = option("auto", help=_TEST)

@@ -12,6 +12,8 @@ from workbench.methods.registry import discovery
 class DirectLiNGAM(Wrapped):
     """Order variables by the independence of regression residuals.
 
+    Columns are standardised first, so their units change nothing; effects are given back in them.
+
     Units: stability is a share of bootstrap resamples; weights are points per point.
 
     Source: Shimizu et al. 2011, JMLR 12; run through causal-learn.
@@ -25,6 +27,8 @@ class DirectLiNGAM(Wrapped):
 @dataclass(frozen=True, kw_only=True)
 class ICALiNGAM(Wrapped):
     """Order variables by independent component analysis.
+
+    Columns are standardised first, so their units change nothing; effects are given back in them.
 
     Units: stability is a share of bootstrap resamples; weights are points per point.
 

@@ -1,34 +1,22 @@
 """Refuters: recipes that try to break a fitted graph."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import permutations
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from causal.hca.fit import HierarchicalFit, fit_domains
-from causal.hca.ica import IcaOptions, fit_ica
-from causal.hca.triangular import row_inexactness
-from causal.identification.refit import Case, Refit, open_case
-from causal.scores.rows import DomainRows, Floats
+from causal.identification.held_out import hold_out, held_out_estimate
+from causal.identification.refit import Case, Cells, Refit, open_case
+from causal.identification.survival import ARROW, edge_table, run_table, survival, words
 from workbench.errors import BadOption, FitError
 from workbench.methods.contracts import Context
 from workbench.methods.registry import refuter
 from workbench.options import option
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import permutation_p, proportion_estimate
+from workbench.result.intervals import permutation_p
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars
-
-ARROW = " → "
-RUN_COLUMNS = {
-    "score": Column("", "Max-inexactness of the refit, 0 to 1."),
-    "same_order": Column("", "Whether the order is that of the graph."),
-    "shared_edges": Column("proportion", "Directed edges of the graph that the refit has too."),
-    "effect_change": Column("points per point", "Largest change of a shared effect."),
-}
 
 
 @refuter("placebo-domains", source="after Sharma & Kiciman 2020, arXiv:2011.04216")
@@ -36,9 +24,9 @@ RUN_COLUMNS = {
 class PlaceboDomains:
     """Deal the models out to domains at random and fit again.
 
-    Placebo domains are all alike, so whatever order they give is chance. A finding that survives
-    keeps its order less often under the placebo than chance and resampling would explain; a
-    score as low as the graph's under the placebo shows that the score alone is no evidence.
+    Placebo domains are all alike, so whatever they give rests on something else than domains: an
+    order that they give is chance, and an edge that comes back does not need them. A score as
+    low as the graph's under the placebo shows that the score alone is no evidence.
 
     Units: scores unitless, 0 to 1.
     """
@@ -46,12 +34,22 @@ class PlaceboDomains:
     draws: int = option(50, help="Random deals.", low=5, high=100_000)
 
     def check(self, found: Result, table: Table, context: Context) -> Result:
+        """Deal the domains out and fit again.
+
+        Raises:
+            BadOption: the graph does not rest on domains.
+        """
         case = open_case(found, table, context)
-        runs = list(_refits(case, lambda rows, g: rows.shuffle(g), self.draws, context))
+        _needs_domains(case)
+
+        def deal(cells: Cells, generator: np.random.Generator) -> Cells:
+            dealt = cells.domains[generator.permutation(len(cells.domains))]
+            return replace(cells, domains=dealt)
+
+        runs = list(_refits(case, deal, self.draws, context))
         scores = np.array([run.score for run in runs if run.score is not None])
-        same = sum(run.order == case.main.order for run in runs)
-        estimates = [_same_order(same, len(runs), "placebo deals")]
-        summary = f"{same} of {len(runs)} placebo deals give the order of the graph"
+        estimates = list(survival(runs, case, "placebo deals"))
+        summary = f"{len(runs)} placebo deals: {words(estimates, case)}"
         if len(scores) and case.main.score is not None:
             p = permutation_p(-case.main.score, -scores)
             estimates.append(
@@ -65,7 +63,7 @@ class PlaceboDomains:
                 )
             )
             summary += f", and a score as low as the graph's has p = {p:.3f}"
-        return _result(summary, case, runs, tuple(estimates))
+        return _result(summary, case, runs, estimates)
 
 
 @refuter("random-subset", source="after Sharma & Kiciman 2020, arXiv:2011.04216")
@@ -73,27 +71,29 @@ class PlaceboDomains:
 class RandomSubset:
     """Leave out random models of every domain and fit again.
 
+    A share of 1 leaves nothing out and must give the graph itself.
+
     Units: effects in points per point.
     """
 
-    share: float = option(0.8, help="Share of models kept.", low=0.1, high=0.99)
+    share: float = option(0.8, help="Share of models kept.", low=0.1, high=1.0)
     draws: int = option(50, help="Random subsets.", low=5, high=100_000)
 
     def check(self, found: Result, table: Table, context: Context) -> Result:
         case = open_case(found, table, context)
 
-        def keep(rows: DomainRows, generator: np.random.Generator) -> DomainRows:
-            return rows.replace(
-                [
-                    b[generator.permutation(len(b))[: max(2, round(self.share * len(b)))]]
-                    for b in rows.blocks
-                ]
-            )
+        def keep(cells: Cells, generator: np.random.Generator) -> Cells:
+            parts = [np.flatnonzero(cells.domains == name) for name in cells.names]
+            kept = [
+                generator.permutation(part)[: max(2, round(self.share * len(part)))]
+                for part in parts
+            ]
+            return cells.take(np.sort(np.concatenate(kept)))
 
         runs = list(_refits(case, keep, self.draws, context))
-        same = sum(run.order == case.main.order for run in runs)
-        summary = f"{same} of {len(runs)} subsets of {self.share:.0%} give the order of the graph"
-        return _result(summary, case, runs, (_same_order(same, len(runs), "subsets"),))
+        estimates = survival(runs, case, "subsets")
+        summary = f"{len(runs)} subsets of {self.share:.0%}: {words(estimates, case)}"
+        return _result(summary, case, runs, estimates)
 
 
 @refuter("random-common-cause", source="after Sharma & Kiciman 2020, arXiv:2011.04216")
@@ -112,21 +112,20 @@ class RandomCommonCause:
 
     def check(self, found: Result, table: Table, context: Context) -> Result:
         case = open_case(found, table, context)
-        spread = case.rows.pooled.std(axis=0) * self.strength
+        spread = case.cells.values.std(axis=0) * self.strength
 
-        def disturb(rows: DomainRows, generator: np.random.Generator) -> DomainRows:
+        def disturb(cells: Cells, generator: np.random.Generator) -> Cells:
             weights = generator.standard_normal(len(spread)) * spread
-            return rows.replace(
-                [b + np.outer(generator.standard_normal(len(b)), weights) for b in rows.blocks]
-            )
+            hidden = generator.standard_normal(len(cells.values))
+            return replace(cells, values=cells.values + np.outer(hidden, weights))
 
         runs = list(_refits(case, disturb, self.draws, context))
-        same = sum(run.order == case.main.order for run in runs)
+        estimates = survival(runs, case, "hidden causes")
         summary = (
-            f"with a hidden common cause of {self.strength:g} SD, {same} of {len(runs)} refits "
-            "give the order of the graph"
+            f"with a hidden common cause of {self.strength:g} SD, {len(runs)} refits: "
+            f"{words(estimates, case)}"
         )
-        return _result(summary, case, runs, (_same_order(same, len(runs), "hidden causes"),))
+        return _result(summary, case, runs, estimates)
 
 
 @refuter("held-out-domain")
@@ -144,13 +143,20 @@ class HeldOutDomain:
 
     def check(self, found: Result, table: Table, context: Context) -> Result:
         case = open_case(found, table, context)
-        if case.fit is None or len(case.rows) < 2:
-            raise BadOption("held-out domains need a hierarchical graph of two domains or more")
+        names = case.cells.names
+        if case.fit is None or len(names) < 2:
+            raise BadOption(
+                "held-out domains need a hierarchical graph of two domains or more; this is "
+                f"one of {case.graph.method} over {len(names)}",
+                hint="`random-subset` works for every graph",
+            )
         rows = []
-        for index, name in enumerate(case.rows.names):
-            context.progress(index, len(case.rows), "held-out domains")
-            rows.append(_hold_out(case.fit, index, self.draws, context.stream(name)))
-        context.progress(len(case.rows), len(case.rows), "held-out domains")
+        for index, name in enumerate(names):
+            context.progress(index, len(names), "held-out domains")
+            rows.append(
+                hold_out(case.fit, index, self.draws, context.stream(name), case.options)
+            )
+        context.progress(len(names), len(names), "held-out domains")
         fitting = [str(row["domain"]) for row in rows if row["p"] is not None and row["p"] < 0.05]
         return Result(
             summary=f"{len(fitting)} of {len(rows)} held-out domains fit the map of the others "
@@ -165,7 +171,7 @@ class HeldOutDomain:
                     },
                 )
             },
-            estimates=tuple(map(_held_out_estimate, rows)),
+            estimates=tuple(map(held_out_estimate, rows)),
             views=(
                 Bars(
                     title="Held-out domains",
@@ -179,22 +185,24 @@ class HeldOutDomain:
         )
 
 
-def _held_out_estimate(row: dict[str, Any]) -> Estimate:
-    return Estimate(
-        name=f"held_out {row['domain']}",
-        value=row["inexactness"],
-        unit="",
-        n=int(row["rows"] or 0),
-        n_unit="models",
-        control=row["null_median"],
-        control_name="random rotations",
-        note=str(row["problem"] or ""),
-    )
+def _needs_domains(case: Case) -> None:
+    if len(case.cells.names) < 2:
+        raise BadOption(
+            "the graph rests on one domain, so dealing models out to domains changes nothing",
+            hint="`random-subset` works for every graph",
+        )
+    uses = case.graph.facts.get("discovery") == "cd-nod" or case.fit is not None
+    if case.scope == "pooled" and not uses:
+        raise BadOption(
+            "the graph was fitted to pooled rows, which do not look at domains, so dealing "
+            "models out to them changes nothing",
+            hint="`random-subset` works for every graph",
+        )
 
 
 def _refits(
     case: Case,
-    disturb: Callable[[DomainRows, np.random.Generator], DomainRows],
+    disturb: Callable[[Cells, np.random.Generator], Cells],
     draws: int,
     context: Context,
 ) -> Iterator[Refit]:
@@ -202,7 +210,7 @@ def _refits(
     done = 0
     for draw in range(draws):
         context.progress(draw, draws, "refits")
-        run = case.refit(disturb(case.rows, generator), generator)
+        run = case.refit(disturb(case.cells, generator), generator)
         if run is not None:
             done += 1
             yield run
@@ -211,30 +219,24 @@ def _refits(
         raise FitError(f"none of {draws} disturbed data sets could be fitted")
 
 
-def _same_order(same: int, n: int, unit: str) -> Estimate:
-    return proportion_estimate("same_order", same, n, n_unit=unit)
-
-
-def _result(summary: str, case: Case, runs: list[Refit], estimates: tuple[Estimate, ...]) -> Result:
-    rows = []
-    for run in runs:
-        shared = [pair for pair in case.main.edges if pair in run.edges]
-        changes = [abs(run.edges[pair] - case.main.edges[pair]) for pair in shared]
-        rows.append(
-            {
-                "order": ARROW.join(run.order),
-                "score": run.score,
-                "same_order": run.order == case.main.order,
-                "shared_edges": len(shared) / max(len(case.main.edges), 1),
-                "effect_change": max(changes) if changes else None,
-            }
+def _result(
+    summary: str, case: Case, runs: list[Refit], estimates: Sequence[Estimate]
+) -> Result:
+    tables = {"runs": run_table(runs, case), "edges": edge_table(runs, case)}
+    views: tuple[Bars, ...] = ()
+    notes: tuple[Note, ...] = ()
+    if case.main.order:
+        tables["orders"] = _tally(runs, case)
+        views = (
+            Bars(title="Orders after the disturbance", table="orders", x="order", y="share"),
         )
+        notes = (Note(f"the graph's own order is {ARROW.join(case.main.order)}"),)
     return Result(
         summary=summary,
-        estimates=estimates,
-        tables={"runs": Table.from_rows(rows, RUN_COLUMNS), "orders": _tally(runs, case)},
-        notes=(Note(f"the graph's own order is {ARROW.join(case.main.order) or 'not defined'}"),),
-        views=(Bars(title="Orders after the disturbance", table="orders", x="order", y="share"),),
+        estimates=tuple(estimates),
+        tables=tables,
+        notes=notes,
+        views=views,
         graph=case.graph,
     )
 
@@ -249,45 +251,3 @@ def _tally(runs: list[Refit], case: Case) -> Table:
         for o, c in sorted(counts.items(), key=lambda item: -item[1])
     ]
     return Table.from_rows(rows, {"share": Column("proportion", "Refits with this order.")})
-
-
-def _hold_out(
-    fit: HierarchicalFit, index: int, draws: int, generator: np.random.Generator
-) -> dict[str, Any]:
-    name = fit.rows.names[index]
-    row: dict[str, Any] = {
-        "domain": name,
-        "rows": fit.rows.counts[index],
-        "inexactness": None,
-        "null_median": None,
-        "p": None,
-        "order": None,
-        "problem": None,
-    }
-    others = fit.rows.select([n for n in fit.rows.names if n != name])
-    try:
-        rest = fit_domains(others, fit.k, generator=generator, options=IcaOptions(restarts=8))
-        # In its own subspace: the shared one was found with its help.
-        component = fit_ica(fit.rows.blocks[index], fit.k, generator=generator)
-    except FitError as error:
-        return {**row, "problem": error.message}
-    own = best_inexactness(rest, component.unmixing)
-    rotations = np.linalg.qr(generator.standard_normal((draws, fit.k, fit.k)))[0]
-    null = np.array([best_inexactness(rest, r @ component.whitening) for r in rotations])
-    return {
-        **row,
-        "inexactness": own,
-        "null_median": float(np.median(null)),
-        "p": permutation_p(-own, -null),
-        "order": ARROW.join(rest.order_names),
-    }
-
-
-def best_inexactness(rest: HierarchicalFit, unmixing: Floats) -> float:
-    """Return the smallest inexactness of one domain under a map fitted to others."""
-    h = rest.canonical.h
-    orders = np.array(list(permutations(range(len(h)))))
-    aligned = unmixing[orders]
-    b = np.tril(aligned @ h.T)
-    j = b @ h @ np.linalg.pinv(aligned)
-    return float(row_inexactness(j, np.diagonal(j, axis1=1, axis2=2)).mean(axis=1).min())

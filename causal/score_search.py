@@ -1,15 +1,25 @@
 """Searches that maximise a score over graphs."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from causal.searches.wrapped import Wrapped
 from workbench.methods.registry import discovery
+from workbench.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Wrapped):
+    """The options of searches that maximise a score."""
+
+    score: Literal["auto", "bic", "bdeu", "cv-general", "marginal-general"] = option(
+        "auto", help="Score of a graph; auto chooses by what the columns hold."
+    )
 
 
 @discovery("ges", source="Chickering 2002")
 @dataclass(frozen=True, kw_only=True)
-class GES(Wrapped):
+class GES(Scored):
     """Add, then remove edges greedily while the BIC score of the equivalence class grows.
 
     Units: stability is a share of bootstrap resamples.
@@ -18,12 +28,12 @@ class GES(Wrapped):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("ges",)
-    assumption: ClassVar[str] = "no hidden causes, linear Gaussian score"
+    assumption: ClassVar[str] = "no hidden causes, the score's model"
 
 
 @discovery("grasp", source="Lam, Andrews & Ramsey 2022")
 @dataclass(frozen=True, kw_only=True)
-class GRaSP(Wrapped):
+class GRaSP(Scored):
     """Relax permutations of the variables towards the sparsest graph.
 
     Units: stability is a share of bootstrap resamples.
@@ -32,13 +42,15 @@ class GRaSP(Wrapped):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("grasp",)
-    assumption: ClassVar[str] = "no hidden causes, linear Gaussian score"
+    assumption: ClassVar[str] = "no hidden causes, the score's model"
 
 
 @discovery("boss", source="Andrews et al. 2023")
 @dataclass(frozen=True, kw_only=True)
-class BOSS(Wrapped):
+class BOSS(Scored):
     """Search for the best order of the variables, growing and shrinking parents.
+
+    The search starts from several orders and keeps the graph with the best score.
 
     Units: stability is a share of bootstrap resamples.
 
@@ -46,13 +58,13 @@ class BOSS(Wrapped):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("boss",)
-    assumption: ClassVar[str] = "no hidden causes, linear Gaussian score"
+    assumption: ClassVar[str] = "no hidden causes, the score's model"
 
 
 @discovery("exact-search", source="Yuan & Malone 2013")
 @dataclass(frozen=True, kw_only=True)
 class ExactSearch(Wrapped):
-    """Find the directed acyclic graph with the best BIC score by A* search.
+    """Find the equivalence class of the acyclic graph with the best BIC score by A* search.
 
     Units: stability is a share of bootstrap resamples.
 
@@ -60,6 +72,4 @@ class ExactSearch(Wrapped):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("exact-search",)
-    assumption: ClassVar[str] = (
-        "no hidden causes, linear Gaussian score; one member of an equivalence class"
-    )
+    assumption: ClassVar[str] = "no hidden causes, linear Gaussian score"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from causal.searches.algorithms import ALGORITHMS
+from causal.searches.abilities import ABILITIES
 from causal.searches.wrapped import Wrapped
 from workbench.methods.registry import discovery
 from workbench.options import option
@@ -17,7 +17,7 @@ class SideBySide(Wrapped):
     Units: stability is a share of bootstrap resamples; weights are points per point.
     """
 
-    algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
+    algorithms: ClassVar[tuple[str, ...]] = tuple(ABILITIES)
     assumption: ClassVar[str] = "each algorithm's own; see its page"
 
     scope: Literal["pooled", "centred", "domain", "all"] = option(

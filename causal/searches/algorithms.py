@@ -5,166 +5,126 @@ Runs in a process of its own: the library prints, loops and may not return.
 
 import contextlib
 import io
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Int
 
-from causal.searches.conventions import Link, links_of_effects, links_of_marks, links_of_parents
+from causal.searches.arrangement import column_order, standardised
+from causal.searches.by_latents import run_gin, run_rlcd
+from causal.searches.by_noise import run_direct_lingam, run_ica_lingam
+from causal.searches.by_scores import run_boss, run_exact, run_ges, run_grasp
+from causal.searches.by_tests import Found, Request, run_cdnod, run_fci, run_pc
+from causal.searches.conventions import Link
+from causal.searches.knowledge import Knowledge
 
-Request = dict[str, Any]
-Matrix = Float[np.ndarray, "n n_var"]
-
-DOMAIN = "domain"
-_HSIC_ROWS = 400
+ALGORITHMS: dict[str, Callable[[Request], Found]] = {
+    "pc": run_pc,
+    "fci": run_fci,
+    "cd-nod": run_cdnod,
+    "ges": run_ges,
+    "exact-search": run_exact,
+    "grasp": run_grasp,
+    "boss": run_boss,
+    "direct-lingam": run_direct_lingam,
+    "ica-lingam": run_ica_lingam,
+    "gin": run_gin,
+    "rlcd": run_rlcd,
+}
+CODED = ("chisq", "gsq")
 
 
 def run(request: Request) -> dict[str, Any]:
-    """Run one algorithm on one matrix.
+    """Run one algorithm on one matrix, under as many orders of its columns as asked.
 
-    `request` holds `algorithm`, `data` [n, n_var], `names`, `alpha`, `seed` and, for CD-NOD,
-    `domain` [n]. Returns `links` and `facts`.
+    `request` holds `algorithm`, `data` [n, n_var], `names`, `alpha` and `seed`; it may hold
+    `domain` [n] for CD-NOD, `test`, `score`, `category` [n_var], `knowledge`, `orders`,
+    `shuffle` (start from a random order of the columns) and `seconds`. The first order follows
+    the content of the columns; of several the graph with the best score is kept, the first
+    where there is none. Returns `links` and `facts`; `facts["orders"]` counts the orders tried
+    and `facts["differ"]` those that gave another graph.
     """
+    request = {**_DEFAULTS, **request}
+    data = np.asarray(request["data"], dtype=np.float64)
+    none = np.zeros(data.shape[1], dtype=bool)
+    request["category"] = np.asarray(request.get("category", none), dtype=bool)
+    begun, found = time.monotonic(), []
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
         warnings.simplefilter("ignore")
-        links, facts = ALGORITHMS[request["algorithm"]](request)
-    return {"links": [tuple(link) for link in links], "facts": facts}
+        for order in _orders(data, request):
+            found.append(_run_once(_moved(request, data, order)))
+            spent = (time.monotonic() - begun) * (1 + 1 / len(found))
+            if spent > request["seconds"] / 2:
+                break
+    links, facts = max(found, key=lambda one: one[1].get("score", 0.0))
+    same = [_same(links) == _same(other) for other, _ in found]
+    facts = {**facts, "orders": len(found), "differ": same.count(False)}
+    return {"links": sorted(tuple(link) for link in links), "facts": facts}
 
 
-Found = tuple[list[Link], dict[str, Any]]
-
-
-def _pc(request: Request) -> Found:
-    from causallearn.search.ConstraintBased.PC import pc
-
-    graph = pc(request["data"], alpha=request["alpha"], show_progress=False).G.graph
-    return links_of_marks(graph, request["names"]), {}
-
-
-def _fci(request: Request) -> Found:
-    from causallearn.search.ConstraintBased.FCI import fci
-
-    graph, _ = fci(request["data"], alpha=request["alpha"], show_progress=False)
-    return links_of_marks(graph.graph, request["names"]), {}
-
-
-def _cdnod(request: Request) -> Found:
-    from causallearn.search.ConstraintBased.CDNOD import cdnod
-
-    domain = np.asarray(request["domain"], dtype=np.float64)[:, None]
-    found = cdnod(request["data"], domain, alpha=request["alpha"], show_progress=False)
-    return links_of_marks(found.G.graph, [*request["names"], DOMAIN]), {}
-
-
-def _ges(request: Request) -> Found:
-    from causallearn.search.ScoreBased.GES import ges
-
-    found = ges(request["data"])
-    return links_of_marks(found["G"].graph, request["names"]), {"score": _number(found["score"])}
-
-
-def _exact(request: Request) -> Found:
-    from causallearn.search.ScoreBased.ExactSearch import bic_exact_search
-
-    dag, _ = bic_exact_search(request["data"])
-    return links_of_parents(dag, request["names"]), {}
-
-
-def _grasp(request: Request) -> Found:
-    from causallearn.search.PermutationBased.GRaSP import grasp
-
-    graph = _seeded(request, lambda: grasp(request["data"], verbose=False))
-    return links_of_marks(graph.graph, request["names"]), {}
-
-
-def _boss(request: Request) -> Found:
-    from causallearn.search.PermutationBased.BOSS import boss
-
-    graph = _seeded(request, lambda: boss(request["data"], verbose=False))
-    return links_of_marks(graph.graph, request["names"]), {}
-
-
-def _direct_lingam(request: Request) -> Found:
-    from causallearn.search.FCMBased.lingam import DirectLiNGAM
-
-    return _lingam(DirectLiNGAM(random_state=request["seed"]), request)
-
-
-def _ica_lingam(request: Request) -> Found:
-    from causallearn.search.FCMBased.lingam import ICALiNGAM
-
-    return _lingam(ICALiNGAM(random_state=request["seed"], max_iter=2000), request)
-
-
-def _lingam(model: Any, request: Request) -> Found:
-    data, names = request["data"], request["names"]
-    model.fit(data)
-    facts: dict[str, Any] = {"order": [names[i] for i in model.causal_order_]}
-    if request.get("independence"):
-        rows = np.linspace(0, len(data) - 1, min(len(data), _HSIC_ROWS)).astype(int)
-        p = model.get_error_independence_p_values(data[rows])
-        facts["independence"] = [
-            [names[i], names[j], float(p[i, j])]
-            for i in range(len(names))
-            for j in range(i + 1, len(names))
-        ]
-    return links_of_effects(model.adjacency_matrix_, names), facts
-
-
-def _gin(request: Request) -> Found:
-    from causallearn.search.HiddenCausal.GIN.GIN import GIN
-
-    graph, order = GIN(request["data"], indep_test_method="hsic", alpha=request["alpha"])
-    names = _latent_names([node.get_name() for node in graph.get_nodes()], request["names"])
-    return links_of_marks(graph.graph, names), {"clusters": [list(map(int, c)) for c in order]}
-
-
-def _rlcd(request: Request) -> Found:
-    from causallearn.search.HiddenCausal.RLCD.RLCD_alg import RLCD
-
-    plain = [f"X{i + 1}" for i in range(len(request["names"]))]
-    graph = RLCD(request["data"], node_names=plain).G
-    names = _latent_names([node.get_name() for node in graph.get_nodes()], request["names"])
-    return links_of_marks(graph.graph, names), {}
-
-
-ALGORITHMS: dict[str, Callable[[Request], Found]] = {
-    "pc": _pc,
-    "fci": _fci,
-    "cd-nod": _cdnod,
-    "ges": _ges,
-    "exact-search": _exact,
-    "grasp": _grasp,
-    "boss": _boss,
-    "direct-lingam": _direct_lingam,
-    "ica-lingam": _ica_lingam,
-    "gin": _gin,
-    "rlcd": _rlcd,
+_DEFAULTS: Request = {
+    "test": "fisherz",
+    "score": "bic",
+    "knowledge": Knowledge(),
+    "orders": 1,
+    "shuffle": False,
+    "seconds": float("inf"),
 }
 
 
-def _latent_names(given: Sequence[str], observed: Sequence[str]) -> list[str]:
-    by_number = {f"X{i + 1}": name for i, name in enumerate(observed)}
-    return [by_number.get(name, f"latent {name}") for name in given]
+def _run_once(request: Request) -> Found:
+    links, facts = ALGORITHMS[request["algorithm"]](request)
+    return links, facts
 
 
-def _seeded(request: Request, call: Callable[[], Any]) -> Any:
-    # These two shuffle with the standard library's global generator and take no seed.
-    import random
-
-    state = random.getstate()
-    random.setstate(random.Random(request["seed"]).getstate())  # noqa: S311
-    try:
-        return call()
-    finally:
-        random.setstate(state)
+def _orders(
+    data: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", request: Request
+) -> list[Int[np.ndarray, " n_var"]]:
+    first = column_order(data)
+    generator = np.random.default_rng([request["seed"], 17])
+    others = [generator.permutation(first) for _ in range(request["orders"])]
+    return others if request["shuffle"] else [first, *others][: request["orders"]]
 
 
-def _number(value: Any) -> float:
-    return float(np.asarray(value).reshape(-1)[0])
+def _moved(
+    request: Request,
+    data: "np.ndarray[tuple[int, int], np.dtype[np.float64]]",
+    order: Int[np.ndarray, " n_var"],
+) -> Request:
+    """Return the request with its columns in that order, in units of their spread or as codes."""
+    own = data[:, order]
+    size = np.nanmax(np.abs(own), axis=0).clip(1e-300)
+    is_coded = request["test"] in CODED or request["score"] == "bdeu"
+    return {
+        **request,
+        "data": _coded(own) if is_coded else _mixed(own, request["category"][order]),
+        "names": [request["names"][i] for i in order],
+        "category": request["category"][order],
+        "spread": np.nanstd(own / size, axis=0) * size,
+    }
+
+
+def _mixed(
+    data: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", category: Any
+) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    found = standardised(data)
+    found[:, category] = _coded(data[:, category])
+    return found
+
+
+def _coded(
+    data: "np.ndarray[tuple[int, int], np.dtype[np.float64]]",
+) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    columns = [np.unique(column, return_inverse=True)[1] for column in data.T]
+    return np.array(columns, dtype=np.float64).reshape(data.shape[1], len(data)).T
+
+
+def _same(links: list[Link]) -> frozenset[tuple[str, str, str]]:
+    return frozenset(link[:3] for link in links)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
 TAIL, ARROW, CIRCLE = -1, 1, 2
 
@@ -14,6 +14,7 @@ class Link(NamedTuple):
 
     `directed`: cause → effect. `possible`: effect does not cause cause (o→). `bidirected`: a
     hidden common cause. `undirected`: the direction is not determined. `circle`: nothing is.
+    Ends that are alike stand in the order of their names, so that an edge is one link.
     """
 
     cause: str
@@ -22,7 +23,7 @@ class Link(NamedTuple):
     weight: float | None = None
 
 
-def links_of_marks(graph: Int[np.ndarray, "n_var n_var"], names: Sequence[str]) -> list[Link]:
+def links_of_marks(graph: Shaped[np.ndarray, "n_var n_var"], names: Sequence[str]) -> list[Link]:
     """Read the endpoint marks of causal-learn: graph[i, j] is the mark at i of the edge i — j.
 
     i → j is graph[j, i] = 1 (arrow at j) and graph[i, j] = -1 (tail at i).
@@ -38,12 +39,12 @@ def links_of_marks(graph: Int[np.ndarray, "n_var n_var"], names: Sequence[str]) 
 
 def _link(i: str, j: str, at_i: int, at_j: int) -> Link:
     if at_i == ARROW and at_j == ARROW:
-        return Link(i, j, "bidirected")
+        return Link(*sorted((i, j)), "bidirected")
     if at_j == ARROW:
         return Link(i, j, "directed" if at_i == TAIL else "possible")
     if at_i == ARROW:
         return Link(j, i, "directed" if at_j == TAIL else "possible")
-    return Link(i, j, "undirected" if at_i == at_j == TAIL else "circle")
+    return Link(*sorted((i, j)), "undirected" if at_i == at_j == TAIL else "circle")
 
 
 def links_of_effects(effects: Float[np.ndarray, "n_var n_var"], names: Sequence[str]) -> list[Link]:

@@ -2,13 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from causal.searches.arrangement import (
+    column_order,
+    constant,
+    domain_codes,
+    row_order,
+    standardised,
+)
 from causal.searches.conventions import Link
+from causal.searches.fitting import Choice, choose, unsuitable
+from causal.searches.knowledge import Knowledge
 from workbench.worker import TookTooLong, Worker, WorkerFailed
 
 Scope = Literal["pooled", "centred", "domain"]
@@ -22,8 +31,20 @@ class Rows:
 
     scope: Scope
     group: str
+    names: tuple[str, ...]
     data: Float[np.ndarray, "n n_var"]
     domain: Int[np.ndarray, " n"]
+
+    def take(self, index: Int[np.ndarray, " m"]) -> "Rows":
+        """Return the rows of an index."""
+        return replace(self, data=self.data[index], domain=self.domain[index])
+
+    def without_constant(self) -> tuple["Rows", tuple[str, ...]]:
+        """Return the columns that vary, and the names of the others."""
+        still = constant(self.data)
+        names = np.array(self.names, dtype=object)
+        kept = replace(self, names=tuple(names[~still]), data=self.data[:, ~still])
+        return kept, tuple(names[still])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +52,22 @@ class Search:
     """One algorithm with its settings; `seconds` bounds one fit."""
 
     algorithm: str
-    names: tuple[str, ...]
     alpha: float = 0.01
     resamples: int = 50
     seconds: float = 60.0
     seed: int = 0
+    test: str = "auto"
+    score: str = "auto"
+    orders: int = 1
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """Links with their stability (share of resamples), or the reason why there are none."""
+    """Links with their stability (share of resamples), or the reason why there are none.
+
+    `resamples` counts those that could be fitted; `notes` say what was done to the columns.
+    """
 
     algorithm: str
     scope: Scope
@@ -49,22 +76,55 @@ class Fitted:
     links: tuple[Link, ...] = ()
     stability: dict[tuple[str, str, str], float] = field(default_factory=dict)
     resamples: int = 0
+    lost: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     failure: str = ""
 
 
-def split(scores: Float[np.ndarray, "n n_var"], domains: Sequence[str], scope: Scope) -> list[Rows]:
-    """Return the matrices of a scope: all rows, rows less their domain's mean, or each domain."""
-    names, codes = np.unique(np.asarray(domains), return_inverse=True)
-    if scope == "pooled":
-        return [Rows(scope=scope, group="", data=scores, domain=codes)]
+def split(
+    scores: Float[np.ndarray, "n n_var"],
+    domains: Sequence[str],
+    scope: Scope,
+    names: Sequence[str],
+) -> list[Rows]:
+    """Return the matrices of a scope: all rows, rows less their domain's mean, or each domain.
+
+    Rows and columns are brought into an order that follows from what is in them.
+    """
+    labels = np.asarray(domains)
+    if scope == "domain":
+        each = np.unique(labels)
+        return [_arranged(scores[labels == d], labels[labels == d], scope, names) for d in each]
     if scope == "centred":
-        means = np.stack([scores[codes == i].mean(axis=0) for i in range(len(names))])
-        return [Rows(scope=scope, group="", data=scores - means[codes], domain=codes)]
-    return [
-        Rows(scope=scope, group=str(name), data=scores[codes == i], domain=codes[codes == i])
-        for i, name in enumerate(names)
-    ]
+        # Kept where a domain holds no value of a column.
+        means = {d: _means(scores[labels == d]) for d in np.unique(labels)}
+        scores = scores - np.array([means[d] for d in labels])
+    return [_arranged(scores, labels, scope, names)]
+
+
+def _means(block: Float[np.ndarray, "n n_var"]) -> Float[np.ndarray, " n_var"]:
+    held = np.isfinite(block)
+    total = np.where(held, block, 0.0).sum(axis=0)
+    found: Float[np.ndarray, " n_var"] = total / held.sum(axis=0).clip(1)
+    return found
+
+
+def _arranged(
+    scores: Float[np.ndarray, "n n_var"],
+    labels: np.ndarray,
+    scope: Scope,
+    names: Sequence[str],
+) -> Rows:
+    columns = column_order(scores)
+    rows = row_order(standardised(scores[:, columns]))
+    return Rows(
+        scope=scope,
+        group=str(labels[0]) if scope == "domain" else "",
+        names=tuple(names[i] for i in columns),
+        data=scores[rows][:, columns],
+        domain=domain_codes(labels[rows]),
+    )
 
 
 def fit(
@@ -81,82 +141,105 @@ def fit(
         "group": rows.group,
         "n": len(rows.data),
     }
-    reason = unsuitable(search, rows)
+    rows, still = rows.without_constant()
+    told = (f"constant, left out: {', '.join(still)}",) if still else ()
+    reason = unsuitable(search.algorithm, rows.data, rows.names, rows.domain)
     if reason:
-        return Fitted(**common, failure=reason)
+        return Fitted(**common, failure=reason, notes=told)
+    choice = choose(search.algorithm, rows.data, rows.names, search.test, search.score)
+    if choice.failure:
+        return Fitted(**common, failure=choice.failure, notes=told)
     try:
-        found = _call(search, rows.data, rows.domain, independence=True)
+        found = _call(search, rows, choice, independence=True, orders=_orders(search, choice))
     except (TookTooLong, WorkerFailed) as error:
         return Fitted(**common, failure=str(error))
     links = tuple(Link(*link) for link in found["links"])
-    counts, done = _resample(search, rows, generator, tick)
+    wrong = search.knowledge.broken_by(links)
+    if wrong:
+        return Fitted(**common, failure=f"the graph goes against what is known: {'; '.join(wrong)}")
+    counts, done, lost = _resample(search, rows, choice, generator, tick)
     return Fitted(
         **common,
         links=links,
         stability={key: count / done for key, count in counts.items()} if done else {},
         resamples=done,
-        facts=found["facts"],
+        lost=lost,
+        facts={**found["facts"], **choice.facts()},
+        notes=(*told, *choice.notes),
     )
 
 
-def unsuitable(search: Search, rows: Rows) -> str:
-    """Return why these rows cannot be searched, empty if they can."""
-    n, n_var = rows.data.shape
-    if n_var < 2:
-        return f"{n_var} column; at least two are needed"
-    if n <= n_var + 2:
-        return f"{n} rows for {n_var} columns; more rows than columns are needed"
-    constant = [search.names[i] for i in np.flatnonzero(rows.data.std(axis=0) < 1e-12)]
-    if constant:
-        return f"constant columns: {', '.join(constant)}"
-    correlation = np.corrcoef(rows.data, rowvar=False)
-    twins = np.argwhere(np.triu(np.abs(correlation) > 1 - 1e-9, k=1))
-    if len(twins):
-        pairs = ", ".join(f"{search.names[i]} and {search.names[j]}" for i, j in twins)
-        return f"columns that repeat each other: {pairs}"
-    if search.algorithm == "cd-nod" and len(np.unique(rows.domain)) < 2:
-        return "one domain; CD-NOD compares domains"
-    return ""
+def _orders(search: Search, choice: Choice) -> int:
+    # A second order shows whether it matters; slow methods get no more.
+    slow = search.algorithm in LATENT_ALGORITHMS or choice.test == "kci"
+    return min(search.orders, 2) if slow else search.orders
 
 
 def _call(
     search: Search,
-    data: Float[np.ndarray, "n n_var"],
-    domain: Int[np.ndarray, " n"],
+    rows: Rows,
+    choice: Choice,
     *,
+    orders: int,
     independence: bool = False,
+    shuffle: bool = False,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     request = {
         "algorithm": search.algorithm,
-        "data": data,
-        "names": list(search.names),
+        "data": rows.data,
+        "names": list(rows.names),
         "alpha": search.alpha,
-        "seed": search.seed,
-        "domain": domain,
+        "seed": search.seed if seed is None else seed,
+        "domain": rows.domain,
         "independence": independence,
+        "test": choice.test,
+        "score": choice.score,
+        "category": choice.category,
+        "knowledge": search.knowledge,
+        "orders": orders,
+        "shuffle": shuffle,
+        "seconds": search.seconds,
     }
     answer: dict[str, Any] = WORKER.call(request, seconds=search.seconds)
     return answer
 
 
 def _resample(
-    search: Search, rows: Rows, generator: np.random.Generator, tick: Callable[[], None]
-) -> tuple[Counter[tuple[str, str, str]], int]:
-    """Count links over resamples; latents have no lasting names, so their graphs are not."""
+    search: Search,
+    rows: Rows,
+    choice: Choice,
+    generator: np.random.Generator,
+    tick: Callable[[], None],
+) -> tuple[Counter[tuple[str, str, str]], int, int]:
+    """Count links over resamples, each under a random order of the columns.
+
+    A search that keeps the best of several orders does so here too. A resample that cannot be
+    fitted is not counted; after one that took too long there are no more.
+    """
     counts: Counter[tuple[str, str, str]] = Counter()
-    done = 0
+    done = lost = 0
     if search.algorithm in LATENT_ALGORITHMS:
-        return counts, done
+        return counts, done, lost
+    orders = search.orders if choice.score in ("bic", "bdeu") and choice.by_score else 1
     for _ in range(search.resamples):
-        index = _stratified(rows.domain, generator)
+        drawn = rows.take(_stratified(rows.domain, generator))
+        seed = int(generator.integers(2**31))
+        tick()
+        if unsuitable(search.algorithm, drawn.data, drawn.names, drawn.domain):
+            lost += 1
+            continue
         try:
-            found = _call(search, rows.data[index], rows.domain[index])
-        except (TookTooLong, WorkerFailed):
+            found = _call(search, drawn, choice, orders=orders, shuffle=True, seed=seed)
+        except TookTooLong:
+            lost += 1
             break
+        except WorkerFailed:
+            lost += 1
+            continue
         counts.update({Link(*link)[:3] for link in found["links"]})
         done += 1
-        tick()
-    return counts, done
+    return counts, done, lost
 
 
 def _stratified(
