@@ -8,6 +8,7 @@ from workbench.methods.registry import discovery
 from workbench.options import option
 
 _TEST = "Independence test; auto chooses by what the columns hold."
+_CATEGORIES = ("auto", "mixed", "chisq", "gsq")
 
 
 @discovery("pc", source="Spirtes, Glymour & Scheines 2000")
@@ -30,6 +31,19 @@ class PC(Wrapped):
     test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq", "mv_fisherz"] = option(
         "auto", help=_TEST
     )
+    missing: Literal["drop", "test-wise"] = option(
+        "drop", help="Rows with missing cells: left out, or used by every test that can."
+    )
+
+    @property
+    def takes_categories(self) -> bool:
+        """Whether the test compares unordered categories."""
+        return self.test in _CATEGORIES
+
+    @property
+    def keeps_missing(self) -> bool:
+        """Whether rows with missing cells stay."""
+        return self.missing == "test-wise"
 
 
 @discovery("fci", source="Spirtes, Meek & Richardson 1995; Zhang 2008")
@@ -46,6 +60,11 @@ class FCI(Wrapped):
     assumption: ClassVar[str] = "faithfulness, the test's model; hidden causes allowed"
 
     test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq"] = option("auto", help=_TEST)
+
+    @property
+    def takes_categories(self) -> bool:
+        """Whether the test compares unordered categories."""
+        return self.test in _CATEGORIES
 
 
 @discovery("cd-nod", source="Huang et al. 2020, JMLR 21")
@@ -66,3 +85,8 @@ class CDNOD(Wrapped):
     assumption: ClassVar[str] = "the domain explains all hidden changes; the test's model"
 
     test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq"] = option("auto", help=_TEST)
+
+    @property
+    def takes_categories(self) -> bool:
+        """Whether the test compares unordered categories."""
+        return self.test in _CATEGORIES

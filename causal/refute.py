@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from causal.identification.held_out import hold_out, held_out_estimate
+from causal.identification.held_out import held_out_estimate, hold_out
 from causal.identification.refit import Case, Cells, Refit, open_case
 from causal.identification.survival import ARROW, edge_table, run_table, survival, words
 from workbench.errors import BadOption, FitError
@@ -153,9 +153,7 @@ class HeldOutDomain:
         rows = []
         for index, name in enumerate(names):
             context.progress(index, len(names), "held-out domains")
-            rows.append(
-                hold_out(case.fit, index, self.draws, context.stream(name), case.options)
-            )
+            rows.append(hold_out(case.fit, index, self.draws, context.stream(name), case.options))
         context.progress(len(names), len(names), "held-out domains")
         fitting = [str(row["domain"]) for row in rows if row["p"] is not None and row["p"] < 0.05]
         return Result(
@@ -219,17 +217,13 @@ def _refits(
         raise FitError(f"none of {draws} disturbed data sets could be fitted")
 
 
-def _result(
-    summary: str, case: Case, runs: list[Refit], estimates: Sequence[Estimate]
-) -> Result:
+def _result(summary: str, case: Case, runs: list[Refit], estimates: Sequence[Estimate]) -> Result:
     tables = {"runs": run_table(runs, case), "edges": edge_table(runs, case)}
     views: tuple[Bars, ...] = ()
     notes: tuple[Note, ...] = ()
     if case.main.order:
         tables["orders"] = _tally(runs, case)
-        views = (
-            Bars(title="Orders after the disturbance", table="orders", x="order", y="share"),
-        )
+        views = (Bars(title="Orders after the disturbance", table="orders", x="order", y="share"),)
         notes = (Note(f"the graph's own order is {ARROW.join(case.main.order)}"),)
     return Result(
         summary=summary,

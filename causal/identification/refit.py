@@ -38,9 +38,7 @@ class Cells:
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "Cells":
         """Return some of the rows."""
-        return Cells(
-            index=self.index[rows], values=self.values[rows], domains=self.domains[rows]
-        )
+        return Cells(index=self.index[rows], values=self.values[rows], domains=self.domains[rows])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,9 +109,7 @@ def open_case(found: Result, table: Table, context: Context) -> Case:
         )
     facts = graph.facts
     recipe: Any = build(find("discovery", facts["discovery"]).recipe, facts["options"])
-    scores: ScoreTable = (
-        recipe.rows_of(table) if hasattr(recipe, "rows_of") else from_table(table)
-    )
+    scores: ScoreTable = recipe.rows_of(table) if hasattr(recipe, "rows_of") else from_table(table)
     cells = Cells(
         index=np.arange(len(scores)),
         values=scores.scores,

@@ -147,6 +147,8 @@ def _undefined(name: str, n: int, unit: str, reason: str) -> Estimate:
 
 
 def _no_order(case: Case) -> str:
+    if not case.claims:
+        return f"nothing says that {case.graph.method} gives an order"
     if not any(claim.get("order") for claim in case.claims.values()):
         kinds = sorted({str(claim.get("graph")) for claim in case.claims.values()} - {"order"})
         if kinds:

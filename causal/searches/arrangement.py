@@ -36,7 +36,8 @@ def constant(data: Floats) -> Bool[np.ndarray, " n_var"]:
     high = np.where(filled, data, -np.inf).max(axis=0)
     size = np.maximum(np.abs(low), np.abs(high))
     with np.errstate(invalid="ignore"):
-        return ~(high - low > 1e-12 * size)
+        still: Bool[np.ndarray, " n_var"] = ~(high - low > 1e-12 * size)
+    return still
 
 
 def discrete(data: Floats) -> Bool[np.ndarray, " n_var"]:

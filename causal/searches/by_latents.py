@@ -54,9 +54,7 @@ def _below(latent: str, links: Sequence[Link], observed: Sequence[str]) -> set[s
     found: set[str] = set()
     seen, wave = {latent}, [latent]
     while wave and not found:
-        near = [
-            link.effect for link in links if link.cause in wave and link.effect not in seen
-        ]
+        near = [link.effect for link in links if link.cause in wave and link.effect not in seen]
         seen.update(near)
         found = {name for name in near if name in observed}
         wave = [name for name in near if name not in observed]

@@ -106,9 +106,7 @@ def _scored(graph: Any, request: Request) -> dict[str, Any]:
         return {}
     function = local.local_score_BIC_from_cov if name == "bic" else local.local_score_BDeu
     parameters = {"lambda_value": _PENALTY[request["algorithm"]]} if name == "bic" else None
-    score = LocalScoreClass(
-        data=request["data"], local_score_fun=function, parameters=parameters
-    )
+    score = LocalScoreClass(data=request["data"], local_score_fun=function, parameters=parameters)
     parents = _member(np.array(graph.graph))
     return {"score": float(sum(score.score(i, p) for i, p in enumerate(parents)))}
 
@@ -140,9 +138,7 @@ def _is_sink(
         return False
     near = [i for i in left if i != j and (open_ends[i, j] or into[i, j])]
     joined = into | into.T | open_ends
-    return all(
-        joined[i, k] for i in near if open_ends[i, j] for k in near if k != i
-    )
+    return all(joined[i, k] for i in near if open_ends[i, j] for k in near if k != i)
 
 
 def _seeded(request: Request, call: Callable[[], Any]) -> Any:

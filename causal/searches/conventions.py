@@ -39,12 +39,13 @@ def links_of_marks(graph: Shaped[np.ndarray, "n_var n_var"], names: Sequence[str
 
 def _link(i: str, j: str, at_i: int, at_j: int) -> Link:
     if at_i == ARROW and at_j == ARROW:
-        return Link(*sorted((i, j)), "bidirected")
+        return Link(min(i, j), max(i, j), "bidirected")
     if at_j == ARROW:
         return Link(i, j, "directed" if at_i == TAIL else "possible")
     if at_i == ARROW:
         return Link(j, i, "directed" if at_j == TAIL else "possible")
-    return Link(*sorted((i, j)), "undirected" if at_i == at_j == TAIL else "circle")
+    mark = "undirected" if at_i == at_j == TAIL else "circle"
+    return Link(min(i, j), max(i, j), mark)
 
 
 def links_of_effects(effects: Float[np.ndarray, "n_var n_var"], names: Sequence[str]) -> list[Link]:

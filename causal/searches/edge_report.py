@@ -90,9 +90,7 @@ def _order_words(fitted: Fitted) -> tuple[str, ...]:
     if not differ:
         return ()
     kept = "that of the best score" if "score" in fitted.facts else "that of the first"
-    return (
-        f"{differ} of {tried} orders of the columns give another graph; {kept} is shown",
-    )
+    return (f"{differ} of {tried} orders of the columns give another graph; {kept} is shown",)
 
 
 def _lost_words(fitted: Fitted) -> tuple[str, ...]:

@@ -31,17 +31,32 @@ class Choice:
         return {**used, "score_name": self.score} if self.by_score else used
 
 
+def categories(
+    algorithm: str, data: Floats, named: Bool[np.ndarray, " n_var"], test: str, score: str
+) -> Bool[np.ndarray, " n_var"]:
+    """Tell which columns a search takes for categories; the others have means to subtract."""
+    ability, few = ABILITIES[algorithm], discrete(data) | named
+    if ability.tests:
+        return few if test in ("auto", "mixed", *DISCRETE_TESTS) else named
+    return few if few.all() or score == "bdeu" else named
+
+
 def choose(
-    algorithm: str, data: Floats, names: Sequence[str], test: str, score: str
+    algorithm: str,
+    data: Floats,
+    names: Sequence[str],
+    test: str,
+    score: str,
+    named: Sequence[str] = (),
 ) -> Choice:
     """Choose by the columns: numbers, few whole numbers (categories), or both.
 
     `auto` takes Fisher's z and BIC for numbers, G² and BDeu for categories, and for both a
     linear test that reads categories as unordered. A score or a noise model reads them as
-    numbers, with a note.
+    numbers, with a note. Columns in `named` are categories however many values they hold.
     """
     ability = ABILITIES[algorithm]
-    is_category = discrete(data)
+    is_category = discrete(data) | np.isin(names, named)
     few = [n for n, yes in zip(names, is_category, strict=True) if yes]
     many = [n for n, yes in zip(names, is_category, strict=True) if not yes]
     missing = bool(np.isnan(data).any())
@@ -85,8 +100,10 @@ def _choose_test(
             **common, failure=f"{test} compares categories, and these are numbers: {_list(many)}"
         )
     if test == "mixed":
-        notes = (f"read as categories without order: {_list(few)}",) if few else ()
-        return Choice(**{**common, "category": is_category}, test=test, notes=notes)
+        told = f"read as categories without order: {_list(few)}"
+        return Choice(
+            **{**common, "category": is_category}, test=test, notes=(told,) if few else ()
+        )
     notes = () if test in DISCRETE_TESTS else _read_as_numbers(few)
     return Choice(**common, test=test, notes=notes)
 
@@ -118,7 +135,9 @@ def _choose_score(
 
 
 def _read_as_numbers(few: Sequence[str]) -> tuple[str, ...]:
-    return (f"few whole numbers, read as amounts and not as categories: {_list(few)}",) if few else ()
+    return (
+        (f"few whole numbers, read as amounts and not as categories: {_list(few)}",) if few else ()
+    )
 
 
 def _list(names: Sequence[str]) -> str:
@@ -134,7 +153,7 @@ def unsuitable(
         return f"{n_var} column; at least two are needed"
     if n <= n_var + 2:
         return f"{n} rows for {n_var} columns; more rows than columns are needed"
-    still = [names[i] for i in np.flatnonzero(constant(data))]
+    still = [names[int(i)] for i in np.flatnonzero(constant(data))]
     if still:
         return f"constant columns: {', '.join(still)}"
     correlation = _correlation(data)
@@ -144,7 +163,7 @@ def unsuitable(
         return f"columns that repeat each other: {pairs}"
     sizes, directions = np.linalg.eigh(correlation)
     if sizes[0] < 1e-9 and not np.isnan(data).any():
-        tied = [names[i] for i in np.flatnonzero(np.abs(directions[:, 0]) > 1e-6)]
+        tied = [names[int(i)] for i in np.flatnonzero(np.abs(directions[:, 0]) > 1e-6)]
         return f"columns of which one is a sum of the others: {', '.join(tied)}"
     if algorithm == "cd-nod" and len(np.unique(domain)) < 2:
         return "one domain; CD-NOD compares domains"

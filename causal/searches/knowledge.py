@@ -44,9 +44,7 @@ class Knowledge:
         wrong += [f"{a} → {b} is there" for a, b in sorted(found & self.excluded)]
         open_ends = [link for link in links if link.mark in ("undirected", "circle")]
         wrong += [
-            f"{a} and {b} are joined"
-            for a, b, *_ in open_ends
-            if {(a, b), (b, a)} <= self.excluded
+            f"{a} and {b} are joined" for a, b, *_ in open_ends if {(a, b), (b, a)} <= self.excluded
         ]
         return wrong
 

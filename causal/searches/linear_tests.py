@@ -14,7 +14,8 @@ Codes = Int[np.ndarray, " n"]
 def one_hot(codes: Codes) -> Block:
     """Return one column of zeros and ones per category but the last."""
     values = np.unique(codes)
-    return (codes[:, None] == values[None, :-1]).astype(np.float64)
+    found: Block = (codes[:, None] == values[None, :-1]).astype(np.float64)
+    return found
 
 
 def blocks_independent(x: Block, y: Block, given: Block) -> float:
@@ -65,9 +66,7 @@ def domain_changes(y: Float[np.ndarray, " n"], given: Block, domain: Codes) -> f
     return float(min(1.0, 2 * np.nanmin([changed, spread, 1.0])))
 
 
-def _fitted(
-    design: Block, y: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " n"], int]:
+def _fitted(design: Block, y: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], int]:
     weights, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
     return y - design @ weights, int(rank)
 

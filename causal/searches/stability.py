@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from causal.searches.arrangement import (
     column_order,
@@ -59,6 +59,7 @@ class Search:
     test: str = "auto"
     score: str = "auto"
     orders: int = 1
+    categories: tuple[str, ...] = ()
     knowledge: Knowledge = field(default_factory=Knowledge)
 
 
@@ -87,19 +88,21 @@ def split(
     domains: Sequence[str],
     scope: Scope,
     names: Sequence[str],
+    categories: Bool[np.ndarray, " n_var"] | None = None,
 ) -> list[Rows]:
     """Return the matrices of a scope: all rows, rows less their domain's mean, or each domain.
 
-    Rows and columns are brought into an order that follows from what is in them.
+    Rows and columns are brought into an order that follows from what is in them. Categories
+    have no mean and stay as they are.
     """
     labels = np.asarray(domains)
     if scope == "domain":
         each = np.unique(labels)
         return [_arranged(scores[labels == d], labels[labels == d], scope, names) for d in each]
     if scope == "centred":
-        # Kept where a domain holds no value of a column.
         means = {d: _means(scores[labels == d]) for d in np.unique(labels)}
-        scores = scores - np.array([means[d] for d in labels])
+        shift = np.array([means[d] for d in labels])
+        scores = scores - (shift if categories is None else np.where(categories, 0.0, shift))
     return [_arranged(scores, labels, scope, names)]
 
 
@@ -146,7 +149,9 @@ def fit(
     reason = unsuitable(search.algorithm, rows.data, rows.names, rows.domain)
     if reason:
         return Fitted(**common, failure=reason, notes=told)
-    choice = choose(search.algorithm, rows.data, rows.names, search.test, search.score)
+    choice = choose(
+        search.algorithm, rows.data, rows.names, search.test, search.score, search.categories
+    )
     if choice.failure:
         return Fitted(**common, failure=choice.failure, notes=told)
     try:
@@ -175,7 +180,7 @@ def _orders(search: Search, choice: Choice) -> int:
     return min(search.orders, 2) if slow else search.orders
 
 
-def _call(
+def _call(  # noqa: PLR0913 - what differs between a fit and a resample
     search: Search,
     rows: Rows,
     choice: Choice,

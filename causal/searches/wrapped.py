@@ -1,12 +1,16 @@
 """What every wrapped algorithm shares: its options, its table, its facts."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from causal.scores.leaderboard import ScoreTable
 from causal.scores.table_options import TableOptions
 from causal.searches.abilities import ABILITIES
 from causal.searches.edge_report import report
+from causal.searches.fitting import categories
 from causal.searches.knowledge import Knowledge, read_knowledge
 from causal.searches.stability import Fitted, Rows, Scope, Search, fit, split
 from workbench.errors import BadOption, FitError
@@ -73,9 +77,7 @@ class Wrapped(TableOptions):
             (name, rows)
             for name in self.algorithms
             for scope in chosen
-            for rows in split(
-                scores.scores, list(scores.facts["domain"]), scope, scores.benchmarks
-            )
+            for rows in self._split(name, scores, scope)
         ]
         total, done = len(jobs) * (self.resamples + 1), [0]
 
@@ -84,15 +86,28 @@ class Wrapped(TableOptions):
             context.progress(min(done[0], total), total, "fits")
 
         fitted = []
-        for i, (name, rows) in enumerate(jobs):
-            fitted.append(self._fit_one(name, rows, known, context, tick))
+        for i, job in enumerate(jobs):
+            fitted.append(self._fit_one(job, scores, known, context, tick))
             done[0] = (i + 1) * (self.resamples + 1)
             context.progress(done[0], total, "fits")
         return fitted
 
+    def _split(self, name: str, scores: ScoreTable, scope: Scope) -> list[Rows]:
+        named = np.isin(scores.benchmarks, list(scores.report.levels))
+        test, score = getattr(self, "test", "auto"), getattr(self, "score", "auto")
+        kept = categories(name, scores.scores, named, test, score)
+        labels = list(map(str, scores.facts["domain"]))
+        return split(scores.scores, labels, scope, scores.benchmarks, kept)
+
     def _fit_one(
-        self, name: str, rows: Rows, known: Knowledge, context: Context, tick: Any
+        self,
+        job: tuple[str, Rows],
+        scores: ScoreTable,
+        known: Knowledge,
+        context: Context,
+        tick: Callable[[], None],
     ) -> Fitted:
+        name, rows = job
         if reason := self._refusal(name, known):
             return Fitted(
                 algorithm=name, scope=rows.scope, group=rows.group, n=len(rows.data), failure=reason
@@ -106,6 +121,7 @@ class Wrapped(TableOptions):
             test=getattr(self, "test", "auto"),
             score=getattr(self, "score", "auto"),
             orders=self.orders,
+            categories=tuple(scores.report.levels),
             knowledge=known,
         )
         stream = context.stream(f"{name} {rows.scope} {rows.group}")

@@ -48,7 +48,10 @@ def _graphml(graph: CapabilityGraph) -> str:
     import networkx as nx
 
     target: Any = nx.MultiDiGraph(
-        method=graph.method, verdict=graph.verdict, identified=str(graph.identified)
+        method=graph.method,
+        verdict=graph.verdict,
+        identified=str(graph.identified),
+        facts=json.dumps(graph.facts, ensure_ascii=False, default=str),
     )
     for node in graph.nodes:
         facts = {"latent": node.latent, "anchor": node.anchor, "r_squared": node.r_squared}

@@ -9,6 +9,7 @@ from workbench.methods.registry import find
 from workbench.options import build
 from workbench.result.result import Result
 from workbench.result.tables import Table
+from workbench.runs.run import Run
 from workbench.runs.spec import RunSpec, file_hash
 from workbench.runs.store import Store
 
@@ -46,7 +47,24 @@ def open_graph(store: Store | None, spec: RunSpec) -> FoundGraph:
     recipe: Any = build(find("discovery", run.spec.name).recipe, run.spec.options)
     if not isinstance(recipe, Discovery):
         raise InputError(f"run {run.run_id} is no discovery", hint="name a discovery run")
-    return FoundGraph(run_id=run.run_id, result=run.result, table=recipe.read(data.file))
+    return FoundGraph(run_id=run.run_id, result=_told(run), table=recipe.read(data.file))
+
+
+def _told(run: Run) -> Result:
+    """Return the result with a graph that says how it was fitted, whatever its method stored."""
+    result, spec = run.result, run.spec
+    if result is None or result.graph is None:
+        raise InputError(f"run {run.run_id} holds no graph", hint="name a discovery run")
+    fitted = {
+        "discovery": spec.name,
+        "options": dict(spec.options),
+        "seed": spec.seed,
+        "resamples": spec.resamples,
+    }
+    if fitted.keys() <= result.graph.facts.keys():
+        return result
+    graph = replace(result.graph, facts={**fitted, **result.graph.facts})
+    return replace(result, graph=graph)
 
 
 def judge_graph(recipe: Any, about: FoundGraph, context: Context) -> Result:
