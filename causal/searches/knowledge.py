@@ -33,6 +33,13 @@ class Knowledge:
         """Every edge that cannot be."""
         return self.forbidden | self.later
 
+    def without(self, columns: Sequence[str]) -> str:
+        """Return why a graph without these columns cannot keep what is known, empty if it can."""
+        named = {name for edge in (*self.required, *self.excluded) for name in edge}
+        lost = sorted(named & set(columns))
+        told = f"what is known is about columns that are constant here: {', '.join(lost)}"
+        return told if lost else ""
+
     def broken_by(self, links: Sequence[Link]) -> list[str]:
         """Return what a graph gets wrong, in words.
 

@@ -146,14 +146,13 @@ def fit(
     }
     rows, still = rows.without_constant()
     told = (f"constant, left out: {', '.join(still)}",) if still else ()
-    reason = unsuitable(search.algorithm, rows.data, rows.names, rows.domain)
-    if reason:
-        return Fitted(**common, failure=reason, notes=told)
-    choice = choose(
-        search.algorithm, rows.data, rows.names, search.test, search.score, search.categories
+    common["notes"] = told
+    reason = search.knowledge.without(still) or unsuitable(
+        search.algorithm, rows.data, rows.names, rows.domain
     )
-    if choice.failure:
-        return Fitted(**common, failure=choice.failure, notes=told)
+    choice = _choice(search, rows)
+    if reason or choice.failure:
+        return Fitted(**common, failure=reason or choice.failure)
     try:
         found = _call(search, rows, choice, independence=True, orders=_orders(search, choice))
     except (TookTooLong, WorkerFailed) as error:
@@ -164,14 +163,18 @@ def fit(
         return Fitted(**common, failure=f"the graph goes against what is known: {'; '.join(wrong)}")
     counts, done, lost = _resample(search, rows, choice, generator, tick)
     return Fitted(
-        **common,
+        **{**common, "notes": (*told, *choice.notes)},
         links=links,
         stability={key: count / done for key, count in counts.items()} if done else {},
         resamples=done,
         lost=lost,
         facts={**found["facts"], **choice.facts()},
-        notes=(*told, *choice.notes),
     )
+
+
+def _choice(search: Search, rows: Rows) -> Choice:
+    named = search.categories
+    return choose(search.algorithm, rows.data, rows.names, search.test, search.score, named)
 
 
 def _orders(search: Search, choice: Choice) -> int:

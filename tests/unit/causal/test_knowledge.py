@@ -88,6 +88,15 @@ def test_what_a_graph_breaks_is_listed():
     ]
 
 
+def test_knowledge_of_a_constant_column_is_not_dropped_in_silence():
+    data = np.random.default_rng(0).normal(size=(60, 3))
+    data[:, 2] = 4.0
+    (rows,) = split(data, ["all"] * 60, "pooled", NAMES[:3])
+    search = Search(algorithm="pc", resamples=0, knowledge=known(require=["v0->v2"]))
+    found = fit(search, rows, generator=np.random.default_rng(0))
+    assert "columns that are constant here: v2" in found.failure
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected", "error"),
     [
