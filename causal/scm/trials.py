@@ -11,9 +11,12 @@ import pandas as pd
 from causal.hca.gauge import Gauge
 from causal.scm.actions import Span
 from causal.scm.intervention import CapabilityModel
+from causal.scores.columns import tidy
 from causal.scores.domains import BASE_REPOSITORIES
+from causal.scores.files import load_table
+from causal.scores.numerals import read_columns
 from causal.scores.rows import Floats
-from workbench.errors import BadRows, ModelNotFound, TooLittleData, UnknownName
+from workbench.errors import BadRows, TooLittleData, UnknownName
 from workbench.result.result import Note
 from workbench.result.tables import Column, Table
 
@@ -42,7 +45,7 @@ class TrialCheck:
 
 
 def read_trials(source: str | Path, benchmarks: Sequence[str]) -> tuple[Trial, ...]:
-    """Read trials: columns `model`, `trained_on` and one per benchmark.
+    """Read trials from any table file: columns `model`, `trained_on` and one per benchmark.
 
     The row of each model whose `trained_on` starts with "none" is its state before. Names joined
     by `+` are trained together; a name is a benchmark or the beginning of one.
@@ -51,22 +54,24 @@ def read_trials(source: str | Path, benchmarks: Sequence[str]) -> tuple[Trial, .
         ModelNotFound: there is no such file.
         BadRows: a column is missing, a score is no number, or a model lacks its state before.
     """
-    path = Path(source)
-    if not path.is_file():
-        raise ModelNotFound(f"no file {path}")
-    frame = pd.read_csv(path)
-    missing = [c for c in ("model", "trained_on", *benchmarks) if c not in frame]
+    needed = ("model", "trained_on", *benchmarks)
+    raw = tidy(load_table(source), wanted=needed)
+    frame = raw.frame.reset_index(drop=True)
+    missing = [c for c in needed if c not in frame]
     if missing:
-        raise BadRows(f"{path.name} has no column {', '.join(map(repr, missing))}")
-    scores = frame[list(benchmarks)].apply(pd.to_numeric, errors="coerce").astype(float)
+        raise BadRows(f"{raw.source} has no column {', '.join(map(repr, missing))}")
+    columns = read_columns(frame, benchmarks, raw.separator)
+    scores = pd.DataFrame({name: column.values for name, column in columns.items()})
     if scores.isna().to_numpy().any():
-        rows = np.flatnonzero(scores.isna().any(axis=1).to_numpy())[:5] + 2
-        raise BadRows(f"{path.name}: scores missing in lines {', '.join(map(str, rows))}")
+        rows = np.flatnonzero(scores.isna().any(axis=1).to_numpy())[:5]
+        lines = rows + 2 if raw.lines is None else raw.lines[rows]
+        raise BadRows(f"{raw.source}: scores missing in lines {', '.join(map(str, lines))}")
+    frame[["model", "trained_on"]] = frame[["model", "trained_on"]].fillna("").astype(str)
     is_before = frame["trained_on"].str.match(BASELINE)
     before = dict(zip(frame["model"][is_before], scores[is_before].to_numpy(), strict=True))
     orphans = sorted(set(frame["model"]) - before.keys())
     if orphans:
-        raise BadRows(f"{path.name}: no row before training for {', '.join(orphans)}")
+        raise BadRows(f"{raw.source}: no row before training for {', '.join(orphans)}")
     return tuple(
         Trial(
             model=str(row["model"]),

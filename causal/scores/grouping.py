@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from causal.scores.files import RawTable
-from causal.scores.numerals import Mark, settle, survey, table_mark
+from causal.scores.numerals import Mark, read_columns
 from causal.scores.schemas import MTEB_GROUPS, Schema, family_name, task_group
 from workbench.errors import BadOption, UnknownName
 from workbench.result.result import Note
@@ -32,9 +32,8 @@ def group_tasks(
     if not groups:
         raise UnknownName("no column name ends in a known kind of task, so none can be grouped")
     used = [c for columns in groups.values() for c in columns]
-    surveys = {c: survey(list(frame[c])) for c in used}
-    fallback = table_mark(list(surveys.values()), raw.separator)
-    numeric = pd.DataFrame({c: settle(s, decimal, fallback).values for c, s in surveys.items()})
+    found = read_columns(frame, used, raw.separator, decimal)
+    numeric = pd.DataFrame({name: column.values for name, column in found.items()})
     grouped = pd.DataFrame({"model": frame[model].to_numpy()})
     for group, columns in groups.items():
         # A mean over the tasks that happen to be present would compare unlike things.

@@ -210,6 +210,15 @@ def settle(found: Survey, mark: Mark | Literal[""], fallback: Mark) -> Numbers:
     return Numbers(values=numbers, **told)
 
 
+def read_columns(
+    frame: pd.DataFrame, names: Sequence[str], separator: str, mark: Mark | Literal[""] = ""
+) -> dict[str, Numbers]:
+    """Read several columns, which share their decimal sign where one of them leaves it open."""
+    surveys = {name: survey(list(frame[name])) for name in names}
+    fallback = mark or table_mark(list(surveys.values()), separator)
+    return {name: settle(found, mark, fallback) for name, found in surveys.items()}
+
+
 def count_votes(readings: Sequence[Reading]) -> Counter[str]:
     """Count cells that are a number with one decimal sign only, or another with each."""
     votes: Counter[str] = Counter()

@@ -39,6 +39,17 @@ def test_trials_are_read(tmp_path: Path, shipped: ScoreTable) -> None:
     np.testing.assert_allclose(one.after - one.before, [20, 2, 2, -2, -3, 0])
 
 
+def test_trials_with_semicolons_and_decimal_commas_are_read(
+    tmp_path: Path, shipped: ScoreTable
+) -> None:
+    row = "Qwen/Qwen2.5-14B,IFEval,2025,57.5,47,31,18,13,47\n"
+    path = write(tmp_path, BASE, row)
+    plain = read_trials(path, shipped.benchmarks)
+    path.write_text(path.read_text().replace(",", ";").replace(".5;", ",5;"))
+    (other,) = read_trials(path, shipped.benchmarks)
+    np.testing.assert_array_equal(other.after, plain[0].after)
+
+
 def test_targets_are_imposed_and_others_predicted(model: CapabilityModel) -> None:
     e, benchmarks = model.domain("qwen2.5-14b"), model.rows.benchmarks
     before = np.array([37.0, 45, 29, 20, 16, 47])
