@@ -8,7 +8,7 @@ from causal.searches.abilities import ABILITIES
 from causal.searches.stability import Fitted
 from workbench.result.estimate import Estimate
 from workbench.result.graph import CapabilityGraph, Effect, Node
-from workbench.result.result import Note, Result
+from workbench.result.result import UNFITTED, Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import GraphView, View
 
@@ -67,7 +67,8 @@ def report(
 
 
 def _notes(fitted: Sequence[Fitted], pairs: Sequence[dict[str, Any]]) -> list[Note]:
-    notes = [Note(f"{group_of(f)}: {f.failure}", "warning") for f in fitted if f.failure]
+    failed = [f for f in fitted if f.failure]
+    notes = [Note(f"{group_of(f)}: {f.failure}", "warning", UNFITTED) for f in failed]
     told: dict[str, list[str]] = {}
     for f in fitted:
         for text in (*f.notes, *_order_words(f), *_lost_words(f)):

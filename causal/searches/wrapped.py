@@ -1,7 +1,7 @@
 """What every wrapped algorithm shares: its options, its table, its facts."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,8 +13,8 @@ from causal.searches.edge_report import report
 from causal.searches.fitting import categories
 from causal.searches.knowledge import Knowledge, read_knowledge
 from causal.searches.stability import Fitted, Rows, Scope, Search, fit, split
-from workbench.errors import BadOption, FitError
-from workbench.methods.contracts import Context
+from workbench.errors import BadOption
+from workbench.methods.contracts import Context, Unfitted
 from workbench.options import option, plain
 from workbench.result.result import Result
 from workbench.result.tables import Table
@@ -44,7 +44,7 @@ class Wrapped(TableOptions):
         Raises:
             TooLittleData: no domain has enough models.
             BadOption: knowledge that the algorithm cannot use.
-            FitError: no fit gave a graph.
+            Unfitted: no fit gave a graph; its result names the reasons.
         """
         scores = self.rows_of(table)
         known = read_knowledge(
@@ -53,12 +53,15 @@ class Wrapped(TableOptions):
         if len(self.algorithms) == 1 and (reason := self._refusal(self.algorithms[0], known)):
             raise BadOption(reason, hint="`pc`, `cd-nod`, `exact-search` and `direct-lingam` can")
         fitted = self._fit_all(scores, known, context)
+        result = report(fitted, scores, self.assumption, self._facts(scores, context))
         if all(f.failure for f in fitted):
             told = dict.fromkeys(_told(f) for f in fitted)
-            raise FitError(
-                f"no graph: {'; '.join(told)}", hint="other columns, rows, or another --scope"
+            raise Unfitted(
+                f"no graph: {'; '.join(told)}",
+                result=replace(result, graph=None, views=()),
+                hint="try other columns, rows, or another --scope",
             )
-        return report(fitted, scores, self.assumption, self._facts(scores, context))
+        return result
 
     def rows_of(self, table: Table) -> ScoreTable:
         """Return the rows that are fitted: cleaned, of domains with enough models.
