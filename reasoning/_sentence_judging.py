@@ -11,6 +11,7 @@ from workbench.methods.contracts import Context, Prompt, Reasoner
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
+from workbench.sampling.judging import judge
 from workbench.sampling.task import Problem, Task
 
 _BATCH = 64
@@ -41,7 +42,8 @@ def held_out_accuracies(
             seeds = list(range(at, at + len(some)))
             chains = one.solve(model, prompts, seeds=seeds, context=context)
             right += [
-                float(task.is_correct(p, c.response)) for p, c in zip(some, chains, strict=True)
+                float(judge(task, p, c.response, is_cut=not c.is_finished).is_correct)
+                for p, c in zip(some, chains, strict=True)
             ]
             context.progress(len(right), len(problems), f"{name} problems")
         found.append(_accuracy(name, right, problems, majority, context))

@@ -17,6 +17,7 @@ from workbench.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from workbench.model.model import Model
+    from workbench.model.tokens import Tokens
     from workbench.model.trace import Trace
     from workbench.progress import Progress
 
@@ -85,8 +86,7 @@ def command(text: Sequence[str], chat: bool, as_json: bool, save: str | None, **
     prompts = [typed(one) for one in text] or _piped()
     with ProgressBar() as progress:
         model = _model(flags, progress)
-        asked = [_chat(model, prompt) for prompt in prompts] if chat else prompts
-        trace = _generate(model, asked, policy, flags, progress)
+        trace = _generate(model, _asked(model, prompts, chat), policy, flags, progress)
     rows = _rows(model, prompts, trace)
     reads = _reads(trace, len(rows))
     if save:
@@ -127,29 +127,32 @@ def _model(flags: Mapping[str, Any], progress: "Progress") -> "Model":
     return shared_model(ModelRef(**chosen), progress)
 
 
-def _chat(model: "Model", prompt: str) -> str:
-    if not getattr(model.tokenizer, "chat_template", None):
-        raise InputError(f"{model.spec.name} has no chat template", hint="leave out --chat")
-    turn = [{"role": "user", "content": prompt}]
-    return str(
-        model.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-    )
+def _asked(model: "Model", prompts: Sequence[str], chat: bool) -> "Tokens":
+    from workbench.model.tokens import pad
+    from workbench.sampling.rendering import message_ids, text_ids
+
+    empty = [i for i, prompt in enumerate(prompts, start=1) if not prompt.strip()]
+    if empty:
+        raise InputError(f"prompts {empty} are empty", hint="give a word to begin with")
+    tokenizer, name = model.tokenizer, model.spec.name
+    if chat:
+        rows = [message_ids(tokenizer, prompt, name=name) for prompt in prompts]
+    else:
+        rows = [text_ids(tokenizer, prompt) for prompt in prompts]
+    return pad(rows, side="left").to(model.device)
 
 
 def _generate(
     model: "Model",
-    prompts: Sequence[str],
+    prompts: "Tokens",
     policy: Any,
     flags: Mapping[str, Any],
     progress: "Progress",
 ) -> "Trace":
     from workbench.model.generation import GenerationOptions
 
-    empty = [i for i, prompt in enumerate(prompts, start=1) if not prompt.strip()]
-    if empty:
-        raise InputError(f"prompts {empty} are empty", hint="give a word to begin with")
     return model.generate(
-        list(prompts),
+        prompts,
         policy=policy,
         limit=flags["limit"],
         read=list(flags["reads"]),

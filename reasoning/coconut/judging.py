@@ -12,6 +12,7 @@ from workbench.methods.contracts import Context, Prompt
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
 from workbench.result.chain import Chain
+from workbench.sampling.judging import judge
 from workbench.sampling.task import Problem, Task
 from workbench.training.lines import Lines
 
@@ -88,7 +89,7 @@ class Jury:
         return Judged(
             name=name,
             right=tuple(
-                self.task.is_correct(p, c.response)
+                judge(self.task, p, c.response, is_cut=not c.is_finished).is_correct
                 for p, c in zip(self.problems, chains, strict=True)
             ),
             operations=tuple(c.cost.last_position for c in chains),

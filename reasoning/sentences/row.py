@@ -23,6 +23,7 @@ class Row:
         self.vectors: list[Float[Tensor, " d_model"]] = []
         self.said: list[Decoded | None] = []
         self.ended: Ended = "limit"
+        self.is_asked_length = False
         self._seed = seed
         self._stops: list[float] = []
         self._fed: list[Fed] = []
@@ -64,16 +65,20 @@ class Row:
             self._step_costs[step] += cost
 
     def chain(self) -> Chain:
-        """Return the finished chain."""
+        """Return the chain; it is not finished where its last sentence was cut off."""
         texts = [
             said.text
             for said, counted in zip(self.said, self._counted, strict=True)
             if said is not None and counted
         ]
+        last = self.said[-1] if self.said else None
+        is_cut = last is not None and not last.is_complete
+        reached = self.ended != "limit" or self.is_asked_length
         return Chain(
             steps=tuple(self._step(at) for at in range(len(self.vectors))),
             response="\n".join(texts),
             ended=self.ended,
+            finished=reached and not is_cut,
             costs=self._costs,
         )
 

@@ -86,6 +86,8 @@ class Unroller:
                 before = len(row.question) + number - 1
                 row.count("reasoning", self._trained.latent_size.run(1, before=before))
             found = run.append(fed[:, None])
+        for row in rows:
+            row.is_asked_length = self._how.stop == "limit"
         self._write_rest(rows)
         return [row.chain() for row in rows]
 

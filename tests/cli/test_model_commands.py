@@ -126,6 +126,12 @@ def test_chat_templates(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None
     tokenizer = shared_model(ModelRef(name="tiny:llama")).tokenizer
     monkeypatch.setattr(tokenizer, "chat_template", None)
     assert "has no chat template" in invoke(*GENERATE, "--chat", code=2).stderr
+    monkeypatch.setattr(tokenizer, "chat_template", "{{ raise_exception('only tools') }}")
+    failed = invoke(*GENERATE, "--chat", code=None)
+    assert failed.exit_code == 1
+    assert "the chat template of tiny:llama fails" in failed.stderr
+    assert "only tools" in failed.stderr
+    assert "unexpected" not in failed.stderr
 
 
 def test_edits_as_words(tmp_path: Path) -> None:

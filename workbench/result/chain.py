@@ -64,19 +64,27 @@ class Chain:
     """The steps of a reasoner on one problem, and the text in which the answer stands.
 
     `ended` says what stopped it: the end of the text, the stop head, an oracle, or the limit on
-    steps. `costs` sums the operations by stage.
+    steps or tokens. `finished` is set where that does not tell whether the chain was cut off: a
+    chain of the length asked for is finished, one whose last sentence was cut off is not. One
+    that is not finished has no answer. `costs` sums the operations by stage.
     """
 
     steps: tuple[Step, ...]
     response: str
     ended: Ended
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    finished: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse stages that are not counted."""
         unknown = set(self.costs) - set(STAGES)
         if unknown:
             raise BadOption(f"cost stages {sorted(unknown)}; expected some of {', '.join(STAGES)}")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the chain came to its own end, or to the length that was asked for."""
+        return self.ended != "limit" if self.finished is None else self.finished
 
     @property
     def cost(self) -> Cost:

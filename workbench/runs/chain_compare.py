@@ -22,6 +22,7 @@ COLUMNS = {
     "difference": Column(
         "proportion", "From the first reasoner, on the same problems.", "diff_low", "diff_high"
     ),
+    "unfinished": Column("proportion", "Share of chains that a limit cut off; not right."),
     "steps": Column("steps", "Mean length of a chain."),
     "flops_last": Column("operations", "Per problem, head where a token is drawn."),
     "flops_every": Column("operations", "Per problem, head at every position of the prompt too."),
@@ -126,6 +127,7 @@ def _row(name: str, run: Run, result: Result, first: Result, context: Context) -
         "difference": difference.value,
         "diff_low": difference.low,
         "diff_high": difference.high,
+        "unfinished": values.get("unfinished"),
         "steps": values["steps"],
         "flops_last": values["flops_last"],
         "flops_every": values["flops_every"],

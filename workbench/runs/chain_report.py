@@ -42,7 +42,7 @@ def report(name: str, solved: Sequence[Solved], asked: int, context: Context) ->
     return Result(
         summary=f"{name}: {_words(accuracy)} of {len(solved)} problems right; "
         f"{_million(_total(costs, 'flops_last'))} million operations each",
-        estimates=(accuracy, majority, chance, *_means(solved, context)),
+        estimates=(accuracy, majority, chance, _unfinished(solved), *_means(solved, context)),
         tables=tables,
         arrays={"vectors": vectors} if len(vectors) else {},
         notes=_notes(solved, asked, accuracy),
@@ -96,6 +96,12 @@ def _chance(solved: Sequence[Solved]) -> Estimate:
     )
 
 
+def _unfinished(solved: Sequence[Solved]) -> Estimate:
+    """The share of chains that a limit cut off: they have no answer and are not right."""
+    count = sum(not one.verdict.is_finished for one in solved)
+    return proportion_estimate("unfinished", count, len(solved), n_unit="problems")
+
+
 def _means(solved: Sequence[Solved], context: Context) -> tuple[Estimate, ...]:
     def mean(name: str, values: list[float], unit: str) -> Estimate:
         return mean_estimate(
@@ -142,14 +148,31 @@ def _notes(solved: Sequence[Solved], asked: int, accuracy: Estimate) -> tuple[No
         notes.append(Note(f"stopped after {len(solved)} of {asked} problems", "warning", "stopped"))
     if len(solved) < FEW:
         notes.append(Note(f"only {len(solved)} problems", "warning", "few-problems"))
-    cut = sum(one.chain.ended == "limit" for one in solved)
+    cut = sum(not one.verdict.is_finished for one in solved)
     if cut:
-        notes.append(Note(f"{cut} chains were ended by the limit on steps", "warning", "limit"))
+        text = (
+            f"{cut} of {len(solved)} chains were cut off by the limit on steps or tokens: they "
+            "have no answer and count as not right; raise the limit"
+        )
+        notes.append(Note(text, "warning", "limit"))
+    notes.append(_judged_by(solved))
     low, control = accuracy.low, accuracy.control
     if low is not None and control is not None and low <= control:
         text = "not better than always giving the commonest answer, within the interval"
         notes.append(Note(text, "warning", "baseline"))
     return tuple(notes)
+
+
+def _judged_by(solved: Sequence[Solved]) -> Note:
+    """Name the grader and how many answers each convention gave."""
+    graders = dict.fromkeys(one.verdict.grader for one in solved)
+    counts = Counter(
+        one.verdict.convention or "answers" for one in solved if one.verdict.answer is not None
+    )
+    told = ", ".join(f"{name} {n}" for name, n in counts.most_common()) or "none"
+    missing = len(solved) - counts.total()
+    text = f"judged by {', '.join(graders)}; answers by convention: {told}; no answer {missing}"
+    return Note(text, code="grader")
 
 
 def _views(tables: dict[str, Table]) -> tuple[View, ...]:

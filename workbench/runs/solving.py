@@ -16,6 +16,7 @@ from workbench.runs.counting import Done
 from workbench.runs.solved import Solved
 from workbench.runs.spec import RunSpec
 from workbench.sampling.asking import prompt_ids, stop_ids, unknown_words
+from workbench.sampling.judging import judge
 from workbench.sampling.task import Problem, Task, open_task
 
 MOST_PROBLEMS = 100
@@ -139,8 +140,7 @@ def _graded(task: Any, problem: Problem, chain: Chain, seconds: float) -> Solved
     return Solved(
         problem=problem,
         chain=chain,
-        answer=task.extract(chain.response),
-        is_correct=bool(task.is_correct(problem, chain.response)),
+        verdict=judge(task, problem, chain.response, is_cut=not chain.is_finished),
         seconds=seconds,
         n_choices=len(choices(problem)) if choices is not None else 0,
     )

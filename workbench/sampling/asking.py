@@ -5,20 +5,20 @@ from functools import lru_cache
 from typing import Any
 
 from workbench.model.model import Model
+from workbench.sampling.rendering import has_chat_template, message_ids, text_ids
 from workbench.sampling.task import Problem, Task
 
 
 def prompt_ids(model: Model, task: Task, problem: Problem) -> tuple[int, ...]:
-    """Return the question as the model is asked it, in its chat template if it has one."""
+    """Return the question as the model is asked it, in its chat template if it has one.
+
+    Raises:
+        Unsupported: the template fails.
+    """
     text = task.prompt(problem)
-    tokenizer: Any = model.tokenizer
-    if task.is_chat and getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": text}]
-        encoded = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True
-        )
-        return tuple(encoded["input_ids"])
-    return tuple(model.tokenize(text).row(0))
+    if task.is_chat and has_chat_template(model.tokenizer):
+        return tuple(message_ids(model.tokenizer, text, name=model.spec.name))
+    return tuple(text_ids(model.tokenizer, text)[: model.spec.max_positions])
 
 
 def unknown_words(model: Model, prompts: Sequence[Sequence[int]]) -> float:

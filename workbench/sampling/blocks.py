@@ -74,6 +74,12 @@ def simulate(state: State, sentences: Sequence[str]) -> State | None:
     return state
 
 
+def written_moves(text: str) -> list[str] | None:
+    """Return the moves a text writes, one by one; None where one of them cannot be read."""
+    found = [move[0] for move in _MOVE.finditer(text)]
+    return found if len(found) == len(re.findall(r"\bMove\b", text)) else None
+
+
 def shortest_plan(start: State, goal: State) -> list[Move]:
     """Return a plan of the fewest moves, the same one every time.
 

@@ -1,11 +1,9 @@
 """Answers that stand after a mark, read strictly."""
 
-import re
-
-from workbench.sampling.grading import NumberGrader
+from workbench.sampling.numerals import whole_number
+from workbench.sampling.spellings import one_spelling
 
 MARK = "####"
-_NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\s?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\.?")
 
 
 def marked_answer(response: str, mark: str = MARK) -> str | None:
@@ -23,11 +21,13 @@ def marked_answer(response: str, mark: str = MARK) -> str | None:
 def is_marked_right(response: str, reference: str, mark: str = MARK) -> bool:
     """Whether the marked answer equals the reference: as a number if that is one.
 
-    A number may carry commas, a sign, a currency mark and a full stop, and nothing else.
+    A number may carry commas, a sign, a currency mark and a full stop, and nothing else. All
+    spellings of `NumberGrader` count as the number.
     """
     found = marked_answer(response, mark)
     if not found:
         return False
-    if _NUMBER.fullmatch(reference.strip()):
-        return bool(_NUMBER.fullmatch(found)) and NumberGrader().is_correct(found, reference)
-    return found == reference.strip()
+    wanted = whole_number(one_spelling(reference))
+    if wanted is None:
+        return found == reference.strip()
+    return whole_number(one_spelling(found)) == wanted

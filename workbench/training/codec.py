@@ -20,13 +20,15 @@ Space = Literal["semantic", "ctx-b", "ctx-c"]
 class Decoded:
     """A sentence, the mean log-probability of its tokens in nats, and the known ones nearest.
 
-    `nearest` holds (sentence, cosine) pairs. A fluent sentence comes out of any vector: look at
-    the log-probability and at controls before believing one.
+    `is_complete` is False where a limit on its tokens cut it off. `nearest` holds
+    (sentence, cosine) pairs. A fluent sentence comes out of any vector: look at the
+    log-probability and at controls before believing one.
     """
 
     text: str
     ids: tuple[int, ...]
     logprob: float
+    is_complete: bool = True
     nearest: tuple[tuple[str, float], ...] = ()
 
 
@@ -135,7 +137,13 @@ class SentenceCodec:
         found = write(self.network, embeds, mask, stop=stop, limit=limit, drawing=drawing)
         near = self.known.nearest(vectors, nearest)
         return [
-            Decoded(text=self.lines.text(w.ids), ids=w.ids, logprob=w.logprob, nearest=near[i])
+            Decoded(
+                text=self.lines.text(w.ids),
+                ids=w.ids,
+                logprob=w.logprob,
+                is_complete=w.stopped,
+                nearest=near[i],
+            )
             for i, w in enumerate(found)
         ]
 

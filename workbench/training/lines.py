@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from workbench.errors import Unsupported
+from workbench.sampling.rendering import text_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class Lines:
 
     def question(self, text: str) -> list[int]:
         """Return the ids of a question and the line break after it."""
-        return [*self.tokenizer(text)["input_ids"], self.newline]
+        return [*text_ids(self.tokenizer, text), self.newline]
 
     def sentence(self, text: str) -> list[int]:
         """Return the ids of a sentence and the line break that ends it."""

@@ -158,6 +158,7 @@ class LoraCodec:
                     text=self.ids.text(w.ids),
                     ids=w.ids,
                     logprob=w.logprob,
+                    is_complete=w.stopped,
                     nearest=near[len(found) + i],
                 )
                 for i, w in enumerate(written)

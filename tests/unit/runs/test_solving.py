@@ -34,6 +34,7 @@ class Calculator:
     wrong_above: int = option(10**9, help="Answers above this come out wrong.")
     breaks_after: int = option(10**9, help="Stop after so many problems.")
     short: bool = option(False, help="Leave a chain out.")
+    cut_above: int = option(10**9, help="A limit cuts off the chains of answers above this.")
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
@@ -52,7 +53,8 @@ class Calculator:
         step = Step(kind="latent", text=f"{value}", vector=vector, fed="vector", stop=1.0)
         cost = Cost(last_position=10.0, every_position=20.0, n_tokens=2)
         return Chain(
-            steps=(step,) * 2, response=f"The answer is {value}", ended="head",
+            steps=(step,) * 2, response=f"The answer is {value}",
+            ended="limit" if value > self.cut_above else "head",
             costs={"prefill": cost, "reasoning": cost},
         )  # fmt: skip
 
@@ -107,6 +109,30 @@ def test_wrong_answers_are_counted_and_baselines_come_from_the_task() -> None:
     assert result.estimate("majority").value == commonest
     assert result.estimate("accuracy").control == commonest
     assert result.estimate("chance").value == pytest.approx(1 / len(set(answers)))
+
+
+def test_a_chain_that_a_limit_cut_off_has_no_answer() -> None:
+    problems = open_task(TASK).problems(40, Context().stream("problems"))
+    cut = sum(int(p.answer) > 20 for p in problems)
+    result = _run(cut_above=20).result
+    assert result is not None
+    rows = result.table("problems").rows()
+    assert sum(row["convention"] == "unfinished" for row in rows) == cut
+    for row in rows:
+        is_cut = int(row["reference"]) > 20
+        assert (row["answer"] is None) is is_cut
+        assert row["correct"] is not is_cut
+        assert row["grader"] == "number"
+        assert is_cut or row["convention"] == "answer-is"
+    unfinished = result.estimate("unfinished")
+    assert (unfinished.value, unfinished.n) == (cut / 40, 40)
+    assert None not in (unfinished.low, unfinished.high)
+    assert result.estimate("accuracy").value == 1 - cut / 40
+    texts = {note.code: note.text for note in result.notes}
+    assert f"{cut} of 40 chains" in texts["limit"]
+    assert f"judged by number; answers by convention: answer-is {40 - cut}" in texts["grader"]
+    compared = compare_chains([_run(cut_above=20), _run()], ["cut", "whole"], Context())
+    assert [r["unfinished"] for r in compared.table("comparison").rows()[:2]] == [cut / 40, 0]
 
 
 def test_stopping_keeps_what_was_solved() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from workbench.methods.registry import register
 from workbench.options import option
+from workbench.sampling.conventions import Found
 from workbench.sampling.grading import NumberGrader
 from workbench.sampling.task import Problem
 
@@ -85,6 +86,10 @@ class Arithmetic:
     def extract(self, response: str) -> str | None:
         """Return the final number."""
         return NumberGrader().extract(response)
+
+    def find(self, response: str) -> Found:
+        """Return the final number with the convention it was read by."""
+        return NumberGrader().find(response)
 
     def _draw(self, generator: np.random.Generator) -> Problem:
         name, things = generator.choice(_NAMES), generator.choice(_THINGS)

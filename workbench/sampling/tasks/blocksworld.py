@@ -22,7 +22,9 @@ from workbench.sampling.blocks import (
     random_state,
     shortest_plan,
     simulate,
+    written_moves,
 )
+from workbench.sampling.conventions import PLAN, Found, before_next_question
 from workbench.sampling.grading import NumberGrader
 from workbench.sampling.split import Part, in_part
 from workbench.sampling.task import Problem
@@ -101,13 +103,28 @@ class Blocksworld:
         """Whether the number is right, or the plan works in that many moves."""
         if self.verify == "answer":
             return NumberGrader().is_correct(response, problem.answer)
-        lines = re.findall(r"Move [^>\n]*", response)
+        plan = written_moves(before_next_question(response))
         start, goal = states_of(problem.question)
-        return len(lines) == int(problem.answer) and simulate(start, lines) == goal
+        return (
+            plan is not None and len(plan) == int(problem.answer) and simulate(start, plan) == goal
+        )
 
     def extract(self, response: str) -> str | None:
-        """Return the number of moves."""
-        return NumberGrader().extract(response)
+        """Return the number of moves: the one stated, or that of the written plan."""
+        return self.find(response).answer
+
+    def find(self, response: str) -> Found:
+        """Return the number of moves with the convention it was read by."""
+        if self.verify == "answer":
+            return NumberGrader().find(response)
+        own = before_next_question(response)
+        plan = written_moves(own)
+        return Found(
+            answer=str(len(plan)) if plan else None,
+            convention=PLAN,
+            grader="simulator",
+            is_closed=len(own) < len(response),
+        )
 
     def sentences(self, problem: Problem) -> tuple[str, ...]:
         """Return the plan, one move a sentence, and the sentence with the answer."""

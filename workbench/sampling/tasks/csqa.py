@@ -8,7 +8,8 @@ import numpy as np
 from workbench.errors import DataError
 from workbench.methods.registry import register
 from workbench.options import option
-from workbench.sampling.grading import ChoiceGrader
+from workbench.sampling.choice_grading import ChoiceGrader
+from workbench.sampling.conventions import Found
 from workbench.sampling.task import Problem
 from workbench.sampling.tasks.steps_file import step_problems
 
@@ -44,17 +45,16 @@ class CSQA:
 
     def is_correct(self, problem: Problem, response: str) -> bool:
         """Whether the same letter was chosen."""
-        return ChoiceGrader().is_correct(_tail(response), problem.answer)
+        return ChoiceGrader().is_correct(response, problem.answer)
 
     def extract(self, response: str) -> str | None:
         """Return the chosen letter."""
-        return ChoiceGrader().extract(_tail(response))
+        return ChoiceGrader().extract(response)
+
+    def find(self, response: str) -> Found:
+        """Return the chosen letter with the convention it was read by."""
+        return ChoiceGrader().find(response)
 
     def choices(self, problem: Problem) -> Sequence[str]:
         """Return the letters to choose from."""
         return tuple(part.strip()[0] for part in problem.question.split("\t")[1:] if part.strip())
-
-
-def _tail(response: str) -> str:
-    # The files mark the answer so; the grader looks for four marks.
-    return response.replace("### ", "#### ")

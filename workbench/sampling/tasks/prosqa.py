@@ -11,6 +11,13 @@ import numpy as np
 from workbench.errors import TooLittleData
 from workbench.methods.registry import register
 from workbench.options import option
+from workbench.sampling.conventions import (
+    LAST_STATEMENT,
+    SHORT_HASH,
+    Found,
+    before_next_question,
+    hash_line,
+)
 from workbench.sampling.split import Part, in_part
 from workbench.sampling.task import Problem
 from workbench.sampling.tasks.steps_file import step_problems
@@ -27,6 +34,11 @@ _CLASSES = (
 _ASK = 'Think step by step, then finish with "###" and the one sentence that is true.'
 _TARGETS = re.compile(r"Is (\w+) an? (\w+) or (?:an? )?(\w+)\?")
 _FACT = re.compile(r"\b(?:Every )?(\w+) is an? (\w+)")
+_SAID = re.compile(
+    r"\b(?P<every>(?i:every|each|all)\s+)?(?P<who>\w+)(?P<is>\s+is|['’]s)"
+    r"(?P<no>\s+not|n['’]t|\s+neither|\s+either)?\s+(?i:an?)\s+(?P<what>\w+)"
+    r"(?P<or>,?\s+(?:or|nor|and)\s+(?:(?:not|also)\s+)?(?:an?\s+)?\w+us\b)?"
+)
 _TRIES = 400
 
 
@@ -87,16 +99,34 @@ class ProsQA:
         """Whether the final statement follows: the person asked about, and a class in reach."""
         asked = _TARGETS.search(problem.question)
         said = _FACT.search(self.extract(response) or "")
-        if asked is None or said is None or said[1] != asked[1]:
+        if asked is None or said is None or said[1].lower() != asked[1].lower():
             return False
+        named = said[2].lower()
         # What follows is looked up in the statements, not in the reference answer.
-        return said[2] in asked.groups()[1:] and _reaches(problem.question, *said.groups())
+        return named in asked.groups()[1:] and _reaches(problem.question, asked[1], named)
 
     def extract(self, response: str) -> str | None:
-        """Return the last statement about somebody, after the last ### where there is one."""
-        tail = response.rsplit("###", 1)[-1]
-        facts = [m for m in _FACT.finditer(tail) if m[0][0].isupper() and m[0][:6] != "Every "]
-        return f"{facts[-1][0]}." if facts else None
+        """Return the statement that `find` reads."""
+        return self.find(response).answer
+
+    def find(self, response: str) -> Found:
+        """Return the last statement about somebody, on the line of the first ### if there is one.
+
+        A statement that is denied, or that names two classes, leaves the answer open.
+        """
+        own = before_next_question(response)
+        line = hash_line(own, "###") or hash_line(own)
+        text, line_ends = line or (own, False)
+        said = [m for m in _SAID.finditer(text) if not m["every"] and (line or m[0][0].isupper())]
+        answer = None
+        if said and not said[-1]["no"] and not said[-1]["or"]:
+            answer = f"{said[-1]['who']} is a {said[-1]['what']}."
+        return Found(
+            answer=answer,
+            convention=SHORT_HASH if line else LAST_STATEMENT,
+            grader="statement",
+            is_closed=line_ends or len(own) < len(response),
+        )
 
     def choices(self, problem: Problem) -> Sequence[str]:
         """Return the two statements to choose from."""

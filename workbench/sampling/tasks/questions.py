@@ -12,6 +12,7 @@ import numpy as np
 from workbench.errors import DataError
 from workbench.methods.registry import register
 from workbench.options import option
+from workbench.sampling.conventions import Found
 from workbench.sampling.grading import ChoiceGrader, Grader, MathGrader, NumberGrader
 from workbench.sampling.rows import json_rows
 from workbench.sampling.task import Problem
@@ -46,7 +47,8 @@ class Questions:
         """Read the first `limit` questions.
 
         Raises:
-            DataError: the file holds no usable question.
+            DataError: the file holds no usable question, or the grader cannot compare with a
+                reference answer.
         """
         if not self.path:
             raise DataError("task questions needs a file", hint="--task questions:FILE.jsonl")
@@ -56,6 +58,14 @@ class Questions:
             raise DataError(
                 f"{self.path} holds no row with {self.question!r} and {self.answer!r}",
                 hint="name the fields in the task's options",
+            )
+        strange = [p for p in found if not _GRADERS[self.grader].accepts(p.answer)]
+        if strange:
+            shown = ", ".join(f"{p.id} {p.answer[-40:]!r}" for p in strange[:3])
+            raise DataError(
+                f"{len(strange)} of {len(found)} reference answers are nothing that grader="
+                f"{self.grader} can compare with: {shown}",
+                hint="grader=math for expressions, grader=choice for letters; or mend the rows",
             )
         return found
 
@@ -70,6 +80,10 @@ class Questions:
     def extract(self, response: str) -> str | None:
         """Return the final answer as written."""
         return _GRADERS[self.grader].extract(response)
+
+    def find(self, response: str) -> Found:
+        """Return the final answer with the convention it was read by."""
+        return _GRADERS[self.grader].find(response)
 
     def _read(self, name: str) -> "Sequence[Problem]":
         return [

@@ -8,6 +8,7 @@ import numpy as np
 from workbench.errors import TooLittleData
 from workbench.methods.registry import register
 from workbench.options import option
+from workbench.sampling.conventions import MARKED_ONCE, Found
 from workbench.sampling.marked import MARK, is_marked_right, marked_answer
 from workbench.sampling.split import Part, in_part
 from workbench.sampling.task import Problem
@@ -59,6 +60,10 @@ class Sums:
     def extract(self, response: str) -> str | None:
         """Return what stands after the mark."""
         return marked_answer(response)
+
+    def find(self, response: str) -> Found:
+        """Return what stands after the mark, with the convention."""
+        return Found(answer=marked_answer(response), convention=MARKED_ONCE, grader="number")
 
 
 def _problem(numbers: Sequence[int]) -> Problem:

@@ -165,3 +165,25 @@ def test_operations_are_those_of_the_passes_made(untrained, questions):
         chain.cost.last_position - chain.costs["prefill"].last_position
     )
     assert {s.fed for s in ground.steps[:-1]} == {"text"}
+
+
+def test_a_chain_is_finished_where_its_last_sentence_is_and_its_length_was_no_limit(
+    untrained, questions
+):
+    trained = untrained["ctx-b"]
+    lines = trained.codec.lines
+    verdicts = set()
+    for how, comes_to_an_end in (
+        ({"threshold": 1.0}, False),
+        ({"threshold": 0.0}, True),
+        ({"stop": "limit"}, True),
+    ):
+        for tokens in (1, 40):
+            for chain in _run(trained, questions, limit=2, tokens=tokens, **how):
+                vector = torch.from_numpy(chain.vectors[-1:])
+                (last,) = trained.codec.decode(trained.latent.heads.p_out(vector), limit=tokens)
+                is_whole = last.ids[-1] in (lines.newline, lines.end)
+                assert last.is_complete is is_whole
+                assert chain.is_finished is (comes_to_an_end and is_whole)
+                verdicts.add((comes_to_an_end, is_whole))
+    assert (True, False) in verdicts
