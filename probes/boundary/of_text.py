@@ -15,6 +15,7 @@ from probes.boundary.states import Ends, Place, sentence_ends
 from probes.boundary.tuned import fit_low_rank
 from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
+from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_mean_estimate
 from workbench.result.result import Note
@@ -119,9 +120,14 @@ def _ceiling(
         n_unit="sentences",
         resamples=context.resamples,
     )
-    control = sum(swapped) / len(swapped) if swapped else None
-    name = "another sentence's vector" if swapped else ""
-    return Estimate(**{**mean.as_dict(), "control": control, "control_name": name})
+    return with_control(
+        mean,
+        "another sentence's vector",
+        swapped,
+        groups=[goal.unit for goal in goals][: len(swapped)],
+        generator=context.stream("sentence lens control"),
+        resamples=context.resamples,
+    )
 
 
 def _notes(n_fit: int, left: int, ways: dict[str, Way], settings: Settings) -> tuple[Note, ...]:

@@ -1,6 +1,7 @@
 """What the sentence lens found: a grid of written states, and how much they say, by layer."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from torch import Tensor
 from probes.boundary.grid import OTHER, RANDOM, STATE, Cell
 from probes.boundary.scores import Goal, Slice, average, mean_cells, overlap
 from workbench.methods.contracts import Context
+from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_mean_estimate
 from workbench.result.tables import Column, Table
@@ -61,7 +63,8 @@ def layer_table(cells: Sequence[Cell], goals: Sequence[Goal], context: Context) 
                 "layer": layer,
                 "n": len(states),
                 **mean_cells("overlap", states, some.units(STATE), context),
-                "random_overlap": average(some.overlaps(RANDOM)),
+                "random_n": len(some.of(RANDOM)),
+                **mean_cells("random_overlap", some.overlaps(RANDOM), some.units(RANDOM), context),
                 "other_overlap": average(swapped),
                 "next_overlap": average(some.next_overlaps()),
                 "exact": average(some.exact(STATE)),
@@ -103,9 +106,23 @@ def layer_estimates(
                     n_unit=n_unit,
                     resamples=context.resamples,
                 )
-                beside = {"control": average(null), "control_name": control}
-                found.append(Estimate(**{**mean.as_dict(), **beside}))
+                found.append(_beside(mean, control, null, some, context))
     return tuple(found)
+
+
+def _beside(
+    mean: Estimate, control: str, null: Sequence[float], some: Slice, context: Context
+) -> Estimate:
+    if control != RANDOM:
+        return replace(mean, control=average(null), control_name=control)
+    return with_control(
+        mean,
+        control,
+        null,
+        groups=some.units(RANDOM),
+        generator=context.stream("sentence lens control"),
+        resamples=context.resamples,
+    )
 
 
 def path_table(
@@ -183,7 +200,13 @@ _LAYERS = {
     "layer": _LAYER,
     "n": Column("sentences", "Sentences or steps read."),
     "overlap": Column("F1", "Words in common with the sentence.", "overlap_low", "overlap_high"),
-    "random_overlap": Column("F1", "The same from random vectors of the same length."),
+    "random_n": Column("sentences", "Sentences or steps with a random vector beside them."),
+    "random_overlap": Column(
+        "F1",
+        "The same from random vectors of the same length.",
+        "random_overlap_low",
+        "random_overlap_high",
+    ),
     "other_overlap": Column("F1", "The same from the state of another sentence."),
     "next_overlap": Column("F1", "Words in common with the sentence after it."),
     "exact": Column("proportion", "States written as the sentence itself, word for word."),

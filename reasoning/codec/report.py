@@ -1,12 +1,14 @@
 """A trained codec as a result: exact match by family and length, controls, curves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reasoning.codec.corpus import Corpus
 from reasoning.codec.judging import Judged
 from workbench.methods.contracts import Context
+from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, proportion_estimate, proportion_interval
 from workbench.result.result import Note, Result
@@ -65,8 +67,14 @@ def estimates_of(judged: Sequence[Judged], context: Context) -> tuple[Estimate, 
         generator=context.stream("codec bootstrap"),
         resamples=context.resamples,
     )
-    random = sum(one.random_overlap for one in judged) / len(judged)
-    found = [_exact("exact match", judged), _with_control(mean, random)]
+    random = with_control(
+        mean,
+        _RANDOM,
+        [one.random_overlap for one in judged],
+        generator=context.stream("codec control"),
+        resamples=context.resamples,
+    )
+    found = [_exact("exact match", judged), random]
     names = list(dict.fromkeys(one.family for one in judged))
     for name in names if len(names) > 1 else ():
         found.append(_exact(f"exact match, {name}", [one for one in judged if one.family == name]))
@@ -90,11 +98,10 @@ def notes(corpus: Corpus, folder: Path, manifest: Manifest, longest: int) -> tup
 def _exact(name: str, judged: Sequence[Judged]) -> Estimate:
     hits = sum(one.is_exact for one in judged)
     found = proportion_estimate(name, hits, len(judged), n_unit="sentences")
-    return _with_control(found, sum(one.random_is_exact for one in judged) / len(judged))
-
-
-def _with_control(found: Estimate, control: float) -> Estimate:
-    return Estimate(**{**found.as_dict(), "control": control, "control_name": _RANDOM})
+    other = sum(one.random_is_exact for one in judged)
+    interval = proportion_interval(other, len(judged))
+    told = f"{_RANDOM}, n = {len(judged)}, [{interval.low:.2g}, {interval.high:.2g}]:"
+    return replace(found, control=other / len(judged), control_name=told)
 
 
 def _lengths(judged: Sequence[Judged]) -> Table:

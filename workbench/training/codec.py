@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.errors import BadOption
+from workbench.training.codec_checks import check_sentences, check_vectors
 from workbench.training.lines import Lines, Worked, block
 from workbench.training.network import Network, put
 from workbench.training.writing import GREEDILY, Drawing, write
@@ -90,8 +91,10 @@ class SentenceCodec:
 
         Raises:
             BadOption: a contextual codec was given no context.
+            DataError: a sentence, or the question of a context, holds no word.
         """
         if self.space == "semantic":
+            check_sentences(sentences)
             rows = [self.lines.sentence(text) for text in sentences]
         elif context is None or len(context) != len(sentences):
             raise BadOption(
@@ -99,6 +102,7 @@ class SentenceCodec:
                 hint="context=[[question, first sentence, …], …]",
             )
         else:
+            check_sentences([before[0] if before else "" for before in context])
             rows = [self.lines.prefix(before[0], before[1:]) for before in context]
         with torch.no_grad():
             return self._at(rows, [(i, len(row) - 1) for i, row in enumerate(rows)])
@@ -128,9 +132,15 @@ class SentenceCodec:
         drawing: Drawing = GREEDILY,
         nearest: int = 0,
     ) -> list[Decoded]:
-        """Write the sentence of each vector, at most `limit` tokens."""
+        """Write the sentence of each vector, at most `limit` tokens.
+
+        Raises:
+            DataError: a vector has length zero.
+            NotFinite: a vector holds NaN or infinite numbers.
+        """
         if not len(vectors):
             return []
+        check_vectors(vectors)
         embeds = vectors[:, None].to(self.network.device, self.network.dtype)
         mask = torch.ones(len(vectors), 1, dtype=torch.bool)
         stop = (self.lines.newline, self.lines.end)

@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.errors import Unsupported
 from workbench.model.module_paths import find_paths
 from workbench.training.codec import Decoded, Known
+from workbench.training.codec_checks import check_sentences, check_vectors
 from workbench.training.lines import block
 from workbench.training.network import Network
 from workbench.training.writing import write
@@ -107,11 +108,19 @@ class LoraCodec:
     def scaled(self, h: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         """Bring vectors to the length that the decoder reads."""
         h = h.float()
-        return h * (torch.rsqrt(h.square().mean(dim=-1, keepdim=True) + 1e-8) * self.scale)
+        # Divided by the largest entry first, so that no square is too small or too large.
+        h = h / h.detach().abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(h.dtype).tiny)
+        square = h.square().mean(dim=-1, keepdim=True).clamp(min=1e-30)
+        return h * (torch.rsqrt(square) * self.scale)
 
     @torch.no_grad()
     def encode(self, sentences: Sequence[str]) -> Float[Tensor, "batch d_model"]:
-        """Return one vector per sentence, without gradients; like lengths share a batch."""
+        """Return one vector per sentence, without gradients; like lengths share a batch.
+
+        Raises:
+            DataError: a sentence holds no word.
+        """
+        check_sentences(sentences)
         rows = self.ids.of(sentences)
         found = torch.zeros(len(rows), self.d_model, device=self.encoder.device)
         for some in by_length([len(row) + 1 for row in rows], _TOKENS_AT_ONCE):
@@ -144,7 +153,12 @@ class LoraCodec:
         """Write the sentence of each vector greedily, at most `limit` tokens.
 
         Vectors of any length are taken; only their direction counts.
+
+        Raises:
+            DataError: a vector has length zero, and so no direction.
+            NotFinite: a vector holds NaN or infinite numbers.
         """
+        check_vectors(vectors)
         near = self.known.nearest(vectors, nearest)
         found: list[Decoded] = []
         if not len(vectors):
@@ -169,7 +183,14 @@ class LoraCodec:
     def likelihood(
         self, vectors: Float[Tensor, "batch d_model"], sentences: Sequence[str]
     ) -> list[float]:
-        """Return the mean token log-probability of each sentence under its vector, in nats."""
+        """Return the mean token log-probability of each sentence under its vector, in nats.
+
+        Raises:
+            DataError: a sentence holds no word, or a vector no direction.
+            NotFinite: a vector holds NaN or infinite numbers.
+        """
+        check_sentences(sentences)
+        check_vectors(vectors)
         rows = self.ids.of(sentences)
         found = [0.0] * len(rows)
         for some in by_length([len(row) + 1 for row in rows], _TOKENS_AT_ONCE):

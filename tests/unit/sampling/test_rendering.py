@@ -11,6 +11,7 @@ from workbench.sampling.rendering import message_ids, text_ids
 from workbench.sampling.task import Problem, open_task
 
 OPENS = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
+PROBLEM = Problem(id="p", question="the dog", answer="1")
 ANSWERS = "{% if add_generation_prompt %} so{% endif %}"
 
 
@@ -38,7 +39,7 @@ def test_the_template_alone_opens_a_message(template, tiny_llama):
     rendered = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
     assert ids == tokenizer(rendered, add_special_tokens=False)["input_ids"]
     task = open_task("arithmetic?examples=no")
-    asked = prompt_ids(_model(tiny_llama, tokenizer), task, Problem(id="p", question="the dog", answer="1"))
+    asked = prompt_ids(_model(tiny_llama, tokenizer), task, PROBLEM)
     assert asked.count(tokenizer.bos_token_id) == ("bos_token" in template)
 
 
@@ -69,7 +70,7 @@ def test_a_template_that_fails_is_named_with_its_reason(template, reason, tiny_l
     assert reason in told.value.message
     task = open_task("arithmetic?examples=no")
     with pytest.raises(Unsupported, match="tiny:llama"):
-        prompt_ids(_model(tiny_llama, tokenizer), task, Problem(id="p", question="the dog", answer="1"))
+        prompt_ids(_model(tiny_llama, tokenizer), task, PROBLEM)
 
 
 def test_no_template_and_an_empty_one_are_told():

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from workbench.errors import ModelError, ModelNotFound, Unsupported
+from workbench.errors import DataError, ModelError, ModelNotFound, NotFinite, Unsupported
 from workbench.model.tiny import tiny_model
 from workbench.training.adapter import LoraShape
 from workbench.training.checkpoint import MANIFEST, Checkpoint, Manifest
@@ -158,3 +158,35 @@ def test_no_codec_ships_for_a_random_model(model):
     assert not has_codec(model)
     with pytest.raises(ModelNotFound, match="workbench train sentence-codec"):
         open_codec(model)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "error", "reason"),
+    [
+        (0.0, DataError, r"vectors \[1\] of 3 have length zero"),
+        (float("nan"), NotFinite, r"vectors \[1\] of 3 hold NaN"),
+        (float("inf"), NotFinite, r"vectors \[1\] of 3 hold NaN"),
+    ],
+)
+def test_what_has_no_direction_is_written_as_no_sentence(codec, spoilt, error, reason):
+    vectors = torch.ones(3, 32)
+    vectors[1] = spoilt
+    with pytest.raises(error, match=reason):
+        codec.decode(vectors)
+    with pytest.raises(error, match=reason):
+        codec.likelihood(vectors, SENTENCES[:3])
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
+def test_what_holds_no_word_has_no_vector(codec, blank):
+    with pytest.raises(DataError, match=r"sentences \[1\] of 2 hold no word"):
+        codec.encode(["cat", blank])
+    with pytest.raises(DataError, match="hold no word"):
+        codec.likelihood(torch.ones(1, 32), [blank])
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e-6, 1e18, 1e30])
+def test_vectors_of_extreme_length_keep_their_direction(codec, length):
+    vectors = codec.encode(SENTENCES)
+    torch.testing.assert_close(codec.scaled(length * vectors), codec.scaled(vectors))
+    assert [one.text for one in codec.decode(length * vectors)] == SENTENCES
