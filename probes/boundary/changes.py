@@ -13,6 +13,7 @@ from probes.boundary.grid import partners
 from probes.boundary.scores import mean_cells
 from probes.boundary.settings import Settings
 from workbench.methods.contracts import Context
+from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
 from workbench.result.tables import Column, Table
@@ -150,17 +151,21 @@ def change_estimates(found: Sequence[Changed], context: Context) -> tuple[Estima
     forced = [one for one in found if one.intervention == FORCED]
     if not forced:
         return ()
-    mean = grouped_proportion_estimate(
-        "answer changes with a forced sentence",
-        [float(one.answer_differs) for one in forced],
-        [str(one.problem) for one in forced],
+    shifted = [one for one in found if one.intervention == SHIFTED]
+    name = "answer changes with a forced sentence"
+    control = _share(SHIFTED, shifted, context) if shifted else None
+    return (with_control(_share(name, forced, context), SHIFTED, control),)
+
+
+def _share(name: str, some: Sequence[Changed], context: Context) -> Estimate:
+    return grouped_proportion_estimate(
+        name,
+        [float(one.answer_differs) for one in some],
+        [str(one.problem) for one in some],
         generator=context.stream("sentence lens bootstrap"),
         n_unit="chains",
         resamples=context.resamples,
     )
-    shifted = [float(one.answer_differs) for one in found if one.intervention == SHIFTED]
-    beside = {"control": sum(shifted) / len(shifted), "control_name": SHIFTED}
-    return (Estimate(**{**mean.as_dict(), **beside}),)
 
 
 def _steps(one: Changed) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ from probes.boundary.settings import Settings
 from probes.boundary.tuned import fit_low_rank
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
+from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
 from workbench.result.result import Note
@@ -262,18 +263,21 @@ def _estimates(exchanges: Sequence[Exchange], context: Context) -> tuple[Estimat
         mine = [one for one in some if one.by != "random"]
         random = [one for one in some if one.by == "random"]
         if mine:
-            mean = grouped_proportion_estimate(
-                name,
-                [float(getattr(one, field)) for one in mine],
-                [str(one.problem) for one in mine],
-                generator=context.stream("sentence lens bootstrap"),
-                n_unit="exchanges",
-                resamples=context.resamples,
-            )
-            control = sum(getattr(one, field) for one in random) / len(random)
-            beside = {"control": control, "control_name": "random vector of the same length"}
-            found.append(Estimate(**{**mean.as_dict(), **beside}))
+            other = _share(name, field, random, context) if random else None
+            mean = _share(name, field, mine, context)
+            found.append(with_control(mean, "random vector of the same length", other))
     return tuple(found)
+
+
+def _share(name: str, field: str, some: Sequence[Exchange], context: Context) -> Estimate:
+    return grouped_proportion_estimate(
+        name,
+        [float(getattr(one, field)) for one in some],
+        [str(one.problem) for one in some],
+        generator=context.stream("sentence lens bootstrap"),
+        n_unit="exchanges",
+        resamples=context.resamples,
+    )
 
 
 _COLUMNS = {

@@ -111,21 +111,22 @@ def _ceiling(
     values = [overlap(w.text, g.sentence) for w, g in zip(written, goals, strict=True)]
     pairs = zip((written[-1], *written), goals, strict=False) if len(goals) > 1 else ()
     swapped = [overlap(other.text, goal.sentence) for other, goal in pairs]
-    mean = grouped_mean_estimate(
-        "words in common, codec's own vectors",
+    told = "words in common, codec's own vectors"
+    units = [str(goal.unit) for goal in goals]
+    mean = _mean(told, values, units, context)
+    name = "another sentence's vector"
+    other = _mean(name, swapped, units[: len(swapped)], context) if swapped else None
+    return with_control(mean, name, other, swapped)
+
+
+def _mean(name: str, values: Sequence[float], units: Sequence[str], context: Context) -> Estimate:
+    return grouped_mean_estimate(
+        name,
         values,
-        [str(goal.unit) for goal in goals],
+        units,
         unit="F1",
         generator=context.stream("sentence lens bootstrap"),
         n_unit="sentences",
-        resamples=context.resamples,
-    )
-    return with_control(
-        mean,
-        "another sentence's vector",
-        swapped,
-        groups=[goal.unit for goal in goals][: len(swapped)],
-        generator=context.stream("sentence lens control"),
         resamples=context.resamples,
     )
 

@@ -113,16 +113,18 @@ def layer_estimates(
 def _beside(
     mean: Estimate, control: str, null: Sequence[float], some: Slice, context: Context
 ) -> Estimate:
-    if control != RANDOM:
+    if control != RANDOM or not null:
         return replace(mean, control=average(null), control_name=control)
-    return with_control(
-        mean,
+    other = grouped_mean_estimate(
         control,
         null,
-        groups=some.units(RANDOM),
+        [str(unit) for unit in some.units(RANDOM)],
+        unit=mean.unit,
         generator=context.stream("sentence lens control"),
+        n_unit=mean.n_unit,
         resamples=context.resamples,
     )
+    return with_control(mean, control, other, null)
 
 
 def path_table(

@@ -1,7 +1,6 @@
 """A trained codec as a result: exact match by family and length, controls, curves."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +58,11 @@ def report(judged: Sequence[Judged], history: History, corpus: Corpus, context: 
 
 def estimates_of(judged: Sequence[Judged], context: Context) -> tuple[Estimate, ...]:
     """Return exact match and token overlap, all together, then exact match by family."""
-    mean = mean_estimate(
-        "tokens in common",
-        [one.overlap for one in judged],
-        unit="F1",
-        n_unit="sentences",
-        generator=context.stream("codec bootstrap"),
-        resamples=context.resamples,
-    )
-    random = with_control(
-        mean,
-        _RANDOM,
-        [one.random_overlap for one in judged],
-        generator=context.stream("codec control"),
-        resamples=context.resamples,
-    )
-    found = [_exact("exact match", judged), random]
+    told = "tokens in common"
+    mine = _mean(told, [one.overlap for one in judged], context)
+    random = [one.random_overlap for one in judged]
+    mean = with_control(mine, _RANDOM, _mean(_RANDOM, random, context), random)
+    found = [_exact("exact match", judged), mean]
     names = list(dict.fromkeys(one.family for one in judged))
     for name in names if len(names) > 1 else ():
         found.append(_exact(f"exact match, {name}", [one for one in judged if one.family == name]))
@@ -95,13 +83,26 @@ def notes(corpus: Corpus, folder: Path, manifest: Manifest, longest: int) -> tup
     return tuple(found)
 
 
+def _mean(name: str, values: Sequence[float], context: Context) -> Estimate:
+    return mean_estimate(
+        name,
+        values,
+        unit="F1",
+        n_unit="sentences",
+        generator=context.stream("codec bootstrap"),
+        resamples=context.resamples,
+    )
+
+
 def _exact(name: str, judged: Sequence[Judged]) -> Estimate:
-    hits = sum(one.is_exact for one in judged)
-    found = proportion_estimate(name, hits, len(judged), n_unit="sentences")
-    other = sum(one.random_is_exact for one in judged)
-    interval = proportion_interval(other, len(judged))
-    told = f"{_RANDOM}, n = {len(judged)}, [{interval.low:.2g}, {interval.high:.2g}]:"
-    return replace(found, control=other / len(judged), control_name=told)
+    hits, random = (
+        sum(getattr(one, field) for one in judged) for field in ("is_exact", "random_is_exact")
+    )
+    found, other = (
+        proportion_estimate(name, count, len(judged), n_unit="sentences")
+        for count in (hits, random)
+    )
+    return with_control(found, _RANDOM, other)
 
 
 def _lengths(judged: Sequence[Judged]) -> Table:

@@ -148,13 +148,14 @@ def _notes(solved: Sequence[Solved], asked: int, accuracy: Estimate) -> tuple[No
         notes.append(Note(f"stopped after {len(solved)} of {asked} problems", "warning", "stopped"))
     if len(solved) < FEW:
         notes.append(Note(f"only {len(solved)} problems", "warning", "few-problems"))
+    limited = sum(one.chain.ended == "limit" for one in solved)
+    if limited:
+        text = f"{limited} chains were ended by the limit on steps"
+        notes.append(Note(text, "warning", "limit"))
     cut = sum(not one.verdict.is_finished for one in solved)
     if cut:
-        text = (
-            f"{cut} of {len(solved)} chains were cut off by the limit on steps or tokens: they "
-            "have no answer and count as not right; raise the limit"
-        )
-        notes.append(Note(text, "warning", "limit"))
+        text = f"{cut} of {len(solved)} chains are not finished: they have no answer and count as"
+        notes.append(Note(f"{text} not right; raise the limit", "warning", "unfinished"))
     notes.append(_judged_by(solved))
     low, control = accuracy.low, accuracy.control
     if low is not None and control is not None and low <= control:

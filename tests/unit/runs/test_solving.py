@@ -129,7 +129,8 @@ def test_a_chain_that_a_limit_cut_off_has_no_answer() -> None:
     assert None not in (unfinished.low, unfinished.high)
     assert result.estimate("accuracy").value == 1 - cut / 40
     texts = {note.code: note.text for note in result.notes}
-    assert f"{cut} of 40 chains" in texts["limit"]
+    assert texts["limit"] == f"{cut} chains were ended by the limit on steps"
+    assert texts["unfinished"].startswith(f"{cut} of 40 chains are not finished")
     assert f"judged by number; answers by convention: answer-is {40 - cut}" in texts["grader"]
     compared = compare_chains([_run(cut_above=20), _run()], ["cut", "whole"], Context())
     assert [r["unfinished"] for r in compared.table("comparison").rows()[:2]] == [cut / 40, 0]
