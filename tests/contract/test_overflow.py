@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -47,7 +48,7 @@ def _run_probe(name, how, folder):
     task = getattr(recipe, "default_task", "")
     spec = RunSpec(
         name=name,
-        options=_prepared(name, folder),
+        options=_moved(name, how, folder),
         model=ModelRef(name=f"overflow:{how}", device="cpu"),
         data=DataRef(task=task, limit=2)
         if task
@@ -55,6 +56,19 @@ def _run_probe(name, how, folder):
         resamples=20,
     )
     return execute(spec, model=overflowing_model(how))
+
+
+def _moved(name, how, folder):
+    """The options that let a probe run, its trained weights said to be those of this model."""
+    options = dict(_prepared(name, folder))
+    for option in ("checkpoint", "codec", "estimate"):
+        if options.get(option):
+            place = shutil.copytree(options[option], f"{options[option]}-{how}", dirs_exist_ok=True)
+            manifest = json.loads((Path(place) / "manifest.json").read_text())
+            manifest["base_hash"] = overflowing_model(how).spec.weights_hash
+            (Path(place) / "manifest.json").write_text(json.dumps(manifest))
+            options[option] = str(place)
+    return options
 
 
 @cache
@@ -183,6 +197,7 @@ def test_the_watch_is_not_asked_once_per_site():
 
     model = tiny_model(FAMILY)
     asked = []
+    model.run(["the cat"], read=["resid_post.0", "q.1"])  # what it can do is found out here
     known = FiniteWatch.check
     FiniteWatch.check = lambda self: (asked.append(1), known(self))[1]
     try:

@@ -15,6 +15,7 @@ from workbench.batch.session import Session
 from workbench.batch.shards import Manifest, sealed, shard_path, unsealed, write_file
 from workbench.batch.work import BAD_ROWS, read_bad_rows
 from workbench.errors import CorruptRun, WorkbenchError
+from workbench.result.finite_result import check_finite
 from workbench.runs.bad_rows import with_bad_rows
 from workbench.runs.reading import BadRow
 from workbench.runs.run import Failure, Run, Status, environment
@@ -104,6 +105,7 @@ def _joined(session: Session, number: int, bad: Sequence[BadRow], started: datet
     }
     try:
         result = with_bad_rows(merge(recipe, parts, context), bad)
+        check_finite(result)
     except WorkbenchError as error:
         run = Run(spec=spec, status="failed", failure=Failure.of(error), provenance=provenance)
     else:

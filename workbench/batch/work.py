@@ -16,6 +16,7 @@ from workbench.batch.rows import Row
 from workbench.batch.shards import Manifest, commit
 from workbench.errors import ModelError
 from workbench.methods.contracts import Context, Example, Tally
+from workbench.model.finite import FiniteWatch, watching
 from workbench.model.model import Model
 from workbench.model.sites import Site
 from workbench.runs.counting import start
@@ -111,6 +112,7 @@ class ShardCount:
         self.keeper = Keeper(work.kept, work.plan.keep.dtype)
         self.tallies: list[Tally] = [start(recipe, work.context()) for recipe in work.recipes]
         self.bad: list[BadRow] = []
+        self._watch = FiniteWatch()
         self.n_rows = 0
         self._states: list[Mapping[str, NDArray[Any]]] = []
 
@@ -135,16 +137,24 @@ class ShardCount:
         self.bad += [row for row in rows if isinstance(row, BadRow)]
         good = [row for row in rows if isinstance(row, Example)]
         for trace, examples in self.passes.traces(good) if good else ():
-            for tally, sites in zip(self.tallies, self.work.reads, strict=True):
-                own = {site: trace.activations[site] for site in sites}
-                tally.add(replace(trace, activations=own), examples)
+            # Rows whose activations are not finite are out already; the output head may overflow.
+            with watching(self._watch):
+                for tally, sites in zip(self.tallies, self.work.reads, strict=True):
+                    own = {site: trace.activations[site] for site in sites}
+                    tally.add(replace(trace, activations=own), examples)
             self.keeper.add(trace, examples)
             yield len(examples)
 
     def close(self) -> None:
-        """Take what was counted off the device; writing then needs the disk alone."""
+        """Take what was counted off the device; writing then needs the disk alone.
+
+        Raises:
+            NotFinite: the output head overflowed.
+        """
         if self.passes.n_good and self.tallies:
-            self._states = [tally.arrays() for tally in self.tallies]
+            with watching(self._watch) as watch:
+                self._states = [tally.arrays() for tally in self.tallies]
+                watch.check()
         self.tallies = []
 
     def write(self, folder: Path) -> Manifest:

@@ -131,5 +131,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}", hint="copy the file again") from error
     if not isinstance(config, dict):
-        raise ModelError(f"{path} holds {type(config).__name__}; expected a JSON object")
+        raise ModelError(
+            f"{path} holds {type(config).__name__}; expected a JSON object",
+            hint="copy the file again",
+        )
     return config

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from workbench.errors import Unsupported, WorkbenchError
+from workbench.model.finite import report, watching
 from workbench.model.kept_verdicts import keep_verdict, kept_verdict
 from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
@@ -81,7 +82,12 @@ def refusal(model: Subject, found: Verdict) -> Unsupported:
 def _find(model: Subject, capability: str) -> Verdict:
     found = kept_verdict(model, capability)
     if found is None:
-        found, lasting = _try(model, capability)
+        with watching() as watch:
+            found, lasting = _try(model, capability)
+        if watch.broken is not None:
+            # Numbers that are not finite judge nothing; whoever watches is told the cause.
+            report(watch.broken)
+            return found
         if lasting:
             keep_verdict(model, found)
     model.verdicts[capability] = found
@@ -95,7 +101,7 @@ def _try(model: Subject, capability: str) -> tuple[Verdict, bool]:
         reason = "nothing is known about it, and what was not checked is not allowed"
         return Verdict(capability=capability, works=False, reason=reason), False
     try:
-        with _within_check(model):
+        with trying(model):
             found = run(model)
     except WorkbenchError as error:
         return Verdict(capability=capability, works=False, reason=error.message), True
@@ -107,7 +113,8 @@ def _try(model: Subject, capability: str) -> tuple[Verdict, bool]:
 
 
 @contextmanager
-def _within_check(model: Subject) -> Iterator[None]:
+def trying(model: Subject) -> Iterator[None]:
+    """Ask for no verdict while the model is run inside; the caller holds its lock."""
     before, model.is_checked = model.is_checked, True
     try:
         with torch.no_grad():

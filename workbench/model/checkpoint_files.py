@@ -7,8 +7,9 @@ from typing import Any
 
 from workbench.errors import ModelError, ModelNotFound, Unsupported
 from workbench.model.adapter_files import CONFIG, AdapterFiles, find_adapter
-from workbench.model.hashing import unreadable
+from workbench.model.hashing import count_tensors, unreadable
 
+_AGAIN = "fetch or copy the file again"
 _INDEX = "model.safetensors.index.json"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -43,6 +44,7 @@ def check_folder(folder: Path, *, trust_remote_code: bool = False) -> Checkpoint
             f"weights in {folder} cannot be read: {', '.join(broken)}",
             hint="fetch or copy the files again",
         )
+    _check_layers(folder, config, weights)
     return CheckpointFiles(
         folder=folder, config=config, weights=weights, adapter=find_adapter(folder)
     )
@@ -68,10 +70,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{folder} holds no config.json, so it is not a model folder",
             hint=f"name the file itself: {ggufs[0]}" if ggufs else "give a transformers folder",
         ) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", hint="copy the file again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", hint=_AGAIN) from error
     if not isinstance(config, dict):
-        raise ModelError(f"{path} holds {type(config).__name__}; expected a JSON object")
+        raise ModelError(
+            f"{path} holds {type(config).__name__}; expected a JSON object", hint=_AGAIN
+        )
     return config
 
 
@@ -105,6 +109,20 @@ def _check_architecture(folder: Path, config: dict[str, Any], *, trust_remote_co
         )
 
 
+def _check_layers(folder: Path, config: dict[str, Any], weights: tuple[Path, ...]) -> None:
+    """Refuse to build more layers than there are tensors, which memory may not hold."""
+    layers = config.get("num_hidden_layers")
+    if not isinstance(layers, int):
+        return
+    n_tensors = sum(map(count_tensors, weights))
+    if layers > n_tensors:
+        raise ModelError(
+            f"{folder / 'config.json'} says {layers} layers, and the weights hold {n_tensors} "
+            "tensors",
+            hint=_AGAIN,
+        )
+
+
 def _flat(values: Any) -> list[str]:
     return [name for value in values for name in ((value,) if isinstance(value, str) else value)]
 
@@ -114,9 +132,9 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     if index.exists():
         try:
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise ModelError(f"{index} cannot be read: {error!r}") from error
-        missing = [name for name in names if not (folder / name).exists()]
+            missing = [name for name in names if not (folder / name).is_file()]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelError(f"{index} cannot be read: {error!r}", hint=_AGAIN) from error
         if missing:
             raise ModelError(
                 f"{folder} lacks {len(missing)} of {len(names)} weight files: "

@@ -86,9 +86,9 @@ _current: ContextVar[FiniteWatch | None] = ContextVar("finite watch", default=No
 
 
 @contextmanager
-def watching() -> Iterator[FiniteWatch]:
-    """Watch every pass of any model that is made inside, in this thread."""
-    watch = FiniteWatch()
+def watching(watch: FiniteWatch | None = None) -> Iterator[FiniteWatch]:
+    """Watch every pass of any model that is made inside, in this thread; go on with a watch."""
+    watch = watch or FiniteWatch()
     token = _current.set(watch)
     try:
         yield watch
@@ -120,6 +120,13 @@ def see_states(states: Tensor, *, model: str, real: Tensor | None = None) -> Non
             is_finite = is_finite | ~real.to(is_finite.device)
         dtype = str(states.dtype).removeprefix("torch.")
         watch.see({LOGITS: is_finite.all()}, model=model, dtype=dtype)
+
+
+def report(broken: Broken) -> None:
+    """Tell the watch that passes are made under of something that was not finite."""
+    watch = current_watch()
+    if watch is not None:
+        watch.broken = watch.broken or broken
 
 
 def pass_flags(

@@ -82,6 +82,12 @@ def unreadable(path: Path) -> str:
     return ""
 
 
+def count_tensors(path: Path) -> int:
+    """Return how many tensors a readable safetensors file holds."""
+    with safe_open(path, framework="pt") as file:
+        return len(file.keys())
+
+
 def _raw_bytes(tensor: Tensor) -> bytes:
     flat = tensor.detach().cpu().contiguous().flatten()
     return flat.view(torch.uint8).numpy().tobytes()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from workbench.errors import BadOption, ModelError, WorkbenchError
+from workbench.errors import BadOption, ModelError, Unsupported, WorkbenchError
 from workbench.model.adapter_files import attach_adapter
 from workbench.model.checkpoint_files import CheckpointFiles
 from workbench.model.default_model import DEFAULT_NAME, is_default
@@ -20,6 +20,8 @@ from workbench.model.tiny import TINY_PREFIX, parse_tiny, tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 from workbench.model.wrap import check_backend, wrap_model
 from workbench.progress import Progress, silent
+
+_TOKENIZER = "tokenizer_config.json"
 
 
 def load_model(  # noqa: PLR0913 - the one door for every way a model is loaded
@@ -55,13 +57,18 @@ def load_model(  # noqa: PLR0913 - the one door for every way a model is loaded
     module = _load_weights(files, placement, trust_remote_code=trust_remote_code)
     tokenizer = _load_tokenizer(files, trust_remote_code=trust_remote_code)
     adapter, own = files.adapter, weights_hash(files.weights)
-    model = wrap_model(
-        module,
-        tokenizer,
-        name=DEFAULT_NAME if is_default(name) else name,
-        backend=backend,
-        weights_hash=adapter.on(own) if adapter else own,
-    )
+    shown = DEFAULT_NAME if is_default(name) else name
+    known = adapter.on(own) if adapter else own
+    try:
+        model = wrap_model(module, tokenizer, name=shown, backend=backend, weights_hash=known)
+    except WorkbenchError:
+        raise
+    except Exception as error:  # an architecture that nobody here has seen
+        raise Unsupported(
+            f"{shown} ({type(module).__name__}) is not a model the workbench can run: "
+            f"{type(error).__name__}: {_short(error)}",
+            hint="check its config.json",
+        ) from error
     model.spec = replace(
         model.spec,
         adapter=adapter.summary if adapter else "",
@@ -119,9 +126,9 @@ def _load_weights(
             attach_adapter(module, files.adapter, is_beside=files.adapter.folder == files.folder)
         if placement.device_map is None:
             module = module.to(placement.device)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        if isinstance(error, WorkbenchError):
-            raise
+    except WorkbenchError:
+        raise
+    except Exception as error:  # whatever transformers makes of files that anyone wrote
         raise ModelError(
             f"transformers cannot load {files.folder}: {_short(error)}", hint=_advice(error)
         ) from error
@@ -145,16 +152,22 @@ def _refuse_gaps(files: CheckpointFiles, found: dict[str, Any]) -> None:
 def _load_tokenizer(files: CheckpointFiles, *, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
+    folder = files.folder
+    if files.adapter is not None and (files.adapter.folder / _TOKENIZER).exists():
+        folder = files.adapter.folder
     try:
         with no_bars():
-            return AutoTokenizer.from_pretrained(
-                files.folder, local_files_only=True, trust_remote_code=trust_remote_code
+            tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=trust_remote_code
             )
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            # Some settings that make no sense are met only when a text is read.
+            tokenizer("a", add_special_tokens=True)
+    except Exception as error:  # as above
         raise ModelError(
-            f"{files.folder} has no tokenizer that can be read: {_short(error)}",
+            f"{folder} has no tokenizer that can be read: {_short(error)}",
             hint="copy tokenizer.json and tokenizer_config.json into the folder",
         ) from error
+    return tokenizer
 
 
 def _short(error: BaseException) -> str:

@@ -118,7 +118,9 @@ def _local_folder(path: Path, progress: Progress) -> Path:
     if path.suffix.lower() != ".gguf":
         raise ModelNotFound(
             f"{path} is neither a folder nor a .gguf file",
-            hint=f"give its folder: {path.parent}" if path.suffix == ".safetensors" else "",
+            hint=f"give its folder: {path.parent}"
+            if path.suffix == ".safetensors"
+            else "give a folder, a .gguf file or the name of a model",
         )
     return convert(path, file_hash=file_hash(path), progress=progress)
 

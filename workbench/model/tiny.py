@@ -24,6 +24,7 @@ FAMILIES = (
     "opt",
 )
 TINY_PREFIX = "tiny:"
+_SEED_DIGITS = 18  # what a generator takes
 
 _LAYERS, _WIDTH, _HEADS, _KEY_VALUE_HEADS, _POSITIONS = 3, 32, 4, 2, 256
 
@@ -50,8 +51,11 @@ def parse_tiny(name: str) -> tuple[str, int]:
         UnknownName: the family does not exist, or the seed is no number.
     """
     family, _, seed = name.removeprefix(TINY_PREFIX).partition(":")
-    if seed and not seed.isdigit():
-        raise UnknownName(f"{name!r} ends in {seed!r}; expected a seed", hint=f"tiny:{family}:1")
+    if seed and not (seed.isdecimal() and seed.isascii() and len(seed) <= _SEED_DIGITS):
+        raise UnknownName(
+            f"{name!r} ends in {seed!r}; expected a seed of at most {_SEED_DIGITS} digits",
+            hint=f"tiny:{family}:1",
+        )
     _check_family(family)
     return family, int(seed or 0)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.errors import DataError, FitError, NotFinite, TooLittleData
 from workbench.methods.contracts import Example
+from workbench.model.capabilities import trying
 from workbench.model.finite import LOGITS, Broken, FiniteWatch, finite_rows, unwatched, watching
 from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
@@ -110,7 +111,9 @@ def _origins(model: Model, tokens: Tokens) -> dict[int, str]:
     sites = every_layer(Kind.RESID_POST, model.spec)
     if not model.backend.supports(Kind.RESID_POST, edit=False):
         sites = ()
-    trace = model.run(tokens, read=sites, logits="all")
+    with model.lock, trying(model):
+        # No check of a site holds here, since each compares numbers that are finite.
+        trace = model.run(tokens, read=sites, logits="all")
     found: dict[int, str] = {}
     seen: list[tuple[str, Tensor]] = [
         (str(site), finite_rows(trace.activations[site], site, tokens.mask)) for site in sites

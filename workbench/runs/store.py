@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config import settings
-from workbench.errors import RunNotFound, StoreError
+from workbench.errors import RunNotFound, StoreError, WorkbenchError
 from workbench.result.tables import Table
 from workbench.runs.folder import NAME, index_entry, read_run, write_run
 from workbench.runs.index import Index
@@ -184,10 +184,14 @@ def _sync(folder: Path) -> None:
 def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    except (OSError, ValueError) as error:
+        if isinstance(error, WorkbenchError):
+            raise
+        # A path that no system call takes, with a null byte in it, is a ValueError.
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise StoreError(
-            f"cannot write to {folder}: {error.strerror or error}",
+            f"cannot write to {str(folder)!r}: {reason}",
             hint="free some space, or set WORKBENCH_STORE to another disk"
             if full
             else "set WORKBENCH_STORE to a folder you may write to",
