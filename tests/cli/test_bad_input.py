@@ -302,5 +302,5 @@ def test_names_of_models_that_are_none(invoke: Invoke) -> None:
 
 def test_places_that_no_store_can_be_at(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    for place in (str(tmp_path / "file" / "x"), "/dev/null/x", "a\x00b", "x" * 5000):
+    for place in (str(tmp_path / "file" / "x"), "/dev/null/x", "a\x00b", "x" * 5000, ""):
         _is_told(invoke(*RUN, "--text", "the dog and it", "--store", place, code=None), place)

@@ -30,6 +30,10 @@ class Store:
         Raises:
             StoreError: the folder cannot be created or read.
         """
+        if folder == "":
+            raise StoreError(
+                "the name of the store is empty", hint="leave it out, or name a folder"
+            )
         self.folder = Path(folder) if folder is not None else settings().store
         self.runs = self.folder / "runs"
         with _disk_errors(self.folder):
