@@ -120,11 +120,10 @@ def _copied(held: Any) -> Any:
 
 def select_cache(cache: Any, rows: Int[Tensor, " kept"]) -> Any:
     """Keep those rows of a cache, in place, and return it; a row named often is kept often."""
-    from transformers import Cache
-
-    if type(cache).batch_select_indices is not Cache.batch_select_indices:
-        cache.batch_select_indices(rows)
-        return cache
+    for name, held in vars(cache).items():
+        if isinstance(held, list) and name != "layers":
+            kept = [x[rows.to(x.device)] if isinstance(x, Tensor) else x for x in held]
+            setattr(cache, name, kept)
     for layer in cache.layers:
         _select_layer(layer, rows)
     return cache

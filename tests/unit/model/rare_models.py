@@ -14,7 +14,7 @@ from workbench.model.model import Model
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 from workbench.model.wrap import wrap_model
 
-WINDOW, SWITCH = 8, 16
+WINDOW, LONG_WINDOW, SWITCH = 8, 100, 16
 TEXT = (3, 9, 27, 11, 5, 8, 40, 31, 22, 17, 50, 33, 21, 14, 7, 28, 45, 12, 19)
 
 _SIZES: dict[str, Any] = {
@@ -56,6 +56,12 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "original_max_position_embeddings": SWITCH,
         "rope_parameters": _LONGROPE,
         "sliding_window": None,
+    },
+    "qwen2": {
+        **_SIZES,
+        "sliding_window": LONG_WINDOW,
+        "use_sliding_window": True,
+        "max_window_layers": 1,
     },
     "mixtral": {**_SIZES, **_EXPERTS, "sliding_window": WINDOW},
     "gpt_oss": {**_SIZES, **_EXPERTS, "sliding_window": WINDOW},
