@@ -130,9 +130,10 @@ class Model:
         running the prompt again and brings its own reads. A row's tokens depend on its prompt
         and its seed; the rows beside it change only the rounding of the forward pass. In float32
         that moves logits by about 1e-6 of their size. In bfloat16 it moved those of the embedded
-        model by up to 8e-2, and 4 of 20 prompts got other tokens within 10 steps than alone (float16:
-        5e-3 and none): in half formats generate prompts one by one where every token must be
-        reproduced. Edits act at the steps they name: 0 is the prompt, t the t-th generated token.
+        model by up to 8e-2, and 4 of 20 prompts got other tokens within 10 steps than alone; in
+        float16 by 5e-3, and none did. In half formats generate prompts one by one where every
+        token must be reproduced. Edits act at the steps they name: 0 is the prompt, t the t-th
+        generated token.
 
         Raises:
             BadOption: a prompt does not fit, or a setting is out of bounds.
