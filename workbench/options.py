@@ -139,7 +139,7 @@ def _convert(info: OptionInfo, raw: Any) -> Any:
 
 
 def _loses_digits(info: OptionInfo, raw: Any) -> bool:
-    return info.type is int and isinstance(raw, float) and raw != round(raw)
+    return info.type is int and isinstance(raw, float) and not raw.is_integer()
 
 
 def _describe_field(field: "dataclasses.Field[Any]", hint: Any) -> OptionInfo:

@@ -57,10 +57,14 @@ _INPUT = (
 
 _WORK = (
     click.Option(
-        ["--seed"], type=click.IntRange(min=0), help="Seed of everything random.  [default: 0]"
+        ["--seed"],
+        type=click.IntRange(min=0, max=2**63 - 1),
+        help="Seed of everything random.  [default: 0]",
     ),
     click.Option(
-        ["--resamples"], type=click.IntRange(min=0), help="Bootstrap resamples.  [default: 1000]"
+        ["--resamples"],
+        type=click.IntRange(min=0, max=10**6),
+        help="Bootstrap resamples.  [default: 1000]",
     ),
     click.Option(
         ["--max-tokens"],

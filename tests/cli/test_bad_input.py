@@ -304,3 +304,24 @@ def test_places_that_no_store_can_be_at(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for place in (str(tmp_path / "file" / "x"), "/dev/null/x", "a\x00b", "x" * 5000, ""):
         _is_told(invoke(*RUN, "--text", "the dog and it", "--store", place, code=None), place)
+
+
+SPECS = (
+    "options = 3", "options = []", "pins = 3", "kind = 'x'", "kind = 3", "seed = 1.5",
+    "seed = 99999999999999999999", "resamples = 99999999999", "model = 3", "model = []",
+    "data = 'x'", "[pins]\na = 3", "[model]\nsha256 = 3", "[data]\ntexts = [1]",
+    "[options]\nlayers = 1e400", "[options]\nlayers = nan", "[options]\nlayers = [[1]]",
+    "[options]\nlayers = 2020-01-01", "[options.layers]\na = 1",
+)  # fmt: skip
+
+
+def test_specs_with_wrong_types(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    for spec in SPECS:
+        path.write_text(f"name = 'isotropy'\n{spec}\n")
+        done = invoke("probe", "run", "--spec", str(path), code=2)
+        assert "unexpected" not in done.output, (spec, done.output)
+    for value in ("1e400", "nan", "-inf", "'x'", "2020-01-01"):
+        path.write_text(f"name = 'token-trace'\n[options]\nlongest = {value}\n")
+        done = invoke("probe", "run", "--spec", str(path), code=2)
+        assert "longest" in done.stderr, (value, done.output)

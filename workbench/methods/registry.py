@@ -135,6 +135,8 @@ def find(kind: str, name: str) -> Plugin:
     load_plugins()
     if (kind, name) in _plugins:
         return _plugins[kind, name]
+    if kind not in KINDS:
+        raise UnknownName(f"no kind of plugin is called {kind!r}; known: {', '.join(KINDS)}")
     names = [plugin.name for plugin in plugins(kind)]
     close = get_close_matches(name, names, n=1)
     failed = f"; {len(_failures)} plugins failed to load" if _failures else ""

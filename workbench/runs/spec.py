@@ -220,6 +220,8 @@ def _pin(value: Any) -> str:
 
 
 _LEAST = {"seed": 0, "resamples": 0, "max_tokens": 1, "batch_tokens": 1, "limit": 1}
+# More resamples than these fit no memory and say no more; a larger seed fits no generator.
+_MOST = {"resamples": 10**6, "seed": 2**63 - 1}
 
 
 def _problems(kind: type, values: Any, prefix: str) -> list[str]:
@@ -234,6 +236,8 @@ def _problems(kind: type, values: Any, prefix: str) -> list[str]:
             found.append(f"{prefix}{name} is {value!r}; expected {_word(hints[name])}")
         elif name in _LEAST and value is not None and value < _LEAST[name]:
             found.append(f"{prefix}{name} is {value}; expected at least {_LEAST[name]}")
+        elif name in _MOST and value > _MOST[name]:
+            found.append(f"{prefix}{name} is {value}; expected at most {_MOST[name]}")
     return found
 
 
@@ -244,11 +248,21 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint == tuple[str, ...]:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    if hint == Mapping[str, str]:
+        return isinstance(value, Mapping) and all(isinstance(item, str) for item in value.values())
+    if hint == Mapping[str, Any]:
+        return isinstance(value, Mapping)
     return True  # tables, whose keys are checked on their own
 
 
 def _word(hint: Any) -> str:
-    words: dict[Any, str] = {str: "text", bool: "true or false", tuple[str, ...]: "a list of texts"}
+    words: dict[Any, str] = {
+        str: "text",
+        bool: "true or false",
+        tuple[str, ...]: "a list of texts",
+        Mapping[str, Any]: "a table",
+        Mapping[str, str]: "a table of texts",
+    }
     return words.get(hint, "a whole number")
 
 
