@@ -12,7 +12,9 @@ from app.cli.run_flags import BACKEND, DEVICE, DTYPE
 if TYPE_CHECKING:
     from workbench.model.model import Model
 
-_PARITY = ("backend", "attention", "check", "batch", "reference", "largest", "allowed", "passed")
+_PARITY = (
+    "backend", "attention", "check", "batch", "reference", "largest", "allowed", "outcome", "note",
+)  # fmt: skip
 
 
 @click.group(epilog="\b\nExample:\n  workbench models show default")
@@ -49,8 +51,9 @@ def list_models(form: Form) -> None:
 def show(name: str, parity: bool, as_json: bool, **where: Any) -> None:
     """Show a model's sizes, its sites, and what its backend can do there.
 
-    With --parity, every backend is compared with a plain forward pass; the exit code is 1 when
-    one differs by more than is allowed.
+    Every site is tried on a few tokens; what fails is shown with the reason. With --parity, every
+    backend is compared with a plain forward pass; the exit code is 1 when one differs by more
+    than is allowed.
     """
     from workbench.runs.models import shared_model
     from workbench.runs.spec import ModelRef
@@ -86,17 +89,19 @@ def fetch(name: str, revision: str | None) -> None:
 
 
 def _sites(model: "Model") -> list[dict[str, Any]]:
-    from workbench.model.sites import Kind
+    from workbench.model.offers import site_offers
 
     return [
         {
-            "kind": str(kind),
-            "address": f"{kind}.LAYER" if kind.has_layer else str(kind),
-            "shape": _shape(kind, model),
-            "read": model.backend.supports(kind, edit=False),
-            "edit": model.backend.supports(kind, edit=True),
+            "kind": str(offer.kind),
+            "address": f"{offer.kind}.LAYER" if offer.kind.has_layer else str(offer.kind),
+            "layers": offer.where,
+            "shape": _shape(offer.kind, model),
+            "read": offer.read.works,
+            "edit": offer.edit.works,
+            "because": offer.reason,
         }
-        for kind in Kind
+        for offer in site_offers(model)
     ]
 
 
@@ -119,7 +124,7 @@ def _parity(name: str, where: Mapping[str, str]) -> list[dict[str, Any]]:
     placed = {key: where[key] for key in ("device", "dtype") if key in where}
     with ProgressBar() as progress:
         rows = parity_table(name, progress=progress, **placed)
-    return [{**vars(row), "passed": row.passed} for row in rows]
+    return [{**vars(row), "passed": row.passed, "outcome": row.outcome} for row in rows]
 
 
 def _draw(facts: Mapping[str, Any]) -> None:
@@ -134,7 +139,7 @@ def _draw(facts: Mapping[str, Any]) -> None:
             shown = f"{value:,}" if isinstance(value, int) else visible(str(value))
             out.print(Text.assemble((f"{key.replace('_', ' '):<20}", "dim"), shown))
     out.print()
-    show_table(Table.from_rows(facts["sites"]), title="sites")
+    show_table(Table.from_rows(facts["sites"]), title="sites", wrap=True)
     if "parity" in facts:
         compared = Table.from_rows(facts["parity"]).pick(_PARITY)
         show_table(compared, title="parity", most_rows=10**6, wrap=True)

@@ -59,18 +59,20 @@ class Loader:
         return self._get(ref, ref.name, load)
 
     def backends(self, ref: ModelRef) -> Loading:
-        """Begin to reach inside a model in every way there is; its value is name to backend."""
+        """Begin to reach inside a model in every way there is; its value is name to model."""
         model = self.model(ref)
 
         def load() -> Any:
             model.finished.wait()
             from workbench.model.backends import BACKENDS
-            from workbench.model.wrap import make_backend
+            from workbench.model.wrap import wrap_model
 
             if model.value is None:
                 return {}
-            module, tokenizer = model.value.backend.module, model.value.tokenizer
-            return {name: make_backend(name, module, tokenizer) for name in BACKENDS}
+            spec, tokenizer = model.value.spec, model.value.tokenizer
+            known = {"name": spec.name, "weights_hash": spec.weights_hash}
+            module = model.value.backend.plain
+            return {b: wrap_model(module, tokenizer, backend=b, **known) for b in BACKENDS}
 
         return self._get(("backends", ref), f"the backends of {ref.name}", load)
 

@@ -95,7 +95,7 @@ def show_facts(model: Any) -> None:
 
 def show_sites(model: Any) -> None:
     """List every site with what each backend can do there."""
-    backends = {model.backend.name: model.backend}
+    backends = {model.backend.name: model}
     if st.toggle("Ask all three backends", help="Loads the other two ways of reaching inside."):
         loading = LOADER.backends(model_ref())
         if not loading.is_done:
@@ -109,8 +109,10 @@ def show_sites(model: Any) -> None:
 
 def site_table(model: Any, backends: dict[str, Any]) -> Table:
     """Return the sites of a model: address, shape, meaning, and reads and edits by backend."""
+    from workbench.model.offers import site_offers
     from workbench.model.sites import Kind
 
+    offers = {name: {o.kind: o for o in site_offers(one)} for name, one in backends.items()}
     rows = []
     for kind in Kind:
         row = {
@@ -118,10 +120,10 @@ def site_table(model: Any, backends: dict[str, Any]) -> Table:
             "holds": _MEANING.get(str(kind), ""),
             "shape": _shape(str(kind), model.spec),
         }
-        for name, backend in backends.items():
-            can = [word for word, edit in (("read", False), ("edit", True))
-                   if backend.supports(kind, edit=edit)]  # fmt: skip
-            row[name] = " · ".join(can) or "–"
+        for name in backends:
+            offer = offers[name][kind]
+            pairs = (("read", offer.read), ("edit", offer.edit))
+            row[name] = " · ".join(word for word, found in pairs if found.works) or "–"
         rows.append(row)
     help_text = "What this backend can do there, on this model."
     columns = {name: Column(help=help_text) for name in backends}

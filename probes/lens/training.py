@@ -12,6 +12,7 @@ from probes.lens.start import Moments, first_guess
 from probes.lens.translator import TrainedTranslators, Translators
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
+from workbench.model.capabilities import require
 from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
 from workbench.model.tokens import pad
@@ -172,6 +173,7 @@ class LensTask:
 
     def _logits(self, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         """Unembed with gradients, which `Model.unembed` leaves out."""
+        require(self.model, "unembed")
         return self.model.backend.unembed(h, normed=False).float()
 
 

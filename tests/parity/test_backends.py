@@ -62,15 +62,19 @@ def test_every_row_of_the_parity_table_passes(family: str) -> None:
     checks = {row.check for row in rows if row.backend == "nnsight" and row.largest is not None}
     assert {"logits", "resid_post, every layer", "patching", "head ablation"} <= checks
     assert {"mlp ablation", "steered generation", "latent loop"} <= checks
-    exact = [row for row in rows if row.allowed == 0]
+    compared = [row for row in rows if row.batch and row.backend != "transformers"]
+    exact = [row for row in compared if row.allowed is not None and row.allowed < 1e-5]
     assert exact
     assert all(row.largest == 0 for row in exact if row.largest is not None)
-    assert {row.batch for row in rows} == {"even", "left", "right"}
-    across = [row.largest for row in rows if row.allowed == 1e-4]
+    assert {row.batch for row in compared} == {"even", "left", "right"}
+    across = [row.largest for row in compared if row.allowed == 1e-4]
+    sites = {row.check for row in rows if row.backend == "nnsight" and row.outcome == "works"}
+    assert {f"{word} {kind}" for word in ("read", "edit") for kind in "qkvz"} <= sites
     assert across or family == "gemma2"  # gemma2 has eager attention only
     assert all(x is not None and x > 0 for x in across if family != "gemma2")
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_a_backend_that_is_off_by_little_fails_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.model.backends.nn_trace import NNsightBackend
 
@@ -78,9 +82,9 @@ def test_a_backend_that_is_off_by_little_fails_its_rows(monkeypatch: pytest.Monk
 
     def off(self: NNsightBackend, inputs: Inputs, **asked: Any) -> Outputs:
         found = honest(self, inputs, **asked)
-        logits = None if found.logits is None else found.logits * (1 + 1e-6)
+        logits = None if found.logits is None else found.logits * (1 + 1e-5)
         captured = {
-            s: x + 1e-5 * (s.kind is Kind.RESID_POST) * (s.layer == 1)
+            s: x + 5e-5 * (s.kind is Kind.RESID_POST) * (s.layer == 1)
             for s, x in found.captured.items()
         }
         return Outputs(logits=logits, captured=captured)

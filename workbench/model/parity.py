@@ -1,60 +1,33 @@
 """Whether the backends agree with a plain Hugging Face forward pass, and with each other."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from workbench.errors import Unsupported
+from workbench.errors import Unsupported, WorkbenchError
 from workbench.model.backends import BACKENDS
-from workbench.model.backends.twin import twin
+from workbench.model.backends.implementations import implementations
+from workbench.model.capabilities import known_checks, verdict
+from workbench.model.comparison import across, rounding
 from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.model.module_paths import find_paths
+from workbench.model.parity_row import ParityRow
 from workbench.model.parity_runs import RUNS, Difference, relative_errors
-from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.sites import Kind, every_layer
 from workbench.model.tokens import Tokens, pad
 from workbench.model.wrap import wrap_model
 from workbench.progress import Progress, silent
 
-_ATTENTION = ("eager", "sdpa")
-_ACROSS = 1e-4
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog, and nobody who saw it was surprised.",
     "Water boils at one hundred degrees.",
     "If a train leaves at noon and travels for three hours, it arrives at three.",
     "Yes, of course.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParityRow:
-    """One comparison: how far a backend is from its reference.
-
-    `largest` and `mean` are relative errors per token, ‖a − b‖ / ‖b‖, over real tokens but the
-    first of each text, whose states are so large that they would hide the others; for generated
-    text, the share of tokens that differ. `largest` is None where the backend cannot take part.
-    `allowed` is None where nothing is demanded.
-    """
-
-    backend: str
-    attention: str
-    check: str
-    batch: str
-    reference: str
-    largest: float | None
-    mean: float | None
-    allowed: float | None
-    n_tokens: int
-    note: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the difference is within what is allowed."""
-        return self.largest is None or self.allowed is None or self.largest <= self.allowed
 
 
 def parity_table(
@@ -67,10 +40,12 @@ def parity_table(
 ) -> list[ParityRow]:
     """Compare every backend and attention implementation with plain forward, and with each other.
 
-    Under the same attention implementation the difference must be exactly 0, across
-    implementations at most 1e-4 in float32; half precision across implementations is only
-    reported. The last layer is compared after the final norm. Patching, ablation, steered
-    generation and a latent loop are compared with the hooks backend.
+    Every site of every backend is tried, one row each, whether it works or why it is refused.
+    Under the same attention implementation the difference may be 16 times the precision of the
+    number format, across implementations at most 1e-4, or that much in half precision. Where
+    transformers' own implementations differ by more, nothing is demanded across them. The last
+    layer is compared after the final norm. Patching, ablation, steered generation and a latent
+    loop are compared with the hooks backend.
 
     Raises:
         Unsupported: the model is not on the hooks backend.
@@ -88,28 +63,75 @@ def parity_table(
 
 
 def _compare(model: Model, batches: Mapping[str, Tokens], progress: Progress) -> list[ParityRow]:
-    plain = {name: _switched(model.backend.module, name) for name in _ATTENTION}
-    known = {name: module for name, module in plain.items() if module is not None}
+    known = implementations(model.backend.module)
     references = {name: _Plain(module, batches) for name, module in known.items()}
+    rows = _between_plain(references, batches)
+    demanded = all(row.largest is None or row.largest <= _across(model) for row in rows)
     pairs = [
         (attention, backend)
         for attention in known
         for backend in BACKENDS
-        if backend != "transformer-lens" or attention == "eager"
+        if backend != "transformer-lens" or attention == "eager" or len(known) == 1
     ]
     hooks = {attention: _on(model, module, "hooks") for attention, module in known.items()}
-    rows: list[ParityRow] = []
     for done, (attention, backend) in enumerate(pairs):
         progress(done, len(pairs), f"{backend}, {attention} attention")
         reference = hooks[attention]
         try:
             ours = reference if backend == "hooks" else _on(model, known[attention], backend)
-        except Unsupported as error:
-            rows.append(_absent(backend, attention, error))
+        except WorkbenchError as error:
+            rows.append(_refused(backend, attention, "loads", error.message))
             continue
-        rows += _against_plain(ours, batches, references, attention)
+        rows += capability_rows(ours, attention)
+        rows += _against_plain(ours, batches, references, attention, demanded=demanded)
         rows += _against_hooks(ours, reference, batches, attention)
     progress(len(pairs), len(pairs), "compared")
+    return rows
+
+
+def capability_rows(model: Model, attention: str) -> list[ParityRow]:
+    """Return one row for each site that can be read or edited, and one for `unembed`."""
+    rows = []
+    for capability in known_checks():
+        found = verdict(model, capability)
+        rows.append(
+            ParityRow(
+                backend=model.backend.name,
+                attention=attention,
+                check=capability,
+                reference="its check on a few tokens",
+                largest=found.largest,
+                allowed=found.allowed,
+                note=found.reason,
+                refused=not found.works,
+            )
+        )
+    return rows
+
+
+def _between_plain(
+    references: Mapping[str, "_Plain"], batches: Mapping[str, Tokens]
+) -> list[ParityRow]:
+    """Compare transformers with itself: its attention implementations among each other."""
+    names = list(references)
+    rows = []
+    for batch, tokens in batches.items() if len(names) > 1 else ():
+        kept = _but_first(tokens)
+        a, b = (references[name].logits[batch] for name in names[:2])
+        errors = _errors(a, b, kept)
+        rows.append(
+            ParityRow(
+                backend="transformers",
+                attention=names[0],
+                check="logits",
+                batch=batch,
+                reference=f"plain forward, {names[1]} attention",
+                largest=float(errors.max()),
+                mean=float(errors.mean()),
+                n_tokens=int(kept.sum()),
+                note="transformers beside itself",
+            )
+        )
     return rows
 
 
@@ -123,15 +145,6 @@ def _batches(model: Model, texts: Sequence[str]) -> dict[str, Tokens]:
     }
 
 
-def _switched(module: nn.Module, attention: str) -> Any:
-    found = twin(module)
-    try:
-        found.set_attn_implementation(attention)
-    except ValueError:
-        return None
-    return found if found.config._attn_implementation == attention else None
-
-
 def _on(model: Model, module: nn.Module, backend: str) -> Model:
     spec = model.spec
     return wrap_model(
@@ -139,26 +152,16 @@ def _on(model: Model, module: nn.Module, backend: str) -> Model:
     )
 
 
-def _absent(backend: str, attention: str, error: Unsupported) -> ParityRow:
-    return ParityRow(
-        backend=backend,
-        attention=attention,
-        check="loads",
-        batch="",
-        reference="",
-        largest=None,
-        mean=None,
-        allowed=None,
-        n_tokens=0,
-        note=error.message,
-    )
+def _refused(backend: str, attention: str, check: str, reason: str) -> ParityRow:
+    return ParityRow(backend=backend, attention=attention, check=check, note=reason, refused=True)
 
 
 class _Plain:
     """What a plain forward pass returns on each batch: logits and hidden states."""
 
     def __init__(self, module: Any, batches: Mapping[str, Tokens]) -> None:
-        self.norm = module.get_submodule(find_paths(module).norm)
+        paths = find_paths(module)
+        self.norm = module.get_submodule(paths.norm)
         self.logits: dict[str, Tensor] = {}
         self.states: dict[str, tuple[Tensor, ...]] = {}
         for name, tokens in batches.items():
@@ -169,42 +172,58 @@ class _Plain:
             )
             with torch.no_grad():
                 out = module(tokens.ids, use_cache=False, output_hidden_states=True, **padding)
-            self.logits[name], self.states[name] = out.logits, out.hidden_states
+            self.logits[name] = out.logits
+            states = getattr(out, "hidden_states", None) or ()
+            # Some models record no states, or others than those between the blocks.
+            self.states[name] = states if len(states) == paths.n_layers + 1 else ()
 
 
 def _against_plain(
-    ours: Model, batches: Mapping[str, Tokens], references: Mapping[str, _Plain], attention: str
+    ours: Model,
+    batches: Mapping[str, Tokens],
+    references: Mapping[str, _Plain],
+    attention: str,
+    *,
+    demanded: bool,
 ) -> Iterator[ParityRow]:
     layers = every_layer(Kind.RESID_POST, ours.spec)
     for batch, tokens in batches.items():
-        trace = ours.run(tokens, read=layers, logits="all")
-        kept = _but_first(tokens)
+        try:
+            trace = ours.run(tokens, read=layers, logits="all")
+        except WorkbenchError as error:
+            yield _refused(ours.backend.name, attention, f"{batch} batch", error.message)
+            continue
         for name, plain in references.items():
-            same = name == attention
-            states = [trace.activations[Site(Kind.RESID_POST, s.layer)] for s in layers]
-            with torch.no_grad():
-                states[-1] = plain.norm(states[-1])
-            pairs: list[tuple[str, list[Tensor], list[Tensor]]] = [
-                ("logits", [cast(Tensor, trace.logits)], [plain.logits[batch]]),
-                ("resid_post, every layer", states, list(plain.states[batch][1:])),
-            ]
-            for check, found, wanted in pairs:
-                errors = [_errors(a, b, kept) for a, b in zip(found, wanted, strict=True)]
-                worst = max(range(len(errors)), key=lambda i: float(errors[i].max()))
+            allowed = _rounding(ours) if name == attention else _across(ours)
+            pairs = {"logits": ([cast(Tensor, trace.logits)], [plain.logits[batch]])}
+            if plain.states[batch]:
+                states = [trace.activations[site] for site in layers]
+                with torch.no_grad():
+                    states[-1] = plain.norm(states[-1])
+                pairs["resid_post, every layer"] = states, list(plain.states[batch][1:])
+            for check, (found, wanted) in pairs.items():
                 yield ParityRow(
                     backend=ours.backend.name,
                     attention=attention,
                     check=check,
                     batch=batch,
                     reference=f"plain forward, {name} attention",
-                    largest=float(errors[worst].max()),
-                    mean=float(torch.stack(errors).mean()),
-                    allowed=0.0 if same else _across(ours),
-                    n_tokens=int(kept.sum()),
-                    note=f"largest in layer {worst}"
-                    if len(errors) > 1 and errors[worst].any()
-                    else "",
+                    allowed=allowed if demanded or name == attention else None,
+                    **_distance(found, wanted, _but_first(tokens)),
                 )
+
+
+def _distance(
+    found: Sequence[Tensor], wanted: Sequence[Tensor], kept: Bool[Tensor, "batch pos"]
+) -> dict[str, Any]:
+    errors = [_errors(a, b, kept) for a, b in zip(found, wanted, strict=True)]
+    worst = max(range(len(errors)), key=lambda i: float(errors[i].max()))
+    return {
+        "largest": float(errors[worst].max()),
+        "mean": float(torch.stack(errors).mean()),
+        "n_tokens": int(kept.sum()),
+        "note": f"largest in layer {worst}" if len(errors) > 1 and errors[worst].any() else "",
+    }
 
 
 def _against_hooks(
@@ -214,8 +233,11 @@ def _against_hooks(
         return
     for name, run in RUNS.items():
         batch = "even" if name == "latent loop" else "left"
-        tokens = batches[batch]
-        found: Difference = run(ours, hooks, tokens)
+        try:
+            found: Difference = run(ours, hooks, batches[batch])
+        except WorkbenchError as error:
+            yield _refused(ours.backend.name, attention, name, error.message)
+            continue
         yield ParityRow(
             backend=ours.backend.name,
             attention=attention,
@@ -224,14 +246,18 @@ def _against_hooks(
             reference=f"hooks, {attention} attention",
             largest=found.largest,
             mean=found.mean,
-            allowed=0.0,
+            allowed=_rounding(ours),
             n_tokens=found.n,
             note=found.note,
         )
 
 
-def _across(model: Model) -> float | None:
-    return _ACROSS if model.spec.dtype in ("float32", "float64") else None
+def _rounding(model: Model) -> float:
+    return rounding(getattr(torch, model.spec.dtype))
+
+
+def _across(model: Model) -> float:
+    return across(getattr(torch, model.spec.dtype))
 
 
 def _but_first(tokens: Tokens) -> Bool[Tensor, "batch pos"]:

@@ -59,7 +59,7 @@ def _check_read(kind: Kind, model: Subject) -> Verdict:
         Comparison(what=f"layer {layer} against the hooks backend", found=x, wanted=wanted[layer])
         for layer, x in probe.read(kind).items()
     ]
-    return _judged(capability, found, rounding(_dtype(model)))
+    return _judged(capability, found, across(_dtype(model)))
 
 
 def _check_edit(kind: Kind, model: Subject) -> Verdict:
@@ -86,14 +86,16 @@ def _check_edit(kind: Kind, model: Subject) -> Verdict:
         Comparison(what="logits of a row beside edited ones", found=changed.logits()[-1:],
                    wanted=rows.logits()[-1:]),
     ]  # fmt: skip
+    allowed = rounding(_dtype(model))
     if model.backend.name == _HOOKS:
         found += compared(kind, changed) if kind in _IN_SUMS else []
     else:
+        allowed = across(_dtype(model))
         _on_hooks(model, capability)
         wanted = Probe(on_hooks(model), rows.tokens, edits).logits()
         what = "logits under an edit against the hooks backend"
         found.append(Comparison(what=what, found=changed.logits(), wanted=wanted))
-    return _judged(capability, found, rounding(_dtype(model)))
+    return _judged(capability, found, allowed)
 
 
 _IN_SUMS = (Kind.ATTN_OUT, Kind.RESID_MID, Kind.MLP_OUT)

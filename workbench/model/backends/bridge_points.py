@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from workbench.errors import Unsupported
 from workbench.model.backend import Inputs
 from workbench.model.backends.one_pass import Caller, Pass
+from workbench.model.comparison import across, largest_error
 from workbench.model.points import Layout, ModulePaths, Point
 from workbench.model.sites import Kind
 
@@ -27,10 +29,15 @@ _HOOKS = {
 }
 
 
-def hook_points(call: Caller, bridge: Any, paths: ModulePaths) -> dict[int, Mapping[Kind, Point]]:
+def hook_points(
+    call: Caller, bridge: Any, paths: ModulePaths, plain: Any
+) -> dict[int, Mapping[Kind, Point]]:
     """Return, layer by layer, the first hook point of each kind that fires once, and its layout.
 
     A bridge names hook points that its own forward pass never reaches; they are not offered.
+
+    Raises:
+        Unsupported: the bridge does not compute the logits of the plain model.
     """
     names = {
         f"blocks.{layer}.{name}"
@@ -38,7 +45,7 @@ def hook_points(call: Caller, bridge: Any, paths: ModulePaths) -> dict[int, Mapp
         for kind in paths.in_layer(layer)
         for name in _HOOKS[kind]
     }
-    seen = _run(call, bridge, sorted(names & set(bridge.hook_dict)), paths)
+    seen = _run(call, bridge, sorted(names & set(bridge.hook_dict)), plain)
     return {
         layer: {
             kind: found
@@ -49,7 +56,7 @@ def hook_points(call: Caller, bridge: Any, paths: ModulePaths) -> dict[int, Mapp
     }
 
 
-def _run(call: Caller, bridge: Any, names: list[str], paths: ModulePaths) -> dict[str, Tensor]:
+def _run(call: Caller, bridge: Any, names: list[str], plain: Any) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
 
@@ -59,18 +66,30 @@ def _run(call: Caller, bridge: Any, names: list[str], paths: ModulePaths) -> dic
             seen[hook.name] = x
 
     # More positions than heads, so that the two axes cannot be confused.
-    n_pos = 1 + max((point.heads for point in paths.in_layer(0).values()), default=4)
-    device = next(call.model.parameters()).device
-    ids = torch.arange(2, 2 + n_pos, device=device)[None]
     config = call.model.config.get_text_config(decoder=True)
+    n_pos = 1 + config.num_attention_heads
+    device = next(call.model.parameters()).device
+    ids = torch.arange(2, 2 + n_pos, device=device)[None] % config.vocab_size
     inputs = Inputs(
-        ids=ids % config.vocab_size,
+        ids=ids,
         mask=torch.ones_like(ids, dtype=torch.bool),
         position_ids=torch.arange(n_pos, device=device)[None],
     )
     with torch.no_grad(), bridge.hooks(fwd_hooks=[(name, keep) for name in names]):
-        call("all", Pass(inputs, (), ()))
+        logits = call("all", Pass(inputs, (), ()))
+        wanted = plain(ids, use_cache=False).logits
+    _check_logits(cast(Tensor, logits), wanted, type(plain).__name__)
     return {name: x for name, x in seen.items() if calls[name] == 1}
+
+
+def _check_logits(found: Tensor, wanted: Tensor, name: str) -> None:
+    error, allowed = largest_error(found, wanted), across(wanted.dtype)
+    if error > allowed:
+        raise Unsupported(
+            f"TransformerLens computes other logits than transformers for {name}: relative error "
+            f"{error:.2g}, allowed {allowed:.2g}",
+            hint="use backend hooks or nnsight",
+        )
 
 
 def _first(kind: Kind, layer: int, point: Point, seen: Mapping[str, Tensor]) -> Point | None:

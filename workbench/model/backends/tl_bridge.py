@@ -2,8 +2,8 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from workbench.errors import Unsupported
+from workbench.errors import Unsupported, WorkbenchError
 from workbench.model.backend import Inputs, Outputs, Wanted
 from workbench.model.backends.bridge_points import hook_points
 from workbench.model.backends.one_pass import Caller, Pass
@@ -43,12 +43,14 @@ class BridgeBackend:
         self.tokenizer = tokenizer
         self._ends = Ends(module, self.paths)
         self.plain: Any = _eager(module)
-        self.bridge = _boot(twin(module), tokenizer)
-        _use_own_norms(self.bridge)
-        self.module: Any = self.bridge.original_model
-        self._call = Caller(self.module, self.paths)
-        self._computes_pattern = _computes_pattern(self.bridge)
-        self._blocks = hook_points(self._call, self.bridge, self.paths)
+        with _failures_named(type(module).__name__):
+            self.bridge = _boot(twin(module), tokenizer)
+            _use_own_norms(self.bridge)
+            self.module: Any = self.bridge.original_model
+            self._call = Caller(self.module, self.paths)
+            self._blocks = hook_points(self._call, self.bridge, self.paths, self.plain)
+            patterns = self.layers_with(Kind.ATTN_PATTERN)
+            self._computes_pattern = _computes_pattern(self.bridge, patterns)
 
     def supports(self, kind: Kind, *, edit: bool) -> bool:
         """Whether sites of that kind can be read (or edited) on this model."""
@@ -108,21 +110,28 @@ def _boot(module: Any, tokenizer: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         # The bridge changes the tokenizer it is given and reloads it from where it was saved.
         (tokenizer or _no_tokenizer()).save_pretrained(folder)
-        try:
-            bridge = bridge_class.boot_transformers(
-                "model",
-                hf_model=module,
-                tokenizer=AutoTokenizer.from_pretrained(folder),
-                device=next(module.parameters()).device,
-                dtype=module.dtype,
-            )
-        except (ValueError, RuntimeError, AttributeError, KeyError) as error:
-            said = str(error).partition("\n")[0][:100]
-            raise Unsupported(
-                f"TransformerLens cannot hold {type(module).__name__}: {said}",
-                hint="use backend hooks or nnsight",
-            ) from error
-    return bridge
+        return bridge_class.boot_transformers(
+            "model",
+            hf_model=module,
+            tokenizer=AutoTokenizer.from_pretrained(folder),
+            device=next(module.parameters()).device,
+            dtype=module.dtype,
+        )
+
+
+@contextmanager
+def _failures_named(architecture: str) -> Iterator[None]:
+    """Say what TransformerLens cannot hold; its adapters may fail in any way."""
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        said = str(error).partition("\n")[0][:100]
+        raise Unsupported(
+            f"TransformerLens cannot hold {architecture}: {said}",
+            hint="use backend hooks or nnsight",
+        ) from error
 
 
 def _use_own_norms(bridge: Any) -> None:
@@ -158,8 +167,9 @@ def _eager(module: nn.Module) -> Any:
     return plain
 
 
-def _computes_pattern(bridge: Any) -> bool:
+def _computes_pattern(bridge: Any, layers: Sequence[int]) -> bool:
     from transformer_lens.model_bridge.generalized_components import AttentionBridge
 
     # The plain bridge leaves attention to the model and only shows the pattern.
-    return type(bridge.blocks[0].attn).forward is not AttentionBridge.forward
+    plain = AttentionBridge.forward
+    return all(type(bridge.blocks[layer].attn).forward is not plain for layer in layers)

@@ -37,7 +37,7 @@ class Ends:
         """Copy the ends, sharing their weights."""
         self._embed = twin(module.get_submodule(paths.embed))
         self._norm = twin(module.get_submodule(paths.norm))
-        self._lm = _without_blocks(module)
+        self._lm = _without_blocks(module, paths)
         self._head = self._lm.get_submodule(paths.head)
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
@@ -64,7 +64,17 @@ class _States(BaseModelOutputWithPast):
 
 
 class _Given(nn.Module):
-    """Stands where the blocks were and returns the vectors it is given."""
+    """Stands where the blocks were and returns the vectors it is given.
+
+    The numbers kept beside the blocks stay, because a head may scale its logits by one of them.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        plain = (bool, int, float, str)
+        for name, value in vars(body).items():
+            if isinstance(value, plain) and not hasattr(self, name):
+                setattr(self, name, value)
 
     def forward(self, *_: object, inputs_embeds: Tensor, **__: object) -> _States:
         # Set later, because the library declares a type that only float32 on a processor has.
@@ -73,11 +83,12 @@ class _Given(nn.Module):
         return states
 
 
-def _without_blocks(module: Any) -> Any:
-    given = _Given()
-    given.decoder = _Given()  # OPT calls its decoder past the model around it
+def _without_blocks(module: Any, paths: ModulePaths) -> Any:
+    body = module.get_submodule(paths.layers.partition(".")[0])
+    given = _Given(body)
+    given.decoder = _Given(body)  # OPT calls its decoder past the model around it
     memo = _shared(module)
-    memo[id(module.base_model)] = given
+    memo[id(body)] = given
     return copy.deepcopy(module, memo).eval()
 
 
