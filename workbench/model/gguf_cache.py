@@ -154,7 +154,7 @@ def _seal(folder: Path, about: dict[str, Any]) -> None:
 
 def _read_gguf(path: Path, header: "_Header", progress: Progress) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     try:
@@ -163,12 +163,23 @@ def _read_gguf(path: Path, header: "_Header", progress: Progress) -> tuple[Any, 
             no_bars(),
             dequantising(progress, f"dequantising {path.stem}"),
         ):
-            module: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
+            config = AutoConfig.from_pretrained(folder, **where)
+            # transformers counts the file's tokens; its embedding may have more rows, or fewer.
+            if header.n_embedded:
+                config.get_text_config(decoder=True).vocab_size = header.n_embedded
+            module: Any = AutoModelForCausalLM.from_pretrained(
+                folder, config=config, dtype=torch.float32, **where
+            )
             tokenizer: Any = AutoTokenizer.from_pretrained(folder, **where)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise Unsupported(
             f"transformers cannot read {path.name}: {error}",
             hint="use the safetensors version of this model",
+        ) from error
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights in {path.name} do not fit the settings beside them: {error}",
+            hint="fetch the file again, or use the safetensors version of this model",
         ) from error
     _forget_quantisation(module)
     _restore_pre_tokenizer(tokenizer, header.pre_tokenizer)
@@ -214,10 +225,11 @@ def _restore_pre_tokenizer(tokenizer: Any, pre: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Header:
-    """What a GGUF file says of itself: how texts are split before merging, and its size."""
+    """What a GGUF file says of itself: how texts are split before merging, and its sizes."""
 
     pre_tokenizer: str
     n_values: int
+    n_embedded: int
 
 
 def _read_header(path: Path) -> _Header:
@@ -232,8 +244,14 @@ def _read_header(path: Path) -> _Header:
         reader = GGUFReader(path)
         pre = reader.get_field("tokenizer.ggml.pre")
         n_values = sum(int(tensor.n_elements) for tensor in reader.tensors)
+        rows = {tensor.name: int(tensor.shape[-1]) for tensor in reader.tensors}
+        n_embedded = rows.get("token_embd.weight", 0)
     except (ValueError, KeyError, IndexError, OSError) as error:
         raise ModelError(
             f"{path} is not a whole GGUF file: {error}", hint="fetch the file again"
         ) from error
-    return _Header(pre_tokenizer=str(pre.contents()) if pre else "", n_values=n_values)
+    return _Header(
+        pre_tokenizer=str(pre.contents()) if pre else "",
+        n_values=n_values,
+        n_embedded=n_embedded,
+    )

@@ -24,7 +24,7 @@ from workbench.model.rope_switch import rope_switch
 from workbench.model.site_checks import site_problem
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
-from workbench.model.tokens import Tokens, tokenize
+from workbench.model.tokens import Tokens, check_ids, tokenize
 from workbench.model.trace import Trace
 from workbench.model.verdict import Verdict
 
@@ -75,9 +75,8 @@ class Model:
     ) -> Tokens:
         """Turn texts into one batch, each cut to `limit` tokens (default: what the model holds)."""
         texts = [texts] if isinstance(texts, str) else texts
-        return tokenize(
-            self.tokenizer, texts, side=side, limit=limit or self.spec.max_positions
-        ).to(self.device)
+        found = tokenize(self.tokenizer, texts, side=side, limit=limit or self.spec.max_positions)
+        return self._known(found).to(self.device)
 
     def run(
         self,
@@ -96,7 +95,9 @@ class Model:
             BadSite: a site does not exist in this model.
             Unsupported: the backend cannot read or edit that kind of site.
         """
-        batch = tokens.to(self.device) if isinstance(tokens, Tokens) else self.tokenize(tokens)
+        if not isinstance(tokens, Tokens):
+            tokens = self.tokenize(tokens)
+        batch = (tokens if embeds is not None else self._known(tokens)).to(self.device)
         embeds = None if embeds is None else embeds.to(self.device)
         sites = self.sites(read)
         if runs_together(self, batch):
@@ -185,7 +186,7 @@ class Model:
         if not isinstance(prompt, Tokens):
             # One more than the model holds, so that a long text is refused and not cut.
             prompt = self.tokenize(prompt, side="left", limit=self.spec.max_positions + 1)
-        prompt = prompt.to(self.device)
+        prompt = (prompt if embeds is not None else self._known(prompt)).to(self.device)
         return prefill(
             self,
             prompt,
@@ -274,6 +275,9 @@ class Model:
 
     def _repr_html_(self) -> str:
         return card(f"Model {self.spec.name}", vars(self.spec))
+
+    def _known(self, tokens: Tokens) -> Tokens:
+        return check_ids(tokens, self.spec.d_vocab, self.tokenizer)
 
     def _check(self, read: Sequence[Site], edits: Sequence[Edit]) -> None:
         wanted = [(site, False) for site in read] + [(e.site, True) for e in edits]

@@ -1,11 +1,15 @@
 """Whether queries, keys, values and head averages belong to the heads they are filed under.
 
-The checks follow from what attention is. A query changes its own position of its own head's
-average and nothing else; a key changes its group's averages from its position on; without the
-values of a group the averages of its heads are zero.
+The checks follow from what attention is. A query changes its head's average at its own position
+and nowhere else; a key changes its group's averages at its position and later; without the values
+of a group the averages of its heads are zero, without its queries or keys they are not.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.errors import Unsupported
@@ -14,7 +18,6 @@ from workbench.model.edits import Edit, Op
 from workbench.model.site_probe import Probe, equal_rows, noise, sites_of
 from workbench.model.sites import Kind, Site
 
-_KEY_AT = 1
 _TELLING = (Kind.V, Kind.Q, Kind.ATTN_PATTERN)
 
 
@@ -24,7 +27,7 @@ def owned(probe: Probe, kind: Kind) -> list[Comparison]:
     The heads of `z` are told apart by whichever of values, queries and patterns there is.
 
     Raises:
-        Unsupported: the model shows nothing that would tell its heads apart.
+        Unsupported: nothing tells the heads apart, or an edit has the effect of another kind.
     """
     model = probe.model
     if kind is Kind.Z:
@@ -33,31 +36,84 @@ def owned(probe: Probe, kind: Kind) -> list[Comparison]:
     if kind is Kind.Z or not set(layers) <= set(model.backend.layers_with(Kind.Z)):
         raise Unsupported(f"nothing in the model tells the heads of {kind} apart")
     rows = equal_rows(model, len(layers))
-    before, found = rows.read(Kind.Z), rows.read(kind)
-    edits = [_edit(kind, layer, row, found[layer]) for row, layer in enumerate(layers)]
-    after = rows.edited(edits).read(Kind.Z)
-    return [
-        _effect(kind, layer, before[layer][row], after[layer][row], found[layer])
-        for row, layer in enumerate(layers)
-    ]
+    found = rows.read(kind)
+    before = [rows.read(Kind.Z)[layer][row] for row, layer in enumerate(layers)]
+    heads = [_Heads(kind, layer, z, found[layer]) for layer, z in zip(layers, before, strict=True)]
+    if kind in (Kind.Q, Kind.K):
+        for head, z in zip(heads, _edited(rows, heads, _Heads.removal), strict=True):
+            head.check_remains(z)
+        after = _edited(rows, heads, _Heads.nudge)
+        for head, z in zip(heads, after, strict=True):
+            head.check_moved(z)
+    else:
+        after = _edited(rows, heads, _Heads.removal)
+    return [head.comparison(z) for head, z in zip(heads, after, strict=True)]
 
 
-def _edit(kind: Kind, layer: int, row: int, x: Tensor) -> Edit:
-    if kind in (Kind.V, Kind.ATTN_PATTERN):
-        heads = (x.shape[1 if kind is Kind.ATTN_PATTERN else 2] - 1,)
-        return Edit(site=Site(kind, layer), op=Op.ABLATE, rows=(row,), heads=heads)
-    at = x.shape[1] - 1 if kind is Kind.Q else _KEY_AT
-    site, value = Site(kind, layer, (at,)), noise(x)[at]
-    return Edit(site=site, op=Op.ADD, value=value, rows=(row,), heads=(x.shape[2] - 1,))
+def _edited(
+    rows: Probe, heads: "Sequence[_Heads]", edit: "Callable[[_Heads, int], Edit]"
+) -> list[Tensor]:
+    """Return `z` of each head's layer, its row edited."""
+    changed = rows.edited([edit(head, row) for row, head in enumerate(heads)]).read(Kind.Z)
+    return [changed[head.layer][row] for row, head in enumerate(heads)]
 
 
-def _effect(kind: Kind, layer: int, before: Tensor, after: Tensor, x: Tensor) -> Comparison:
-    n_pos, n_heads, _ = before.shape
-    n_here = x.shape[1 if kind is Kind.ATTN_PATTERN else 2]
-    own = torch.zeros(n_pos, n_heads, 1, dtype=torch.bool, device=before.device)
-    first = {Kind.Q: n_pos - 1, Kind.K: _KEY_AT}.get(kind, 0)
-    own[first:, n_heads - n_heads // n_here :] = True
-    removes = kind in (Kind.V, Kind.ATTN_PATTERN)
-    found = after if removes else torch.where(own, 0.0, after)
-    what = f"an edit of the last head of {kind} in layer {layer} against the heads it may change"
-    return Comparison(what=what, found=found[None], wanted=torch.where(own, 0.0, before)[None])
+@dataclass(frozen=True, eq=False)
+class _Heads:
+    """The last head of a kind in one layer, and the averages `z` of the unedited row."""
+
+    kind: Kind
+    layer: int
+    before: Float[Tensor, "pos head d_head"]
+    x: Tensor
+
+    def removal(self, row: int) -> Edit:
+        """Return the edit that takes the head away at every position."""
+        site = Site(self.kind, self.layer)
+        return Edit(site=site, op=Op.ABLATE, rows=(row,), heads=(self._n - 1,))
+
+    def nudge(self, row: int) -> Edit:
+        """Return the edit that changes the head at the last position but one."""
+        at = self._at
+        site, value = Site(self.kind, self.layer, (at,)), noise(self.x)[at]
+        return Edit(site=site, op=Op.ADD, value=value, rows=(row,), heads=(self._n - 1,))
+
+    def check_remains(self, after: Float[Tensor, "pos head d_head"]) -> None:
+        """Refuse queries or keys without which the averages vanish, as without values."""
+        if not torch.where(self._own, after, 0.0).any():
+            raise Unsupported(f"{self.kind} in layer {self.layer} acts as a value does")
+
+    def check_moved(self, after: Float[Tensor, "pos head d_head"]) -> None:
+        """Refuse queries or keys that do not change what they are asked about."""
+        at = self._at if self.kind is Kind.Q else -1
+        mine = self._own[at]
+        moved = torch.where(mine, after[at] - self.before[at], 0.0).float().norm()
+        size = torch.where(mine, self.before[at], 0.0).float().norm()
+        if not moved > torch.finfo(after.dtype).eps * size:
+            raise Unsupported(f"{self.kind} in layer {self.layer} changes nothing in its own head")
+
+    def comparison(self, after: Float[Tensor, "pos head d_head"]) -> Comparison:
+        """Compare the averages of every other head, and those that should be zero."""
+        nudged = self.kind in (Kind.Q, Kind.K)
+        own = self._own if nudged else self._own.any(dim=0, keepdim=True).expand_as(self._own)
+        found = torch.where(own, 0.0, after) if nudged else after
+        what = f"an edit of the last head of {self.kind} in layer {self.layer} against the heads"
+        wanted = torch.where(own, 0.0, self.before)
+        return Comparison(what=f"{what} it may change", found=found[None], wanted=wanted[None])
+
+    @property
+    def _n(self) -> int:
+        return self.x.shape[1 if self.kind is Kind.ATTN_PATTERN else 2]
+
+    @property
+    def _at(self) -> int:
+        return max(self.before.shape[0] - 2, 0)
+
+    @property
+    def _own(self) -> Bool[Tensor, "pos head 1"]:
+        """The averages that a nudge may change: those of the head's group, at its positions."""
+        n_pos, n_heads, _ = self.before.shape
+        own = torch.zeros(n_pos, n_heads, 1, dtype=torch.bool, device=self.before.device)
+        last = self._at + 1 if self.kind is Kind.Q else n_pos
+        own[self._at : last, n_heads - n_heads // self._n :] = True
+        return own

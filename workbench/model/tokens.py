@@ -133,6 +133,26 @@ def pad(
     )
 
 
+def check_ids(tokens: Tokens, d_vocab: int, tokenizer: Any = None) -> Tokens:
+    """Refuse token ids that the model has no embedding for; return the batch otherwise.
+
+    Raises:
+        BadOption: an id lies outside the model's vocabulary.
+    """
+    outside = tokens.ids[tokens.mask & ((tokens.ids >= d_vocab) | (tokens.ids < 0))]
+    if outside.numel() == 0:
+        return tokens
+    some = sorted(set(outside.tolist()))[:3]
+    named = ", ".join(
+        str(i) if tokenizer is None else f"{i} ({tokenizer.convert_ids_to_tokens(i)!r})"
+        for i in some
+    )
+    raise BadOption(
+        f"the model embeds the token ids 0 to {d_vocab - 1}, and the text holds {named}",
+        hint="leave these tokens out, or use the tokenizer that the model was trained with",
+    )
+
+
 def tokenize(
     tokenizer: Any,
     texts: Sequence[str],

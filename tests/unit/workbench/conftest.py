@@ -51,11 +51,16 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def llama_gguf(tmp_path: Path) -> tuple[Path, nn.Module]:
     """Write a tiny Llama as an unquantised GGUF file; return it with the model it came from."""
+    return write_gguf(tmp_path)
+
+
+def write_gguf(tmp_path: Path, *, more_tokens: int = 0) -> tuple[Path, nn.Module]:
+    """Write the file; its vocabulary may have more tokens than the embedding has rows, or fewer."""
     module: Any = tiny_module("llama")
     path = tmp_path / "tiny-llama.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     _write_sizes(writer, module.config)
-    _write_vocabulary(writer, module.config.vocab_size)
+    _write_vocabulary(writer, module.config.vocab_size + more_tokens)
     for name, weight in module.state_dict().items():
         writer.add_tensor(_gguf_name(name), _as_llama_cpp(name, weight, module.config))
     writer.write_header_to_file()

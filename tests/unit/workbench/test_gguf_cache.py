@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.errors import EnvironmentProblem, ModelError, ModelNotFound, Unsupported
+from tests.unit.workbench.conftest import write_gguf
+from workbench.errors import BadOption, EnvironmentProblem, ModelError, ModelNotFound, Unsupported
 from workbench.model import gguf_cache
 from workbench.model.gguf_cache import conversions, convert
 from workbench.model.hashing import file_hash
 from workbench.model.loading import load_model
+from workbench.model.tokens import pad
 
 Made = tuple[Path, nn.Module]
 
@@ -37,6 +39,25 @@ def test_logits_equal_those_of_the_weights_in_the_file(llama_gguf: Made, empty_c
             position_ids=batch.position_ids,
         ).logits
     assert torch.equal(found[batch.mask], expected[batch.mask])
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_tokens_and_embedding_may_differ_in_number(
+    tmp_path: Path, empty_cache: Path, more: int
+) -> None:
+    path, source = write_gguf(tmp_path, more_tokens=more)
+    model = load_model(str(path), device="cpu")
+    rows = source.config.vocab_size  # type: ignore[union-attr]
+    assert model.spec.d_vocab == rows
+    found = model.run("abc 12", logits="all").logits
+    with torch.no_grad():
+        expected = source(model.tokenize("abc 12").ids).logits
+    assert found is not None
+    assert torch.equal(found, expected)
+    last = model.tokenizer.convert_ids_to_tokens(rows)
+    for run in (model.run, model.generate):
+        with pytest.raises(BadOption, match=f"0 to {rows - 1}.*{rows} .*{last}"):
+            run(pad([[5, rows]]))
 
 
 def test_nothing_of_the_quantisation_is_left(llama_gguf: Made, empty_cache: Path) -> None:
