@@ -10,6 +10,7 @@ from causal.hca.fit import HierarchicalFit, fit_domains
 from causal.hca.ica import IcaOptions, fit_ica
 from causal.identification import bootstrap
 from causal.identification.bootstrap import (
+    Bootstrap,
     BootstrapOptions,
     bootstrap_fit,
     match_components,
@@ -24,6 +25,7 @@ from causal.identification.nulls import (
     placebo_scores,
     rotation_null,
 )
+from causal.identification.verdict import judge
 from causal.planted.simulate import Design, plant
 from workbench.errors import BadOption, CorruptRun, FitError
 
@@ -154,6 +156,59 @@ def test_bootstrap_summaries(clear: Identification) -> None:
     assert boot.quality.min() > 0.5
     first, second = clear.fit.order
     assert np.isnan(boot.effects[:, :, second, first]).mean() > 0.85
+
+
+def with_winners(found: Identification, winners: list[int]) -> Bootstrap:
+    """Return resamples in which these orders win."""
+    scores = np.ones((len(winners), len(found.fit.search.orders)))
+    scores[np.arange(len(winners)), winners] = 0.0
+    kept = {
+        name: getattr(found.bootstrap, name)[: len(winners)]
+        for name in ("quality", "h", "b", "offset", "effects")
+    }
+    return replace(
+        found.bootstrap, fit=found.fit, scores=scores, fixed_scores=scores.copy(), **kept
+    )
+
+
+def test_precedence_reads_from_row_to_column(
+    clear: Identification, planted_fit: HierarchicalFit
+) -> None:
+    three = replace(clear, fit=planted_fit)
+    for winner, order in enumerate(planted_fit.search.orders):
+        share = with_winners(three, [winner] * 3).precedence
+        for i, first in enumerate(order):
+            for second in order[i + 1 :]:
+                assert share[first, second] == 1.0
+                assert share[second, first] == 0.0
+
+
+@pytest.mark.parametrize(("wins", "stable"), [(18, True), (17, False), (11, False)])
+def test_nine_in_ten_resamples_must_agree(clear: Identification, wins: int, stable: bool) -> None:
+    best = clear.fit.search.best
+    verdict = judge(
+        clear.fit,
+        bootstrap=with_winners(clear, [best] * wins + [1 - best] * (20 - wins)),
+        rotation=clear.rotation,
+        orders=clear.orders,
+        gaussian=clear.gaussian,
+    )
+    assert verdict.identified is stable
+    passed = {check.name: check.passed for check in verdict.checks}
+    assert passed["stable under resampling"] is stable
+    first, second = (clear.fit.names[c] for c in clear.fit.order)
+    assert verdict.settled == (((first, second),) if stable else ())
+
+
+@pytest.mark.parametrize(("normal", "expected"), [(1, False), (2, True)])
+def test_one_normal_component_is_fixed_by_the_others(normal: int, expected: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.laplace(size=(500, 3)) ** 3
+    x[:, :normal] = rng.standard_normal((500, normal))
+    fit = fit_ica(x, 3, generator=rng)
+    found = gaussianity(fit, 500, generator=rng, draws=60)
+    assert found.is_gaussian is expected
+    assert found.contrast == pytest.approx(np.sort(fit.contrasts)[1])
 
 
 def test_components_are_matched_with_sign(rng: np.random.Generator) -> None:
