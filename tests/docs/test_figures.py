@@ -117,14 +117,6 @@ def test_accuracy_of_sentence_reasoning(name: str, store_path: object) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_leaderboard_says(store_path: object) -> None:
-    run = wb.execute(RunSpec(kind="discovery", name="hierarchical"))
-    assert run.result is not None
-    page = "howto/capability-graphs.md"
-    _compare("inexactness of the best order", run.result, "inexactness", page)
-
-
-@pytest.mark.slow
 def test_the_lens_on_solutions(store_path: object) -> None:
     run = wb.execute(
         RunSpec(
@@ -136,10 +128,12 @@ def test_the_lens_on_solutions(store_path: object) -> None:
     assert run.result is not None
     page = "howto/sentence-lens.md"
     names = {e.name for e in run.result.estimates}
-    for label, way in (("(`raw`)", "raw"), ("(`normed`)", "normed"), ("(`tuned`)", "tuned")):
+    own = "words in common, codec's own vectors"
+    _compare("codec's own vectors, shipped texts", run.result, own, page)
+    for way in ("raw", "normed", "tuned"):
         for column, what in enumerate(("words in common", "faithfulness")):
             name = next(n for n in names if re.fullmatch(rf"{what}, {way}, layer \d+", n))
-            _compare(label, run.result, name, page, column)
+            _compare(f"`{way}`, shipped texts", run.result, name, page, column)
 
 
 @pytest.mark.slow
