@@ -72,15 +72,16 @@ def read_trials(source: str | Path, benchmarks: Sequence[str]) -> tuple[Trial, .
     orphans = sorted(set(frame["model"]) - before.keys())
     if orphans:
         raise BadRows(f"{raw.source}: no row before training for {', '.join(orphans)}")
+    names, trained = list(frame["model"]), list(frame["trained_on"])
     return tuple(
         Trial(
-            model=str(row["model"]),
-            trained_on=str(row["trained_on"]),
-            targets=_targets(str(row["trained_on"]), benchmarks),
-            before=before[row["model"]],
-            after=scores.loc[index].to_numpy(),
+            model=names[i],
+            trained_on=trained[i],
+            targets=_targets(trained[i], benchmarks),
+            before=before[names[i]],
+            after=scores.iloc[i].to_numpy(),
         )
-        for index, row in frame[~is_before].iterrows()
+        for i in np.flatnonzero(~is_before.to_numpy(dtype=bool))
     )
 
 

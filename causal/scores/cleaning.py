@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from causal.scores.categories import code_levels, few_values
-from causal.scores.cleaning_report import EXAMPLES, CleaningReport
+from causal.scores.cleaning_report import EXAMPLES, CleaningReport, said
 from causal.scores.facts import read_facts
 from causal.scores.files import RawTable
 from causal.scores.numerals import Mark, Numbers, settle, survey, table_mark
@@ -172,7 +172,7 @@ def _told(raw: RawTable, columns: Mapping[str, Numbers], what: str) -> tuple[str
         if len(rows):
             first = int(rows[0])
             cell = raw.frame[name].iloc[first]
-            found.append(f"{name}: {len(rows)}, first {cell!r} in {raw.place(first)}")
+            found.append(f"{said(name)}: {len(rows)}, first {cell!r} in {raw.place(first)}")
     return tuple(found)
 
 
@@ -181,7 +181,7 @@ def _spellings(columns: Mapping[str, Numbers]) -> tuple[Note, ...]:
     if comma := [n for n, c in columns.items() if c.mark == "comma"]:
         told = f"the comma is the decimal sign in {_few(comma)}"
         notes.append(Note(told, code="decimal-comma"))
-    if unsure := [f"{n} ({c.unsure})" for n, c in columns.items() if c.unsure]:
+    if unsure := [f"{said(n)} ({c.unsure})" for n, c in columns.items() if c.unsure]:
         told = (
             f"cells such as 1,234 or 1.234 could be thousands or decimals in {_few(unsure)}; "
             "the other columns and the separator decided; --decimal decides outright"
@@ -199,7 +199,7 @@ def _spellings(columns: Mapping[str, Numbers]) -> tuple[Note, ...]:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[: 2 * EXAMPLES]) + (" …" if len(names) > 2 * EXAMPLES else "")
+    return ", ".join(map(said, names[: 2 * EXAMPLES])) + (" …" if len(names) > 2 * EXAMPLES else "")
 
 
 def _repeated_keys(facts: pd.DataFrame, schema: Schema) -> int:

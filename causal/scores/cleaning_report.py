@@ -1,5 +1,6 @@
 """What reading a table changed, and how it is told."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from workbench.result.tables import Column, Table
 
 EXAMPLES = 5
 MANY_ZEROS = 0.04
+_NO_WORD = re.compile(r"\b(?:nan|inf)\b")
 _SIGNS = {
     "same": "columns {first!r} and {second!r} hold the same numbers; a fit leaves {second!r} out",
     "+": "columns {first!r} and {second!r} have correlation 1; a fit leaves {second!r} out",
@@ -105,7 +107,7 @@ class CleaningReport:
         notes = []
         if self.rows_kept < self.rows_read:
             worst = sorted(self.missing.items(), key=lambda item: -item[1])
-            lacking = ", ".join(f"{name} ({n})" for name, n in worst[:EXAMPLES] if n)
+            lacking = ", ".join(f"{said(name)} ({n})" for name, n in worst[:EXAMPLES] if n)
             notes.append(
                 Note(
                     f"{self.rows_kept} of {self.rows_read} rows kept; the others lack a score"
@@ -115,7 +117,7 @@ class CleaningReport:
                 )
             )
         elif self.keeps_missing and any(self.missing.values()):
-            text = ", ".join(f"{name} ({n})" for name, n in self.missing.items() if n)
+            text = ", ".join(f"{said(name)} ({n})" for name, n in self.missing.items() if n)
             notes.append(Note(f"missing cells are kept: {text}", code="missing-kept"))
         if self.repeated_keys:
             notes.append(
@@ -138,7 +140,7 @@ class CleaningReport:
             if zeros > MANY_ZEROS * self.rows_kept:
                 notes.append(
                     _warn(
-                        f"{zeros} of {self.rows_kept} models score exactly 0 on {name}: "
+                        f"{zeros} of {self.rows_kept} models score exactly 0 on {said(name)}: "
                         "a floor, or an answer parser that failed",
                         "exact-zeros",
                     )
@@ -148,7 +150,7 @@ class CleaningReport:
     def _columns(self) -> list[Note]:
         notes = []
         if self.constant:
-            names = ", ".join(self.constant)
+            names = ", ".join(map(said, self.constant))
             text = f"constant columns carry no information: {names}; a fit leaves them out"
             notes.append(_warn(text, "constant-column"))
         for first, second, sign in self.repeated:
@@ -174,6 +176,11 @@ class CleaningReport:
             )
             notes.append(_warn(text, "few-values"))
         return notes
+
+
+def said(name: str) -> str:
+    """Return a name as a sentence holds it: quoted where it could be taken for a number."""
+    return repr(name) if _NO_WORD.search(name) else name
 
 
 def _warn(text: str, code: str) -> Note:

@@ -47,11 +47,13 @@ def split_table(text: str, name: str, *, separator: str = "") -> TextTable:
     """
     text, first, told = _declared(text)
     mark = SEPARATORS.get(separator, "") or told or detect_separator(text, name)
-    records = [r for r in split_records(text, mark, name, first=first) if any(r.cells)]
-    if not records:
+    rows = [r for r in split_records(text, mark, name, first=first) if any(r.cells)]
+    if not rows:
         raise BadRows(f"{name} cannot be read as a table: it is empty", hint="check the file")
+    records, above = _without_preamble(rows)
     width = _width(records)
     header, notes = _header(records, width)
+    notes += above
     names = tuple(records[0].cells) if header else tuple(f"x{i + 1}" for i in range(width))
     if header and len(names) == width - 1:
         names = ("", *names)
@@ -75,7 +77,7 @@ def detect_separator(text: str, name: str) -> str:
             sample = list(islice(split_records(head, mark, name), SAMPLE))
         except BadRows:
             continue
-        records = [r for r in sample if any(r.cells)]
+        records, _ = _without_preamble([r for r in sample if any(r.cells)])
         score = _score(records)
         if score > best:
             best, found = score, mark
@@ -108,6 +110,26 @@ def _declared(text: str) -> tuple[str, int, str]:
     # Spreadsheet programs write the separator into the first line.
     told = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
     return (text[told.end() :], 2, told.group(1)) if told else (text, 1, "")
+
+
+def _without_preamble(records: Sequence[Record]) -> tuple[Sequence[Record], tuple[Note, ...]]:
+    """Leave out a title or comments above the names of columns."""
+    widths = Counter(len(r.cells) for r in records)
+    width = widths.most_common(1)[0][0] if widths else 0
+    first = 0
+    while first < len(records) - 1 and _is_title(records[first], width):
+        first += 1
+    if not first:
+        return records, ()
+    lines = ", ".join(str(r.line) for r in records[: min(first, 5)])
+    text = f"{first} lines above the names of columns are left out: line {lines}"
+    return records[first:], (Note(text, code="preamble"),)
+
+
+def _is_title(record: Record, width: int) -> bool:
+    if width < 2 or len(record.cells) == width:
+        return False
+    return len([c for c in record.cells if c]) == 1 or record.cells[0].startswith("#")
 
 
 def _score(records: Sequence[Record]) -> tuple[float, int]:

@@ -191,7 +191,7 @@ def from_table(
 def _rebuilt(
     raw: RawTable, attrs: dict[Any, Any], scores: tuple[str, ...], rules: Rules
 ) -> ScoreTable:
-    known = attrs[READ]
+    known, scores = attrs[READ], _spread(scores, raw.frame)
     report = CleaningReport.from_plain(known["report"])
     schema = Schema(
         name=str(attrs["schema"]), facts=known["facts"], scores=scores or tuple(known["scores"])
@@ -223,10 +223,11 @@ def _build(
     rules: Rules | None,
 ) -> ScoreTable:
     rules = rules or Rules()
-    wanted = {*scores, *(schema.facts.values() if schema else ())}
+    wanted = {*scores, *",".join(scores).split(","), *(schema.facts.values() if schema else ())}
     raw = tidy(raw, wanted=wanted, known={*OPEN_LLM_SCORES, *OPEN_LLM.facts.values()})
     if raw.frame.empty:
         raise TooLittleData(f"{raw.source} holds no rows")
+    scores = _spread(scores, raw.frame)
     schema = schema or recognise(raw.frame)
     if grouped:
         raw, schema = group_tasks(raw, schema, decimal=rules.decimal)
@@ -241,6 +242,16 @@ def _build(
     return ScoreTable(
         facts=facts, numbers=numbers, snapshot=snapshot, report=report, notes=report.notes()
     )
+
+
+def _spread(names: tuple[str, ...], frame: pd.DataFrame) -> tuple[str, ...]:
+    """Take a name such as `a,b` for two, where the table has both and not it."""
+    found: list[str] = []
+    for name in names:
+        parts = [part.strip() for part in name.split(",")]
+        is_list = name not in frame and all(part in frame for part in parts)
+        found += parts if is_list else [name]
+    return tuple(found)
 
 
 def _digest(frame: pd.DataFrame) -> str:

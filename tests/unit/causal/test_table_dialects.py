@@ -66,6 +66,8 @@ DIALECTS: dict[str, tuple[str, Callable[[pd.DataFrame], bytes]]] = {
     "index from one": (".csv", lambda f: csv(f.set_axis(range(1, len(f) + 1)), index_label="nr")),
     "trailing separators": (".csv", lambda f: csv(f).replace(b"\n", b",\n")),
     "declared separator": (".csv", lambda f: b"sep=;\n" + csv(f, sep=";")),
+    "title above": (".csv", lambda f: b"Results of May\n\n" + csv(f)),
+    "comments above": (".csv", lambda f: b"# by me, and you\n# in May\n" + csv(f, sep="\t")),
     "spaces around": (".csv", lambda f: csv(f).replace(b",", b" , ")),
     "empty lines": (".csv", lambda f: csv(f).replace(b"\n", b"\n\n")),
     "json rows": (".json", lambda f: f.to_json(orient="records").encode()),
@@ -266,6 +268,17 @@ def test_missing_cells_are_kept_for_who_can_use_them(tmp_path: Path) -> None:
     assert "missing cells are kept: type (1)" in texts(table)
     assert table.numbers["town"].tolist()[:3] == [1.0, 0.0, 2.0]
     assert "categories are numbered in alphabetical order: 'town': Bonn, Köln, Ulm" in texts(table)
+
+
+def test_names_that_look_like_numbers_are_quoted_and_lists_of_names_spread(
+    tmp_path: Path,
+) -> None:
+    frame = planted().set_axis(["nan", "inf", "a", "b", "c"], axis=1)
+    frame.loc[2, "nan"] = np.nan
+    path = write(tmp_path, csv(frame))
+    assert "most often 'nan' (1)" in texts(read_scores(path))
+    options = TableOptions(columns=("a,b", "nan"))
+    assert options.scores_of(options.read(path)).benchmarks == ("a", "b", "nan")
 
 
 def test_codes_of_few_values_are_said(tmp_path: Path) -> None:
