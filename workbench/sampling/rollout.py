@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.errors import BadOption, FitError, TooLittleData
+from workbench.errors import BadOption, FitError, ModelError, TooLittleData
 from workbench.model.apart_run import plain_inputs
+from workbench.model.backend import Inputs
 from workbench.model.caches import new_cache
 from workbench.model.capabilities import verdict
 from workbench.model.model import Model
@@ -88,6 +89,7 @@ class Trajectory:
         self.prompt, self.response, self.options = tuple(prompt), tuple(response), options
         shares = self._shares(length + options.limit - 1)
         self.prefix: Any = new_cache(model.backend.module) if shares else None
+        self._maps = verdict(model, "unembed").works and verdict(model, "read final_norm").works
         self._states = self._run()
 
     def _shares(self, longest: int) -> bool:
@@ -96,15 +98,27 @@ class Trajectory:
             return False
         return verdict(self.model, "shared prefix").works
 
-    def _run(self) -> Float[Tensor, "position d_model"]:
-        """Return the final state after each number of response tokens."""
+    def _run(self) -> Float[Tensor, "position width"]:
+        """Return the final state after each number of response tokens, or its logits.
+
+        Logits are kept, which takes more room, where the final state does not give them.
+        """
         ids = torch.tensor([[*self.prompt, *self.response]], device=self.model.device)
         parts = []
         for begin, end in self._stretches(ids.shape[1]):
             inputs = plain_inputs(ids[:, :end], None, self.prefix)
-            states = self.model.forward(inputs, read=(_NORM,), logits="none").captured[_NORM]
-            parts.append(states[0, begin - 1 :])
+            if self._maps:
+                found = self.model.forward(inputs, read=(_NORM,), logits="none").captured[_NORM]
+            else:
+                found = self._all_logits(inputs)
+            parts.append(found[0, begin - 1 :])
         return torch.cat(parts)
+
+    def _all_logits(self, inputs: Inputs) -> Float[Tensor, "one pos d_vocab"]:
+        found = self.model.forward(inputs, logits="all").logits
+        if found is None:
+            raise ModelError("the forward pass returned no logits")
+        return found
 
     def _stretches(self, longest: int) -> list[tuple[int, int]]:
         """Return first and last length of the prefixes that one pass over the last serves."""
@@ -119,7 +133,8 @@ class Trajectory:
 
     def logits(self, positions: Sequence[int]) -> Float[Tensor, "n d_vocab"]:
         """Return next-token logits after each number of response tokens."""
-        return self.model.unembed(self._states[list(positions)], normed=True).float()
+        chosen = self._states[list(positions)]
+        return (self.model.unembed(chosen, normed=True) if self._maps else chosen).float()
 
     def distribution(self, positions: Sequence[int]) -> Float[Tensor, "n d_vocab"]:
         """Return the probabilities the policy draws the next token with."""

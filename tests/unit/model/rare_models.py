@@ -86,6 +86,15 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "mamba_dt_rank": 4,
         "use_mamba_kernels": False,
     },
+    "falcon_h1": {
+        **_SIZES,
+        "mamba_d_ssm": 64,
+        "mamba_d_state": 8,
+        "mamba_n_heads": 4,
+        "mamba_d_head": 16,
+        "mamba_n_groups": 1,
+        "mamba_chunk_size": 8,
+    },
     "lfm2": {
         **_SIZES,
         "layer_types": ["conv", "full_attention"],

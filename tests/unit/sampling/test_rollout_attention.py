@@ -20,6 +20,7 @@ SLOW = (
     "deepseek_v3",
     "gpt_neo",
     "diffllama",
+    "falcon_h1",
     "lfm2",
     "minimax",
     "qwen3_next",
