@@ -14,7 +14,7 @@ from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
 from workbench.options import option
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap_weights, mean_estimate, percentile_interval
+from workbench.result.intervals import mean_estimate, mean_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve, Heatmap
@@ -181,24 +181,25 @@ def _head_rows(
     ]
 
 
+def _bounds(name: str) -> tuple[float, float] | None:
+    return (0.0, 1.0) if _UNITS[name] == "attention" else None
+
+
 def _layer_table(
     scores: Float[np.ndarray, "n score layer head"],
     nulls: Float[np.ndarray, "n score"],
     context: Context,
 ) -> Table:
     per_text = scores.mean(axis=3)
-    weights = bootstrap_weights(
-        len(scores), resamples=max(context.resamples, 1), generator=context.stream("layers")
-    )
     rows = []
     for layer in range(per_text.shape[2]):
         row: dict[str, Any] = {"layer": layer}
         for k, name in enumerate(SCORES):
             values = per_text[:, k, layer]
-            band = percentile_interval(weights @ values / len(values)) if len(values) > 1 else None
+            band = mean_interval(values, bounds=_bounds(name))
             row[name] = float(values.mean())
-            row[f"{name}_low"] = band.low if band else None
-            row[f"{name}_high"] = band.high if band else None
+            row[f"{name}_low"] = band.low
+            row[f"{name}_high"] = band.high
             row[f"{name}_uniform"] = float(nulls[:, k].mean())
         rows.append({**row, "n_texts": len(scores)})
     columns = {
@@ -220,6 +221,7 @@ def _estimate(
         unit=_UNITS[name],
         generator=context.stream(name),
         resamples=context.resamples,
+        bounds=_bounds(name),
     )
     return Estimate(**{**vars(found), "control": null, "control_name": "uniform attention"})
 

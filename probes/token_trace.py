@@ -15,7 +15,7 @@ from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
 from workbench.options import option
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap_weights, mean_estimate, percentile_interval
+from workbench.result.intervals import mean_estimate, mean_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve, Heatmap, TokenStrip, View
@@ -235,19 +235,14 @@ def _norm_rows(one: PerToken) -> list[dict[str, Any]]:
 def _layer_table(real: Sequence[PerToken], null: Sequence[PerToken], context: Context) -> Table:
     means, ghosts = (np.stack([_text_means(x) for x in part]) for part in (real, null))
     rows = []
-    weights = bootstrap_weights(
-        len(means), resamples=max(context.resamples, 1), generator=context.stream("layers")
-    )
     for layer in range(means.shape[1]):
-        band = None
-        if len(means) > 1:
-            band = percentile_interval(weights @ means[:, layer] / len(means))
+        band = mean_interval(means[:, layer])
         rows.append(
             {
                 "layer": layer,
                 "mean_norm": means[:, layer].mean(),
-                "mean_norm_low": band.low if band else None,
-                "mean_norm_high": band.high if band else None,
+                "mean_norm_low": band.low,
+                "mean_norm_high": band.high,
                 "mean_norm_shuffled": ghosts[:, layer].mean(),
                 "n_texts": len(means),
             }

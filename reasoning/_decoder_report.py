@@ -12,7 +12,7 @@ from reasoning._decoder_runs import Written
 from reasoning.repetition import NGRAMS, diversity, ngram_counts
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap_weights, percentile_interval
+from workbench.result.intervals import NoInterval, left_out
 from workbench.result.tables import Column, Table
 
 SHUFFLED = "the same tokens in random order"
@@ -115,29 +115,24 @@ QUANTITIES = (
 
 
 class Measured:
-    """Every quantity of every decoder, with bootstrap values over the same resamples."""
+    """Every quantity of every decoder, with its values when each unit is left out."""
 
     def __init__(self, written: Mapping[str, Written], context: Context) -> None:
-        """Draw the resamples once, so that decoders are compared on the same texts."""
+        """Add up texts and batches; decoders are compared on the same ones."""
         self.sums = {
             name: Sums.of(texts, context.stream("shuffled")) for name, texts in written.items()
         }
         first = next(iter(self.sums.values()))
         self.n = {"texts": len(first.length), "batches": len(first.seconds)}
-        self._weights = {
-            unit: bootstrap_weights(
-                n, resamples=context.resamples, generator=context.stream(unit)
-            ).astype(np.float64)
-            for unit, n in self.n.items()
-        }
+        self._weights = {unit: 1 - np.eye(n) for unit, n in self.n.items()}
 
     def value(self, quantity: Quantity, name: str) -> float:
         """Return the value over all units."""
         ones = np.ones((1, self.n[quantity.n_unit]))
         return float(quantity.of(self.sums[name], ones)[0])
 
-    def draws(self, quantity: Quantity, name: str) -> Numbers:
-        """Return the bootstrap values, none from a single unit."""
+    def left_out(self, quantity: Quantity, name: str) -> Numbers:
+        """Return the values without each unit, none from a single one."""
         if self.n[quantity.n_unit] < 2:
             return np.empty(0)
         return quantity.of(self.sums[name], self._weights[quantity.n_unit])
@@ -150,7 +145,7 @@ class Measured:
         return _estimate(
             f"{quantity.name}.{name}",
             self.value(quantity, name),
-            self.draws(quantity, name),
+            self.left_out(quantity, name),
             unit=quantity.unit,
             n=(self.n[quantity.n_unit], quantity.n_unit),
             control=control,
@@ -161,11 +156,11 @@ class Measured:
         value = _ratio(
             np.array(self.value(quantity, name)), np.array(self.value(quantity, BASELINE))
         )
-        draws = _ratio(self.draws(quantity, name), self.draws(quantity, BASELINE))
+        without = _ratio(self.left_out(quantity, name), self.left_out(quantity, BASELINE))
         return _estimate(
             f"{quantity.name}_ratio.{name}",
             float(value),
-            draws,
+            without,
             unit=f"{quantity.unit} per {quantity.unit} of {BASELINE}",
             n=(self.n[quantity.n_unit], quantity.n_unit),
         )
@@ -178,22 +173,26 @@ def _finite(x: float) -> float | None:
 def _estimate(
     name: str,
     value: float,
-    draws: Numbers,
+    without: Numbers,
     *,
     unit: str,
     n: tuple[int, str],
     control: float | None = None,
 ) -> Estimate:
-    interval = percentile_interval(draws)
+    interval = (
+        left_out(value, without, bounds=(0.0, 1.0) if unit == "proportion" else None)
+        if np.isfinite(value)
+        else NoInterval("undefined")
+    )
     return Estimate(
         name=name,
         value=_finite(value),
         unit=unit,
         n=n[0],
         n_unit=n[1],
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        method=interval.method if interval else f"no interval: fewer than two {n[1]}",
+        low=interval.low,
+        high=interval.high,
+        method=interval.method,
         control=control,
         control_name=SHUFFLED if control is not None else "",
         note="" if np.isfinite(value) else "the texts are too short for it",

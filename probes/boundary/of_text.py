@@ -128,6 +128,7 @@ def _mean(name: str, values: Sequence[float], units: Sequence[str], context: Con
         generator=context.stream("sentence lens bootstrap"),
         n_unit="sentences",
         resamples=context.resamples,
+        bounds=(0.0, 1.0),
     )
 
 

@@ -105,6 +105,7 @@ def layer_estimates(
                     generator=context.stream("sentence lens bootstrap"),
                     n_unit=n_unit,
                     resamples=context.resamples,
+                    bounds=(0.0, 1.0) if kind == STATE else (-1.0, 1.0),
                 )
                 found.append(_beside(mean, control, null, some, context))
     return tuple(found)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import mean_estimate, proportion_estimate
+from workbench.result.intervals import mean_estimate
 
 CONTRAST, ENTROPY, SURPRISAL = "contrast", "entropy", "surprisal"
 SIGNALS = (CONTRAST, ENTROPY, SURPRISAL)
@@ -96,9 +96,10 @@ def _told(
     null: float | None,
     context: Context,
 ) -> list[Estimate]:
+    least, most = (-1.0, 1.0) if unit == "correlation" else (0.0, 1.0)
     found = [
         replace(
-            _mean(f"{what}, {signal}", unit, values[signal], context),
+            _mean(f"{what}, {signal}", unit, values[signal], context, (least, most)),
             control=null,
             control_name="random order",
         )
@@ -109,11 +110,20 @@ def _told(
             None if one is None or two is None else one - two
             for one, two in zip(values[CONTRAST], values[other], strict=True)
         ]
-        found.append(_mean(f"{what}, {CONTRAST} − {other}", f"{unit} difference", gaps, context))
+        apart = (least - most, most - least)
+        found.append(
+            _mean(f"{what}, {CONTRAST} − {other}", f"{unit} difference", gaps, context, apart)
+        )
     return found
 
 
-def _mean(name: str, unit: str, values: Sequence[float | None], context: Context) -> Estimate:
+def _mean(
+    name: str,
+    unit: str,
+    values: Sequence[float | None],
+    context: Context,
+    bounds: tuple[float, float],
+) -> Estimate:
     known = [value for value in values if value is not None]
     if not known:
         return Estimate(
@@ -124,9 +134,6 @@ def _mean(name: str, unit: str, values: Sequence[float | None], context: Context
             n_unit="trajectories",
             note="rollouts decide nothing in any trajectory",
         )
-    if unit == "proportion" and set(known) <= {0.0, 1.0}:
-        return proportion_estimate(name, int(sum(known)), len(known), n_unit="trajectories")
-    # One generator for all: the same trajectories are resampled for every signal.
     return mean_estimate(
         name,
         known,
@@ -134,4 +141,5 @@ def _mean(name: str, unit: str, values: Sequence[float | None], context: Context
         generator=context.stream("trajectories"),
         n_unit="trajectories",
         resamples=context.resamples,
+        bounds=bounds,
     )

@@ -37,6 +37,7 @@ def sampled_accuracy(drawn: Sequence[Sequence[Response]], context: Context) -> E
         generator=context.stream("sampled accuracy"),
         n_unit="questions",
         resamples=context.resamples,
+        bounds=(0.0, 1.0),
     )
 
 

@@ -69,7 +69,7 @@ def judge(
 
 
 def accuracies(answers: Mapping[str, Sequence[Response]]) -> list[Estimate]:
-    """Return the accuracy of every model with its Wilson interval, the base beside each arm."""
+    """Return the accuracy of every model with its exact interval, the base beside each arm."""
     base = _right(answers[BASE])
     found = []
     for name, responses in answers.items():
@@ -139,6 +139,7 @@ def _difference(
         generator=context.stream("paired difference"),
         n_unit="problems",
         resamples=context.resamples,
+        bounds=(-1.0, 1.0),
     )
     return replace(made, method=f"{made.method}, paired by problem")
 

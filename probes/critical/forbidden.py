@@ -10,7 +10,7 @@ from probes.critical.rules import pass_at_k
 from probes.critical.search import Forced
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap, mean_estimate
+from workbench.result.intervals import mean_estimate, mean_interval
 from workbench.result.tables import Column, Table
 
 
@@ -43,6 +43,7 @@ def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int, context: Contex
                 generator=context.stream(f"pass {kind}"),
                 n_unit="trajectories",
                 resamples=context.resamples,
+                bounds=(0.0, 1.0),
             )
             row |= {
                 kind: estimate.value,
@@ -73,12 +74,7 @@ def pass_estimates(
         return []
     critical, random = (np.array(_pass_values(paired, kind, k)) for kind in ("critical", "random"))
     gap = critical - random
-    interval = bootstrap(
-        lambda rows: float(gap[rows].mean()),
-        len(gap),
-        generator=context.stream("pass gap"),
-        resamples=context.resamples,
-    )
+    interval = mean_interval(gap, bounds=(-1.0, 1.0))
     alone = mean_estimate(
         f"pass@{k} without the critical token",
         critical,
@@ -86,17 +82,18 @@ def pass_estimates(
         generator=context.stream("pass alone"),
         n_unit="trajectories",
         resamples=context.resamples,
+        bounds=(0.0, 1.0),
     )
     return [
         replace(alone, control=float(random.mean()), control_name="random position"),
         Estimate(
             name=f"pass@{k} gain over a random position",
             value=float(gap.mean()),
-            low=interval.low if interval else None,
-            high=interval.high if interval else None,
+            low=interval.low,
+            high=interval.high,
             unit="probability",
             n=len(gap),
             n_unit="trajectories",
-            method=f"paired {interval.method}" if interval else "",
+            method=f"paired, {interval.method}",
         ),
     ]

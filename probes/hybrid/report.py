@@ -146,6 +146,9 @@ def _per_text(steps: Sequence[dict[str, Any]], name: str) -> list[float]:
     return [float(np.mean(known)) for known in values.values()]
 
 
+_SHARES = ("share of tokens", "probability", "proportion")
+
+
 def _estimates(steps: Sequence[dict[str, Any]], context: Context) -> tuple[Estimate, ...]:
     found = []
     for name, unit, control in (
@@ -166,6 +169,7 @@ def _estimates(steps: Sequence[dict[str, Any]], context: Context) -> tuple[Estim
             unit=unit,
             generator=context.stream(name),
             resamples=context.resamples,
+            bounds=(0.0, 1.0) if unit in _SHARES else None,
         )
         if control:
             null = float(np.mean(_per_text(steps, control)))

@@ -13,7 +13,7 @@ from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.model.sites import Kind, Site
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap_weights, mean_estimate, percentile_interval
+from workbench.result.intervals import mean_estimate, mean_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve, Heatmap, View
@@ -25,6 +25,7 @@ _WORDS = {
     "rank": ("rank", "geometric mean rank of the true next token under the lens (1 is best)"),
     "entropy": ("nats", "entropy of the lens distribution"),
 }
+_SHARES = ("agreement",)
 _SHOWN_AS = {"log_rank": "rank"}
 _KINDS = {
     "random": "random vectors of the same length through the same lens",
@@ -87,14 +88,13 @@ def _average(means: Float[np.ndarray, "text kind site metric"], context: Context
     filled = np.where(defined, flat, 0.0)
     with np.errstate(invalid="ignore"):
         value = filled.sum(axis=0) / defined.sum(axis=0)
-        if n < 2 or context.resamples < 2:
-            missing = np.full(shape, np.nan)
-            return _Averages(value=value.reshape(shape), low=missing, high=missing)
-        weights = bootstrap_weights(
-            n, resamples=context.resamples, generator=context.stream("lens bootstrap")
-        )
-        draws = (weights @ filled) / (weights @ defined)
-    intervals = [percentile_interval(column) for column in draws.T]
+    shares = np.broadcast_to([metric in _SHARES for metric in METRICS], shape).ravel()
+    intervals = [
+        mean_interval(column[known], bounds=(0.0, 1.0) if is_share else None)
+        if known.any()
+        else None
+        for column, known, is_share in zip(flat.T, defined.T, shares, strict=True)
+    ]
     low = np.array([i.low if i else np.nan for i in intervals]).reshape(shape)
     high = np.array([i.high if i else np.nan for i in intervals]).reshape(shape)
     return _Averages(value=value.reshape(shape), low=low, high=high)
@@ -199,6 +199,7 @@ def _estimates(counts: LensCounts, context: Context) -> tuple[Estimate, ...]:
             unit=_WORDS[metric][0],
             generator=context.stream(f"lens bootstrap {metric}"),
             resamples=context.resamples,
+            bounds=(0.0, 1.0) if metric in _SHARES else None,
         )
         beside = defined[np.isfinite(defined[:, control]), control]
         found.append(

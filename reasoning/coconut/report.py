@@ -75,6 +75,7 @@ def _accuracy(one: Judged, by_name: Mapping[str, Judged], context: Context) -> E
         generator=context.stream(f"accuracy {one.name}"),
         n_unit="problems",
         resamples=context.resamples,
+        bounds=(0.0, 1.0),
     )
     control = by_name.get("no-cot")
     if control is None or one.name == "no-cot":
@@ -111,6 +112,7 @@ def _pair(mine: Judged, other: Judged, context: Context) -> dict[str, Any]:
         generator=context.stream(f"paired {mine.name} {other.name}"),
         n_unit="problems",
         resamples=context.resamples,
+        bounds=(-1.0, 1.0),
     )
     return {
         "who": mine.name,

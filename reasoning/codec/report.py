@@ -91,6 +91,7 @@ def _mean(name: str, values: Sequence[float], context: Context) -> Estimate:
         n_unit="sentences",
         generator=context.stream("codec bootstrap"),
         resamples=context.resamples,
+        bounds=(0.0, 1.0),
     )
 
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from reasoning.hybrid.arm_run import ArmSeed
 from reasoning.hybrid.ratios import RATIOS
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import bootstrap
+from workbench.result.intervals import mean_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve, View
@@ -34,8 +33,8 @@ PAIRED = {
     "difference": Column("proportion", "Mean difference in accuracy.", "low", "high"),
     "low": Column("proportion", "Lower end, 95 %, over problems."),
     "high": Column("proportion", "Upper end, 95 %, over problems."),
-    "seeds_low": Column("proportion", "Lower end, 95 %, t over seeds."),
-    "seeds_high": Column("proportion", "Upper end, 95 %, t over seeds."),
+    "seeds_low": Column("proportion", "Lower end, 95 %, over seeds."),
+    "seeds_high": Column("proportion", "Upper end, 95 %, over seeds."),
 }
 CURVE = {
     "arm": Column(help="The way of training."),
@@ -102,21 +101,16 @@ def _accuracy(
     arm: str, right: NDArray[np.float64], off: NDArray[np.float64], context: Context
 ) -> Estimate:
     mean = right.mean(axis=0)
-    band = bootstrap(
-        lambda rows: float(mean[rows].mean()),
-        len(mean),
-        generator=context.stream(f"accuracy {arm}"),
-        resamples=context.resamples,
-    )
+    band = mean_interval(mean, bounds=(0.0, 1.0))
     return Estimate(
         name=arm,
         value=float(mean.mean()),
         unit="proportion",
         n=len(mean),
         n_unit="problems",
-        low=band.low if band else None,
-        high=band.high if band else None,
-        method=f"{band.method}, mean of {len(right)} seeds" if band else "",
+        low=band.low,
+        high=band.high,
+        method=f"{band.method}, mean of {len(right)} seeds",
         control=float(off.mean()),
         control_name="gate off",
     )
@@ -141,24 +135,16 @@ def _paired(
 ) -> dict[str, Any]:
     gap = right[arm] - right[other]
     by_problem, by_seed = gap.mean(axis=0), gap.mean(axis=1)
-    band = bootstrap(
-        lambda rows: float(by_problem[rows].mean()),
-        len(by_problem),
-        generator=context.stream(f"paired {arm} {other}"),
-        resamples=context.resamples,
-    )
-    low = high = None
-    if len(by_seed) > 2:
-        half = stats.t.ppf(0.975, len(by_seed) - 1) * by_seed.std(ddof=1) / len(by_seed) ** 0.5
-        low, high = float(by_seed.mean() - half), float(by_seed.mean() + half)
+    band = mean_interval(by_problem, bounds=(-1.0, 1.0))
+    over_seeds = mean_interval(by_seed)
     return {
         "arm": arm,
         "against": other,
         "difference": float(by_problem.mean()),
-        "low": band.low if band else None,
-        "high": band.high if band else None,
-        "seeds_low": low,
-        "seeds_high": high,
+        "low": band.low,
+        "high": band.high,
+        "seeds_low": over_seeds.low,
+        "seeds_high": over_seeds.high,
     }
 
 

@@ -13,12 +13,18 @@ from workbench.errors import BadOption, FitError, TooLittleData
 from workbench.methods.contracts import Context, Readout, ReadoutProbe
 from workbench.methods.labels import Labelled, Target, Targets, targets
 from workbench.methods.readout_report import Correction, SiteScore, report
-from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, HeldOut
+from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, RANGES, HeldOut
 from workbench.methods.splits import folds, shuffled
 from workbench.model.activations import Activations
 from workbench.model.sites import Site
 from workbench.options import option
-from workbench.result.intervals import Interval, bootstrap_weights, percentile_interval
+from workbench.result.intervals import (
+    Interval,
+    NoInterval,
+    bootstrap_weights,
+    mean_interval,
+    resampled,
+)
 from workbench.result.result import Result
 
 _RANDOM_DRAWS = 5
@@ -74,8 +80,7 @@ def evaluate(
     """
     if not vectors:
         raise TooLittleData("no text was counted", hint="give labelled texts")
-    # The order of the data, not of the batches: models of all kinds then share the folds.
-    order = sorted(range(len(rows)), key=lambda i: rows[i].place)
+    order = _by_content(rows, next(iter(vectors.values())))
     rows = [rows[i] for i in order]
     found = targets(rows, target=evaluation.target, n_folds=evaluation.n_folds)
     judge = _Judge(probe, found, context, evaluation)
@@ -84,6 +89,17 @@ def evaluate(
         judge.score(site, vectors[site][order], i, len(vectors)) for i, site in enumerate(vectors)
     ]
     return report(scores, rows, found, correction=evaluation.correction)
+
+
+def _by_content(rows: Sequence[Labelled], x: Float[np.ndarray, "n d_model"]) -> list[int]:
+    """Order rows by what they say, so that models share folds and names decide nothing.
+
+    Rows without a text are told apart by their vectors, equal ones by their place.
+    """
+    return sorted(
+        range(len(rows)),
+        key=lambda i: (rows[i].content, b"" if rows[i].text else x[i].tobytes(), rows[i].place),
+    )
 
 
 class _Judge:
@@ -169,7 +185,11 @@ class _Judge:
         held = HeldOut(y=y, scores=scores, fold=self.fold, classes=classes)
         return float(held.measure(self.metric)[0])
 
-    def _interval(self, held: HeldOut) -> Interval | None:
+    def _interval(self, held: HeldOut) -> Interval | NoInterval:
+        """Return the interval over groups of the held-out score."""
+        if self.metric == "accuracy":
+            right = (held.predicted == held.y).astype(np.float64)
+            return mean_interval(right, self.found.groups, bounds=RANGES["accuracy"])
         draw = self.context.stream("readout bootstrap")
         _, group = np.unique(self.found.groups, return_inverse=True)
         at_once = max(1, _WEIGHTS_AT_ONCE // len(group))
@@ -181,7 +201,20 @@ class _Judge:
             )
             values.append(held.measure(self.metric, weights[:, group].astype(np.float64)))
             left -= at_once
-        return percentile_interval(np.concatenate(values)) if values else None
+        return resampled(
+            float(held.measure(self.metric)[0]),
+            np.concatenate(values) if values else np.zeros(0),
+            self._n_independent,
+            bounds=RANGES[self.metric],
+        )
+
+    @property
+    def _n_independent(self) -> int:
+        """The groups that the score rests on: those of the rarest class, or all."""
+        y, groups = self.found.y, self.found.groups
+        if not self.found.classes:
+            return self.found.n_groups
+        return min(len(np.unique(groups[y == name])) for name in self.found.classes)
 
 
 def _in_order(

@@ -13,7 +13,7 @@ from workbench.methods.labels import Labelled, Targets
 from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, UNITS, HeldOut
 from workbench.model.sites import Site
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import Interval, correct, permutation_p
+from workbench.result.intervals import Interval, NoInterval, correct, permutation_p
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve, Heatmap, Points, View
@@ -32,7 +32,7 @@ class SiteScore:
     site: Site
     metric: str
     held: HeldOut
-    interval: Interval | None
+    interval: Interval | NoInterval
     constant: float
     null: Float[np.ndarray, " draw"]
     random: float
@@ -93,8 +93,8 @@ def _site_table(
             "site": str(s.site),
             "layer": s.site.layer,
             "score": s.value,
-            "low": s.interval.low if s.interval else None,
-            "high": s.interval.high if s.interval else None,
+            "low": s.interval.low,
+            "high": s.interval.high,
             "majority": s.constant,
             "shuffled": float(s.null.mean()),
             "shuffled_high": float(np.quantile(s.null, 0.95)),
@@ -121,7 +121,7 @@ def _site_columns(
         "site": Column(help="Where the vectors were read."),
         "layer": Column(help="Layer, counted from 0."),
         "score": Column(unit, f"Held-out {words}.", "low", "high"),
-        "low": Column(unit, "Lower end of the 95 % bootstrap interval over groups."),
+        "low": Column(unit, "Lower end of the 95 % interval over groups."),
         "high": Column(unit, "Upper end of the interval."),
         "majority": Column(unit, f"Control: always the {constant} of the training part."),
         "shuffled": Column(unit, f"Control: mean of {len(first.null)} shuffles of labels."),
@@ -139,7 +139,7 @@ def _example_table(best: SiteScore, rows: Sequence[Labelled], found: Targets) ->
     held = best.held
     predicted = held.predicted
     table_rows = []
-    for i, row in enumerate(rows):
+    for i, row in sorted(enumerate(rows), key=lambda pair: pair[1].place):
         cells: dict[str, Any] = {"source": row.source, "text": row.text, "group": row.group}
         if found.classes:
             right = bool(predicted[i] == held.y[i])
@@ -218,7 +218,7 @@ def _estimate(
         n_unit="groups" if found.is_grouped else "texts",
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        method=f"held out; {interval.method} over groups" if interval else "held out",
+        method=f"held out; {interval.method}" if interval is not None else "held out",
         control=float(control),
         control_name="shuffled labels",
         note=note,

@@ -15,6 +15,13 @@ UNITS = {
     "r2": "share of variance",
     "correlation": "Pearson r",
 }
+RANGES = {
+    "accuracy": (0.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "auroc": (0.0, 1.0),
+    "r2": None,
+    "correlation": (-1.0, 1.0),
+}
 
 Weights = Float[np.ndarray, "draw n"]
 Values = Float[np.ndarray, " draw"]

@@ -1,10 +1,11 @@
 """Intervals, permutation tests and multiple-test correction, in one place.
 
-Resampling is over independent units (texts, questions, models), never over tokens.
+Resampling is over independent units (texts, questions, models), never over tokens. Every
+interval holds its estimate, and holds the truth at least 93 times in 100 from three units on for
+normal, moderately skewed and 0/1 data; where it could not, there is none and the method says why.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,39 +15,44 @@ from scipy import stats
 
 from workbench.errors import BadOption, TooLittleData
 from workbench.result.estimate import Estimate
+from workbench.result.means import mean_interval
+from workbench.result.pivots import Bounds, Interval, NoInterval
+from workbench.result.proportions import clopper_pearson
+from workbench.result.resampling import bootstrap_weights, left_out, resampled
+
+__all__ = [
+    "Interval",
+    "NoInterval",
+    "bootstrap",
+    "bootstrap_weights",
+    "correct",
+    "grouped_interval",
+    "grouped_mean_estimate",
+    "grouped_proportion_estimate",
+    "jackknife_interval",
+    "left_out",
+    "mean_estimate",
+    "mean_interval",
+    "percentile_interval",
+    "permutation_p",
+    "proportion_estimate",
+    "proportion_interval",
+    "resampled",
+]
 
 Floats = NDArray[np.float64]
-_FEW_GROUPS, _FEWEST_GROUPS = 20, 3
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The bounds of an interval at `level`, and how it was made."""
-
-    low: float
-    high: float
-    level: float = 0.95
-    method: str = ""
-
-
-def bootstrap_weights(
-    n: int, *, resamples: int, generator: np.random.Generator
-) -> Int[np.ndarray, "resample n"]:
-    """Draw how often each of n units appears in each resample.
-
-    Statistics built from sums over units turn these into bootstrap values by one product.
-    """
-    if n < 1:
-        raise TooLittleData("nothing to resample: n is 0")
-    return generator.multinomial(n, np.full(n, 1 / n), size=resamples)
 
 
 def percentile_interval(
     values: Float[np.ndarray, " resample"], *, level: float = 0.95, method: str = "bootstrap"
 ) -> Interval | None:
-    """Return the central interval of bootstrap values, None when fewer than two are finite."""
+    """Return the central interval of values drawn for many units, None when they are too few.
+
+    Fewer than 2/(1 − level) values (40 for 95 %) do not reach its ends. It knows nothing of the
+    number of units: below a hundred or so it is too narrow, and `resampled` is the one to use.
+    """
     finite = values[np.isfinite(values)]
-    if len(finite) < 2:
+    if len(finite) < round(2 / (1 - level)):
         return None
     tail = (1 - level) / 2
     low, high = np.quantile(finite, [tail, 1 - tail])
@@ -61,97 +67,86 @@ def bootstrap(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Interval | None:
-    """Resample n units with replacement; `statistic` maps their indices to a number."""
+    """Resample n units with replacement; `statistic` maps their indices to a number.
+
+    None below three units, and where every resample gives the same value.
+    """
     if n < 2:
         return None
     draws = generator.integers(0, n, size=(resamples, n))
     values = np.array([statistic(row) for row in draws], dtype=np.float64)
-    return percentile_interval(values, level=level)
+    value = float(statistic(np.arange(n)))
+    return resampled(value, values, n, level=level) or None
 
 
 def jackknife_interval(
-    value: float, left_out: Float[np.ndarray, " group"], *, level: float = 0.95
+    value: float,
+    without: Float[np.ndarray, " group"],
+    sizes: Sequence[float] | Float[np.ndarray, " group"] | None = None,
+    *,
+    level: float = 0.95,
 ) -> Interval | None:
-    """Return value ± t·se from the values without one group each, None below three groups.
+    """Return the interval from values without one group each, None below three groups.
 
     For statistics that cannot be resampled with replacement (nearest neighbours) or cost too
     much to (spectra). The groups must be random sets of independent units.
-
-    Source: Quenouille 1956, Tukey 1958; t with one degree of freedom less than groups.
     """
-    groups = len(left_out)
-    if groups < 3 or not np.isfinite(left_out).all():
-        return None
-    spread = float(((left_out - left_out.mean()) ** 2).sum())
-    error = ((groups - 1) / groups * spread) ** 0.5
-    reach = float(stats.t.ppf((1 + level) / 2, groups - 1)) * error
-    method = f"delete-a-group jackknife, {groups} groups"
-    return Interval(value - reach, value + reach, level, method)
+    return left_out(value, without, sizes, level=level) or None
 
 
-def mean_estimate(
+def mean_estimate(  # noqa: PLR0913 - values and how they are told
     name: str,
     values: Sequence[float] | Float[np.ndarray, " n"],
     *,
     unit: str,
-    generator: np.random.Generator,
+    generator: np.random.Generator | None = None,
     n_unit: str = "texts",
-    resamples: int = 1000,
+    resamples: int = 0,
+    bounds: Bounds | None = None,
 ) -> Estimate:
-    """Return the mean of one value per unit with a bootstrap interval.
+    """Return the mean of one value per unit with its interval.
+
+    `bounds` are values that the quantity cannot leave; with them equal values have an interval
+    too. Nothing is drawn: `generator` and `resamples` are taken and left unused, so that callers
+    need not know which estimates are resampled.
 
     Raises:
         TooLittleData: there are no values.
+        BadOption: a value lies outside the bounds.
     """
-    x = np.asarray(values, dtype=np.float64)
-    if x.size == 0:
-        raise TooLittleData(f"no values for {name!r}")
-    interval = bootstrap(
-        lambda rows: float(x[rows].mean()), len(x), generator=generator, resamples=resamples
-    )
-    return Estimate(
-        name=name,
-        value=float(x.mean()),
-        unit=unit,
-        n=len(x),
-        n_unit=n_unit,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        method=interval.method if interval else "no interval: one unit",
-    )
+    return grouped_mean_estimate(name, values, None, unit=unit, n_unit=n_unit, bounds=bounds)
 
 
 def grouped_mean_estimate(  # noqa: PLR0913 - values, their groups and how they are told
     name: str,
     values: Sequence[float] | Float[np.ndarray, " n"],
-    groups: Sequence[str],
+    groups: Sequence[str] | Sequence[int] | None,
     *,
     unit: str,
-    generator: np.random.Generator,
+    generator: np.random.Generator | None = None,
     n_unit: str = "questions",
-    resamples: int = 1000,
+    resamples: int = 0,
+    bounds: Bounds | None = None,
 ) -> Estimate:
-    """Return the mean over units with an interval from resampling whole groups of them.
+    """Return the mean over units of which those of a group belong together.
 
     Raises:
         TooLittleData: there are no values.
+        BadOption: a value lies outside the bounds.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0:
         raise TooLittleData(f"no values for {name!r}")
-    interval = grouped_interval(x, groups, generator=generator, resamples=resamples)
-    n_groups = len(set(groups))
+    interval = mean_interval(x, groups, bounds=bounds)
     return Estimate(
         name=name,
         value=float(x.mean()),
         unit=unit,
         n=len(x),
         n_unit=n_unit,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        method=f"{interval.method}, of {n_groups} groups"
-        if interval
-        else f"no interval: {n_groups} group{'s' * (n_groups > 1)}",
+        low=interval.low,
+        high=interval.high,
+        method=interval.method,
     )
 
 
@@ -159,30 +154,12 @@ def grouped_interval(
     values: Sequence[float] | Float[np.ndarray, " n"],
     groups: Sequence[str] | Sequence[int],
     *,
-    generator: np.random.Generator,
-    resamples: int = 1000,
+    generator: np.random.Generator | None = None,
+    resamples: int = 0,
+    bounds: Bounds | None = None,
 ) -> Interval | None:
-    """Return the interval of a mean over units of which those of a group belong together.
-
-    Whole groups are resampled. Fewer than twenty resample too narrowly: they have Student's
-    interval of a ratio of group sums, and fewer than three have none.
-    """
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
-    sums, sizes = np.bincount(group, weights=np.asarray(values)), np.bincount(group)
-    n = len(sizes)
-    if n >= _FEW_GROUPS:
-        return bootstrap(
-            lambda rows: float(sums[rows].sum() / sizes[rows].sum()),
-            n,
-            generator=generator,
-            resamples=resamples,
-        )
-    if n < _FEWEST_GROUPS:
-        return None
-    mean = float(sums.sum() / sizes.sum())
-    spread = float(((sums - mean * sizes) ** 2).sum()) * n / (n - 1)
-    reach = float(stats.t.ppf(0.975, n - 1)) * spread**0.5 / float(sizes.sum())
-    return Interval(mean - reach, mean + reach, method="Student")
+    """Return the interval of a mean over units of which those of a group belong together."""
+    return mean_interval(values, groups, bounds=bounds) or None
 
 
 def grouped_proportion_estimate(
@@ -190,57 +167,35 @@ def grouped_proportion_estimate(
     right: Sequence[float] | Float[np.ndarray, " n"],
     groups: Sequence[str],
     *,
-    generator: np.random.Generator,
+    generator: np.random.Generator | None = None,
     n_unit: str = "questions",
-    resamples: int = 1000,
+    resamples: int = 0,
 ) -> Estimate:
     """Return a proportion whose interval knows that units of a group belong together.
-
-    Whole groups are resampled; where they are few, or all units alike, resampling would give an
-    interval that is too narrow or empty, and Wilson's with each group as one trial is given.
 
     Raises:
         TooLittleData: there are no values.
     """
-    found = grouped_mean_estimate(
-        name, right, groups,
-        unit="proportion", generator=generator, n_unit=n_unit, resamples=resamples,
-    )  # fmt: skip
-    n_groups = len(set(groups))
-    if n_groups >= _FEW_GROUPS and 0 < (found.value or 0) < 1:
-        return found
-    interval = _wilson(found.value or 0.0, n_groups)
-    return replace(
-        found,
-        low=interval.low,
-        high=interval.high,
-        method=f"{interval.method}, each of {n_groups} groups as one trial",
+    return grouped_mean_estimate(
+        name, right, groups, unit="proportion", n_unit=n_unit, bounds=(0.0, 1.0)
     )
 
 
-def _wilson(share: float, n: int, *, level: float = 0.95) -> Interval:
-    z = float(stats.norm.ppf((1 + level) / 2))
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return Interval(max(middle - reach, 0.0), min(middle + reach, 1.0), level, "Wilson")
-
-
 def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
-    """Return the Wilson score interval of a proportion.
+    """Return the exact interval of a proportion; for display, not for stopping rules.
 
-    Source: Wilson 1927; for display, not for stopping rules.
+    Source: Clopper & Pearson 1934.
+
+    Raises:
+        TooLittleData: there is no trial.
     """
-    if n < 1:
-        raise TooLittleData("a proportion needs at least one trial")
-    test = stats.binomtest(successes, n)
-    ci = test.proportion_ci(confidence_level=level, method="wilson")
-    return Interval(float(ci.low), float(ci.high), level, "Wilson")
+    return clopper_pearson(successes, n, level=level)
 
 
 def proportion_estimate(
     name: str, successes: int, n: int, *, n_unit: str = "questions", unit: str = "proportion"
 ) -> Estimate:
-    """Return a proportion with its Wilson interval."""
+    """Return a proportion with its exact interval."""
     interval = proportion_interval(successes, n)
     return Estimate(
         name=name,

@@ -44,9 +44,10 @@ def test_the_table_equals_the_kept_pattern(tiny_llama: Model) -> None:
 
 def test_intervals_are_over_texts(tiny_llama: Model) -> None:
     texts = [Example(text=TEXT), Example(text="a king saw the blue bird")]
+    texts.append(Example(text="the cat sat on the mat"))
     result = AttentionPattern().study(tiny_llama, texts, Context(resamples=50))
     found = result.estimate("to_first")
-    assert found.n == 2
+    assert found.n == 3
     assert found.low is not None
     assert found.control is not None
 

@@ -35,11 +35,11 @@ def test_every_number_equals_a_plain_forward_pass(tiny_llama: Model) -> None:
 
 
 def test_the_mean_is_over_texts_not_over_tokens(tiny_llama: Model) -> None:
-    short, long = "the cat sat", TEXT
-    both = run(tiny_llama, short, long).estimate("entropy")
-    each = [run(tiny_llama, t).estimate("entropy").value for t in (short, long)]
+    texts = ("the cat sat", "a king saw the blue bird", TEXT)
+    both = run(tiny_llama, *texts).estimate("entropy")
+    each = [run(tiny_llama, t).estimate("entropy").value for t in texts]
     assert both.value == pytest.approx(np.mean(each))
-    assert both.n == 2
+    assert both.n == 3
     assert both.low is not None
     assert both.low <= both.value <= both.high
 

@@ -12,12 +12,6 @@ from workbench.methods.contracts import Context, Prompt
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.chain import Chain, Cost, Step
-from workbench.result.intervals import (
-    grouped_mean_estimate,
-    grouped_proportion_estimate,
-    mean_estimate,
-    proportion_interval,
-)
 from workbench.runs.chain_compare import compare_chains, reasoner_address
 from workbench.runs.execute import execute
 from workbench.runs.run import Run
@@ -160,55 +154,6 @@ def test_a_reasoner_needs_a_task_and_answers_every_prompt() -> None:
     assert run.status == "failed"
     assert run.failure is not None
     assert run.failure.code == PluginError.code
-
-
-def test_shared_groups_widen_the_interval() -> None:
-    values, groups = [1.0] * 200 + [0.0] * 200, [f"g{i // 10}" for i in range(400)]
-    grouped = grouped_mean_estimate(
-        "x", values, groups, unit="", generator=np.random.default_rng(0)
-    )
-    alone = mean_estimate("x", values, unit="", generator=np.random.default_rng(0))
-    assert grouped.value == alone.value == 0.5
-    assert None not in (grouped.high, grouped.low, alone.high, alone.low)
-    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)  # type: ignore[operator]
-
-
-def test_few_groups_have_students_interval_and_two_have_none() -> None:
-    draw = np.random.default_rng(0)
-    means, groups = draw.normal(size=8), [f"g{i % 8}" for i in range(40)]
-    values = [float(means[i % 8]) for i in range(40)]
-    found = grouped_mean_estimate("x", values, groups, unit="", generator=draw)
-    reach = 2.364624251592784 * means.std(ddof=1) / np.sqrt(8)
-    assert (found.low, found.high) == pytest.approx((means.mean() - reach, means.mean() + reach))
-    pair = grouped_mean_estimate("x", [1.0, 2.0, 3.0], ["a", "a", "b"], unit="", generator=draw)
-    assert (pair.value, pair.low, pair.high, pair.method) == (
-        2,
-        None,
-        None,
-        "no interval: 2 groups",
-    )
-
-
-@pytest.mark.parametrize(("right", "n_groups"), [(0, 30), (30, 30), (0, 4), (12, 4), (30, 1)])
-def test_few_groups_and_all_alike_leave_room_for_doubt(right: int, n_groups: int) -> None:
-    values = [1.0] * right + [0.0] * (30 - right)
-    found = grouped_proportion_estimate(
-        "x", values, [f"g{i % n_groups}" for i in range(30)], generator=np.random.default_rng(0)
-    )
-    share, z = right / 30, 1.959963984540054
-    centre = (share + z**2 / (2 * n_groups)) / (1 + z**2 / n_groups)
-    half = z * np.sqrt(share * (1 - share) / n_groups + (z / n_groups) ** 2 / 4)
-    half /= 1 + z**2 / n_groups
-    assert found.low == pytest.approx(max(centre - half, 0), abs=1e-12)
-    assert found.high == pytest.approx(min(centre + half, 1), abs=1e-12)
-    assert found.value == pytest.approx(share)
-
-
-def test_the_score_interval_is_the_one_of_single_trials() -> None:
-    values, groups = [1.0] * 7 + [0.0] * 8, [f"g{i}" for i in range(15)]
-    found = grouped_proportion_estimate("x", values, groups, generator=np.random.default_rng(0))
-    alone = proportion_interval(7, 15)
-    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
 
 
 def test_reasoners_that_never_differ_may_still_differ() -> None:

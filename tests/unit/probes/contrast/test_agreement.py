@@ -47,7 +47,7 @@ def test_a_signal_that_is_the_truth_agrees_fully_and_reversed_not_at_all():
         )
         hit = by_name(hits(some, 1, context))["hit@1, contrast"]
         assert hit.value == at_one
-        assert hit.method == "Wilson"
+        assert hit.method == "Clopper–Pearson"
         assert hit.high - hit.low > 0.1, "twenty of twenty do not prove that it always hits"
 
 

@@ -18,6 +18,7 @@ from probes.train_cdpo import _problems
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.model.tiny import tiny_model
+from workbench.result.intervals import proportion_interval
 from workbench.runs.execute import execute
 from workbench.runs.store import Store
 from workbench.sampling.task import Problem, open_task
@@ -162,16 +163,15 @@ def _made(*right):
 def test_differences_are_paired_by_problem():
     problems = [Problem(id=str(i), question=str(i), answer="7") for i in range(40)]
     base = _made(*[1, 0] * 20)
-    better = _made(*[1, 0] * 16, *[1] * 8)
+    better = _made(*[1, 0] * 12, *[1] * 16)
     answers = {"base": base, "dpo": base, "cdpo": better}
     result = judge(problems, answers, (("cdpo", "dpo"),), Context(resamples=400))
     same, gain = result.estimate("dpo − base"), result.estimate("cdpo − base")
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-    assert gain.value == pytest.approx(0.1)
-    change = np.array([0.0] * 36 + [1.0] * 4)
-    spread = change.std() / math.sqrt(40)
-    assert gain.low == pytest.approx(0.1 - 1.96 * spread, abs=0.04)
-    assert gain.high == pytest.approx(0.1 + 1.96 * spread, abs=0.04)
+    unseen, share = proportion_interval(0, 40).high, proportion_interval(8, 40)
+    assert (same.value, same.low, same.high) == pytest.approx((0, -unseen, unseen))
+    assert gain.value == pytest.approx(0.2)
+    assert gain.low == pytest.approx(0.2 - math.hypot(0.2 - share.low, unseen))
+    assert gain.high == pytest.approx(share.high)
     assert "cdpo − base" in result.summary
     assert "dpo − base 0 [" not in result.summary.replace("cdpo − base", "")
 
