@@ -35,10 +35,11 @@ class Isotropy:
 
     Counts tokens in one pass, in memory that does not grow with their number. Covariance
     metrics are about the mean; cosine and partition metrics are not, unless `center` is set.
-    Cosine metrics bootstrap texts. Spectra, neighbours and partition use a delete-a-group
-    jackknife over random groups of texts. Two-NN and partition values also move with the number
-    of tokens sampled, which their intervals do not cover: compare them with the control, isotropic
-    Gaussian data of the same number of tokens and width.
+    Intervals come from leaving out texts: one at a time (256 random blocks of many) for cosines,
+    random groups for the rest. They are about the value that more texts would give. Two-NN and
+    partition values also move with the number of tokens sampled, which their intervals do not
+    cover: compare them with the control, isotropic Gaussian data of the same number of tokens
+    and width, which carries its spread.
 
     Units: ranks and dimensions count dimensions, log partition isotropy is in nats, mean norms
     have the units of the activation, all else is unitless.

@@ -87,8 +87,8 @@ class Batch:
         rows = np.argsort(groups[run], kind="stable")
         run = run[rows]
         positions = np.concatenate([part.positions for part in parts])[rows]
-        keys = np.array([_key(e, seed) for e in examples], dtype=np.uint64)
-        texts = np.array([_key(e) for e in examples], dtype=np.int64)
+        keys = np.array([_content(e, seed) for e in examples], dtype=np.uint64)
+        texts = np.array([_hash(e.source, e.group, e.text) for e in examples], dtype=np.int64)
         continues = np.array([not e.text for e in examples], dtype=bool)
         return cls(
             rows=rows,
@@ -125,19 +125,20 @@ def _unit(example: Example) -> int:
     """Return the resampling unit of an example, whatever the order of the data.
 
     Rows of an array may name theirs; examples of one group share a unit; any other text is a
-    unit of its own, named by its hash.
+    unit of its own, named by the hash of what it says; copies of a text are one unit.
     """
     if not example.text and "unit" in example.fields:
         return int(example.fields["unit"])
-    return _hash("group", example.group) if example.group else _key(example)
+    return _hash("group", example.group) if example.group else _content(example)
 
 
 def _first_row(example: Example) -> int:
     return 0 if example.text else int(example.fields.get("row", 0))
 
 
-def _key(example: Example, seed: int = 0) -> int:
-    return _hash(str(seed), example.source, example.group, example.text)
+def _content(example: Example, seed: int = 0) -> int:
+    """Hash what an example says, never where it was read, so that names decide nothing."""
+    return _hash(str(seed), str(example.label), example.group, example.text)
 
 
 def _hash(*parts: str) -> int:

@@ -15,7 +15,7 @@ def centred_texts(sample: Sampled, means: Float[np.ndarray, "layer d_model"]) ->
     new[1:] = (texts[1:] != texts[:-1]) | (units[1:] != units[:-1])
     starts = np.flatnonzero(new)
     sums = TextSums(*means.shape)
-    directions, vectors, squares = [], [], []
+    directions, vectors, squares, lengths = [], [], [], []
     for site, mean in enumerate(means):
         x = sample.x[site][order].astype(np.float64) - mean
         length = np.linalg.norm(x, axis=1)
@@ -24,6 +24,7 @@ def centred_texts(sample: Sampled, means: Float[np.ndarray, "layer d_model"]) ->
         directions.append(np.add.reduceat(unit, starts, axis=0))
         vectors.append(np.add.reduceat(x, starts, axis=0))
         squares.append(np.add.reduceat((length > 0).astype(np.float64), starts))
+        lengths.append(np.add.reduceat(length, starts))
     sums.add(
         Runs(
             keys=texts[starts],
@@ -32,6 +33,7 @@ def centred_texts(sample: Sampled, means: Float[np.ndarray, "layer d_model"]) ->
             direction=np.stack(directions),
             vector=np.stack(vectors),
             squared=np.stack(squares),
+            length=np.stack(lengths),
         )
     )
     return sums.closed()

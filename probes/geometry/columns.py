@@ -47,6 +47,9 @@ def layer_columns() -> dict[str, Column]:
         columns[f"{name}_low"] = Column(unit, "Lower bound of the interval.")
         columns[f"{name}_high"] = Column(unit, "Upper bound of the interval.")
         columns[f"{name}_control"] = Column(unit, "What isotropic Gaussian vectors would give.")
+        columns[f"{name}_control_sd"] = Column(
+            unit, "Standard deviation of that over draws; empty where it is not drawn."
+        )
     for name, base in (
         ("self_similarity", "The mean cosine of all pairs."),
         ("max_explained_variance", "The average over as many random tokens."),

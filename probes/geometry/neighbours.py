@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from probes.geometry.spectrum import Undefined, Value
+from probes.geometry.twins import distinct
 
 DISCARD = 0.1
 _ROWS_AT_ONCE = 512
@@ -17,23 +18,34 @@ _EQUIDISTANT = 1e-6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TwoNN:
-    """The dimension by maximum likelihood and by the slope, and without each group of texts."""
+    """The dimension by maximum likelihood and by the slope, and without each group of texts.
+
+    It rests on `n` tokens, of which `sizes` count those of each group; `twins` were left out.
+    """
 
     likelihood: Value
     slope: Value
     left_out: Float[np.ndarray, " group"]
+    sizes: Float[np.ndarray, " group"]
+    n: int
+    twins: int
 
 
 def two_nn(x: Float[np.ndarray, "n d_model"], groups: Int[np.ndarray, " n"]) -> TwoNN:
     """Estimate the dimension from the ratio of the two nearest distances.
 
     Likelihood: (N′ − 1)/Σ ln(r₂/r₁). Slope: of −ln(1 − F) on ln(r₂/r₁) through the origin,
-    without the largest tenth. Tokens with an identical twin (r₁ = 0) are dropped. Nearest
-    distances cannot be bootstrapped, since copies lie at distance zero; leaving groups out can.
+    without the largest tenth. Of tokens with the same vector one is kept and the others are
+    dropped before any distance is measured: a copy left as a neighbour would stand at the first
+    distance of its twin's neighbours twice. Nearest distances cannot be bootstrapped, since
+    copies lie at distance zero; leaving groups out can.
 
     Source: Facco et al. 2017, doi:10.1038/s41598-017-11873-y.
     """
-    present = np.unique(groups)
+    kept = distinct(x)
+    twins = int((~kept).sum())
+    x, groups = x[kept], groups[kept]
+    present, sizes = np.unique(groups, return_counts=True)
     nearest = _nearest_by_group(x, groups, present)
     ratios = _log_ratios(nearest)
     left_out = []
@@ -45,6 +57,9 @@ def two_nn(x: Float[np.ndarray, "n d_model"], groups: Int[np.ndarray, " n"]) -> 
         likelihood=_likelihood(ratios),
         slope=_slope(ratios),
         left_out=np.array(left_out),
+        sizes=sizes.astype(np.float64) if left_out else np.zeros(0),
+        n=len(x),
+        twins=twins,
     )
 
 

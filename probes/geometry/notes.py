@@ -18,6 +18,8 @@ class Circumstances:
     center: bool
     n_empty: int
     n_zero: int
+    n_undirected: int
+    n_twins: int
     n_groups: int
 
 
@@ -113,9 +115,26 @@ def _tokens(counts: Counts, seen: Circumstances) -> list[Note]:
         found.append(
             Note(
                 f"up to {seen.n_zero} vectors of a layer are zero; they have no direction and "
-                "their cosines count as 0",
+                "are in no cosine",
                 "warning",
                 "zero-vectors",
+            )
+        )
+    if seen.n_undirected:
+        found.append(
+            Note(
+                f"up to {seen.n_undirected} texts of a layer have a mean vector of zero; their "
+                "intra-sentence similarity is undefined and left out of the average",
+                "warning",
+                "zero-mean",
+            )
+        )
+    if seen.n_twins:
+        found.append(
+            Note(
+                f"two-NN keeps one of each set of equal vectors: up to {seen.n_twins} of "
+                f"{counts.n_sampled} sampled tokens of a layer are dropped as copies",
+                code="twins",
             )
         )
     return found

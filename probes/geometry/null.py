@@ -1,97 +1,100 @@
 """The null control: what isotropic Gaussian vectors of the same number and width would give."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from probes.geometry.control import Null
 from probes.geometry.neighbours import TwoNN, two_nn
 from probes.geometry.partition import gaussian_log_partition
 from probes.geometry.spectrum import (
     SPECTRAL,
-    Undefined,
-    expected_participation,
-    isoscore,
     spectral_metrics,
     wishart_spectra,
 )
 
 CONTROL_NAME = "isotropic Gaussian, same number of tokens and width"
-_DRAWS = 20
+_FLOPS, _CUBES = 1e10, 1e9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GaussianNull:
     """Isotropic data of n tokens and width d, of which m were sampled.
 
-    Spectral ranks are averages over exact draws of the spectrum; the participation ratio and
-    what follows from it are closed forms; partition and two-NN come from one draw of m vectors.
+    Spectral controls are averages over exact draws of the spectrum, partition and two-NN
+    controls over draws of m vectors; large data has fewer draws, which vary less.
     """
 
     n: int
     d_model: int
-    ranks: dict[str, float]
-    shares: Float[np.ndarray, " d_model"]
-    along: Float[np.ndarray, "m d_model"]
-    neighbours: TwoNN
+    spectra: Float[np.ndarray, "draw d_model"]
+    along: tuple[Float[np.ndarray, "m d_model"], ...]
+    neighbours: tuple[TwoNN, ...]
 
     @classmethod
     def draw(
         cls, n: int, d_model: int, m: int, *, generator: np.random.Generator
     ) -> "GaussianNull":
         """Draw the control once; every layer shares it."""
-        x = generator.standard_normal((m, d_model))
-        moment = x.T @ x + _wishart(n - m, d_model, generator)
-        spectra = wishart_spectra(d_model, n, draws=_DRAWS if n > 2 else 0, generator=generator)
+        n_neighbours = int(np.clip(_FLOPS / (2.0 * m * m * d_model), 4, 40))
+        n_along = int(np.clip(_CUBES / d_model**3, 2, 20))
+        n_spectra = int(np.clip(20_000 / d_model, 20, 400))
+        along, neighbours = [], []
+        for i in range(max(n_neighbours, n_along)):
+            x = generator.standard_normal((m, d_model))
+            if i < n_along:
+                moment = x.T @ x + _wishart(n - m, d_model, generator)
+                along.append(x @ np.linalg.eigh(moment)[1])
+            if i < n_neighbours:
+                neighbours.append(two_nn(x, np.zeros(m, dtype=np.int64)))
         return cls(
             n=n,
             d_model=d_model,
-            ranks=_ranks(spectra, n),
-            shares=(spectra / spectra.sum(axis=1, keepdims=True)).sum(axis=0) / _DRAWS,
-            along=x @ np.linalg.eigh(moment)[1],
-            neighbours=two_nn(x, np.zeros(m, dtype=np.int64)),
+            spectra=wishart_spectra(
+                d_model, n, draws=n_spectra if n > 2 else 0, generator=generator
+            ),
+            along=tuple(along),
+            neighbours=tuple(neighbours),
         )
-
-    def spectral(self, variance: float, *, zeta: float) -> dict[str, float | None]:
-        """Return the spectral controls; `variance` per dimension matters for IsoScore* only."""
-        if self.n < 3:
-            return dict.fromkeys(SPECTRAL)
-        d, nu = self.d_model, self.n - 1
-        ratio = expected_participation(d, self.n)
-        trace = (1 - zeta) * variance * d + zeta * d
-        square = (
-            (1 - zeta) ** 2 * variance**2 * d * (nu + d + 1) / nu
-            + 2 * zeta * (1 - zeta) * variance * d
-            + zeta**2 * d
-        )
-        values = {
-            "participation_ratio": ratio,
-            "participation_ratio_corrected": float(d),
-            "isoscore": isoscore(ratio, d),
-            "isoscore_corrected": isoscore(float(d), d),
-            "isoscore_star": isoscore(trace**2 / square, d),
-            **self.ranks,
-        }
-        return {k: None if isinstance(v, Undefined) else v for k, v in values.items()}
 
     @property
-    def mean_norm(self) -> float:
-        """The mean length of the drawn vectors."""
-        return float(np.linalg.norm(self.along, axis=1).mean())
+    def shares(self) -> Float[np.ndarray, " d_model"]:
+        """The mean share of each eigenvalue; zero where there are too few tokens."""
+        if not len(self.spectra):
+            return np.zeros(self.d_model)
+        return np.asarray((self.spectra / self.spectra.sum(axis=1, keepdims=True)).mean(axis=0))
 
-    def log_partition(self, sigma: float) -> float:
+    def spectral(self, variance: float, *, zeta: float, one: float = 1.0) -> dict[str, Null | None]:
+        """Return the spectral controls; `variance` per dimension matters for IsoScore* only.
+
+        `one` is the identity of IsoScore* in the units of `variance`.
+        """
+        at = variance or 1.0
+        drawn = [spectral_metrics(row * at, self.n, zeta=zeta, one=one) for row in self.spectra]
+        return {name: Null.over([row[name] for row in drawn]) for name in SPECTRAL}
+
+    @cached_property
+    def two_nn(self) -> dict[str, Null | None]:
+        """The controls of both two-NN dimensions."""
+        return {
+            "likelihood": Null.over([one.likelihood for one in self.neighbours]),
+            "slope": Null.over([one.slope for one in self.neighbours]),
+        }
+
+    def log_partition(self, sigma: float) -> Null | None:
         """Return ln(min Z/max Z) when each coordinate has that standard deviation."""
-        return gaussian_log_partition(self.along, sigma)
+        return Null.over([gaussian_log_partition(one, sigma) for one in self.along])
 
-
-def _ranks(spectra: NDArray[np.float64], n: int) -> dict[str, float]:
-    drawn = [spectral_metrics(row, n, zeta=0.0) for row in spectra]
-    names = ("effective_rank", "effective_rank_eigenvalues", "stable_rank")
-    return {
-        name: float(np.mean([v for row in drawn if not isinstance(v := row[name], Undefined)]))
-        for name in (names if drawn else ())
-    }
+    @cached_property
+    def log_partition_scaled(self) -> Null | None:
+        """The same at unit mean length."""
+        lengths = [float(np.linalg.norm(one, axis=1).mean()) for one in self.along]
+        return Null.over(
+            [gaussian_log_partition(x, 1 / n) for x, n in zip(self.along, lengths, strict=True)]
+        )
 
 
 def _wishart(n: int, d_model: int, generator: np.random.Generator) -> NDArray[np.float64]:

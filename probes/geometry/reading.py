@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from probes.geometry.control import Null
 from probes.geometry.spectrum import Undefined, Value
-from workbench.result.intervals import Interval, jackknife_interval
+from workbench.result.intervals import Interval, NoInterval, left_out
 
 _POSITIVE = frozenset(
     (
@@ -20,15 +21,35 @@ _POSITIVE = frozenset(
         "two_nn_dimension",
     )
 )
+_INFINITE = math.inf
+_RANGES = {
+    "mean_cosine": (-1.0, 1.0),
+    "su_collier_pooled": (0.0, 2.0),
+    "su_collier_per_text": (0.0, 2.0),
+    "intra_sentence_similarity": (-1.0, 1.0),
+    "participation_ratio": (1.0, _INFINITE),
+    "effective_rank": (1.0, _INFINITE),
+    "effective_rank_eigenvalues": (1.0, _INFINITE),
+    "stable_rank": (1.0, _INFINITE),
+    "isoscore_star": (0.0, 1.0),
+    "log_partition_isotropy": (-_INFINITE, 0.0),
+    "self_similarity": (-1.0, 1.0),
+    "max_explained_variance": (0.0, 1.0),
+}
+_UNKNOWN = NoInterval("there are no groups to leave out")
+_CHOSEN = NoInterval("the three dimensions are chosen on the same texts")
+# A largest eigenvalue is too large in few texts, and the jackknife takes off too little or too
+# much of that: their interval holds those about both values.
+_EXTREME = frozenset(("stable_rank", "max_explained_variance"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A value with its interval, and what isotropic data would give."""
+    """A value with its interval or why it has none, and what isotropic data would give."""
 
     value: Value
-    interval: Interval | None = None
-    control: float | None = None
+    interval: Interval | NoInterval = _UNKNOWN
+    control: Null | None = None
 
     @property
     def number(self) -> float | None:
@@ -47,8 +68,15 @@ class Reading:
         return Reading(
             value=function(self.value),
             interval=_map(self.interval, function),
-            control=None if self.control is None else function(self.control),
+            control=None if self.control is None else self.control.mapped(function),
         )
+
+    def at_most(self, limit: float) -> "Reading":
+        """Return the reading with its interval cut at a value that cannot be passed."""
+        if isinstance(self.value, Undefined) or not self.interval:
+            return self
+        cut = self.interval.within(-math.inf, limit).holding(self.value)
+        return Reading(value=self.value, interval=cut, control=self.control)
 
     def less_control(self) -> "Reading":
         """Subtract the control, taken as known, from the value and its interval."""
@@ -57,7 +85,9 @@ class Reading:
             return Reading(value=self.value)
         if base is None:
             return Reading(value=Undefined("the control is undefined"))
-        return self.mapped(lambda value: value - base)
+        known = base.value
+        moved = self.mapped(lambda value: value - known)
+        return Reading(value=moved.value, interval=moved.interval, control=Null(value=0.0))
 
 
 def number(value: Value) -> float | None:
@@ -68,28 +98,40 @@ def number(value: Value) -> float | None:
 def jackknifed(
     name: str,
     value: Value,
-    left_out: Float[np.ndarray, " group"],
-    control: float | None = None,
+    without: Float[np.ndarray, " group"],
+    sizes: Float[np.ndarray, " group"],
+    control: Null | None = None,
 ) -> Reading:
     """Return a reading whose interval comes from values without one group of texts each.
 
-    Made on the logarithm for metrics that are positive, so that the bounds are too.
+    Made on the logarithm for metrics that are positive, so that the bounds are too; no bound
+    leaves the range of its metric. `sizes` count what the groups hold.
     """
-    if isinstance(value, Undefined) or not np.isfinite(left_out).all():
+    if isinstance(value, Undefined):
         return Reading(value=value, control=control)
-    if name not in _POSITIVE:
-        interval = jackknife_interval(value, left_out)
-        return Reading(value=value, interval=interval, control=control)
-    if value <= 0 or bool((left_out <= 0).any()):
-        return Reading(value=value, control=control)
-    found = jackknife_interval(math.log(value), np.log(left_out))
-    interval = _map(found, lambda v: math.exp(min(v, 700.0)))
-    return Reading(value=value, interval=interval, control=control)
+    if name == "rogue_share":
+        return Reading(value=value, interval=_CHOSEN, control=control)
+    is_positive = name in _POSITIVE
+    if is_positive and (value <= 0 or bool((without <= 0).any())):
+        reason = NoInterval("the corrected value is not positive without one of the groups")
+        return Reading(value=value, interval=reason, control=control)
+    given, values = (math.log(value), np.log(without)) if is_positive else (value, without)
+    found = left_out(given, values, sizes) if len(values) else _UNKNOWN
+    if found and name in _EXTREME:
+        reach = max(found.high - given, given - found.low, (found.high - found.low) / 2)
+        found = Interval(given - reach, given + reach, found.level, found.method)
+    if is_positive:
+        found = _map(found, lambda v: math.exp(min(v, 700.0)))
+    if found and name in _RANGES:
+        found = found.within(*_RANGES[name]).holding(value)
+    return Reading(value=value, interval=found, control=control)
 
 
-def _map(interval: Interval | None, function: Callable[[float], float]) -> Interval | None:
-    if interval is None:
-        return None
+def _map(
+    interval: Interval | NoInterval, function: Callable[[float], float]
+) -> Interval | NoInterval:
+    if not interval:
+        return interval
     return Interval(
         function(interval.low), function(interval.high), interval.level, interval.method
     )

@@ -134,9 +134,17 @@ def _notes(
         center=options.center,
         n_empty=reader.statistics.n_empty,
         n_zero=int(reader.whole.zeros.max()),
+        n_undirected=_undirected(reader),
+        n_twins=max(layer.twins for _, layer in read),
         n_groups=reader.statistics.n_groups,
     )
     return notes(read, counts, seen)
+
+
+def _undirected(reader: Reader) -> int:
+    """Return the most texts of a layer that have no mean direction."""
+    texts = reader.texts
+    return int(texts.texts.sum() - texts.directed_texts.sum(axis=1).min())
 
 
 def _summary(read: Read, counts: Counts) -> str:
@@ -154,5 +162,5 @@ def _summary(read: Read, counts: Counts) -> str:
 def _told(reading: Reading) -> str:
     bounds = reading.interval
     interval = f" [{bounds.low:.3g}, {bounds.high:.3g}]" if bounds else ""
-    control = "" if reading.control is None else f", isotropic {reading.control:.3g}"
+    control = "" if reading.control is None else f", isotropic {reading.control.value:.3g}"
     return f"{reading.number:.3g}{interval}{control}"

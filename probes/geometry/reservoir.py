@@ -34,7 +34,8 @@ class Sampled:
 class Reservoir:
     """Keeps the tokens with the lowest hashed priority, hence a uniform sample.
 
-    The priority of a token depends on the seed, its text and its position only. Vectors are
+    The priority of a token depends on the seed, on what its text says and on its position only,
+    never on where the text was read. Vectors are
     kept in float32, which is what models give.
 
     Source: bottom-k sampling, Cohen & Kaplan 2007.

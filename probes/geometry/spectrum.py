@@ -41,13 +41,14 @@ def eigenvalues(covariance: Float[Tensor, "d_model d_model"]) -> NDArray[np.floa
 
 
 def spectral_metrics(
-    spectrum: Float[np.ndarray, " d_model"], n: int, *, zeta: float
+    spectrum: Float[np.ndarray, " d_model"], n: int, *, zeta: float, one: float = 1.0
 ) -> dict[str, Value]:
     """Return every metric of the spectrum of S (denominator n − 1).
 
     participation ratio (tr S)²/‖S‖²; IsoScore (PR − 1)/(d − 1), which equals the published
     seven-step recipe; IsoScore* that of (1 − ζ)S + ζI; effective rank exp(entropy) of the
     normalised singular values of the centred data, or of the eigenvalues; stable rank tr S/λ₁.
+    `one` is what the identity of IsoScore* is in the units of the spectrum.
     """
     if n < 2:
         return dict.fromkeys(SPECTRAL, Undefined("one token has no covariance"))
@@ -55,7 +56,7 @@ def spectral_metrics(
         return dict.fromkeys(SPECTRAL, Undefined("all tokens have the same vector"))
     ratio = _participation(spectrum)
     corrected = corrected_participation(spectrum, n)
-    shrunk = (1 - zeta) * spectrum + zeta
+    shrunk = (1 - zeta) * spectrum + zeta * one
     d = len(spectrum)
     return {
         "participation_ratio": ratio,
@@ -95,7 +96,10 @@ def corrected_participation(spectrum: Float[np.ndarray, " d_model"], n: int) -> 
 
 
 def expected_participation(d_model: int, n: int) -> float:
-    """Return what isotropic Gaussian data gives on average: dν/(ν + d + 1), ν = n − 1."""
+    """Return about what isotropic Gaussian data gives: dν/(ν + d + 1), ν = n − 1.
+
+    The ratio of the means of (tr S)² and ‖S‖²; the mean of the ratio is higher for few tokens.
+    """
     nu = n - 1
     return d_model * nu / (nu + d_model + 1)
 

@@ -1,5 +1,6 @@
 """The running statistics of the isotropy probe."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from probes.geometry.batch import Batch, Counted
 from probes.geometry.moments import Moments, affordable_groups
 from probes.geometry.reservoir import Reservoir, Sampled
+from probes.geometry.scale import UNKNOWN, common, exponent_of, rescaled, scaled
 from probes.geometry.texts import Runs, TextSums
 from workbench.errors import BadOption, NotFinite
 from workbench.methods.contracts import Example
@@ -28,7 +30,7 @@ _WAITING_BYTES = 1 << 28
 _ACCELERATED = 8
 
 
-_RunSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+_RunSums = tuple[NDArray[np.float64], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,8 @@ class Settings:
 class IsotropyStatistics:
     """Moments, text sums and a sample of tokens for every layer asked for.
 
-    Memory depends on layers, width and the options, not on the number of tokens.
+    Memory depends on layers, width and the options, not on the number of tokens. Vectors of
+    unusual size are kept times 2^−e, with e in `exponents`; no digit changes.
     """
 
     def __init__(self, settings: Settings, d_model: int, device: torch.device) -> None:
@@ -64,6 +67,7 @@ class IsotropyStatistics:
         self._reservoir = Reservoir(n_sites, d_model, settings.reservoir)
         self._waiting: list[tuple[Counted, list[Float[Tensor, "place d_model"]]]] = []
         self.longest = np.zeros(n_sites)
+        self.exponents = np.full(n_sites, UNKNOWN)
         self.n_empty = 0
 
     @property
@@ -123,10 +127,10 @@ class IsotropyStatistics:
         for i in range(len(self.settings.sites)):
             x = torch.cat([layers[i] for _, layers in waiting]).to(self._moments.device)
             x = x.index_select(0, order).to(self._precision(x.dtype))
+            x = self._scaled(i, x)
             sample[i] = _rows(x, wanted).float().cpu().numpy()
-            direction, vector, squared = self._add_directions(i, x, batch)
-            sums.append((direction, vector, squared))
-            near = torch.from_numpy(vector.sum(axis=0) / len(x)).to(x)
+            sums.append(self._add_directions(i, x, batch))
+            near = torch.from_numpy(sums[-1][1].sum(axis=0) / len(x)).to(x)
             self._moments.add(i, x, near, bounds)
         self._moments.count(bounds)
         self._add_runs(sums, batch)
@@ -141,12 +145,22 @@ class IsotropyStatistics:
             )
         )
 
+    def exponent(self, site: int) -> int:
+        """Return the power of two that the vectors of a site were divided by."""
+        e = int(self.exponents[site])
+        return 0 if e == UNKNOWN else e
+
+    def _scaled(self, site: int, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
+        if self.exponents[site] == UNKNOWN and (e := exponent_of(x)) is not None:
+            self.exponents[site] = e
+        return scaled(x, self.exponent(site))
+
     def _precision(self, dtype: torch.dtype) -> torch.dtype:
         is_double = self.settings.exact or dtype == torch.float64
         return torch.float64 if is_double else torch.float32
 
     def _add_runs(self, sums: Sequence[_RunSums], batch: Batch) -> None:
-        direction, vector, squared = (np.stack(part) for part in zip(*sums, strict=True))
+        direction, vector, squared, length = (np.stack(part) for part in zip(*sums, strict=True))
         order = batch.stream_order
         self._texts.add(
             Runs(
@@ -156,11 +170,16 @@ class IsotropyStatistics:
                 direction=direction[:, order],
                 vector=vector[:, order],
                 squared=squared[:, order],
+                length=length[:, order],
             )
         )
 
     def _add_directions(self, site: int, x: Float[Tensor, "n d_model"], batch: Batch) -> _RunSums:
-        """Return each run's sums of unit vectors, of vectors and of squared unit lengths."""
+        """Return each run's sums of unit vectors, of vectors, of squared unit lengths, of lengths.
+
+        Raises:
+            NotFinite: a vector is too much longer than the first ones to be added to them.
+        """
         square = x * x
         squared_norm = square.sum(dim=1)
         norm = squared_norm.sqrt()
@@ -168,14 +187,21 @@ class IsotropyStatistics:
         texts = self._texts
         texts.coordinate[site] += (inverse**2 @ square).cpu().numpy()
         texts.norm[site] += float(norm.sum(dtype=torch.float64))
-        self.longest[site] = max(self.longest[site], float(norm.max()))
+        longest = float(norm.max())
+        if not math.isfinite(longest):
+            raise NotFinite(
+                f"{self.settings.sites[site]} holds a vector of length {longest}: its square is "
+                f"beyond {x.dtype}, though that of the first vectors was not",
+                hint="leave that row out, or measure rows of such different sizes apart",
+            )
+        self.longest[site] = max(self.longest[site], longest)
         texts.zeros[site] += int((norm == 0).sum())
         n_runs = len(batch.sizes)
         run = torch.from_numpy(batch.run_of_row).to(x.device)
         vector, direction = _sum_runs(x, run, batch.sizes.tolist(), inverse)
         squared = norm.new_zeros(n_runs).index_add_(0, run, (norm > 0).to(norm.dtype))
-        direction, vector, squared = direction.double(), vector.double(), squared.double()
-        return direction.cpu().numpy(), vector.cpu().numpy(), squared.cpu().numpy()
+        length = norm.new_zeros(n_runs).index_add_(0, run, norm)
+        return tuple(part.double().cpu().numpy() for part in (direction, vector, squared, length))
 
     def merge(self, other: "IsotropyStatistics") -> None:
         """Add the statistics of the data that came after.
@@ -189,6 +215,10 @@ class IsotropyStatistics:
                 hint="count all parts with the same options and seed",
             )
         self.settle()
+        other.settle()
+        if not np.array_equal(self.exponents, other.exponents):
+            self.absorb(other.arrays())
+            return
         self._moments.merge(other.moments)
         self._texts.merge(other.texts)
         self._reservoir.merge(other.reservoir)
@@ -199,6 +229,10 @@ class IsotropyStatistics:
         """Add a state of the data that came after; only one part of it is in memory at a time."""
         self.settle()
         n_sites = len(self.settings.sites)
+        if not np.array_equal(self.exponents, arrays["exponents"]):
+            exponents = common(self.exponents, arrays["exponents"])
+            self.restore(rescaled(self.arrays(), exponents))
+            arrays = rescaled(arrays, exponents)
         moments = Moments(0, self.d_model, 0, self._moments.device)  # what follows fills it
         moments.restore(arrays, copy=False)
         self._moments.merge(moments)
@@ -216,7 +250,11 @@ class IsotropyStatistics:
         state = {
             name: np.asarray(array, order="C") for part in parts for name, array in part.items()
         }
-        return state | {"longest": self.longest, "n_empty": np.array(self.n_empty)}
+        return state | {
+            "longest": self.longest,
+            "exponents": self.exponents,
+            "n_empty": np.array(self.n_empty),
+        }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
@@ -225,6 +263,7 @@ class IsotropyStatistics:
         self._texts.restore(arrays)
         self._reservoir.restore(arrays)
         self.longest = np.array(arrays["longest"])
+        self.exponents = np.array(arrays["exponents"])
         self.n_empty = int(arrays["n_empty"])
 
 

@@ -14,6 +14,7 @@ from probes.geometry.columns import (
     WORD_COLUMNS,
     layer_columns,
 )
+from probes.geometry.control import Null
 from probes.geometry.null import CONTROL_NAME, GaussianNull
 from probes.geometry.reader import LayerReadings
 from probes.geometry.reading import Reading
@@ -70,9 +71,11 @@ def layer_table(read: Read, counts: Counts) -> Table:
         for name in METRICS:
             reading = layer.metrics.get(name)
             interval = reading.interval if reading else None
+            control = reading.control if reading else None
             row[f"{name}_low"] = interval.low if interval else None
             row[f"{name}_high"] = interval.high if interval else None
-            row[f"{name}_control"] = reading.control if reading else None
+            row[f"{name}_control"] = control.value if control else None
+            row[f"{name}_control_sd"] = control.sd if control else None
         rows.append(row)
     return Table.from_rows(rows, layer_columns())
 
@@ -169,7 +172,7 @@ def estimates(read: Read, counts: Counts) -> tuple[Estimate, ...]:
     for place, layer in read[-2:]:
         for name, reading in layer.metrics.items():
             unit, _ = METRICS[name]
-            interval = reading.interval
+            interval, control = reading.interval, reading.control
             found.append(
                 Estimate(
                     name=f"{name}.{place.site}",
@@ -177,11 +180,11 @@ def estimates(read: Read, counts: Counts) -> tuple[Estimate, ...]:
                     unit=unit,
                     n=counts.n_units,
                     n_unit=counts.unit,
-                    low=interval.low if interval else None,
-                    high=interval.high if interval else None,
-                    method=interval.method if interval else "no interval",
-                    control=reading.control,
-                    control_name=_control_name(name),
+                    low=interval.low,
+                    high=interval.high,
+                    method=interval.method,
+                    control=control.value if control else None,
+                    control_name=_control_name(name, control),
                     note=reading.reason,
                 )
             )
@@ -237,12 +240,14 @@ def _table(view: View) -> str:
     return view.table if isinstance(view, Curve | Heatmap) else ""
 
 
-def _control_name(metric: str) -> str:
+def _control_name(metric: str, control: Null | None) -> str:
+    """Name what gives the control, and its number of draws and spread."""
+    if control is None:
+        return ""
     if metric == "self_similarity":
         return "mean cosine of all pairs"
-    if metric == "max_explained_variance":
-        return "as many random tokens"
-    return CONTROL_NAME
+    what = "as many random tokens" if metric == "max_explained_variance" else CONTROL_NAME
+    return f"{what}, {control}"
 
 
 def _number(reading: Reading | None) -> float | None:

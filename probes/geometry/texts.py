@@ -7,11 +7,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 from numpy.typing import NDArray
+from scipy.special import gammaln, hyp2f1
 
 BLOCKS = 256
+_CANCELLED = 1e-6
 
-_BY_SITE = ("direction", "squared", "within", "separate", "sentence")
-_BY_BLOCK = ("tokens", "texts", "paired_texts", "pairs", "chance")
+_BY_SITE = (
+    "direction",
+    "squared",
+    "within",
+    "pairs",
+    "separate",
+    "paired_texts",
+    "sentence",
+    "directed_texts",
+    "chance",
+)
+_BY_BLOCK = ("tokens", "texts")
 _WHOLE = ("coordinate", "norm", "zeros")
 
 
@@ -19,8 +31,8 @@ _WHOLE = ("coordinate", "norm", "zeros")
 class Runs:
     """Sums over consecutive tokens of one text each, in reading order.
 
-    `direction` sums unit vectors, `vector` raw ones; `squared` sums squared lengths of unit
-    vectors, which is the count less the zero vectors.
+    `direction` sums unit vectors, `vector` raw ones, `length` their lengths; `squared` sums
+    squared lengths of unit vectors, which is the count less the zero vectors.
     """
 
     keys: Int64[np.ndarray, " run"]
@@ -29,6 +41,7 @@ class Runs:
     direction: Float64[np.ndarray, "layer run d_model"]
     vector: Float64[np.ndarray, "layer run d_model"]
     squared: Float64[np.ndarray, "layer run"]
+    length: Float64[np.ndarray, "layer run"]
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -43,6 +56,7 @@ class Runs:
             direction=self.direction[:, which],
             vector=self.vector[:, which],
             squared=self.squared[:, which],
+            length=self.length[:, which],
         )
 
     def joined(self) -> "Runs":
@@ -59,6 +73,7 @@ class Runs:
             direction=np.add.reduceat(self.direction, starts, axis=1),
             vector=np.add.reduceat(self.vector, starts, axis=1),
             squared=np.add.reduceat(self.squared, starts, axis=1),
+            length=np.add.reduceat(self.length, starts, axis=1),
         )
 
     def then(self, other: "Runs") -> "Runs":
@@ -70,6 +85,7 @@ class Runs:
             direction=np.concatenate([self.direction, other.direction], axis=1),
             vector=np.concatenate([self.vector, other.vector], axis=1),
             squared=np.concatenate([self.squared, other.squared], axis=1),
+            length=np.concatenate([self.length, other.length], axis=1),
         )
 
 
@@ -84,8 +100,10 @@ class TextSums:
     def __init__(self, n_sites: int, d_model: int) -> None:
         """Begin with nothing counted."""
         self.direction = np.zeros((n_sites, BLOCKS, d_model))
-        self.squared, self.within, self.separate, self.sentence = np.zeros((4, n_sites, BLOCKS))
-        self.tokens, self.texts, self.paired_texts, self.pairs, self.chance = np.zeros((5, BLOCKS))
+        self.squared, self.within, self.pairs, self.separate = np.zeros((4, n_sites, BLOCKS))
+        self.paired_texts, self.sentence = np.zeros((2, n_sites, BLOCKS))
+        self.directed_texts, self.chance = np.zeros((2, n_sites, BLOCKS))
+        self.tokens, self.texts = np.zeros((2, BLOCKS))
         self.coordinate = np.zeros((n_sites, d_model))
         self.norm, self.zeros = np.zeros((2, n_sites))
         self.open = _no_runs(n_sites, d_model)
@@ -115,18 +133,19 @@ class TextSums:
         """Add complete texts to their blocks."""
         if not len(texts):
             return
-        blocks, n = texts.units % BLOCKS, texts.n.astype(np.float64)
+        blocks, n = texts.units % BLOCKS, texts.squared
         pairs = n * (n - 1)
         within = (texts.direction**2).sum(axis=2) - texts.squared
         paired = n > 1
-        similarity = within / np.maximum(pairs, 1)
         _add_at(self.within, blocks, within * paired)
-        _add_at(self.separate, blocks, (1 - similarity) * paired)
-        _add_at(self.sentence, blocks, _to_mean(texts))
+        _add_at(self.separate, blocks, (1 - within / np.maximum(pairs, 1)) * paired)
+        _add_at(self.paired_texts, blocks, paired.astype(np.float64))
+        _add_at(self.pairs, blocks, pairs * paired)
+        similarity, directed = _to_mean(texts)
+        _add_at(self.sentence, blocks, similarity)
+        _add_at(self.directed_texts, blocks, directed.astype(np.float64))
+        _add_at(self.chance, blocks, chance_to_mean(n, texts.vector.shape[2]) * directed)
         np.add.at(self.texts, blocks, 1.0)
-        np.add.at(self.paired_texts, blocks, paired.astype(np.float64))
-        np.add.at(self.pairs, blocks, pairs)
-        np.add.at(self.chance, blocks, 1 / np.sqrt(n))
 
     def closed(self) -> "TextSums":
         """Return a copy in which the open texts are complete."""
@@ -163,12 +182,32 @@ def _add_at(
     np.add.at(sums.swapaxes(0, 1), blocks, values.swapaxes(0, 1))
 
 
-def _to_mean(texts: Runs) -> Float[np.ndarray, "layer run"]:
-    """Return each text's mean cosine between its tokens and its raw mean vector."""
-    length = np.linalg.norm(texts.vector, axis=2)
+def _to_mean(
+    texts: Runs,
+) -> tuple[Float[np.ndarray, "layer run"], Bool[np.ndarray, "layer run"]]:
+    """Return each text's mean cosine of its tokens to its raw mean vector, and where it has one.
+
+    Vectors that cancel have no mean direction, and the cosine to it does not exist.
+    """
+    total = np.linalg.norm(texts.vector, axis=2)
+    directed = total > _CANCELLED * texts.length
     toward = (texts.vector * texts.direction).sum(axis=2)
-    mean: NDArray[np.float64] = toward / np.where(length > 0, length, 1) / texts.n
-    return mean
+    mean = toward / np.where(directed, total, 1) / np.maximum(texts.squared, 1)
+    return np.where(directed, mean, 0.0), directed
+
+
+def chance_to_mean(n: Float[np.ndarray, "*shape"], d_model: int) -> Float[np.ndarray, "*shape"]:
+    """Return the expected cosine of n isotropic Gaussian vectors to their mean, exactly.
+
+    Token and mean have correlation ρ = 1/√n in every dimension, and the cosine is their sample
+    correlation over d dimensions: E = ρ (2/d) (Γ((d+1)/2)/Γ(d/2))² ₂F₁(½, ½; d/2 + 1; ρ²).
+
+    Source: Hotelling 1953, Journal of the Royal Statistical Society B 15, 193–232.
+    """
+    rho2 = 1 / np.maximum(n, 1)
+    ratio = np.exp(2 * (gammaln((d_model + 1) / 2) - gammaln(d_model / 2))) * 2 / d_model
+    found: NDArray[np.float64] = np.sqrt(rho2) * ratio * hyp2f1(0.5, 0.5, d_model / 2 + 1, rho2)
+    return found
 
 
 def _no_runs(n_sites: int, d_model: int) -> Runs:
@@ -179,4 +218,5 @@ def _no_runs(n_sites: int, d_model: int) -> Runs:
         direction=np.zeros((n_sites, 0, d_model)),
         vector=np.zeros((n_sites, 0, d_model)),
         squared=np.zeros((n_sites, 0)),
+        length=np.zeros((n_sites, 0)),
     )

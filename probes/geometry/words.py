@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from probes.geometry.control import Null
 from probes.geometry.spectrum import Undefined, Value
 
 MAX_WORDS = 32
@@ -35,7 +36,7 @@ class WordValues:
     words: tuple[Word, ...]
     similarity: Value
     explained: Value
-    explained_chance: Value
+    explained_chance: Null | None
     similarity_left_out: Float[np.ndarray, " group"]
     explained_left_out: Float[np.ndarray, " group"]
 
@@ -67,7 +68,7 @@ def word_metrics(
             words=(),
             similarity=reason,
             explained=reason,
-            explained_chance=reason,
+            explained_chance=None,
             similarity_left_out=none,
             explained_left_out=none,
         )
@@ -101,7 +102,7 @@ def _averages(
         words=tuple(words),
         similarity=float(similar[:, 0].mean()),
         explained=float(np.mean(shares)) if shares else undefined,
-        explained_chance=float(np.mean(chances)) if chances else undefined,
+        explained_chance=Null.over(chances),
         similarity_left_out=_column_means(similar[:, 1:]),
         explained_left_out=_column_means(explained[:, 1:]),
     )
@@ -121,8 +122,9 @@ def _similarities(
     x: NDArray[np.float64], groups: NDArray[np.generic], present: NDArray[np.generic]
 ) -> NDArray[np.float64]:
     """Return self-similarity with all contexts, then without each group."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    unit = x / np.where(length > 0, length, 1)
+    length = np.linalg.norm(x, axis=1)
+    x, groups, length = x[length > 0], groups[length > 0], length[length > 0]
+    unit = x / length[:, None]
     member = np.stack([np.ones(len(x), dtype=bool), *(groups != g for g in present)])
     n = member.sum(axis=1).astype(np.float64)
     squared = member @ (unit**2).sum(axis=1)
