@@ -158,62 +158,6 @@ def _difference(result: Result, first: Result, context: Context) -> Estimate:
     return found
 
 
-def _share_words(row: dict[str, Any], name: str, prefix: str) -> str:
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
-    if low is None or high is None:
-        return f"{row[name]:.1%}"
-    return f"{row[name]:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _result(run: Run) -> Result:
-    if run.result is None or "problems" not in run.result.tables:
-        raise InputError(f"run {run.run_id} holds no chains", hint="compare runs of reasoners")
-    return run.result
-
-
-def _row(name: str, run: Run, result: Result, first: Result, context: Context) -> dict[str, Any]:
-    accuracy, difference = result.estimate("accuracy"), _difference(result, first, context)
-    values = {e.name: e.value for e in result.estimates}
-    base = {e.name: e.value for e in first.estimates}
-    return {
-        "reasoner": name,
-        "accuracy": accuracy.value,
-        "low": accuracy.low,
-        "high": accuracy.high,
-        "difference": difference.value,
-        "diff_low": difference.low,
-        "diff_high": difference.high,
-        "steps": values["steps"],
-        "flops_last": values["flops_last"],
-        "flops_every": values["flops_every"],
-        "share_last": _share(values["flops_last"], base["flops_last"]),
-        "share_every": _share(values["flops_every"], base["flops_every"]),
-        "seconds": values["seconds"],
-        "run": run.run_id,
-    }
-
-
-def _difference(result: Result, first: Result, context: Context) -> Estimate:
-    here, there = (
-        np.asarray(r.table("problems")["correct"], dtype=np.float64) for r in (result, first)
-    )
-    groups = [str(g) for g in result.table("problems")["group"]]
-    found = grouped_mean_estimate(
-        "difference",
-        here - there,
-        groups,
-        unit="proportion",
-        generator=context.stream("difference"),
-        n_unit="problems",
-        resamples=context.resamples,
-        bounds=(-1.0, 1.0),
-    )
-    # A chain is no different from itself, whatever other problems there are.
-    return (
-        replace(found, low=0.0, high=0.0, method="the same answers") if result is first else found
-    )
-
-
 def _share(value: float | None, base: float | None) -> float | None:
     return value / base if value is not None and base else None
 

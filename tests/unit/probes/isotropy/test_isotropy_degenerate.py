@@ -122,7 +122,7 @@ def test_metrics_do_not_depend_on_the_size_of_the_vectors(
 
 @pytest.mark.parametrize("factor", [1e30, 1e-30])
 def test_models_in_float32_of_any_size_count_the_same(tiny_llama: Model, factor: float) -> None:
-    texts = ["one two three four", "five six seven", "the cat sat on the mat", "a b c d e f g"]
+    texts = [f"{a} {b} the {c}" for a in ("one", "two") for b in ("cat", "sun") for c in "abcd"]
     probe = Isotropy(words=False)
     trace = tiny_llama.run(texts, read=probe.sites(tiny_llama.spec))
     rows = []
@@ -135,7 +135,8 @@ def test_models_in_float32_of_any_size_count_the_same(tiny_llama: Model, factor:
     for name in ("mean_cosine", "participation_ratio", "two_nn_dimension", "effective_rank"):
         for end in ("", "_low", "_high"):
             one, other = (row[name + end] for row in rows)
-            assert other == pytest.approx(one, rel=2e-3), name + end
+            assert one is not None
+            assert other == pytest.approx(one, rel=1e-2), name + end
 
 
 def test_parts_kept_at_other_sizes_join(cloud: Cloud, tmp_path) -> None:
@@ -182,16 +183,16 @@ def test_a_vector_too_long_for_the_others_is_refused(tiny_llama: Model) -> None:
     for x in trace.activations.values():
         x.mul_(1e25)
     tally.add(trace, [Example(text="b")])
-    with pytest.raises(NotFinite, match="beyond torch.float32"):
+    with pytest.raises(NotFinite, match=r"beyond torch\.float32"):
         tally.statistics.settle()
 
 
 def test_neither_names_nor_order_of_files_move_a_number(tiny_llama: Model) -> None:
-    texts = [f"{a} {b} {c}" for a in ("one", "two") for b in ("cat", "sun") for c in "abcdefg"]
+    texts = [f"{a} {b} {c}" for a in ("one", "two") for b in ("cat", "sun") for c in "abcd"]
     probe = Isotropy(reservoir=20)
     trace = [tiny_llama.run(text, read=probe.sites(tiny_llama.spec)) for text in texts]
     results = []
-    for name, order in (("x.txt", range(28)), ("other/y.jsonl", reversed(range(28)))):
+    for name, order in (("x.txt", range(16)), ("other/y.jsonl", reversed(range(16)))):
         tally = probe.start(Context())
         for i in order:
             tally.add(trace[i], [Example(text=texts[i], source=f"{name}:{i}")])
@@ -199,7 +200,7 @@ def test_neither_names_nor_order_of_files_move_a_number(tiny_llama: Model) -> No
     for one, other in zip(*results, strict=True):
         for key, value in one.items():
             assert other[key] == (
-                pytest.approx(value, rel=1e-3, abs=1e-4) if isinstance(value, float) else value
+                pytest.approx(value, rel=1e-2, abs=1e-4) if isinstance(value, float) else value
             ), key
     labels = [Example(text="a", label=label, source="f:1") for label in ("x", "y")]
     from probes.geometry.batch import _content
