@@ -111,6 +111,12 @@ def _tokens(counts: Counts, seen: Circumstances) -> list[Note]:
         found.append(
             Note(f"{seen.n_empty} texts hold a first token only and are left out", "warning")
         )
+    return found + _degenerate(counts, seen)
+
+
+def _degenerate(counts: Counts, seen: Circumstances) -> list[Note]:
+    """Say what had no direction, and what was a copy."""
+    found = []
     if seen.n_zero:
         found.append(
             Note(

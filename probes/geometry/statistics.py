@@ -29,7 +29,6 @@ _WAITING_TOKENS = 8192
 _WAITING_BYTES = 1 << 28
 _ACCELERATED = 8
 
-
 _RunSums = tuple[NDArray[np.float64], ...]
 
 
@@ -52,8 +51,8 @@ class Settings:
 class IsotropyStatistics:
     """Moments, text sums and a sample of tokens for every layer asked for.
 
-    Memory depends on layers, width and the options, not on the number of tokens. Vectors of
-    unusual size are kept times 2^−e, with e in `exponents`; no digit changes.
+    Memory does not depend on the number of tokens. Vectors of unusual size are kept times 2^−e,
+    with e in `exponents`; no digit changes.
     """
 
     def __init__(self, settings: Settings, d_model: int, device: torch.device) -> None:
@@ -92,7 +91,7 @@ class IsotropyStatistics:
         """Take one trace; its tokens are counted when there are enough of them.
 
         Raises:
-            NotFinite: an activation is NaN or infinite; nothing of the trace is counted.
+            NotFinite: an activation is NaN or infinite, or too large to add to the others.
         """
         counted = Counted.of(trace.tokens, examples, exclude_first=self.settings.exclude_first)
         layers = [trace.activations[site].flatten(0, 1) for site in self.settings.sites]
@@ -175,11 +174,7 @@ class IsotropyStatistics:
         )
 
     def _add_directions(self, site: int, x: Float[Tensor, "n d_model"], batch: Batch) -> _RunSums:
-        """Return each run's sums of unit vectors, of vectors, of squared unit lengths, of lengths.
-
-        Raises:
-            NotFinite: a vector is too much longer than the first ones to be added to them.
-        """
+        """Return each run's sums of unit vectors, vectors, squared unit lengths and lengths."""
         square = x * x
         squared_norm = square.sum(dim=1)
         norm = squared_norm.sqrt()
@@ -190,8 +185,7 @@ class IsotropyStatistics:
         longest = float(norm.max())
         if not math.isfinite(longest):
             raise NotFinite(
-                f"{self.settings.sites[site]} holds a vector of length {longest}: its square is "
-                f"beyond {x.dtype}, though that of the first vectors was not",
+                f"{self.settings.sites[site]}: the squared length of a vector is beyond {x.dtype}",
                 hint="leave that row out, or measure rows of such different sizes apart",
             )
         self.longest[site] = max(self.longest[site], longest)

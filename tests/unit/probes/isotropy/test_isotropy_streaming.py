@@ -200,7 +200,7 @@ def test_memory_does_not_grow_with_the_data() -> None:
     assert size(300) == size(1_500)
 
 
-def test_results_depend_on_the_seed_only_through_the_sample() -> None:
+def test_results_depend_on_the_seed_only_through_sample_and_controls() -> None:
     texts = texts_of(2, 40)
     first = count(texts, []).result(Context(resamples=50, seed=0))
     again = count(texts, []).result(Context(resamples=50, seed=0))
@@ -209,7 +209,8 @@ def test_results_depend_on_the_seed_only_through_the_sample() -> None:
     a, b = (r.tables["layers"].rows()[0] for r in (first, other))
     assert a["mean_cosine"] == b["mean_cosine"]
     assert a["mean_cosine_low"] == b["mean_cosine_low"]
-    assert a["two_nn_dimension"] != b["two_nn_dimension"]
+    assert a["two_nn_dimension"] == b["two_nn_dimension"]
+    assert a["two_nn_dimension_control"] != b["two_nn_dimension_control"]
 
 
 def test_tallies_with_other_options_do_not_join() -> None:
