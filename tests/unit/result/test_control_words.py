@@ -7,11 +7,11 @@ from workbench.result.intervals import proportion_estimate
 FOUND = Estimate(name="x", value=0.5, unit="F1", n=45, n_unit="sentences")
 
 
-def test_the_name_of_a_control_holds_its_n_and_wilson_interval() -> None:
+def test_the_name_of_a_control_holds_its_n_and_interval() -> None:
     found = with_control(FOUND, "random", proportion_estimate("r", 0, 4))
     assert found.control == 0
-    assert found.control_name == "random, n = 4, [0, 0.4899]:"
-    assert "(n = 45 sentences; random, n = 4, [0, 0.4899]: 0)" in str(found)
+    assert found.control_name == "random, n = 4, [0, 0.6024]:"
+    assert "(n = 45 sentences; random, n = 4, [0, 0.6024]: 0)" in str(found)
 
 
 def test_without_an_interval_the_range_stands() -> None:
