@@ -277,7 +277,7 @@ def _read_parquet(path: Path) -> Iterator[_Row]:
             for row in batch.to_pylist():
                 number += 1
                 yield f"{_name(path)}:{number}", row
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
         raise DataError(f"{_name(path)} is not a readable Parquet file: {error}") from error
 
 
