@@ -15,7 +15,7 @@ PROMPT, RESPONSE = (3, 5, 7, 9), tuple(range(10, 26))
 STOP = 1
 
 
-def graded(journal=None, *, dead_from=9, rate=0.5, rows=16, seed=0):
+def graded(journal=None, *, dead_from=9, rate=0.5, rows=64, seed=0):
     """Rollouts whose success is known: possible before a position, impossible from it on.
 
     The grader sees the text, so it is told the prefix by its length in tokens.
@@ -107,6 +107,8 @@ def test_forced_alternatives_avoid_the_token_and_have_a_control():
     assert [one.kind for one in forced] == ["critical", "random"]
     assert forced[1].position != 9
     for one in forced:
+        assert all(outcome.branch.full for outcome in one.outcomes), "drawn from all others"
+        assert {outcome.branch.position for outcome in one.outcomes} == {one.position - 1}
         assert len(one.outcomes) == 32
         assert all(o.tokens[0] != RESPONSE[one.position - 1] for o in one.outcomes)
     rows = [row for row in alternatives(rollouts) if row.position == 9]
