@@ -73,6 +73,10 @@ def test_soft_tokens_cut_renormalise_and_show_the_likeliest():
     nucleus = SoftTokens(top_p=0.5).next_input(now).mixture
     assert nucleus is not None
     assert nucleus.weights[0][:3].tolist() == pytest.approx([4 / 7, 3 / 7, 0.0])
+    # The bound is a share of the largest probability: 0.25 · 0.4 lies between 0.2 and 0.0996.
+    least = SoftTokens(top_p=1.0, min_p=0.25).next_input(now).mixture
+    assert least is not None
+    assert least.weights[0][:4].tolist() == pytest.approx([4 / 9, 3 / 9, 2 / 9, 0.0])
 
 
 def test_noise_reweighs_by_its_formula():
