@@ -36,11 +36,13 @@ def parity_table(
     texts: Sequence[str] = _TEXTS,
     device: str = "auto",
     dtype: str = "auto",
+    sites: bool = True,
     progress: Progress = silent,
 ) -> list[ParityRow]:
     """Compare every backend and attention implementation with plain forward, and with each other.
 
-    Every site of every backend is tried, one row each, whether it works or why it is refused.
+    With `sites`, every site of every backend is tried, one row each, whether it works or why it
+    is refused.
     Under the same attention implementation the difference may be 16 times the precision of the
     number format, across implementations at most 1e-4, or that much in half precision. Where
     transformers' own implementations differ by more, nothing is demanded across them. The last
@@ -59,10 +61,12 @@ def parity_table(
             f"parity starts from the plain model, got backend {model.backend.name}",
             hint="load it with backend='hooks'",
         )
-    return _compare(model, _batches(model, texts), progress)
+    return _compare(model, _batches(model, texts), progress, sites=sites)
 
 
-def _compare(model: Model, batches: Mapping[str, Tokens], progress: Progress) -> list[ParityRow]:
+def _compare(
+    model: Model, batches: Mapping[str, Tokens], progress: Progress, *, sites: bool
+) -> list[ParityRow]:
     known = implementations(model.backend.module)
     references = {name: _Plain(module, batches) for name, module in known.items()}
     rows = _between_plain(references, batches)
@@ -82,7 +86,7 @@ def _compare(model: Model, batches: Mapping[str, Tokens], progress: Progress) ->
         except WorkbenchError as error:
             rows.append(_refused(backend, attention, "loads", error.message))
             continue
-        rows += capability_rows(ours, attention)
+        rows += capability_rows(ours, attention) if sites else []
         rows += _against_plain(ours, batches, references, attention, demanded=demanded)
         rows += _against_hooks(ours, reference, batches, attention)
     progress(len(pairs), len(pairs), "compared")
