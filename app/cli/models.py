@@ -121,7 +121,7 @@ def _shape(kind: Any, model: "Model") -> str:
 def _parity(name: str, where: Mapping[str, str]) -> list[dict[str, Any]]:
     from workbench.model.parity import parity_table
 
-    placed = {key: where[key] for key in ("device", "dtype") if key in where}
+    placed: dict[str, Any] = {key: where[key] for key in ("device", "dtype") if key in where}
     with ProgressBar() as progress:
         rows = parity_table(name, progress=progress, **placed)
     return [{**vars(row), "passed": row.passed, "outcome": row.outcome} for row in rows]
