@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.errors import Unsupported
 from workbench.model.comparison import Comparison
 from workbench.model.site_probe import Probe, plain_outputs
 from workbench.model.sites import Kind
@@ -88,8 +89,12 @@ def _pattern(probe: Probe) -> Iterator[Comparison]:
         wanted = plain_outputs(probe, output_attentions=True).attentions
     finally:
         module.set_attn_implementation(before)
-    shown = [x for x in wanted or () if isinstance(x, Tensor)]
     found = probe.read(Kind.ATTN_PATTERN)
+    shown = [x for x in wanted or () if isinstance(x, Tensor)]
+    if len(shown) == probe.model.spec.n_layers:
+        shown = [shown[layer] for layer in found]
+    if len(shown) != len(found):
+        raise Unsupported(f"the plain model shows {len(shown)} patterns, not {len(found)}")
     for (layer, x), y in zip(found.items(), shown, strict=True):
         what = f"attn_pattern of layer {layer} against output_attentions of eager attention"
         yield Comparison(what=what, found=x.transpose(1, 2), wanted=y.transpose(1, 2))
