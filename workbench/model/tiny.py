@@ -74,7 +74,7 @@ def tiny_module(family: str, *, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            _fill(parameter, generator)
+            fill_randomly(parameter, generator)
     return module.eval()
 
 
@@ -88,7 +88,7 @@ def _check_family(family: str) -> None:
     )
 
 
-def _fill(parameter: nn.Parameter, generator: torch.Generator) -> None:
+def fill_randomly(parameter: nn.Parameter, generator: torch.Generator) -> None:
     """Draw matrices with unit gain; shift norm weights and biases a little off their start.
 
     The initialisation of training (std 0.02) would leave so small a model almost linear.
