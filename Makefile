@@ -28,7 +28,7 @@ STAMPS := $(VENV)/.stamps
 PACKAGES := workbench probes reasoning causal app
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lint types imports parity browser gpu cov docs audit clean
+.PHONY: help setup demo test test-all check format lint types imports parity browser gpu cov docs audit zoo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ cov: setup ## Branch coverage, with its floor
 docs: $(STAMPS)/docs $(STAMPS)/model ## Write the plugin and command pages, build the site strictly
 	$(BIN)/python docs/build_pages.py
 	$(BIN)/mkdocs build --strict
+
+zoo: $(STAMPS)/dev ## Try what every model type can do on every backend, and write the page of it
+	$(BIN)/python docs/build_zoo.py
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

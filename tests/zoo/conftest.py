@@ -86,7 +86,9 @@ class Examined:
         worst = 0.0
         for i, row in enumerate(self.plain.rows):
             single = self.model.run(pad([row]), read=[site])
-            worst = max(worst, relative(trace.logits[i][trace.tokens.mask[i]], self.plain.logits(row)))
+            worst = max(
+                worst, relative(trace.logits[i][trace.tokens.mask[i]], self.plain.logits(row))
+            )
             worst = max(worst, relative(trace.row(i, site), single.row(0, site)))
         return worst
 
@@ -209,7 +211,9 @@ def examine(name: str, backend: str) -> tuple[Outcome, ...]:
     except Unsupported as refusal:
         return (Outcome(name, backend, "loads", "refused", refusal.message),)
     except Exception as problem:
-        return (Outcome(name, backend, "loads", "unexpected", f"{type(problem).__name__}: {problem}"),)
+        return (
+            Outcome(name, backend, "loads", "unexpected", f"{type(problem).__name__}: {problem}"),
+        )
     peer = None
     if backend != "hooks":
         peer = wrap_model(zoo_module(name), tokenizer, name=name, backend="hooks")
