@@ -101,9 +101,7 @@ def shortened(capabilities: list[str]) -> Iterator[str]:
     for capability in capabilities:
         verb, _, kind = capability.partition(" ")
         other = {"read": "edit", "edit": "read"}.get(verb)
-        if other is None:
-            yield capability
-        elif f"{other} {kind}" not in capabilities:
+        if other is None or f"{other} {kind}" not in capabilities:
             yield capability
         elif verb == "read":
             yield kind
