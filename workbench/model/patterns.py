@@ -61,19 +61,30 @@ def _eager(module: nn.Module, *tensors: Any, **options: Any) -> tuple[Tensor, Te
 
 
 def _attend_eager(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    out, pattern = _eager(module, query, key, value, mask, **options)
+    # Some models give the mask by this name.
+    out, pattern = _eager(module, query, key, value, attention_mask, **options)
     return _visited(module, out, pattern, value)
 
 
 def _attend_sdpa(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    out = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, mask, **options)[0]
+    out = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **options)[0]
     if module not in _WATCHED:
         return out, None
-    _, pattern = _eager(module, query, key, value, _additive(mask, query, key), **options)
+    _, pattern = _eager(module, query, key, value, _additive(attention_mask, query, key), **options)
     return _visited(module, out, pattern, value)
 
 

@@ -214,7 +214,7 @@ def _attend(
     query: Float[Tensor, "batch head 1 d_head"],
     key: Float[Tensor, "batch kv_head suffix d_head"],
     value: Float[Tensor, "batch kv_head suffix d_value"],
-    mask: Bool[Tensor, "batch one one seen"] | None,
+    attention_mask: Bool[Tensor, "batch one one seen"] | None,
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -225,7 +225,7 @@ def _attend(
     kv_heads, width = key.shape[1], cache.width
     if layer.prefix_keys.shape[::2] != (kv_heads, key.shape[3]):
         raise Unsupported("attention makes its keys of what is in the cache, not before")
-    seen = _checked(mask, (rows, 1, 1, width + key.shape[2]), options)
+    seen = _checked(attention_mask, (rows, 1, 1, width + key.shape[2]), options)
     grouped = query.reshape(rows, kv_heads, heads // kv_heads, d_head)
     grouped = grouped * (scaling if scaling is not None else d_head**-0.5)
     stacked = grouped.transpose(0, 1).reshape(kv_heads, -1, d_head)

@@ -90,7 +90,7 @@ def describe_model(
         d_mlp=int(_first(config, "intermediate_size", "ffn_dim", "n_inner") or 4 * d_model),
         d_vocab=int(config.vocab_size),
         n_parameters=sum(p.numel() for p in module.parameters()),
-        max_positions=int(config.max_position_embeddings),
+        max_positions=int(_first(config, *_LONGEST) or UNBOUNDED),
         backend=backend.name,
         device=_device(module),
         dtype=str(first.dtype).removeprefix("torch."),
@@ -104,8 +104,9 @@ _SIZES = (
     "num_attention_heads",
     "num_hidden_layers",
     "vocab_size",
-    "max_position_embeddings",
 )
+_LONGEST = ("max_position_embeddings", "max_seq_len")
+UNBOUNDED = 1 << 20  # what a text may hold where positions are no table and nothing bounds them
 
 
 def _check_sizes(config: Any, name: str) -> None:
@@ -113,7 +114,7 @@ def _check_sizes(config: Any, name: str) -> None:
     if missing:
         raise Unsupported(
             f"the configuration of {name} ({config.model_type}) has no {', '.join(missing)}",
-            hint="the workbench runs decoders with attention and a bounded context",
+            hint="the workbench runs decoders with attention",
         )
 
 
