@@ -84,14 +84,15 @@ class Scan(Protocol):
 class GradedRollouts:
     """Draws and grades continuations of one trajectory, each at most once.
 
-    `grade` judges the whole response text, prefix included. `fresh` counts continuations drawn
+    `grade` judges the whole response text, prefix included, and is told whether a limit ended it.
+    `fresh` counts continuations drawn
     now, the journal's left out; `new_tokens` their tokens.
     """
 
     trajectory: Trajectory
     stop_ids: Sequence[int]
     decode: Callable[[Sequence[int]], str]
-    grade: Callable[[str], bool]
+    grade: Callable[[str, bool], bool]
     journal: Journal
     fresh: int = 0
     new_tokens: int = 0
@@ -176,7 +177,7 @@ class GradedRollouts:
             Outcome(
                 branch=rollout.branch,
                 tokens=rollout.tokens,
-                success=self.grade(text),
+                success=self.grade(text, not rollout.stopped),
                 stopped=rollout.stopped,
             )
         )

@@ -8,6 +8,7 @@ from probes.critical.rollouts import GradedRollouts, Journal
 from workbench.model.model import Model
 from workbench.sampling.asking import prompt_ids, stop_ids
 from workbench.sampling.branch import Branch
+from workbench.sampling.judging import judge
 from workbench.sampling.rollout import RolloutOptions, Trajectory
 from workbench.sampling.task import Problem, Task
 
@@ -44,7 +45,7 @@ class Exam:
             trajectory=Trajectory(self.model, prompt, response, self.options),
             stop_ids=stop_ids(self.model, self.task),
             decode=self._decode,
-            grade=lambda text: self.task.is_correct(problem, text),
+            grade=lambda text, is_cut: judge(self.task, problem, text, is_cut=is_cut).is_correct,
             journal=journal,
         )
 

@@ -23,7 +23,7 @@ def graded(journal=None, *, dead_from=9, rate=0.5, rows=64, seed=0):
     options = RolloutOptions(policy=Sampling(temperature=1.5), limit=6, rows=rows, seed=seed)
     trajectory = Trajectory(tiny_model("llama"), PROMPT, RESPONSE, options)
 
-    def grade(text):
+    def grade(text, is_cut):
         ids = [int(word) for word in text.split()]
         shared = next(
             (i for i, (a, b) in enumerate(zip(ids, RESPONSE, strict=False)) if a != b), len(ids)
@@ -152,8 +152,23 @@ def test_short_responses_are_searched(mode):
         trajectory=Trajectory(tiny_model("llama"), PROMPT, (4, 6), options),
         stop_ids=(STOP,),
         decode=lambda ids: " ".join(map(str, ids)),
-        grade=lambda text: False,
+        grade=lambda text, is_cut: False,
         journal=Journal(None),
     )
     found = locate(rollouts, mode=mode, draws=16, generator=np.random.default_rng(0))
     assert found.decision.position == 1
+
+
+def test_the_grader_is_told_what_a_limit_cut_off():
+    told = []
+    options = RolloutOptions(policy=Sampling(temperature=1.5), limit=6, rows=8)
+    rollouts = GradedRollouts(
+        trajectory=Trajectory(tiny_model("llama"), PROMPT, RESPONSE, options),
+        stop_ids=range(1, 20),
+        decode=lambda ids: " ".join(map(str, ids)),
+        grade=lambda text, is_cut: bool(told.append(is_cut)),
+        journal=Journal(None),
+    )
+    found = rollouts.draw([Branch(position=4, draw=k) for k in range(40)]).values()
+    assert sum(told) == sum(not one.stopped for one in found)
+    assert 0 < sum(told) < 40
