@@ -17,7 +17,7 @@ from probes.geometry.spectrum import (
 )
 
 CONTROL_NAME = "isotropic Gaussian, same number of tokens and width"
-_FLOPS, _CUBES = 1e10, 1e9
+_FLOPS, _CUBES, _CELLS = 1e10, 1e9, 3e6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,8 +39,8 @@ class GaussianNull:
         cls, n: int, d_model: int, m: int, *, generator: np.random.Generator
     ) -> "GaussianNull":
         """Draw the control once; every layer shares it."""
-        n_neighbours = int(np.clip(_FLOPS / (2.0 * m * m * d_model), 4, 40))
-        n_along = int(np.clip(_CUBES / d_model**3, 2, 20))
+        n_neighbours = int(np.clip(_FLOPS / (2.0 * m * m * (d_model + 64)), 4, 40))
+        n_along = int(np.clip(min(_CUBES / d_model**3, _CELLS / (m * d_model)), 2, 20))
         n_spectra = int(np.clip(20_000 / d_model, 20, 400))
         along, neighbours = [], []
         for i in range(max(n_neighbours, n_along)):

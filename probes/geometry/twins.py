@@ -4,14 +4,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-_ROUNDING = 1e-5
+_ROUNDING = 3e-6
 _OF_SPREAD = 1e-3
 
 
 def distinct(x: Float[np.ndarray, "n d_model"]) -> Bool[np.ndarray, " n"]:
     """Mark one of every set of equal vectors, the first.
 
-    Vectors count as equal up to what batches round differently: a hundred thousandth of their
+    Vectors count as equal up to what batches round differently: three millionths of their
     typical length, and at most a thousandth of their typical distance from the mean.
     """
     kept = np.zeros(len(x), dtype=bool)

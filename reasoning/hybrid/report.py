@@ -136,7 +136,7 @@ def _paired(
     gap = right[arm] - right[other]
     by_problem, by_seed = gap.mean(axis=0), gap.mean(axis=1)
     band = mean_interval(by_problem, bounds=(-1.0, 1.0))
-    over_seeds = mean_interval(by_seed)
+    over_seeds = mean_interval(by_seed, bounds=(-1.0, 1.0))
     return {
         "arm": arm,
         "against": other,

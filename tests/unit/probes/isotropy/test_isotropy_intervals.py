@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from probes.geometry.cosine import cosine_metrics
+from probes.geometry.moments import Moments
+from probes.geometry.texts import Runs, TextSums
 from workbench.result.intervals import jackknife_interval
 
 Row = Callable[..., dict[str, Any]]
@@ -25,6 +28,51 @@ METRICS = (
 def test_jackknife_needs_three_groups_and_finite_values() -> None:
     assert jackknife_interval(1.0, np.array([1.0, 2.0])) is None
     assert jackknife_interval(1.0, np.array([1.0, 2.0, np.nan])) is None
+
+
+def test_the_covariance_without_a_group_is_that_of_the_others() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 5, generator=generator, dtype=torch.float64) + 3
+    bounds = [(0, 0, 11), (1, 11, 40), (2, 40, 60)]
+    moments = Moments(1, 5, 3, torch.device("cpu"))
+    moments.add(0, x.clone(), x.mean(dim=0), bounds)
+    moments.count(bounds)
+    for group, start, end in bounds:
+        rest = torch.cat([x[:start], x[end:]])
+        found = moments.covariance_without(0, group)
+        torch.testing.assert_close(found, torch.cov(rest.T), rtol=1e-5, atol=1e-5)
+
+
+def test_cosines_without_a_block_are_those_of_the_other_texts() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3, 5)) + 0.5
+    x[2, 0] = 0
+    sums = TextSums(1, 5)
+    length = np.linalg.norm(x, axis=2)
+    unit = x / np.where(length > 0, length, 1)[:, :, None]
+    sums.coordinate[0] = (unit**2).sum(axis=(0, 1))
+    sums.add(
+        Runs(
+            keys=np.arange(1, 5),
+            units=np.arange(4),
+            n=np.full(4, 3),
+            direction=unit.sum(axis=1)[None],
+            vector=x.sum(axis=1)[None],
+            squared=(length > 0).sum(axis=1).astype(float)[None],
+            length=length.sum(axis=1)[None],
+        )
+    )
+    found = cosine_metrics(sums.closed(), 0)
+    for i in range(4):
+        rest = np.delete(unit, i, axis=0).reshape(-1, 5)
+        rest = rest[np.abs(rest).sum(axis=1) > 0]
+        pairs = (rest @ rest.T)[~np.eye(len(rest), dtype=bool)]
+        assert found.left_out["mean_cosine"][i] == pytest.approx(pairs.mean())
+        within = [u[size > 0] for u, size in zip(unit, length, strict=True)]
+        cosines = [(u @ u.T)[~np.eye(len(u), dtype=bool)] for u in within]
+        del cosines[i]
+        pooled = 1 - np.concatenate(cosines).mean()
+        assert found.left_out["su_collier_pooled"][i] == pytest.approx(pooled)
+    assert found.sizes["mean_cosine"].tolist() == [3, 3, 3, 3]
 
 
 def clustered(generator: torch.Generator, n_texts: int, length: int = 20) -> tuple[Tensor, Tensor]:
