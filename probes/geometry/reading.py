@@ -98,14 +98,15 @@ def number(value: Value) -> float | None:
 def jackknifed(
     name: str,
     value: Value,
-    without: Float[np.ndarray, " group"],
+    without: Float[np.ndarray, " kept"],
     sizes: Float[np.ndarray, " group"],
     control: Null | None = None,
 ) -> Reading:
     """Return a reading whose interval comes from values without one group of texts each.
 
     Made on the logarithm for metrics that are positive, so that the bounds are too; no bound
-    leaves the range of its metric. `sizes` count what the groups hold.
+    leaves the range of its metric. `sizes` count what the groups hold; `without` holds
+    one value per group, none where the metric is undefined.
     """
     if isinstance(value, Undefined):
         return Reading(value=value, control=control)
