@@ -48,14 +48,15 @@ def test_show(invoke: Invoke) -> None:
 
 
 def test_run_prints_value_with_interval_unit_and_control(invoke: Invoke, store_path: Path) -> None:
-    done = invoke(*RUN, *TEXTS)
+    done = invoke(*RUN, *TEXTS, "--text", "no bird ran")
     run = Store(store_path).get("first-token-norm")
     assert run.result is not None
     first = run.result.estimates[0]
+    assert first.low is not None
     assert f"{first.name}" in done.stdout
     assert f"[{first.low:.3f}"[:6] in done.stdout
     assert "ratio" in done.stdout
-    assert "n = 2 texts" in done.stdout
+    assert "n = 3 texts" in done.stdout
     assert "kept in" in done.stderr
     assert run.run_id in done.stdout
 

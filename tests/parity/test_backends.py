@@ -58,7 +58,8 @@ TABLES = [f if f in FEW else pytest.param(f, marks=pytest.mark.slow) for f in FA
 def test_every_row_of_the_parity_table_passes(family: str) -> None:
     rows = parity_table(tiny_model(family), sites=False)
     assert [row for row in rows if not row.passed] == []
-    assert {row.backend for row in rows if row.largest is not None} == set(BACKENDS)
+    tried = {row.backend for row in rows if row.largest is not None}
+    assert tried - {"transformers"} == set(BACKENDS)
     checks = {row.check for row in rows if row.backend == "nnsight" and row.largest is not None}
     assert {"logits", "resid_post, every layer", "patching", "head ablation"} <= checks
     assert {"mlp ablation", "steered generation", "latent loop"} <= checks

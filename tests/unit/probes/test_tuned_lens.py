@@ -67,7 +67,7 @@ def test_the_comparison_is_the_logit_lens(tiny_llama):
 
 def test_training_beats_the_logit_lens_on_held_out_texts(tiny_llama, tmp_path):
     result = TINY.train(
-        tiny_llama, _examples(tiny_llama), folder=tmp_path, resume=False, context=Context()
+        tiny_llama, _examples(tiny_llama, n=120), folder=tmp_path, resume=False, context=Context()
     )
     kl = result.estimate("mean kl")
     assert kl.high < kl.control
