@@ -27,6 +27,7 @@ from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
+from workbench.model.tokens import token_ids
 from workbench.options import option
 from workbench.result.result import Note, Result
 
@@ -159,7 +160,7 @@ class HybridTrace:
             inputs = GatedMixture(gate=gate)
         else:
             inputs = _UNTRAINED[self.method]
-        ids = model.tokenizer(f" {mark}", add_special_tokens=False)["input_ids"]
+        ids = token_ids(model.tokenizer, f" {mark}", special_tokens=False)
         policy = LatentThinking(
             inputs=inputs,
             sampling=Sampling(temperature=temperature),

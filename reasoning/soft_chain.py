@@ -10,6 +10,7 @@ from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
+from workbench.model.tokens import token_ids
 from workbench.options import option
 from workbench.result.chain import Chain
 from workbench.sampling.sentences import answer_lead
@@ -55,7 +56,7 @@ class SoftThinking:
         soft = SoftTokens(
             n=self.n, top_p=self.top_p, top_k=self.top_k, min_p=self.min_p, noise=self.noise
         )
-        ids = model.tokenizer(f" {mark}", add_special_tokens=False)["input_ids"]
+        ids = token_ids(model.tokenizer, f" {mark}", special_tokens=False)
         cold = ColdStop(below=self.cold_entropy, steps=self.cold_steps)
         policy = LatentThinking(
             inputs=soft,

@@ -9,7 +9,7 @@ from workbench.methods.registry import reasoner
 from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
-from workbench.model.tokens import pad
+from workbench.model.tokens import pad, token_ids
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.chain import Chain, Step
@@ -70,7 +70,7 @@ class AnswerAtOnce:
         lead = self.lead or answer_lead(context.task)
         if self.checkpoint:
             model, prompts, lead = as_trained(model, prompts, self.checkpoint)
-        ids = tuple(model.tokenizer(lead, add_special_tokens=False)["input_ids"])
+        ids = tuple(token_ids(model.tokenizer, lead, special_tokens=False))
         stops = newline_ids(model.tokenizer)
         asked = [
             replace(p, ids=(*p.ids, *ids), stop_ids=tuple(dict.fromkeys((*p.stop_ids, *stops))))

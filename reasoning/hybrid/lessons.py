@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.model.model import Model
+from workbench.model.tokens import token_ids
 from workbench.sampling.asking import prompt_ids, stop_ids
 from workbench.sampling.task import Problem, Task
 
@@ -30,9 +31,7 @@ def lessons(model: Model, task: Task, problems: Sequence[Problem], mark: str) ->
             problem=problem,
             prompt=prompt_ids(model, task, problem),
             written=(
-                *model.tokenizer(written_response(problem, mark), add_special_tokens=False)[
-                    "input_ids"
-                ],
+                *token_ids(model.tokenizer, written_response(problem, mark), special_tokens=False),
                 end,
             ),
         )

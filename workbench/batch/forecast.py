@@ -18,6 +18,7 @@ from workbench.batch.work import ShardCount, ShardWork
 from workbench.errors import TooLittleData, WorkbenchError
 from workbench.methods.contracts import Example, Measure
 from workbench.model.model import Model
+from workbench.model.tokens import token_ids
 from workbench.progress import Progress, silent
 from workbench.runs.models import shared_model
 from workbench.runs.reading import read_rows
@@ -106,7 +107,7 @@ def _sample(work: ShardWork) -> list[Example]:
     for row in read_rows(work.plan.data):
         if isinstance(row, Example):
             rows.append(row)
-            n_tokens += min(limit, len(work.model.tokenizer(row.text)["input_ids"]))
+            n_tokens += min(limit, len(token_ids(work.model.tokenizer, row.text)))
         if len(rows) > 1 and (n_tokens >= SAMPLE_TOKENS or len(rows) >= SAMPLE_ROWS):
             break
     return rows

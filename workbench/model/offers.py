@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from workbench.model.capabilities import verdict
 from workbench.model.site_checks import capability_of
+from workbench.model.site_probe import shared_probes
 from workbench.model.sites import Kind
 from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
@@ -36,13 +37,14 @@ class SiteOffer:
 
 def site_offers(model: Subject) -> list[SiteOffer]:
     """Return every kind of site with what the model was found to do there; checks run now."""
-    return [
-        SiteOffer(
-            kind=kind,
-            layers=model.backend.layers_with(kind) if kind.has_layer else (),
-            n_layers=model.spec.n_layers,
-            read=verdict(model, capability_of(kind, edit=False)),
-            edit=verdict(model, capability_of(kind, edit=True)),
-        )
-        for kind in Kind
-    ]
+    with shared_probes():
+        return [
+            SiteOffer(
+                kind=kind,
+                layers=model.backend.layers_with(kind) if kind.has_layer else (),
+                n_layers=model.spec.n_layers,
+                read=verdict(model, capability_of(kind, edit=False)),
+                edit=verdict(model, capability_of(kind, edit=True)),
+            )
+            for kind in Kind
+        ]

@@ -38,7 +38,7 @@ def watched_patterns(model: Any, visits: Mapping[nn.Module, Visit]) -> Iterator[
     before = model.config._attn_implementation
     if not model._can_set_attn_implementation():
         raise Unsupported(
-            f"{type(model).__name__} keeps its attention patterns to itself",
+            f"{type(model).__name__} computes attention in its own code, which shows no patterns",
             hint="read another kind of site",
         )
     _WATCHED.update(visits)

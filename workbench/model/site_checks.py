@@ -32,7 +32,7 @@ def site_problem(model: Subject, site: Site, *, edit: bool) -> str:
     backend, kind = model.backend, site.kind
     capability = capability_of(kind, edit=edit)
     if not backend.supports(kind, edit=edit):
-        return f"{capability.split()[0]} {site}: there is no {kind} that it could {capability}"
+        return f"{capability.split()[0]} {site}: {_absent(model, kind, edit=edit)}"
     if site.layer is not None and site.layer not in backend.layers_with(kind):
         layers = ", ".join(map(str, backend.layers_with(kind)))
         return f"{capability.split()[0]} {site}: only layers {layers} have {kind}"
@@ -69,9 +69,11 @@ def _check_edit(kind: Kind, model: Subject) -> Verdict:
     if not readable.works:
         return Verdict(capability=capability, works=False, reason=readable.reason)
     layers = model.backend.layers_with(kind) if kind.has_layer else (0,)
-    rows = equal_rows(model, len(layers) + 1)
-    edits = row_edits(rows, kind)
-    changed, same = rows.edited(edits), rows.edited([_unchanged(edit) for edit in edits])
+    few, rows = equal_rows(model, 2), equal_rows(model, len(layers) + 1)
+    edits = row_edits(few, kind)
+    changed, same = rows.edited(edits), few.edited([_unchanged(edit) for edit in edits])
+    is_summed = model.backend.name == _HOOKS and kind in _IN_SUMS
+    changed.read_together(_of_sums(model) if is_summed else ())
     still = [layers[row] for row in moved_too_little(rows.logits(), changed.logits())]
     if still:
         where = f" in layers {', '.join(map(str, still))}" if kind.has_layer else ""
@@ -82,13 +84,13 @@ def _check_edit(kind: Kind, model: Subject) -> Verdict:
         )
     found = [
         Comparison(what="logits under an edit that changes nothing", found=same.logits(),
-                   wanted=rows.logits()),
+                   wanted=few.logits()),
         Comparison(what="logits of a row beside edited ones", found=changed.logits()[-1:],
                    wanted=rows.logits()[-1:]),
     ]  # fmt: skip
     allowed = rounding(_dtype(model))
     if model.backend.name == _HOOKS:
-        found += compared(kind, changed) if kind in _IN_SUMS else []
+        found += compared(kind, changed) if is_summed else []
     else:
         allowed = across(_dtype(model))
         _on_hooks(model, capability)
@@ -127,7 +129,15 @@ def _check_input_vectors(model: Subject) -> Verdict:
 
 def _claimed(model: Subject, kind: Kind, *, edit: bool) -> None:
     if not model.backend.supports(kind, edit=edit):
-        raise Unsupported(f"there is no {kind} that it could {capability_of(kind, edit=edit)}")
+        raise Unsupported(_absent(model, kind, edit=edit))
+
+
+def _absent(model: Subject, kind: Kind, *, edit: bool) -> str:
+    offered = ", ".join(k for k in Kind if model.backend.supports(k, edit=edit)) or "nothing"
+    return (
+        f"no part of {model.spec.architecture} gives {kind} by itself; "
+        f"parts were found for {offered}"
+    )
 
 
 def _on_hooks(model: Subject, capability: str) -> None:
@@ -160,7 +170,12 @@ def _judged(capability: str, found: Iterable[Comparison], allowed: float) -> Ver
 
 
 def _unchanged(edit: Edit) -> Edit:
-    return Edit(site=edit.site, op=Op.SCALE, value=1.0, rows=edit.rows)
+    return Edit(site=edit.site, op=Op.SCALE, value=1.0, rows=(1,))
+
+
+def _of_sums(model: Subject) -> list[Kind]:
+    kinds = (Kind.RESID_PRE, *_IN_SUMS, Kind.RESID_POST)
+    return [kind for kind in kinds if model.backend.layers_with(kind)]
 
 
 def _dtype(model: Subject) -> torch.dtype:

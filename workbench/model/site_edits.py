@@ -10,11 +10,14 @@ from workbench.model.sites import Kind, Site
 _ABOVE_CHANCE = 10
 
 
-def row_edits(rows: Probe, kind: Kind) -> list[Edit]:
-    """Return edits of that kind, the i-th layer that has it in row i; the last row has none."""
+def row_edits(unedited: Probe, kind: Kind) -> list[Edit]:
+    """Return edits of that kind, the i-th layer that has it in row i.
+
+    `unedited` is a probe of the same tokens, from whose first row their sizes are taken.
+    """
     return [
         _edit(kind, layer if kind.has_layer else None, row, x)
-        for row, (layer, x) in enumerate(rows.read(kind).items())
+        for row, (layer, x) in enumerate(unedited.read(kind).items())
     ]
 
 

@@ -29,14 +29,14 @@ def owned(probe: Probe, kind: Kind) -> list[Comparison]:
     Raises:
         Unsupported: nothing tells the heads apart, or an edit has the effect of another kind.
     """
-    model = probe.model
+    model, asked = probe.model, kind
     if kind is Kind.Z:
         kind = next((k for k in _TELLING if model.backend.layers_with(k)), kind)
     layers = [site.layer or 0 for site in sites_of(model, kind)]
     if kind is Kind.Z or not set(layers) <= set(model.backend.layers_with(Kind.Z)):
         raise Unsupported(f"nothing in the model tells the heads of {kind} apart")
-    rows = equal_rows(model, len(layers))
-    found = rows.read(kind)
+    rows = equal_rows(model, len(layers) + 1)
+    found = _read(equal_rows(model, 2), kind, asked)
     before = [rows.read(Kind.Z)[layer][row] for row, layer in enumerate(layers)]
     heads = [_Heads(kind, layer, z, found[layer]) for layer, z in zip(layers, before, strict=True)]
     if kind in (Kind.Q, Kind.K):
@@ -48,6 +48,16 @@ def owned(probe: Probe, kind: Kind) -> list[Comparison]:
     else:
         after = _edited(rows, heads, _Heads.removal)
     return [head.comparison(z) for head, z in zip(heads, after, strict=True)]
+
+
+def _read(few: Probe, kind: Kind, asked: Kind) -> dict[int, Tensor]:
+    try:
+        return few.read(kind)
+    except Unsupported as error:
+        if kind is asked:
+            raise
+        reason = f"only {kind} could tell the heads of {asked} apart, and {error.message}"
+        raise Unsupported(reason, hint=error.hint) from error
 
 
 def _edited(

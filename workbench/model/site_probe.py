@@ -1,6 +1,8 @@
 """The few tokens that sites are checked on, and what the plain transformers model makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -38,6 +40,15 @@ class Probe:
             self._reads[kind] = {site.layer or 0: trace.activations[site] for site in sites}
         return self._reads[kind]
 
+    def read_together(self, kinds: Sequence[Kind]) -> None:
+        """Read several kinds and the logits in one pass."""
+        places = {kind: sites_of(self.model, kind) for kind in kinds}
+        read = [site for sites in places.values() for site in sites]
+        trace = self.model.run(self.tokens, read=read, edits=self.edits, logits="all")
+        for kind, sites in places.items():
+            self._reads[kind] = {site.layer or 0: trace.activations[site] for site in sites}
+        self._reads[Kind.LOGITS] = {0: cast(Tensor, trace.logits)}
+
     def logits(self) -> Float[Tensor, "batch pos d_vocab"]:
         """Return the logits at every position."""
         if Kind.LOGITS not in self._reads:
@@ -65,7 +76,26 @@ def different_rows(model: Subject) -> Probe:
 
 def equal_rows(model: Subject, n: int) -> Probe:
     """Return a probe of n rows of the same random tokens."""
-    return Probe(model, pad(_ids(model, 1) * n).to(model.device))
+    shared = _SHARED.get()
+    probe = None if shared is None else shared.get((id(model), n))
+    if probe is None:
+        probe = Probe(model, pad(_ids(model, 1) * n).to(model.device))
+        if shared is not None:
+            shared[id(model), n] = probe
+    return probe
+
+
+_SHARED: ContextVar[dict[tuple[int, int], Probe] | None] = ContextVar("shared probes", default=None)
+
+
+@contextmanager
+def shared_probes() -> Iterator[None]:
+    """Let all checks made inside, in this thread, share what is read on rows without edits."""
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
 
 
 def noise(like: Float[Tensor, "batch pos *shape"]) -> Float[Tensor, "pos *shape"]:

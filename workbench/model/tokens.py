@@ -153,6 +153,35 @@ def check_ids(tokens: Tokens, d_vocab: int, tokenizer: Any = None) -> Tokens:
     )
 
 
+def encoded(
+    tokenizer: Any, text: str, *, special_tokens: bool = True, offsets: bool = False
+) -> Any:
+    """Return what a tokenizer makes of a text: `input_ids`, and `offset_mapping` on request.
+
+    Raises:
+        BadOption: the tokenizer fails on that text.
+    """
+    try:
+        return tokenizer(text, add_special_tokens=special_tokens, return_offsets_mapping=offsets)
+    # The tokenizers library has no error class of its own, and slow tokenizers raise anything.
+    except Exception as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadOption(
+            f"the tokenizer cannot read {text[:60]!r}: {said}",
+            hint="leave out texts with unknown words or characters, or give the tokenizer an "
+            "unknown token (unk_token)",
+        ) from error
+
+
+def token_ids(tokenizer: Any, text: str, *, special_tokens: bool = True) -> list[int]:
+    """Return a text as token ids.
+
+    Raises:
+        BadOption: the tokenizer fails on that text.
+    """
+    return [int(i) for i in encoded(tokenizer, text, special_tokens=special_tokens)["input_ids"]]
+
+
 def tokenize(
     tokenizer: Any,
     texts: Sequence[str],
@@ -165,14 +194,13 @@ def tokenize(
 
     Raises:
         TooLittleData: a text holds no tokens.
+        BadOption: the tokenizer fails on a text.
     """
     rows, offsets = [], []
     for text in texts:
-        encoded = tokenizer(
-            text, add_special_tokens=special_tokens, return_offsets_mapping=tokenizer.is_fast
-        )
-        rows.append(list(encoded["input_ids"])[:limit])
-        offsets.append([(int(a), int(b)) for a, b in encoded.get("offset_mapping", [])][:limit])
+        found = encoded(tokenizer, text, special_tokens=special_tokens, offsets=tokenizer.is_fast)
+        rows.append(list(found["input_ids"])[:limit])
+        offsets.append([(int(a), int(b)) for a, b in found.get("offset_mapping", [])][:limit])
     pad_id = tokenizer.pad_token_id
     if pad_id is None:
         pad_id = tokenizer.eos_token_id or 0

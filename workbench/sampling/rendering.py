@@ -3,6 +3,7 @@
 from typing import Any
 
 from workbench.errors import InputError, Unsupported
+from workbench.model.tokens import token_ids
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
@@ -11,8 +12,8 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
     Some tokenizers end every text with a token that ends texts; a model has nothing to say after
     that, so it is left out.
     """
-    ids = [int(i) for i in tokenizer(text)["input_ids"]]
-    bare = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    ids = token_ids(tokenizer, text)
+    bare = token_ids(tokenizer, text, special_tokens=False)
     end = tokenizer.eos_token_id
     added = end is not None and ids[-1:] == [end] and bare[-1:] != [end]
     return ids[:-1] if added else ids

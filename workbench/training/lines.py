@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from workbench.errors import Unsupported
+from workbench.model.tokens import token_ids
 from workbench.sampling.rendering import text_ids
 
 
@@ -66,7 +67,7 @@ class Lines:
     def sentence(self, text: str) -> list[int]:
         """Return the ids of a sentence and the line break that ends it."""
         flat = " ".join(text.split())
-        return [*self.tokenizer(flat, add_special_tokens=False)["input_ids"], self.newline]
+        return [*token_ids(self.tokenizer, flat, special_tokens=False), self.newline]
 
     def prefix(self, question: str, sentences: Sequence[str]) -> list[int]:
         """Return the ids of a question and the sentences after it."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workbench.errors import Unsupported
 from workbench.model.module_paths import find_paths
+from workbench.model.tokens import token_ids
 from workbench.training.codec import Decoded, Known
 from workbench.training.codec_checks import check_sentences, check_vectors
 from workbench.training.lines import block
@@ -55,11 +56,10 @@ class SentenceIds:
 
     def of(self, sentences: Sequence[str]) -> list[list[int]]:
         """Return the ids of every sentence and the end after it; runs of blanks are one."""
-        if not sentences:
-            return []
-        flat = [" ".join(text.split()) for text in sentences]
-        found = self.tokenizer(flat, add_special_tokens=False)["input_ids"]
-        return [[*map(int, row), self.stop] for row in found]
+        flat = (" ".join(text.split()) for text in sentences)
+        return [
+            [*token_ids(self.tokenizer, text, special_tokens=False), self.stop] for text in flat
+        ]
 
     def text(self, ids: Sequence[int]) -> str:
         """Return ids as text, without the end."""
