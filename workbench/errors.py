@@ -180,3 +180,9 @@ class EnvironmentProblem(WorkbenchError, RuntimeError):
     """The installation or the machine lacks something the workbench needs."""
 
     code = "environment"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line that says something, at most 200 characters, or the error's class."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line[:200] for line in lines if line), type(error).__name__)

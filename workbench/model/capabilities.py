@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from workbench.errors import Unsupported, WorkbenchError
+from workbench.errors import Unsupported, WorkbenchError, first_line
 from workbench.model.finite import report, watching
 from workbench.model.kept_verdicts import keep_verdict, kept_verdict
 from workbench.model.subject import Subject
@@ -106,7 +106,7 @@ def _try(model: Subject, capability: str) -> tuple[Verdict, bool]:
     except WorkbenchError as error:
         return Verdict(capability=capability, works=False, reason=error.message), True
     except Exception as error:  # a check runs a model nobody has seen
-        reason = f"running it ended in {type(error).__name__}: {_first_line(error)}"
+        reason = f"running it ended in {type(error).__name__}: {first_line(error)}"
         lasting = not isinstance(error, _TRANSIENT)
         return Verdict(capability=capability, works=False, reason=reason), lasting
     return found, True
@@ -121,8 +121,3 @@ def trying(model: Subject) -> Iterator[None]:
             yield
     finally:
         model.is_checked = before
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else "no message"

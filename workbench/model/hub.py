@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import cast
 
-from workbench.errors import ModelError, ModelNotFound
+from workbench.errors import ModelError, ModelNotFound, first_line
 from workbench.model.quiet import no_bars
 from workbench.progress import Progress, silent
 
@@ -102,11 +102,7 @@ def _explained(error: BaseException, name: str, revision: str | None) -> ModelEr
             hint="check the spelling; for a private model run `hf auth login`",
         )
     return ModelNotFound(
-        f"{name!r} is not kept here and the hub cannot be reached ({_first_line(error)})",
+        f"{name!r} is not kept here and the hub cannot be reached "
+        f"({first_line(error.__cause__ or error)})",
         hint="give a local folder or a GGUF file, or use the embedded model `default`",
     )
-
-
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

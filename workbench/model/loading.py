@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from workbench.errors import BadOption, ModelError, Unsupported, WorkbenchError
+from workbench.errors import BadOption, ModelError, Unsupported, WorkbenchError, first_line
 from workbench.model.adapter_files import attach_adapter
 from workbench.model.checkpoint_files import CheckpointFiles
 from workbench.model.default_model import DEFAULT_NAME, is_default
@@ -66,7 +66,7 @@ def load_model(  # noqa: PLR0913 - the one door for every way a model is loaded
     except Exception as error:  # an architecture that nobody here has seen
         raise Unsupported(
             f"{shown} ({type(module).__name__}) is not a model the workbench can run: "
-            f"{type(error).__name__}: {_short(error)}",
+            f"{type(error).__name__}: {first_line(error)}",
             hint="check its config.json",
         ) from error
     model.spec = replace(
@@ -130,7 +130,7 @@ def _load_weights(
         raise
     except Exception as error:  # whatever transformers makes of files that anyone wrote
         raise ModelError(
-            f"transformers cannot load {files.folder}: {_short(error)}", hint=_advice(error)
+            f"transformers cannot load {files.folder}: {first_line(error)}", hint=_advice(error)
         ) from error
     ready: nn.Module = module.eval()
     return ready
@@ -164,15 +164,10 @@ def _load_tokenizer(files: CheckpointFiles, *, trust_remote_code: bool) -> Any:
             tokenizer("a", add_special_tokens=True)
     except Exception as error:  # as above
         raise ModelError(
-            f"{folder} has no tokenizer that can be read: {_short(error)}",
+            f"{folder} has no tokenizer that can be read: {first_line(error)}",
             hint="copy tokenizer.json and tokenizer_config.json into the folder",
         ) from error
     return tokenizer
-
-
-def _short(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _advice(error: BaseException) -> str:

@@ -287,8 +287,7 @@ class Model:
         if problems:
             raise Unsupported(
                 f"{self.spec.name} on backend {self.backend.name} cannot {'; '.join(problems)}",
-                hint="`workbench models show NAME` lists the sites that can be read and edited, "
-                "--parity those of every backend",
+                hint="`workbench models show NAME` lists the sites that can be read and edited",
             )
 
     def _check_selections(self, edits: Sequence[Edit], n: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
-from workbench.errors import BadOption, DataError
+from workbench.errors import BadOption, DataError, first_line
 
 PREFIX = "dataset:"
 _KEYS = ("config", "split", "revision")
@@ -117,8 +117,9 @@ def _commit(address: DatasetAddress) -> str:
     try:
         info = HfApi().dataset_info(address.name, revision=address.revision or None)
     except (HfHubHTTPError, HFValidationError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise DataError(f"no dataset {address.name!r} on the hub: {said}", hint=hint) from error
+        raise DataError(
+            f"no dataset {address.name!r} on the hub: {first_line(error)}", hint=hint
+        ) from error
     # The hub's client exchanges its network errors from release to release.
     except Exception as error:
         raise DataError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from workbench.errors import Unsupported, WorkbenchError
+from workbench.errors import Unsupported, WorkbenchError, first_line
 from workbench.model.backend import Inputs, Outputs, Wanted
 from workbench.model.backends.bridge_points import hook_points
 from workbench.model.backends.one_pass import Caller, Pass
@@ -127,9 +127,8 @@ def _failures_named(architecture: str) -> Iterator[None]:
     except WorkbenchError:
         raise
     except Exception as error:
-        said = str(error).partition("\n")[0][:100]
         raise Unsupported(
-            f"TransformerLens cannot hold {architecture}: {said}",
+            f"TransformerLens cannot hold {architecture}: {first_line(error)}",
             hint="use backend hooks or nnsight",
         ) from error
 
