@@ -15,7 +15,6 @@ from workbench.model.model import Model
 from workbench.model.policy import GREEDY, Sampling
 from workbench.progress import Progress, silent
 from workbench.sampling.asking import prompt_ids, stop_ids
-from workbench.sampling.judging import judge
 from workbench.sampling.task import Problem, Task
 
 
@@ -91,19 +90,12 @@ def _draw(
     )
     for i, problem in enumerate(problems):
         mine = trace.generated[i * asked.samples : (i + 1) * asked.samples]
-        ended = trace.ended[i * asked.samples : (i + 1) * asked.samples]
-        yield [
-            _graded(model, task, problem, tuple(int(t) for t in ids), is_cut=end != "stop")
-            for ids, end in zip(mine, ended, strict=True)
-        ]
+        yield [_graded(model, task, problem, tuple(int(t) for t in ids)) for ids in mine]
 
 
-def _graded(
-    model: Model, task: Task, problem: Problem, ids: tuple[int, ...], *, is_cut: bool
-) -> Response:
+def _graded(model: Model, task: Task, problem: Problem, ids: tuple[int, ...]) -> Response:
     text = str(model.tokenizer.decode(list(ids), skip_special_tokens=True))
-    verdict = judge(task, problem, text, is_cut=is_cut)
-    return Response(tokens=ids, answer=verdict.answer, correct=verdict.is_correct)
+    return Response(tokens=ids, answer=task.extract(text), correct=task.is_correct(problem, text))
 
 
 def _write(path: Path, identity: str, name: str, responses: Sequence[Response]) -> None:
