@@ -172,7 +172,9 @@ def share_that_differs(found: list[list[int]], wanted: list[list[int]]) -> float
     return sum(a != b for a, b in pairs) / len(pairs)
 
 
-def capabilities(model: Model, examined: Examined) -> Iterator[tuple[str, Callable[[], float]]]:
+def capabilities(
+    model: Model, examined: Examined, *, sites: bool
+) -> Iterator[tuple[str, Callable[[], float]]]:
     """Name every capability with the comparison that judges it."""
     yield "alone", examined.alone
     yield "padding left", lambda: examined.batched("left")
@@ -182,7 +184,7 @@ def capabilities(model: Model, examined: Examined) -> Iterator[tuple[str, Callab
     yield "unembed", examined.unembedded
     if model.backend.name == "hooks":
         yield "rollouts", examined.rollouts
-    for kind in Kind:
+    for kind in Kind if sites else ():
         for layer in range(model.spec.n_layers) if kind.has_layer else (None,):
             site = Site(kind, layer)
             yield f"read {site}", lambda site=site: examined.read(site)
@@ -202,8 +204,8 @@ def judge(name: str, backend: str, capability: str, run: Callable[[], float]) ->
 
 
 @cache
-def examine(name: str, backend: str) -> tuple[Outcome, ...]:
-    """Compare everything one model offers on one backend with plain transformers."""
+def examine(name: str, backend: str, *, sites: bool = True) -> tuple[Outcome, ...]:
+    """Compare what one model offers on one backend with plain transformers."""
     plain = Plain(name)
     tokenizer = tiny_tokenizer()
     try:
@@ -218,11 +220,13 @@ def examine(name: str, backend: str) -> tuple[Outcome, ...]:
     if backend != "hooks":
         peer = wrap_model(zoo_module(name), tokenizer, name=name, backend="hooks")
     examined = Examined(plain, model, peer)
-    found = [judge(name, backend, what, run) for what, run in capabilities(model, examined)]
+    found = [
+        judge(name, backend, what, run) for what, run in capabilities(model, examined, sites=sites)
+    ]
     return (Outcome(name, backend, "loads", "works"), *found)
 
 
 @pytest.fixture(scope="session")
-def examination() -> Callable[[str, str], tuple[Outcome, ...]]:
+def examination() -> Callable[..., tuple[Outcome, ...]]:
     """The comparison of one model of the zoo on one backend, made once."""
     return examine

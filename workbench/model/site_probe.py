@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.model.backends.twin import twin
 from workbench.model.edits import Edit
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
@@ -109,7 +110,8 @@ def noise(like: Float[Tensor, "batch pos *shape"]) -> Float[Tensor, "pos *shape"
 
 def plain_outputs(probe: Probe, **asked: bool) -> Any:
     """Run the transformers model itself, without reads or edits."""
-    module: Any = probe.model.backend.plain
+    # Transformers leaves hooks in a model that was once asked for its states.
+    module: Any = twin(probe.model.backend.plain)
     return module(input_ids=probe.tokens.ids, use_cache=False, **asked)
 
 
