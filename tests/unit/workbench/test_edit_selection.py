@@ -17,8 +17,10 @@ def test_rows_and_heads_that_do_not_exist_are_named(tiny_llama: Model) -> None:
         Edit(site=Site(Kind.RESID_POST, 0), op=Op.ABLATE, rows=(0, 5)),
         Edit(site=Site(Kind.Z, 1), op=Op.ABLATE, heads=(4,)),
         Edit(site=Site(Kind.K, 1), op=Op.ABLATE, heads=(2,)),
+        Edit(site=Site(Kind.V, 1), op=Op.ABLATE, heads=(3,)),
     ]
-    with pytest.raises(BadEdit, match=r"rows \[5\] of 2.*heads \[4\] of 4.*heads \[2\] of 2"):
+    named = r"rows \[5\] of 2.*heads \[4\] of 4.*heads \[2\] of 2.*heads \[3\] of 2"
+    with pytest.raises(BadEdit, match=named):
         tiny_llama.run(BATCH, edits=edits)
 
 
