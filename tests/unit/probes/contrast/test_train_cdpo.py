@@ -25,7 +25,7 @@ from workbench.sampling.task import Problem, open_task
 from workbench.training.adapter import Adapter, LoraShape
 from workbench.training.checkpoint import Checkpoint
 
-LEARN = {"questions": 16, "samples": 16, "rank": 2, "learning_rate": 0.02, "epochs": 4}
+LEARN = {"questions": 16, "samples": 16, "rank": 2, "learning_rate": 0.02, "epochs": 10}
 
 
 @pytest.fixture(scope="module")
