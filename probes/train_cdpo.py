@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from probes.contrast.arms import ARMS, COMPARED, RELEASED, SFT, fit_arms, pairs_of, weighted
@@ -100,15 +99,7 @@ class TrainCDPO:
     validation: float = option(0.2, help="Share of pairs held out.", low=0.01, high=0.5)
     half: bool = option(True, help="Store the adapters in 16 bits.")
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         sizes = PREFERENCE[self.preset].with_options(self, context.limit)
         task = open_task(context.task or self.default_task)
         learned, judged = _problems(task, sizes, context)
@@ -117,8 +108,7 @@ class TrainCDPO:
             model=model,
             sizes=sizes,
             manifest=self._manifest(model, sizes, learned, models, context),
-            folder=folder,
-            resume=resume,
+            folder=context.folder,
             context=context,
         )
         drawn = self._drawn(task, learned, models, training)
@@ -135,7 +125,10 @@ class TrainCDPO:
             result,
             estimates=(*result.estimates, *held_out_losses(fitted, "pairs", _UNITS)),
             tables={**result.tables, **curve_tables(fitted)},
-            notes=(*result.notes, *notes(fitted, "pairs", folder, saved.manifest.weights_hash)),
+            notes=(
+                *result.notes,
+                *notes(fitted, "pairs", context.folder, saved.manifest.weights_hash),
+            ),
             views=(*result.views, *curve_views()),
         )
 
@@ -148,7 +141,7 @@ class TrainCDPO:
     ) -> list[list[Response]]:
         """Draw the responses, taking over those that the estimate was trained on."""
         folder, context = training.folder, training.context
-        if not training.resume:
+        if not context.resume:
             for old in folder.glob("*.jsonl"):
                 old.unlink()
         path, known = folder / RESPONSES, models.folder / RESPONSES

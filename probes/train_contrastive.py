@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from probes.contrast.asking import ask, sampling
@@ -75,20 +74,12 @@ class TrainContrastive:
     validation: float = option(0.2, help="Share of usable questions held out.", low=0.01, high=0.5)
     half: bool = option(True, help="Store the adapters in 16 bits.")
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         sizes = ESTIMATE[self.preset].with_options(self, context.limit)
         task = open_task(context.task or self.default_task)
         problems = task.problems(sizes.questions, context.stream("problems"))
-        path = folder / RESPONSES
-        if not resume:
+        path = context.folder / RESPONSES
+        if not context.resume:
             path.unlink(missing_ok=True)
         asked = sampling(self, sizes, context.seed)
         drawn = ask(model, task, problems, asked, path=path, progress=context.progress)
@@ -97,8 +88,7 @@ class TrainContrastive:
             model=model,
             sizes=sizes,
             manifest=self._manifest(model, sizes, problems, context),
-            folder=folder,
-            resume=resume,
+            folder=context.folder,
             context=context,
         )
         sides = _select(prompts, drawn, context)
@@ -111,7 +101,7 @@ class TrainContrastive:
             summary="; ".join(map(str, (success, *losses))) + ".",
             estimates=(success, *losses),
             tables={"questions": question_table(problems, drawn), **curve_tables(fitted)},
-            notes=notes(fitted, "responses", folder, saved.manifest.weights_hash),
+            notes=notes(fitted, "responses", context.folder, saved.manifest.weights_hash),
             views=curve_views(),
         )
 

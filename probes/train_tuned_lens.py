@@ -108,22 +108,16 @@ class TrainTunedLens:
         64, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
     )
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         sizes = self.resolved()
         context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
         kept, held_out = self._split(examples, context)
         rows = [model.tokenize(e.text, limit=sizes.tokens).row(0) for e in kept]
         judged = [model.tokenize(e.text, limit=sizes.tokens).row(0) for e in held_out]
         # A saved state holds the maps already.
-        start_tokens = 0 if resume and (folder / STATE).is_file() else sizes.start_tokens
+        start_tokens = (
+            0 if context.resume and (context.folder / STATE).is_file() else sizes.start_tokens
+        )
         shape = Sizes(
             rank=sizes.rank,
             positions=sizes.positions,
@@ -135,8 +129,7 @@ class TrainTunedLens:
         history = train(
             task,
             self._plan(sizes),
-            folder=folder,
-            resume=resume,
+            folder=context.folder,
             identity=manifest.identity(),
             context=context,
         )
@@ -144,9 +137,9 @@ class TrainTunedLens:
         result = _compare(model, maps, judged, context)
         scores = {e.name: {"tuned": e.value, "logit lens": e.control} for e in result.estimates}
         saved = Checkpoint(manifest=replace(manifest, scores=scores), tensors=maps.tensors()).save(
-            folder, dtype=torch.float16 if self.half else torch.float32
+            context.folder, dtype=torch.float16 if self.half else torch.float32
         )
-        return _with_curves(result, history, folder, saved.manifest.weights_hash)
+        return _with_curves(result, history, context.folder, saved.manifest.weights_hash)
 
     def resolved(self) -> _Preset:
         """Return the preset with the options that were set on top."""

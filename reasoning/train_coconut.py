@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from reasoning.coconut.judging import Jury
@@ -76,22 +75,13 @@ class TrainCoconut:
             return None
         return self._drawn(context).network(self._address(context), sizes.shape, context.seed)
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         sizes, drawn = self._sizes(context), self._drawn(context)
         training = Training(
             model=model,
             sizes=sizes,
             manifest=self._manifest(model, sizes, drawn, context),
-            folder=folder,
-            resume=resume,
+            folder=context.folder,
             context=context,
             problems=(drawn.train, drawn.valid),
             half=self.half,
@@ -109,7 +99,9 @@ class TrainCoconut:
             judged += jury.arm(arm.name, base, place)
         result = arms_report(judged, training.histories, context)
         training.tell_scores(judged)
-        note = Note(f"arms written to {folder}, for the model {base.spec.name}", code="checkpoint")
+        note = Note(
+            f"arms written to {context.folder}, for the model {base.spec.name}", code="checkpoint"
+        )
         return replace(result, notes=(*result.notes, note))
 
     def _sizes(self, context: Context) -> Sizes:

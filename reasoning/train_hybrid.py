@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from reasoning.hybrid.arm_run import ArmSeed, Training, read_judged
@@ -97,15 +96,7 @@ class TrainHybrid:
         name = f"characters of {training.task}"
         return character_model(texts, training.sizes, seed=context.seed, name=name)
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         training = self._training(context)
         sizes = training.sizes
         model = self.base_model(context) or model
@@ -114,20 +105,22 @@ class TrainHybrid:
             for seed in range(sizes.seeds)
             for arm in arms_of(sizes.arms)
         ]
-        base, history = learn_format(model, training, (folder, resume), context)
-        workplace = Workplace(folder=folder, resume=resume, workers=self.workers, loaded=model)
+        base, history = learn_format(model, training, context)
+        workplace = Workplace(
+            folder=context.folder, resume=context.resume, workers=self.workers, loaded=model
+        )
         run_arms(arms, training, base, workplace, context.progress)
-        stories = {one: read_judged(folder, one) for one in arms}
+        stories = {one: read_judged(context.folder, one) for one in arms}
         result = arms_report(stories, history, context)
         chosen = next((one for one in arms if ARMS[one.arm].gate_learns), arms[0])
-        first = Checkpoint.load(folder / chosen.folder)
+        first = Checkpoint.load(context.folder / chosen.folder)
         scores = {e.name: {"accuracy": e.value, "gate off": e.control} for e in result.estimates}
         kept = Checkpoint(
             manifest=replace(first.manifest, scores=scores), tensors=first.tensors
-        ).save(folder, dtype=next(iter(first.tensors.values())).dtype)
+        ).save(context.folder, dtype=next(iter(first.tensors.values())).dtype)
         note = Note(
             f"checkpoint {kept.manifest.weights_hash[:12]} of {chosen.folder} written to "
-            f"{folder}, the others beside it; their model is {base.name}",
+            f"{context.folder}, the others beside it; their model is {base.name}",
             code="checkpoint",
         )
         return replace(result, notes=(*result.notes, note))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -80,22 +79,13 @@ class TrainSentenceChain:
             return None
         return self._drawn(context).network(self._address(context), sizes.shape, context.seed)
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         sizes, drawn = self._sizes(context), self._drawn(context)
         stages = Stages(
             model=model,
             sizes=sizes,
             manifest=self._manifest(model, sizes, drawn, context),
-            folder=folder,
-            resume=resume,
+            folder=context.folder,
             context=context,
             problems=drawn.train,
             held_out=drawn.valid,
@@ -105,15 +95,15 @@ class TrainSentenceChain:
         told = {"lead": lines.text(lead), "answer_ids": answer_ids(lines, drawn.train)}
         manifest = replace(stages.manifest, options={**stages.manifest.options, **told})
         dtype = torch.float16 if self.half else torch.float32
-        kept = trained.keep(folder, manifest, drawn.train, dtype)
+        kept = trained.keep(context.folder, manifest, drawn.train, dtype)
         asked = replace(context, task=self._address(context))
         judged = held_out_accuracies(
-            reopened(model, folder, kept), folder, drawn.task, drawn.judged, asked
+            reopened(model, context.folder, kept), context.folder, drawn.task, drawn.judged, asked
         )
         scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in judged}
         scored = replace(kept.manifest, scores={"held-out problems": len(drawn.judged), **scores})
-        kept = Checkpoint(manifest=scored, tensors=kept.tensors).save(folder, dtype=dtype)
-        return report(judged, stages.histories, folder, kept.manifest)
+        kept = Checkpoint(manifest=scored, tensors=kept.tensors).save(context.folder, dtype=dtype)
+        return report(judged, stages.histories, context.folder, kept.manifest)
 
     def _trained(self, stages: Stages) -> tuple[Trained, list[int]]:
         writer, lead = stages.writing()

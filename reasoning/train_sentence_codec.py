@@ -81,43 +81,35 @@ class TrainSentenceCodec:
     at_once: int | None = option(None, help="Positions of one pass.", low=16, high=10_000_000)
     half: bool = option(True, help="Store the weights in 16 bits.")
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         sizes = PRESETS[self.preset].with_options(self)
-        context = replace(context, resume=resume)
         corpus = self._corpus(model, examples, sizes)
-        adapters = fresh_adapters(model, sizes.lora, generator=_draw("codec adapters", context))
+        adapters = fresh_adapters(
+            model, sizes.lora, generator=context.torch_stream("codec adapters")
+        )
         codec = joined(model, adapters)
         lesson = self._lesson(codec, adapters, corpus, sizes, context)
         if self.minutes:
-            steps = steps_within(60 * self.minutes, lesson, sizes.batch, folder, context)
+            steps = steps_within(60 * self.minutes, lesson, sizes.batch, context.folder, context)
             sizes = replace(sizes, steps=steps)
         manifest = self._manifest(model, sizes, corpus, context)
         history = train(
             lesson,
             sizes.plan(lesson.n_rows),
-            folder=folder,
-            resume=resume,
+            folder=context.folder,
             identity=manifest.identity(),
             context=context,
         )
         known = _known(codec, corpus, sizes.known, context)
         options = {**manifest.options, KNOWN: list(known.texts)}
         kept = self._keep(
-            folder, replace(manifest, options=options), codec_tensors(adapters, known)
+            context.folder, replace(manifest, options=options), codec_tensors(adapters, known)
         )
         judged = judge(codec, corpus.part("test"), sizes.judged, context)
         scores = {e.name: _score(e) for e in estimates_of(judged, context)}
-        kept = self._keep(folder, replace(kept.manifest, scores=scores), kept.tensors)
+        kept = self._keep(context.folder, replace(kept.manifest, scores=scores), kept.tensors)
         found = report(judged, history, corpus, context)
-        return replace(found, notes=notes(corpus, folder, kept.manifest, self.longest))
+        return replace(found, notes=notes(corpus, context.folder, kept.manifest, self.longest))
 
     def _lesson(
         self,
@@ -169,10 +161,6 @@ def _known(codec: LoraCodec, corpus: Corpus, n: int, context: Context) -> Known:
         order = draw.permutation(len(sentences))[: max(1, n // len(families))]
         texts += [sentences[i] for i in order]
     return Known(texts=tuple(texts), vectors=codec.encode(texts))
-
-
-def _draw(name: str, context: Context) -> torch.Generator:
-    return torch.Generator().manual_seed(int(context.stream(name).integers(2**62)))
 
 
 def _score(estimate: Any) -> dict[str, Any]:

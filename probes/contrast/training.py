@@ -59,7 +59,6 @@ class Training:
     sizes: Sizes
     manifest: Manifest
     folder: Path
-    resume: bool
     context: Context
 
     def fit(self, name: str, lesson: Callable[[Adapter], Trainable], n_held_out: int) -> Fitted:
@@ -69,11 +68,10 @@ class Training:
             FitError: the loss is not finite.
             StoreError: the folder holds the state of another run.
         """
-        seed = int(self.context.stream("adapter start").integers(2**62))
         adapter = Adapter(
             self.model,
             LoraShape(**self.manifest.options["adapter"]),
-            generator=torch.Generator().manual_seed(seed),
+            generator=self.context.torch_stream("adapter start"),
             suffix=name,
         )
         task = lesson(adapter)
@@ -81,7 +79,6 @@ class Training:
             task,
             self.sizes.plan(task.n_rows),
             folder=self.folder / name,
-            resume=self.resume,
             identity=self.manifest.identity(name),
             context=self.context,
         )

@@ -69,7 +69,7 @@ class LensTask:
                 hint="give more or longer texts",
             )
         self._sites = every_layer(Kind.RESID_POST, model.spec)
-        draw = torch.Generator().manual_seed(int(context.stream("lens held out").integers(2**62)))
+        draw = context.torch_stream("lens held out")
         self._held_out = self.states(held_out, draw)
         self.maps = TrainedTranslators(*self._start())
 
@@ -133,7 +133,7 @@ class LensTask:
     def _collect(self, moments: Moments) -> States:
         """Add up the training texts until there are enough tokens; return a few of the states."""
         seen, done = 0, 0
-        draw = torch.Generator().manual_seed(int(self.context.stream("lens guess").integers(2**62)))
+        draw = self.context.torch_stream("lens guess")
         total = min(self.sizes.start_tokens, sum(len(row) - 1 for row in self.rows))
         while seen < total and done < len(self.rows):
             trace = self.model.run(pad([self.rows[done]]).to(self.model.device), read=self._sites)

@@ -39,7 +39,6 @@ class Training:
     sizes: Sizes
     manifest: Manifest
     folder: Path
-    resume: bool
     context: Context
     problems: tuple[Sequence[Worked], Sequence[Worked]]
     half: bool
@@ -105,8 +104,7 @@ class Training:
         return torch.float16 if self.half else torch.float32
 
     def _tuning(self, name: str, start: Tuning | None) -> Tuning:
-        seed = int(self.context.stream(f"weights of {name}").integers(2**62))
-        generator = torch.Generator().manual_seed(seed)
+        generator = self.context.torch_stream(f"weights of {name}")
         grown = tuning(self.model, self.sizes.lora, generator=generator, suffix=name)
         if start is not None:
             grown.load(start.tensors())
@@ -121,7 +119,6 @@ class Training:
             task,
             plan,
             folder=self.folder / f"state-{name}",
-            resume=self.resume,
             identity=self.manifest.identity(name),
             context=context,
         )

@@ -157,8 +157,7 @@ def _learner(
     context: Context,
 ) -> Learner:
     base, start = models
-    seed = int(context.stream("fresh weights").integers(2**62))
-    generator = torch.Generator().manual_seed(seed)
+    generator = context.torch_stream("fresh weights")
     adapter = Adapter(base, training.sizes.lora, generator=generator, suffix=one.folder)
     reference = base
     if start is not None:

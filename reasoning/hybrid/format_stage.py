@@ -21,15 +21,13 @@ from workbench.training.loop import History, Plan, train
 FORMAT, MODEL = "format", "model"
 
 
-def learn_format(
-    model: Model, training: Training, place: tuple[Path, bool], context: Context
-) -> tuple[BaseAddress, History]:
+def learn_format(model: Model, training: Training, context: Context) -> tuple[BaseAddress, History]:
     """Train all weights of a network from nothing, or an adapter on a model; return the base.
 
     The network from nothing becomes a model folder of its own; the adapter stays apart, and is
     both where every arm starts and what its distance is measured to.
     """
-    folder, resume = place
+    folder = context.folder
     task, rows, held_out = training.problems()
     module, trained, adapter = _trained(model, training, context)
     lesson = FormatTask(
@@ -42,7 +40,6 @@ def learn_format(
         lesson,
         _plan(training),
         folder=folder / FORMAT,
-        resume=resume,
         identity=training.identity(FORMAT, model.spec.weights_hash),
         context=context,
     )
@@ -71,7 +68,9 @@ def _trained(
         # A small network is quick to teach where there is an accelerator; its arms are not.
         module.to("cuda" if torch.cuda.is_available() else "cpu")
         return module, dict(module.named_parameters()), None
-    adapter = Adapter(model, training.sizes.lora, generator=_generator(context), suffix=FORMAT)
+    adapter = Adapter(
+        model, training.sizes.lora, generator=context.torch_stream("format adapter"), suffix=FORMAT
+    )
     return adapter.module, adapter.parameters(), adapter
 
 
@@ -87,11 +86,6 @@ def _plan(training: Training) -> Plan:
         save_every=max(1, sizes.format_steps // 8),
         validate_every=max(1, sizes.format_steps // 8),
     )
-
-
-def _generator(context: Context) -> torch.Generator:
-    seed = int(context.stream("format adapter").integers(2**62))
-    return torch.Generator().manual_seed(seed)
 
 
 def _as_folder(module: Any, model: Model, folder: Path) -> BaseAddress:

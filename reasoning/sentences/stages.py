@@ -28,7 +28,6 @@ class Stages:
     sizes: Sizes
     manifest: Manifest
     folder: Path
-    resume: bool
     context: Context
     problems: Sequence[Worked]
     held_out: Sequence[Worked]
@@ -80,11 +79,9 @@ class Stages:
             task,
             self.sizes.plan(stage, task.n_rows),
             folder=self.folder / name,
-            resume=self.resume,
             identity=self.manifest.identity(name),
             context=context,
         )
 
     def _draw(self, name: str) -> torch.Generator:
-        seed = int(self.context.stream(f"weights of {name}").integers(2**62))
-        return torch.Generator().manual_seed(seed)
+        return self.context.torch_stream(f"weights of {name}")

@@ -25,7 +25,7 @@ TEXT = "the dog and the cat. it was red , he said. the king and the queen"
 def run(store_folder: Path) -> Run:
     folder = store_folder.parent / "codec"
     recipe = TrainSentenceCodec(preset="tiny", steps=3, tasks=("prosqa?classes=6&hops=2",))
-    recipe.train(tiny_model("llama"), [], folder=folder, resume=False, context=Context())
+    recipe.train(tiny_model("llama"), [], context=Context(scratch=folder, resume=False))
     spec = RunSpec(
         name="sentence-lens",
         options={"codec": str(folder), "sentences": 3, "every": 1, "limit": 6},

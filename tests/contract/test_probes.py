@@ -69,7 +69,7 @@ def _prepared(name, folder):
     if name == "tuned-lens":
         target = Path(folder) / "lens"
         TrainTunedLens(preset="tiny", steps=2, start_tokens=0).train(
-            tiny_model(FAMILY), _examples(), folder=target, resume=False, context=Context()
+            tiny_model(FAMILY), _examples(), context=Context(scratch=target, resume=False)
         )
         options["checkpoint"] = str(target)
     if name == "sentence-lens":
@@ -77,7 +77,7 @@ def _prepared(name, folder):
 
         target = Path(folder) / "codec"
         TrainSentenceCodec(preset="tiny", steps=2, tasks=("prosqa?classes=6&hops=2",)).train(
-            tiny_model(FAMILY), [], folder=target, resume=False, context=Context(resamples=20)
+            tiny_model(FAMILY), [], context=Context(scratch=target, resume=False, resamples=20)
         )
         options["codec"] = str(target)
     if name == "contrastive-estimate":

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.errors import FitError
+from workbench.errors import FitError, InputError
 from workbench.model.activations import Activations
 from workbench.model.model import Model
 from workbench.model.sites import Site
@@ -50,7 +51,7 @@ class Context:
     generator that depends on the seed and the name only, so that adding one use of randomness
     never shifts another. `task` and `limit` are for studies that draw their own problems.
     `scratch` is a folder that survives until the run is complete: what a study writes there lets
-    it resume, unless `resume` is off.
+    it resume, unless `resume` is off; for a recipe it is the folder of the checkpoint.
     """
 
     spec: ModelSpec | None = None
@@ -64,9 +65,27 @@ class Context:
     scratch: Path | None = None
     resume: bool = True
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the run.
+
+        Raises:
+            InputError: the run is kept nowhere.
+        """
+        if self.scratch is None:
+            raise InputError(
+                "training needs a place for its weights; none was given",
+                hint="execute(spec, store=Store())",
+            )
+        return self.scratch
+
     def stream(self, name: str) -> np.random.Generator:
         """Return the generator of that name."""
         return np.random.default_rng([self.seed, *name.encode()])
+
+    def torch_stream(self, name: str) -> torch.Generator:
+        """Return the generator of that name for tensors."""
+        return torch.Generator().manual_seed(int(self.stream(name).integers(2**62)))
 
 
 @runtime_checkable
@@ -225,19 +244,11 @@ class Refuter(Protocol):
 class Recipe(Protocol):
     """A description of a training run that yields a checkpoint.
 
-    The checkpoint is written to `folder`, which also holds the state a stopped run resumes
+    The checkpoint is written to `context.folder`, which also holds the state a stopped run resumes
     from: resumed or not, the same seed gives the same losses. One that can begin from nothing
     has a method `base_model(context)`, which returns the network to train in place of the model
     that was named, or None to train that one.
     """
 
-    def train(
-        self,
-        model: Model,
-        examples: Sequence[Example],
-        *,
-        folder: Path,
-        resume: bool,
-        context: Context,
-    ) -> Result:
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Train, keep the best weights by the validation split, and report both curves."""

@@ -259,7 +259,7 @@ def _on_texts(job: Job, model: Model, context: Context) -> Done:
     recipe: Any = job.recipe
     try:
         if isinstance(recipe, Recipe):
-            return Done(result=_trained(recipe, job, model, context))
+            return Done(result=recipe.train(model, job.examples, context))
         if isinstance(recipe, Study):
             return Done(result=recipe.study(model, job.examples, context))
         if isinstance(recipe, Reasoner):
@@ -267,17 +267,6 @@ def _on_texts(job: Job, model: Model, context: Context) -> Done:
     except Stopped as stop:
         return Done(result=stop.result, stop=stop)
     return count_texts(recipe, job.spec, job.examples, model, context)
-
-
-def _trained(recipe: Recipe, job: Job, model: Model, context: Context) -> Result:
-    if context.scratch is None:
-        raise InputError(
-            f"{job.spec.name} needs a place for its weights; none was given",
-            hint="execute(spec, store=Store())",
-        )
-    return recipe.train(
-        model, job.examples, folder=context.scratch, resume=context.resume, context=context
-    )
 
 
 def _rows_hash(examples: Sequence[Example], bad: Sequence[BadRow]) -> str:

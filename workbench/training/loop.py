@@ -94,7 +94,6 @@ def train(
     plan: Plan,
     *,
     folder: Path,
-    resume: bool,
     identity: str,
     context: Context,
 ) -> History:
@@ -116,7 +115,7 @@ def train(
     optimiser = torch.optim.AdamW(
         list(parameters.values()), betas=plan.betas, weight_decay=plan.weight_decay
     )
-    state = read_state(folder, identity, parameters, optimiser) if resume else None
+    state = read_state(folder, identity, parameters, optimiser) if context.resume else None
     if state is None:
         state = State.fresh()
         _validate(task, state, parameters)
@@ -126,9 +125,8 @@ def train(
         rows = rows_of_step(step, task.n_rows, plan.rows_per_step, context)
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(step)
-        loss = _finite(
-            _gradient(task, rows, list(parameters.values()), plan.clip, _draw(step, context)), step
-        )
+        draw = context.torch_stream(f"training step {step}")
+        loss = _finite(_gradient(task, rows, list(parameters.values()), plan.clip, draw), step)
         optimiser.step()
         state.step = step + 1
         state.losses.append(loss)
@@ -165,11 +163,6 @@ def rows_of_step(step: int, n_rows: int, rows_per_step: int, context: Context) -
         order = context.stream(f"training order {epoch}").permutation(n_rows)
         rows += [int(i) for i in order[start : start + rows_per_step - len(rows)]]
     return rows
-
-
-def _draw(step: int, context: Context) -> torch.Generator:
-    seed = int(context.stream(f"training step {step}").integers(2**62))
-    return torch.Generator().manual_seed(seed)
 
 
 def _gradient(

@@ -67,7 +67,7 @@ def test_the_comparison_is_the_logit_lens(tiny_llama):
 
 def test_training_beats_the_logit_lens_on_held_out_texts(tiny_llama, tmp_path):
     result = TINY.train(
-        tiny_llama, _examples(tiny_llama, n=120), folder=tmp_path, resume=False, context=Context()
+        tiny_llama, _examples(tiny_llama, n=120), context=Context(scratch=tmp_path, resume=False)
     )
     kl = result.estimate("mean kl")
     assert kl.high < kl.control
@@ -85,25 +85,21 @@ def test_training_beats_the_logit_lens_on_held_out_texts(tiny_llama, tmp_path):
 
 def test_a_stopped_training_resumes_to_the_same_curve(tiny_llama, tmp_path):
     examples = _examples(tiny_llama)
-    whole = TINY.train(tiny_llama, examples, folder=tmp_path / "a", resume=False, context=Context())
+    whole = TINY.train(tiny_llama, examples, context=Context(scratch=tmp_path / "a", resume=False))
 
     def stop(done, total, label):
         if label == "steps" and done == 25:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TINY.train(
-            tiny_llama, examples, folder=tmp_path / "b", resume=True, context=Context(progress=stop)
-        )
-    again = TINY.train(tiny_llama, examples, folder=tmp_path / "b", resume=True, context=Context())
+        TINY.train(tiny_llama, examples, context=Context(scratch=tmp_path / "b", progress=stop))
+    again = TINY.train(tiny_llama, examples, context=Context(scratch=tmp_path / "b"))
     for name in ("steps", "validation", "layers"):
         assert again.tables[name].equals(whole.tables[name]), name
     hashes = {Checkpoint.load(tmp_path / f).manifest.weights_hash for f in "ab"}
     assert len(hashes) == 1
     with pytest.raises(StoreError, match="another training run"):
-        TINY.train(
-            tiny_llama, examples, folder=tmp_path / "b", resume=True, context=Context(seed=1)
-        )
+        TINY.train(tiny_llama, examples, context=Context(scratch=tmp_path / "b", seed=1))
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -112,7 +108,7 @@ def test_training_from_the_identity(tiny_llama, tmp_path, rank):
         preset="tiny", rank=rank, steps=40, start_tokens=0, learning_rate=1e-2, half=False
     )
     result = recipe.train(
-        tiny_llama, _examples(tiny_llama), folder=tmp_path, resume=False, context=Context()
+        tiny_llama, _examples(tiny_llama), context=Context(scratch=tmp_path, resume=False)
     )
     curve = result.tables["validation"].rows()
     assert curve[0]["step"] == 0
@@ -124,7 +120,7 @@ def test_the_model_stays_frozen(tmp_path):
     module = model.backend.module
     before = {n: p.detach().clone() for n, p in module.named_parameters()}
     TrainTunedLens(preset="tiny", steps=3).train(
-        model, _examples(model, n=8), folder=tmp_path, resume=False, context=Context()
+        model, _examples(model, n=8), context=Context(scratch=tmp_path, resume=False)
     )
     for name, parameter in module.named_parameters():
         assert parameter.grad is None, name
@@ -167,7 +163,7 @@ def test_no_lens_for_the_model_says_what_to_do(tiny_llama):
 
 def test_a_lens_of_another_model_is_refused(tiny_llama, tmp_path):
     TrainTunedLens(preset="tiny", steps=2).train(
-        tiny_llama, _examples(tiny_llama, n=6), folder=tmp_path, resume=False, context=Context()
+        tiny_llama, _examples(tiny_llama, n=6), context=Context(scratch=tmp_path, resume=False)
     )
     with pytest.raises(ModelError, match="belongs to"):
         find_translators(str(tmp_path), tiny_model("llama", seed=9).spec)
@@ -192,7 +188,5 @@ def test_too_few_texts(tiny_llama, tmp_path):
             TINY.train(
                 tiny_llama,
                 [Example(text=t) for t in texts],
-                folder=tmp_path,
-                resume=False,
-                context=Context(),
+                context=Context(scratch=tmp_path, resume=False),
             )

@@ -51,8 +51,8 @@ class _Line:
 
 
 def _train(task, folder, *, plan=PLAN, resume=False, seed=0, identity="line"):
-    context = Context(seed=seed)
-    return train(task, plan, folder=folder, resume=resume, identity=identity, context=context)
+    context = Context(seed=seed, resume=resume)
+    return train(task, plan, folder=folder, identity=identity, context=context)
 
 
 def test_it_learns_and_validates_from_the_start(tmp_path):
@@ -186,6 +186,6 @@ def test_no_rows_and_no_steps_are_errors(tmp_path):
 def test_progress_reaches_the_end(tmp_path):
     seen = []
     context = Context(progress=lambda done, total, label: seen.append((done, total, label)))
-    train(_Line(), PLAN, folder=tmp_path, resume=False, identity="x", context=context)
+    train(_Line(), PLAN, folder=tmp_path, identity="x", context=context)
     assert seen[-1] == (40, 40, "steps")
     assert np.all(np.diff([done for done, _, _ in seen]) >= 0)

@@ -142,6 +142,4 @@ def test_a_judgement_counts_what_came_back(model):
 
 
 def _train(model, folder: Path, **context):
-    return QUICK.train(
-        model, [], folder=folder, resume=True, context=Context(resamples=20, **context)
-    )
+    return QUICK.train(model, [], context=Context(scratch=folder, resamples=20, **context))

@@ -83,8 +83,8 @@ def test_what_is_complete_is_not_trained_again(trained, tmp_path):
     assert len(stamps) == 9
     store = Store(folder.parents[1])
     recipe = TrainHybrid(**QUICK)
-    context = Context(task="sums?terms=2&largest=9", resamples=40)
-    again = recipe.train(tiny_model("llama"), (), folder=folder, resume=True, context=context)
+    context = Context(task="sums?terms=2&largest=9", resamples=40, scratch=folder)
+    again = recipe.train(tiny_model("llama"), (), context)
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
     assert again.tables["accuracy"].equals(run.result.tables["accuracy"])
     assert store.checkpoint(run.run_id) == folder

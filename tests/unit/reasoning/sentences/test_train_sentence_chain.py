@@ -26,11 +26,11 @@ def _train(folder: Path, *, stop_after: int | None = None) -> Any:
         if stop_after is not None and told > stop_after:
             raise KeyboardInterrupt
 
-    context = Context(seed=3, resamples=20, progress=progress)
+    context = Context(seed=3, resamples=20, progress=progress, scratch=folder)
     recipe = TrainSentenceChain(**SIZES)
     model = recipe.base_model(context)
     assert model is not None
-    return model, recipe.train(model, [], folder=folder, resume=True, context=context)
+    return model, recipe.train(model, [], context)
 
 
 @pytest.fixture(scope="module")
