@@ -28,7 +28,7 @@ STAMPS := $(VENV)/.stamps
 PACKAGES := workbench probes reasoning causal app
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lint types imports parity browser gpu cov docs audit zoo clean
+.PHONY: help setup demo test test-all check index format lint types imports parity browser gpu cov docs audit zoo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ audit: $(STAMPS)/dev ## Known vulnerabilities of what is installed, where adviso
 	@if printf 'jinja2==2.10\n' | $(BIN)/pip-audit -r /dev/stdin --no-deps --disable-pip 2>&1 \
 	    | grep -Eq 'CVE|PYSEC|GHSA'; then $(BIN)/pip-audit --local --skip-editable; \
 	  else echo "not audited: a release known to be vulnerable is not reported, so no advisories are at hand"; fi
+
+index: setup ## Write what is known of our plugins without importing them
+	$(BIN)/python -m workbench.methods.write_index
 
 types: $(STAMPS)/dev ## Types, strictly
 	$(BIN)/mypy

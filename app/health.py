@@ -130,8 +130,9 @@ def _devices() -> list[Check]:
 
 
 def _plugins() -> list[Check]:
-    from workbench.methods.registry import failures, plugins
+    from workbench.methods.registry import failures, import_plugins, plugins
 
+    import_plugins()
     counts: dict[str, int] = {}
     for plugin in plugins():
         counts[plugin.kind] = counts.get(plugin.kind, 0) + 1

@@ -71,8 +71,6 @@ def _option_row(info: OptionInfo) -> str:
     default = info.default
     if isinstance(default, tuple):
         default = ", ".join(map(str, default))
-    if isinstance(default, str) and default.startswith(str(HERE.parent)):
-        default = Path(default).name
     meaning = _cell(info.help) + (f" ({limits})" if limits else "")
     return f"| `--{info.flag}` | {kind} | {_cell(str(default))} | {meaning} |"
 

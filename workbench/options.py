@@ -1,7 +1,9 @@
 """Options of plugins: dataclass fields that carry help text and bounds."""
 
+import builtins
 import contextlib
 import dataclasses
+import importlib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -49,6 +51,30 @@ class OptionInfo:
     def flag(self) -> str:
         """The option as typed on the command line, without the dashes."""
         return self.name.replace("_", "-")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is not the default as plain values, which JSON can hold."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        home, name = self.type.__module__, self.type.__qualname__
+        default = None if self.default is None else _plain_value(self.default)
+        typed = name if home == builtins.__name__ else f"{home}:{name}"
+        return {**values, "type": typed, "default": default}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "OptionInfo":
+        """Read what `as_dict` wrote, importing the home of a type that is not built in.
+
+        Raises:
+            BadOption: the default is no longer a value of that type.
+        """
+        home, _, name = str(values["type"]).rpartition(":")
+        kind = getattr(importlib.import_module(home) if home else builtins, name)
+        info = cls(**{**values, "type": kind, "choices": tuple(values.get("choices", ()))})
+        return dataclasses.replace(info, default=parse(info, info.default))
 
 
 def describe(recipe: type) -> tuple[OptionInfo, ...]:

@@ -2,14 +2,18 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
 from app.cli.escaping import visible_cell
-from workbench.result.tables import Column, Table
+
+if TYPE_CHECKING:
+    from workbench.result.tables import Column
+
+Rows = Sequence[Mapping[str, Any]]
 
 _PIECES = re.compile(r"(?:[^\s_/.-]|[.-](?=\d))*(?:[\s_/]|[.-](?!\d))*", re.DOTALL)
 _GAP = 2
@@ -69,22 +73,29 @@ def _short(value: float) -> str:
 
 
 def blocks(
-    table: Table, *, width: int, most_rows: int = 40, wrap: bool = False
+    rows: Rows,
+    names: Sequence[str],
+    columns: "Mapping[str, Column]",
+    *,
+    width: int,
+    most_rows: int = 40,
+    wrap: bool = False,
 ) -> tuple[Block, ...]:
-    """Cut a table into blocks no wider than `width`, each beginning with the key columns.
+    """Cut the rows of a table into blocks no wider than `width`, each with the key columns first.
 
-    Columns that bound another one are shown inside it. Of a long table the first and last rows
-    are kept, with a row of dots between. With `wrap`, long texts are broken over lines where
-    that brings all columns into one block; otherwise they are cut.
+    `names` are all columns and `columns` describes some of them. Columns that bound another one
+    are shown inside it. Of a long table the first and last rows are kept, with a row of dots
+    between. With `wrap`, long texts are broken over lines where that brings all columns into one
+    block; otherwise they are cut.
     """
-    shown = _shown_columns(table, width, most_rows)
+    shown = _shown_columns(rows, names, columns, width, most_rows)
     if not shown:
         return ()
     if wrap:
         fitted = _fitted(shown, width)
         if fitted:
             return (_block(fitted),)
-    n_keys = _count_keys(table, shown, width)
+    n_keys = _count_keys(rows, names, shown, width)
     keys, rest = shown[:n_keys], shown[n_keys:]
     groups: list[list[_Shown]] = [[]]
     for column in rest:
@@ -147,11 +158,15 @@ def _block(columns: Sequence[_Shown]) -> Block:
     )
 
 
-def _shown_columns(table: Table, width: int, most_rows: int) -> list[_Shown]:
-    rows = table.rows()
-    names = [str(name) for name in table.frame.columns]
+def _shown_columns(
+    rows: Rows,
+    names: Sequence[str],
+    described: "Mapping[str, Column]",
+    width: int,
+    most_rows: int,
+) -> list[_Shown]:
     bounds = {
-        name for c in table.columns.values() if c.low in names for name in (c.low, c.high) if name
+        name for c in described.values() if c.low in names for name in (c.low, c.high) if name
     }
     kept, dots = _kept_rows(len(rows), most_rows)
     widest = max(16, width // 2)
@@ -159,12 +174,13 @@ def _shown_columns(table: Table, width: int, most_rows: int) -> list[_Shown]:
     for name in names:
         if name in bounds:
             continue
-        description = table.columns.get(name, Column())
+        description = described.get(name)
         cells = [_cell(rows[i], name, description) for i in kept]
         if dots:
             cells.insert(dots, "⋮")
         values = [row[name] for row in rows]
-        columns.append(_column(name, description.unit, cells, _is_numeric(values), widest))
+        unit = description.unit if description else ""
+        columns.append(_column(name, unit, cells, _is_numeric(values), widest))
     return columns
 
 
@@ -206,9 +222,9 @@ def _cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
-def _cell(row: dict[str, Any], name: str, column: Column) -> str:
+def _cell(row: Mapping[str, Any], name: str, column: "Column | None") -> str:
     value = row[name]
-    if column.low in row and column.high in row and not isinstance(value, str):
+    if column and column.low in row and column.high in row and not isinstance(value, str):
         return with_interval(value, row[column.low], row[column.high])
     return _plain(value)
 
@@ -232,17 +248,16 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     )
 
 
-def key_columns(table: Table) -> int:
+def key_columns(rows: Rows, names: Sequence[str]) -> int:
     """Return how many leading columns tell the rows apart; 1 when a few do not."""
-    names = [str(name) for name in table.frame.columns]
     for n in range(1, min(_MOST_KEYS, len(names)) + 1):
-        if not table.frame[names[:n]].astype(str).duplicated().any():
+        if len({tuple(str(row[name]) for name in names[:n]) for row in rows}) == len(rows):
             return n
     return 1
 
 
-def _count_keys(table: Table, shown: Sequence[_Shown], width: int) -> int:
-    n = key_columns(table)
+def _count_keys(rows: Rows, names: Sequence[str], shown: Sequence[_Shown], width: int) -> int:
+    n = key_columns(rows, names)
     return n if _total(shown[:n]) <= width // 2 else 1
 
 

@@ -18,6 +18,7 @@ from workbench.errors import InputError, WorkbenchError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from app.cli.layout import Block
     from workbench.result.tables import Table
 
 
@@ -120,10 +121,14 @@ def write_rows(
         write_json(list(rows))
     elif form is Form.CSV:
         write_csv(rows)
+    elif not rows:
+        say(empty)
     else:
-        from workbench.result.tables import Table
+        from app.cli.layout import blocks
 
-        write_table(Table.from_rows(rows), form, empty=empty, narrow=narrow)
+        out = console()
+        names = narrow if narrow and out.width < WIDE else tuple(rows[0])
+        _print_blocks(blocks(rows, names, {}, width=out.width, wrap=True))
 
 
 def show_table(
@@ -146,20 +151,23 @@ def show_table(
     if title:
         n = f"{len(table)} rows" if len(table) > most_rows else ""
         out.print(Text.assemble((visible(title), "bold"), f"  {n}" if n else ""))
-    cut = blocks(table, width=out.width, most_rows=most_rows, wrap=wrap)
-    for block in cut[:most_blocks]:
-        out.print(_drawn(block.headers, block.numeric, block.widths, block.rows))
-        out.print()
+    names = [str(name) for name in table.frame.columns]
+    cut = blocks(
+        table.rows(), names, table.columns, width=out.width, most_rows=most_rows, wrap=wrap
+    )
+    _print_blocks(cut[:most_blocks])
     seen = {name for block in cut[:most_blocks] for name in block.names}
     return tuple(name for block in cut for name in block.names if name not in seen)
 
 
-def _drawn(
-    headers: Sequence[str],
-    numeric: Sequence[bool],
-    widths: Sequence[int],
-    rows: Sequence[Sequence[str]],
-) -> Any:
+def _print_blocks(cut: "Sequence[Block]") -> None:
+    out = console()
+    for block in cut:
+        out.print(_drawn(block))
+        out.print()
+
+
+def _drawn(block: "Block") -> Any:
     from rich import box
     from rich.table import Table as Drawing
     from rich.text import Text
@@ -167,11 +175,11 @@ def _drawn(
     drawing = Drawing(
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, expand=False
     )
-    for header, right, width in zip(headers, numeric, widths, strict=True):
+    for header, right, width in zip(block.headers, block.numeric, block.widths, strict=True):
         drawing.add_column(
             Text(header), justify="right" if right else "left", width=width, overflow="fold"
         )
-    for row in rows:
+    for row in block.rows:
         drawing.add_row(*(Text(cell) for cell in row))
     return drawing
 

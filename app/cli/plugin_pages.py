@@ -14,7 +14,7 @@ _LONGEST_REASON = 160
 def plugin_rows(kind: str) -> list[dict[str, Any]]:
     """Return one row per plugin of a kind, and say which could not be loaded."""
     rows = [
-        {"name": p.name, "summary": p.summary, "source": p.source, "package": _package(p.recipe)}
+        {"name": p.name, "summary": p.summary, "source": p.source, "package": p.package}
         for p in plugins(kind)
     ]
     for failure in failures():
@@ -36,7 +36,7 @@ def describe_plugin(kind: str, name: str) -> dict[str, Any]:
         "summary": plugin.summary,
         "description": plugin.description,
         "source": plugin.source,
-        "package": _package(plugin.recipe),
+        "package": plugin.package,
         "options": [_option(info) for info in plugin.options],
     }
 
@@ -98,7 +98,3 @@ def _option(info: OptionInfo) -> dict[str, Any]:
         "repeated": info.repeated,
         "help": info.help,
     }
-
-
-def _package(recipe: type) -> str:
-    return recipe.__module__.partition(".")[0]

@@ -86,7 +86,7 @@ def _ordered(name: str, table: Table, result: "Result") -> Table:
         if getattr(view, "table", "") == name:
             wanted = (getattr(view, "x", ""), *_tuple(view, "y"), *_tuple(view, "control"))
             drawn += [column for column in wanted if column in names]
-    n = key_columns(table)
+    n = key_columns(table.rows(), names)
     while n < len(names) and not pd.api.types.is_numeric_dtype(table.frame[names[n]]):
         n += 1  # the words beside a key say what the row is
     keys = names[:n]

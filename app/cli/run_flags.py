@@ -111,13 +111,9 @@ def spec_from_flags(
         spec,
         options={**spec.options, **options},
         model=_model(spec.model, flags),
-        data=_data(spec.data, flags, reads_texts=_reads_texts(plugin)),
+        data=_data(spec.data, flags, reads_texts="texts" in plugin.takes),
         **typed,
     )
-
-
-def _reads_texts(plugin: Plugin) -> bool:
-    return plugin.kind != "reasoner" and not hasattr(plugin.recipe, "default_task")
 
 
 def read_spec(path: str) -> RunSpec:

@@ -106,9 +106,9 @@ def _load(loading: Loading, load: Callable[[], Any]) -> None:
 
 
 def _import_plugins() -> None:
-    from workbench.methods.registry import load_plugins
+    from workbench.methods.registry import import_plugins
 
-    load_plugins()
+    import_plugins()
 
 
 LOADER = Loader()

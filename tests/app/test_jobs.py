@@ -38,7 +38,7 @@ class Slow:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch):
     registry.load_plugins()
-    known = {**registry._plugins, ("probe", "slow"): Plugin(kind="probe", name="slow", recipe=Slow)}
+    known = {**registry._plugins, ("probe", "slow"): Plugin.of("probe", "slow", Slow)}
     monkeypatch.setattr(registry, "_plugins", known)
     GATE.clear()
 

@@ -3,8 +3,13 @@
 import json
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
 
+import click
 import pytest
+
+from app.cli.main import cli
 
 HEAVY = (
     "torch",
@@ -19,13 +24,16 @@ HEAVY = (
     "scipy",
 )
 
+LISTS = [
+    ["probe", "list"], ["probe", "show", "isotropy"], ["reason", "list"], ["reason", "tasks"],
+    ["causal", "list"], ["train", "list", "--json"],
+]  # fmt: skip
+
 
 def _loaded_by(code: str) -> list[str]:
     program = (
         "import json, sys\n"
-        "try:\n"
-        + "".join(f"    {line}\n" for line in code.splitlines())
-        + "except SystemExit:\n    pass\n"
+        "try:\n" + textwrap.indent(code, "    ") + "\nexcept SystemExit:\n    pass\n"
         f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]), file=sys.stderr)"
     )
     done = subprocess.run(
@@ -57,7 +65,38 @@ def test_light_modules_stay_light(module: str) -> None:
     assert _loaded_by(f"import {module}") == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["probe", "--help"], ["models", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    code = f"sys.argv = ['workbench', *{arguments!r}]\nfrom app.cli.main import main\nmain()"
+def test_lists_and_help_pages_import_nothing_heavy() -> None:
+    # One program runs them all; what one imports, the rest would find imported.
+    code = f"""
+from click.testing import CliRunner
+from app.cli.main import cli
+for arguments in {[*LISTS, *_help_pages()]!r}:
+    done = CliRunner().invoke(cli, arguments, prog_name="workbench")
+    assert done.exit_code == 0 and done.output, (arguments, done.output)
+"""
     assert _loaded_by(code) == []
+
+
+def test_completion_imports_nothing_heavy() -> None:
+    code = """
+import os
+os.environ |= {"_WORKBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "workbench probe run iso"}
+os.environ["COMP_CWORD"] = "3"
+sys.argv = ["workbench"]
+from app.cli.main import main
+main()
+"""
+    assert _loaded_by(code) == []
+
+
+def _help_pages() -> Iterator[list[str]]:
+    def below(words: list[str], context: click.Context) -> Iterator[list[str]]:
+        yield [*words, "--help"]
+        command = context.command
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found is not None
+                yield from below([*words, name], click.Context(found, context, name))
+
+    return below([], click.Context(cli, info_name="workbench"))

@@ -1,11 +1,13 @@
 """Numbers carry the digits that their interval allows; wide tables keep every column."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from app.cli.layout import blocks, broken, number, with_interval
+from app.cli.layout import Block, blocks, broken, number, with_interval
 from workbench.result.tables import Column, Table
 
 
@@ -55,16 +57,20 @@ def test_every_column_is_in_some_block(n: int, rows: int, width: int, wrap: bool
     table = Table.from_rows(
         [{"layer": k, **{f"metric_{i}": k * i / 3 for i in range(n)}} for k in range(rows)]
     )
-    cut = blocks(table, width=width, wrap=wrap)
+    cut = _cut(table, width=width, wrap=wrap)
     if rows:
         assert {name for block in cut for name in block.names} == set(map(str, table.frame))
         assert all(block.names[0] == "layer" for block in cut)
         assert all(len(block.rows) == min(rows, 41) for block in cut)
 
 
+def _cut(table: Table, **how: Any) -> tuple[Block, ...]:
+    return blocks(table.rows(), list(table.frame), table.columns, **how)
+
+
 def test_rows_between_first_and_last_are_dots() -> None:
     table = Table.from_rows([{"layer": i} for i in range(1000)])
-    (block,) = blocks(table, width=80, most_rows=8)
+    (block,) = _cut(table, width=80, most_rows=8)
     assert [row[0] for row in block.rows] == ["0", "1", "2", "3", "4", "5", "⋮", "998", "999"]
 
 
@@ -74,7 +80,7 @@ def test_keys_are_repeated_as_far_as_they_tell_rows_apart() -> None:
         for a in range(2)
         for b in range(3)
     ]
-    cut = blocks(Table.from_rows(rows), width=50)
+    cut = _cut(Table.from_rows(rows), width=50)
     assert len(cut) > 1
     assert all(block.names[:2] == ("layer", "rank") for block in cut)
 
@@ -82,5 +88,5 @@ def test_keys_are_repeated_as_far_as_they_tell_rows_apart() -> None:
 def test_units_stand_under_names_once() -> None:
     columns = {"ratio": Column(unit="ratio"), "mean_entropy": Column(unit="nats")}
     table = Table.from_rows([{"ratio": 1.0, "mean_entropy": 2.0}], columns)
-    (block,) = blocks(table, width=80)
+    (block,) = _cut(table, width=80)
     assert block.headers == ("ratio", "mean\nentropy\nnats")

@@ -12,7 +12,7 @@ A probe comes in one of three shapes, told apart by the method it has:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -168,12 +168,19 @@ class Unfitted(FitError):
 class Study(Protocol):
     """A probe that drives the model itself.
 
-    One with a class attribute `default_task` works on problems of `Context.task` and is given
-    no examples. Stopped by the user, it raises `Stopped` with what it has.
+    Stopped by the user, it raises `Stopped` with what it has.
     """
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Run the model as the method needs and report."""
+
+
+@runtime_checkable
+class OnTask(Protocol):
+    """A study or recipe that works on problems of `Context.task` and is given no examples."""
+
+    default_task: ClassVar[str]
+    """The address of the task where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,22 @@
 """Name to class: how plugins are declared, found and listed."""
 
-import importlib
-import inspect
+import dataclasses
 import logging
-import pkgutil
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from workbench.config import settings
 from workbench.errors import PluginError, UnknownName
-from workbench.options import OptionInfo, describe
+from workbench.methods.plugin import DECLARED, LOADING, imported
+from workbench.methods.plugin import Plugin as Plugin
+from workbench.methods.plugin_index import PluginIndex, entry_of
+from workbench.methods.plugin_places import module_names, places
 
 log = logging.getLogger(__name__)
 
-GROUP = "workbench.plugins"
 # Every kind with the command that lists its names.
 LISTED_BY = {
     "probe": "workbench probe list",
@@ -33,31 +33,6 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plugin:
-    """One registered recipe: its kind, name, class and the paper it comes from."""
-
-    kind: str
-    name: str
-    recipe: type
-    source: str = ""
-
-    @property
-    def summary(self) -> str:
-        """The first line of the docstring, as every front end shows it."""
-        return (inspect.getdoc(self.recipe) or "").split("\n", 1)[0]
-
-    @property
-    def description(self) -> str:
-        """The whole docstring."""
-        return inspect.getdoc(self.recipe) or ""
-
-    @property
-    def options(self) -> tuple[OptionInfo, ...]:
-        """The options in the order they are written."""
-        return describe(self.recipe)
-
-
-@dataclass(frozen=True, kw_only=True)
 class LoadFailure:
     """A plugin package or module that could not be loaded, and why."""
 
@@ -68,7 +43,6 @@ class LoadFailure:
 _plugins: dict[tuple[str, str], Plugin] = {}
 _failures: list[LoadFailure] = []
 _loaded: set[str] = set()
-_loading = threading.RLock()
 
 
 def register(kind: str, name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
@@ -81,19 +55,26 @@ def register(kind: str, name: str, *, source: str = "") -> Callable[[ClassT], Cl
         raise PluginError(f"plugin kind {kind!r} is not known; expected one of {', '.join(KINDS)}")
 
     def add(recipe: ClassT) -> ClassT:
-        taken = _plugins.get((kind, name))
-        if taken is not None and taken.recipe.__module__ != recipe.__module__:
-            raise PluginError(
-                f"{kind} {name!r} of {recipe.__module__} is already registered by "
-                f"{taken.recipe.__module__}",
-                hint="give it another name, or uninstall one of the two packages",
-            )
         if not recipe.__doc__:
             raise PluginError(f"{kind} {name!r} has no docstring; its first line is shown to users")
-        _plugins[kind, name] = Plugin(kind=kind, name=name, recipe=recipe, source=source)
+        plugin = Plugin.of(kind, name, recipe, source=source)
+        _add(plugin)
+        DECLARED[kind, name, recipe.__module__] = plugin
         return recipe
 
     return add
+
+
+def _add(plugin: Plugin) -> None:
+    taken = _plugins.get((plugin.kind, plugin.name))
+    if taken is not None and taken.module != plugin.module:
+        raise PluginError(
+            f"{plugin.kind} {plugin.name!r} of {plugin.module} is already registered by "
+            f"{taken.module}",
+            hint="give it another name, or uninstall one of the two packages",
+        )
+    home = taken.home if taken is not None else plugin.home
+    _plugins[plugin.kind, plugin.name] = dataclasses.replace(plugin, home=home)
 
 
 def probe(name: str, *, source: str = "") -> Callable[[ClassT], ClassT]:
@@ -160,36 +141,80 @@ def failures() -> tuple[LoadFailure, ...]:
 
 
 def load_plugins() -> None:
-    """Import the modules of every package that the entry points name, each once.
+    """Learn of the plugins of every package and folder, each once.
 
-    A thread that comes while another imports them waits for it.
+    Modules that the index knows are not imported. A thread that comes while another loads them
+    waits for it.
     """
-    with _loading:
-        for entry in entry_points(group=GROUP):
-            if entry.value not in _loaded:
-                _loaded.add(entry.value)
-                _load_package(entry.value)
+    with LOADING:
+        new = [name for name in places() if name not in _loaded]
+        if not new:
+            return
+        index = PluginIndex()
+        for folder in settings().plugins:
+            if folder.exists() and not folder.is_dir():
+                _failures.append(LoadFailure(where=str(folder), reason="it is not a folder"))
+        for package in new:
+            _loaded.add(package)
+            _load_package(package, index)
+        index.save()
 
 
-def _load_package(name: str) -> None:
-    package = _import(name)
-    for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-        if not module.name.startswith("_"):
-            _import(f"{name}.{module.name}")
+def import_plugins() -> None:
+    """Import the modules of all plugins, so that `failures` names every one that is broken."""
+    for home in {plugin.home for plugin in plugins()} - {failure.where for failure in _failures}:
+        with LOADING:
+            _import(home)
 
 
-def _import(name: str) -> Any:
+def index_entries(packages: Iterable[str]) -> dict[str, Any]:
+    """Import packages and return the entry of each of their modules in the index."""
+    names = [name for package in packages for name in module_names(package)]
+    for name in names:
+        imported(name)
+    found = {name: [p for p in DECLARED.values() if p.module == name] for name in names}
+    return {name: entry_of(name, mine) for name, mine in found.items()}
+
+
+def _load_package(package: str, index: PluginIndex) -> None:
+    names: tuple[str, ...] = ()
+    with _skipping(package):
+        names = tuple(module_names(package))
+    for name in names:
+        known = index.read(name)
+        if known is None:
+            _describe_module(name, names, index)
+            continue
+        for plugin in known:
+            with _skipping(name):
+                _add(plugin)
+
+
+def _describe_module(name: str, names: tuple[str, ...], index: PluginIndex) -> None:
+    before = set(_plugins)
+    if not _import(name):
+        return
+    # A class may be written in a module beside those that are listed.
+    mine = [
+        dataclasses.replace(plugin, home=name)
+        for key, plugin in _plugins.items()
+        if plugin.home == name or (key not in before and plugin.home not in names)
+    ]
+    _plugins.update({(plugin.kind, plugin.name): plugin for plugin in mine})
+    index.keep(name, mine)
+
+
+def _import(name: str) -> bool:
+    before = len(_failures)
+    with _skipping(name):
+        imported(name)
+    return len(_failures) == before
+
+
+@contextmanager
+def _skipping(where: str) -> Iterator[None]:
     try:
-        return _imported(name)
+        yield
     except Exception as error:
-        log.warning("plugin module %s was skipped: %s", name, error)
-        _failures.append(LoadFailure(where=name, reason=f"{type(error).__name__}: {error}"))
-        return None
-
-
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        # Lazy libraries hand out half of themselves while another thread imports them.
-        return importlib.import_module(name)
+        log.warning("plugin module %s was skipped: %s", where, error)
+        _failures.append(LoadFailure(where=where, reason=f"{type(error).__name__}: {error}"))

@@ -43,6 +43,11 @@ class Questions:
         """Questions are asked as messages."""
         return True
 
+    @property
+    def file(self) -> str:
+        """The file that is read."""
+        return self.path
+
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Read the first `limit` questions.
 
@@ -50,13 +55,13 @@ class Questions:
             DataError: the file holds no usable question, or the grader cannot compare with a
                 reference answer.
         """
-        if not self.path:
+        if not self.file:
             raise DataError("task questions needs a file", hint="--task questions:FILE.jsonl")
-        name = Path(self.path).stem
+        name = Path(self.file).stem
         found = list(islice(self._read(name), limit))
         if not found:
             raise DataError(
-                f"{self.path} holds no row with {self.question!r} and {self.answer!r}",
+                f"{self.file} holds no row with {self.question!r} and {self.answer!r}",
                 hint="name the fields in the task's options",
             )
         strange = [p for p in found if not _GRADERS[self.grader].accepts(p.answer)]
@@ -93,7 +98,7 @@ class Questions:
                 answer=str(row[self.answer]),
                 fields=dict(row),
             )
-            for line, row in json_rows(Path(self.path))
+            for line, row in json_rows(Path(self.file))
             if self.question in row and self.answer in row
         ]
 
@@ -103,6 +108,9 @@ class Questions:
 class GSM8K(Questions):
     """Grade-school word problems; without a file, the few that ship with the package."""
 
-    path: str = option(
-        str(files("workbench.data") / "gsm8k_sample.jsonl"), help="File in the GSM8K format."
-    )
+    path: str = option("", help="File in the GSM8K format; the shipped sample where none is named.")
+
+    @property
+    def file(self) -> str:
+        """The file that is read."""
+        return self.path or str(files("workbench.data") / "gsm8k_sample.jsonl")

@@ -1,0 +1,38 @@
+"""What a plugin is given, told from the protocol its class follows."""
+
+from workbench.methods.contracts import (
+    Discovery,
+    Measure,
+    OnTask,
+    Question,
+    ReadoutProbe,
+    Reasoner,
+    Recipe,
+    Refuter,
+    Study,
+)
+
+TEXTS = "texts"
+LABELLED_TEXTS = "labelled texts"
+TASK = "task"
+TABLE = "table"
+GRAPH = "graph"
+NOTHING = "nothing"
+
+# The first protocol that a class follows decides.
+_TAKES: tuple[tuple[type, str], ...] = (
+    (OnTask, TASK),
+    (Reasoner, TASK),
+    (Discovery, TABLE),
+    (Question, GRAPH),
+    (Refuter, GRAPH),
+    (ReadoutProbe, LABELLED_TEXTS),
+    (Measure, TEXTS),
+    (Study, TEXTS),
+    (Recipe, TEXTS),
+)
+
+
+def takes(recipe: object) -> str:
+    """Return what a recipe, or its class, is given; a task is given nothing."""
+    return next((given for shape, given in _TAKES if isinstance(recipe, shape)), NOTHING)

@@ -1,0 +1,17 @@
+"""Write the index of the plugins that ship: `python -m workbench.methods.write_index`."""
+
+from importlib.metadata import distribution
+
+from workbench.methods.plugin_index import write_shipped
+from workbench.methods.plugin_places import GROUP
+from workbench.methods.registry import index_entries
+
+
+def shipped_packages() -> list[str]:
+    """Return the packages of plugins that belong to the workbench."""
+    declared = distribution("latent-workbench").entry_points
+    return [entry.value for entry in declared.select(group=GROUP)]
+
+
+if __name__ == "__main__":
+    write_shipped(index_entries(shipped_packages()))
