@@ -1,7 +1,8 @@
 """What is known of plugins without importing them: their words and options, by module.
 
-The index of our own packages ships as a file; run `make index` after a change to a plugin. What
-it lacks, and what was written since, is read from the module once and kept under the cache.
+The index of our own packages ships as a file; run `make index` after a change to the words or
+options of a plugin. A module that it does not name is imported once; what it declares is kept
+under the cache for as long as its source stays.
 """
 
 import contextlib
@@ -36,17 +37,22 @@ class PluginIndex:
 
     def read(self, module: str) -> tuple[Plugin, ...] | None:
         """Return the plugins of a module as they were described; None if that is not known."""
-        for known in (self._shipped, self._own):
-            # An entry that cannot be read was damaged or names a type that is gone.
-            with contextlib.suppress(*_UNREADABLE):
-                entry = known[module]
-                if all(was and digest(name) == was for name, was in entry["sources"].items()):
-                    return tuple(Plugin.from_dict(p, home=module) for p in entry["plugins"])
+        # An entry that cannot be read was damaged or names a type that is gone.
+        with contextlib.suppress(*_UNREADABLE):
+            if module in self._shipped:
+                return _plugins(self._shipped[module], module)
+            entry = self._own[module]
+            if all(was and digest(name) == was for name, was in entry["sources"].items()):
+                return _plugins(entry["plugins"], module)
         return None
 
     def keep(self, module: str, plugins: Sequence[Plugin]) -> None:
         """Note the plugins of a module that was imported."""
-        self._own[module] = entry_of(module, plugins)
+        sources = {module}.union(*(plugin.sources for plugin in plugins))
+        self._own[module] = {
+            "sources": {name: digest(name) for name in sorted(sources)},
+            "plugins": [plugin.as_dict() for plugin in plugins],
+        }
         self._changed = True
 
     def save(self) -> None:
@@ -56,16 +62,14 @@ class PluginIndex:
                 _write(self._kept, {"stamp": self._stamp, "modules": self._own})
 
 
-def entry_of(module: str, plugins: Sequence[Plugin]) -> dict[str, Any]:
-    """Return the entry of a module: its plugins, and a digest of each source they came from."""
-    sources = {module}.union(*(plugin.sources for plugin in plugins))
-    described = [plugin.as_dict() for plugin in plugins]
-    return {"sources": {name: digest(name) for name in sorted(sources)}, "plugins": described}
-
-
-def write_shipped(entries: Mapping[str, Any]) -> None:
+def write_shipped(modules: Mapping[str, Sequence[Plugin]]) -> None:
     """Write the index that ships with the package."""
-    _write(SHIPPED, {"modules": dict(entries)})
+    told = {name: [plugin.as_dict() for plugin in found] for name, found in modules.items()}
+    _write(SHIPPED, {"modules": told})
+
+
+def _plugins(entries: Sequence[Mapping[str, Any]], module: str) -> tuple[Plugin, ...]:
+    return tuple(Plugin.from_dict(entry, home=module) for entry in entries)
 
 
 def _read(path: Path) -> dict[str, Any]:

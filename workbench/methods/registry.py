@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from workbench.config import settings
 from workbench.errors import PluginError, UnknownName
 from workbench.methods.plugin import DECLARED, LOADING, imported
 from workbench.methods.plugin import Plugin as Plugin
-from workbench.methods.plugin_index import PluginIndex, entry_of
+from workbench.methods.plugin_index import PluginIndex
 from workbench.methods.plugin_places import module_names, places
 
 log = logging.getLogger(__name__)
@@ -167,13 +167,12 @@ def import_plugins() -> None:
             _import(home)
 
 
-def index_entries(packages: Iterable[str]) -> dict[str, Any]:
-    """Import packages and return the entry of each of their modules in the index."""
+def declared(packages: Iterable[str]) -> dict[str, tuple[Plugin, ...]]:
+    """Import packages and return what each of their modules declares."""
     names = [name for package in packages for name in module_names(package)]
     for name in names:
         imported(name)
-    found = {name: [p for p in DECLARED.values() if p.module == name] for name in names}
-    return {name: entry_of(name, mine) for name, mine in found.items()}
+    return {name: tuple(p for p in DECLARED.values() if p.module == name) for name in names}
 
 
 def _load_package(package: str, index: PluginIndex) -> None:

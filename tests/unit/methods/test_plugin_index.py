@@ -13,7 +13,7 @@ from workbench.methods import registry
 from workbench.methods.plugin import DECLARED, Plugin
 from workbench.methods.plugin_index import SHIPPED
 from workbench.methods.plugin_places import folder_package
-from workbench.methods.registry import failures, find, index_entries, plugins
+from workbench.methods.registry import declared, failures, find, plugins
 from workbench.methods.write_index import shipped_packages
 
 Reload = Callable[[], tuple[Plugin, ...]]
@@ -73,16 +73,17 @@ def reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reload]:
 
 def test_the_shipped_index_is_up_to_date() -> None:
     shipped = json.loads(SHIPPED.read_text())["modules"]
-    found = json.loads(json.dumps(index_entries(shipped_packages())))
-    assert found == shipped, "run `make index`"
+    modules = declared(shipped_packages())
+    found = {name: [p.as_dict() for p in declares] for name, declares in modules.items()}
+    assert json.loads(json.dumps(found)) == shipped, "run `make index`"
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)
 def test_what_is_written_is_what_is_read(kind: str) -> None:
     for found in plugins(kind):
-        declared = Plugin.of(kind, found.name, found.recipe, source=found.source)
-        written = json.loads(json.dumps(declared.as_dict()))
-        assert Plugin.from_dict(written, home=found.home) == declared == found
+        described = Plugin.of(kind, found.name, found.recipe, source=found.source)
+        written = json.loads(json.dumps(described.as_dict()))
+        assert Plugin.from_dict(written, home=found.home) == described == found
 
 
 def test_a_file_in_a_folder_is_a_plugin(reload: Reload, tmp_path: Path) -> None:
