@@ -11,9 +11,28 @@ _TEST = "Independence test; auto chooses by what the columns hold."
 _CATEGORIES = ("auto", "mixed", "chisq", "gsq")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tested(Wrapped):
+    """The options of searches by independence tests."""
+
+    test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq", "mv_fisherz"] = option(
+        "auto", help=_TEST
+    )
+
+    @property
+    def takes_categories(self) -> bool:
+        """Whether the test compares unordered categories."""
+        return self.test in _CATEGORIES
+
+    @property
+    def criteria(self) -> tuple[str, str]:
+        """The test stands alone."""
+        return self.test, "auto"
+
+
 @discovery("pc", source="Spirtes, Glymour & Scheines 2000")
 @dataclass(frozen=True, kw_only=True)
-class PC(Wrapped):
+class PC(Tested):
     """Remove edges by conditional independence, orient colliders and their consequences.
 
     The graph is that of an equivalence class: it has no order, and an edge without an arrow may
@@ -28,17 +47,9 @@ class PC(Wrapped):
     algorithms: ClassVar[tuple[str, ...]] = ("pc",)
     assumption: ClassVar[str] = "no hidden causes, faithfulness, the test's model"
 
-    test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq", "mv_fisherz"] = option(
-        "auto", help=_TEST
-    )
     missing: Literal["drop", "test-wise"] = option(
         "drop", help="Rows with missing cells: left out, or used by every test that can."
     )
-
-    @property
-    def takes_categories(self) -> bool:
-        """Whether the test compares unordered categories."""
-        return self.test in _CATEGORIES
 
     @property
     def keeps_missing(self) -> bool:
@@ -48,7 +59,7 @@ class PC(Wrapped):
 
 @discovery("fci", source="Spirtes, Meek & Richardson 1995; Zhang 2008")
 @dataclass(frozen=True, kw_only=True)
-class FCI(Wrapped):
+class FCI(Tested):
     """Search as PC does, allowing for hidden common causes.
 
     Units: stability is a share of bootstrap resamples.
@@ -61,15 +72,10 @@ class FCI(Wrapped):
 
     test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq"] = option("auto", help=_TEST)
 
-    @property
-    def takes_categories(self) -> bool:
-        """Whether the test compares unordered categories."""
-        return self.test in _CATEGORIES
-
 
 @discovery("cd-nod", source="Huang et al. 2020, JMLR 21")
 @dataclass(frozen=True, kw_only=True)
-class CDNOD(Wrapped):
+class CDNOD(Tested):
     """Use the base model as a variable that changes mechanisms, and orient by what changes.
 
     Domains are unordered: a linear mechanism counts as changed where its intercept, slopes or
@@ -85,8 +91,3 @@ class CDNOD(Wrapped):
     assumption: ClassVar[str] = "the domain explains all hidden changes; the test's model"
 
     test: Literal["auto", "fisherz", "mixed", "kci", "chisq", "gsq"] = option("auto", help=_TEST)
-
-    @property
-    def takes_categories(self) -> bool:
-        """Whether the test compares unordered categories."""
-        return self.test in _CATEGORIES

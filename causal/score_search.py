@@ -16,6 +16,11 @@ class Scored(Wrapped):
         "auto", help="Score of a graph; auto chooses by what the columns hold."
     )
 
+    @property
+    def criteria(self) -> tuple[str, str]:
+        """The score stands alone."""
+        return "auto", self.score
+
 
 @discovery("ges", source="Chickering 2002")
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,14 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@typing.runtime_checkable
+class Parsed(typing.Protocol):
+    """A type whose values are written as text."""
+
+    def parse(self, text: str) -> Any:
+        """Read a value."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptionInfo:
     """What a front end needs to know about one option."""
@@ -156,7 +164,7 @@ def _convert(info: OptionInfo, raw: Any) -> Any:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if raw.lower() in words:
             return words[raw.lower()]
-    elif hasattr(info.type, "parse"):
+    elif isinstance(info.type, Parsed):
         return info.type.parse(str(raw))
     elif info.type is not bool and not _loses_digits(info, raw):
         with contextlib.suppress(TypeError, ValueError, OverflowError):

@@ -9,7 +9,7 @@ import click
 from app.cli.output import Form, say, say_error, takes_form, write_csv, write_json, write_rows
 from app.cli.plugin_pages import describe_plugin, plugin_rows, show_plugin
 from app.cli.run_flags import MODEL, STORE
-from app.cli.run_plugin import RunPlugin, execute_spec, resolved
+from app.cli.run_plugin import RunPlugin, execute_spec
 from workbench.errors import InputError
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
@@ -93,10 +93,11 @@ def compare(names: Sequence[str], **flags: Any) -> None:
     """
     from workbench.methods.contracts import Context
     from workbench.runs.chain_compare import compare_chains, reasoner_address
+    from workbench.runs.drivers import opened
 
     if flags["as_json"] and flags["as_csv"]:
         raise InputError("--json and --csv were both given", hint="choose one")
-    specs = [resolved(_spec(*reasoner_address(name), flags)) for name in names]
+    specs = [opened(_spec(*reasoner_address(name), flags)).spec for name in names]
     runs = {name: execute_spec(s, flags) for name, s in zip(names, specs, strict=True)}
     done = {name: run for name, run in runs.items() if run.status == "complete"}
     left_out = [_failure(run) for name, run in runs.items() if name not in done]

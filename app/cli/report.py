@@ -10,6 +10,7 @@ from app.cli.escaping import visible
 from app.cli.layout import key_columns, number, with_interval
 from app.cli.output import console, show_table
 from workbench.result.tables import Column, Table
+from workbench.result.views import view_to_dict
 
 if TYPE_CHECKING:
     from workbench.result.estimate import Estimate
@@ -83,8 +84,11 @@ def _ordered(name: str, table: Table, result: "Result") -> Table:
     names = [str(column) for column in table.frame.columns]
     drawn: list[str] = []
     for view in result.views:
-        if getattr(view, "table", "") == name:
-            wanted = (getattr(view, "x", ""), *_tuple(view, "y"), *_tuple(view, "control"))
+        named = view_to_dict(view)
+        if named.get("table") == name:
+            wanted = [
+                column for role in ("x", "y", "control") for column in _tuple(named.get(role))
+            ]
             drawn += [column for column in wanted if column in names]
     n = key_columns(table.rows(), names)
     while n < len(names) and not pd.api.types.is_numeric_dtype(table.frame[names[n]]):
@@ -93,9 +97,8 @@ def _ordered(name: str, table: Table, result: "Result") -> Table:
     return table.pick(list(dict.fromkeys([*keys, *drawn, *names]))) if drawn else table
 
 
-def _tuple(view: object, field: str) -> tuple[str, ...]:
-    value = getattr(view, field, ())
-    return (value,) if isinstance(value, str) else tuple(value)
+def _tuple(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _show_one(

@@ -104,26 +104,15 @@ def run_and_show(spec: RunSpec, flags: Mapping[str, Any]) -> None:
     if flags["as_json"] and flags["csv_table"]:
         raise InputError("--json and --csv were both given", hint="choose one")
     if flags["as_toml"]:
-        click.echo(resolved(spec).to_toml(), nl=False)
+        from workbench.runs.drivers import opened
+
+        click.echo(opened(spec).spec.to_toml(), nl=False)
         return
     run = execute_spec(spec, flags)
     _show(run, flags)
     if run.status != "complete":
         code = run.failure.code if run.failure else ""
         raise click.exceptions.Exit(USAGE if is_usage(code) else FAILURE)
-
-
-def resolved(spec: RunSpec) -> RunSpec:
-    """Return the spec with every option written out.
-
-    Raises:
-        WorkbenchError: the plugin or one of its options does not exist.
-    """
-    from dataclasses import replace
-
-    from workbench.options import build, plain
-
-    return replace(spec, options=plain(build(find(spec.kind, spec.name).recipe, spec.options)))
 
 
 def execute_spec(spec: RunSpec, flags: Mapping[str, Any]) -> "Run":

@@ -1,7 +1,6 @@
 """What a run will cost, judged by an earlier one of the same probe on the same model."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
@@ -55,15 +54,12 @@ def count_texts(data: DataRef) -> int | None:
 
 
 def _is_stored(spec: RunSpec, store: Store) -> bool:
-    from workbench.methods.registry import find
-    from workbench.options import build, plain
+    from workbench.runs.drivers import resolved
 
     try:
-        recipe: Any = build(find(spec.kind, spec.name).recipe, spec.options)
-        ready = replace(spec, options=plain(recipe)).pinned()
+        return resolved(spec, store).spec.run_id in store
     except WorkbenchError:
         return False
-    return ready.run_id in store
 
 
 def _last_run(spec: RunSpec, store: Store) -> Run | None:

@@ -13,6 +13,7 @@ from app.panels.run_panel import begin
 from app.panels.session import model_ref, store
 from app.panels.wording import count, duration, plain_markdown
 from workbench.methods.registry import Plugin
+from workbench.runs.drivers import driver_of
 from workbench.runs.spec import RunSpec
 
 _FIRST = "isotropy"
@@ -58,7 +59,8 @@ def probe_form(plugin: Plugin) -> RunSpec | None:
     """Draw the form of a probe and return the spec it describes, None while data is missing."""
     key = f"{plugin.kind} {plugin.name}"
     st.markdown("**Data**")
-    data = data_form(key=key, takes_activations=hasattr(plugin.recipe, "start"))
+    driver = driver_of(plugin.recipe)
+    data = data_form(key=key, takes_activations=driver.reads_activations)
     options: dict[str, Any] = {}
     if plugin.options:
         with st.expander(f"Options ({len(plugin.options)}, all with a default)"):

@@ -1,8 +1,8 @@
 """Fitting a found graph again to disturbed data, with everything it was fitted with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,6 +20,15 @@ from workbench.options import build
 from workbench.result.graph import CapabilityGraph
 from workbench.result.result import Result
 from workbench.result.tables import Table
+
+
+@runtime_checkable
+class ChoosesRows(Protocol):
+    """A discovery that fits some of the rows of a table."""
+
+    def rows_of(self, table: Table) -> ScoreTable:
+        """Return the rows that are fitted."""
+
 
 # Group (a fit or a domain), cause and effect, with the weight where there is one.
 Edges = dict[tuple[str, str, str], float | None]
@@ -109,7 +118,7 @@ def open_case(found: Result, table: Table, context: Context) -> Case:
         )
     facts = graph.facts
     recipe: Any = build(find("discovery", facts["discovery"]).recipe, facts["options"])
-    scores: ScoreTable = recipe.rows_of(table) if hasattr(recipe, "rows_of") else from_table(table)
+    scores = recipe.rows_of(table) if isinstance(recipe, ChoosesRows) else from_table(table)
     cells = Cells(
         index=np.arange(len(scores)),
         values=scores.scores,
@@ -148,7 +157,8 @@ def _quick(recipe: Any) -> Any:
     Domains were chosen by the first fit; a subset of their rows must not lose one.
     """
     changes = {"resamples": 0, "least_models": 1}
-    return replace(recipe, **{k: v for k, v in changes.items() if hasattr(recipe, k)})
+    known = {f.name for f in fields(recipe)}
+    return replace(recipe, **{k: v for k, v in changes.items() if k in known})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from causal.scm.actions import Action, Change, Counterfactual, Measure, PathEffects, Span
+from causal.scm.actions import Action, Change, Counterfactual, Do, Measure, PathEffects, Span
 from causal.scm.intervention import CapabilityModel, misread
 from causal.scm.place import Placement
 from causal.scm.trials import TrialCheck
@@ -178,7 +178,7 @@ def describe(action: Action) -> str:
     """Say an action in words."""
     if isinstance(action, Measure):
         return f"measurement of {action.benchmark} {action.change:+g} points"
-    if hasattr(action, "value"):
+    if isinstance(action, Do):
         return f"{action.capability} set to {action.value:g} points"
     unit = "SD" if action.unit == "sd" else "points"
     return f"{action.capability} shocked by {action.size:+g} {unit}"

@@ -38,6 +38,11 @@ class Wrapped(TableOptions):
     forbid: tuple[str, ...] = option((), help="Edges that must not be there, CAUSE->EFFECT.")
     tiers: str = option("", help="Columns by time, earliest first, such as `a,b;c`.")
 
+    @property
+    def criteria(self) -> tuple[str, str]:
+        """The independence test and the score of a graph; auto where there is no choice."""
+        return "auto", "auto"
+
     def fit(self, table: Table, context: Context) -> Result:
         """Fit every algorithm to every matrix of the scope.
 
@@ -97,8 +102,7 @@ class Wrapped(TableOptions):
 
     def _split(self, name: str, scores: ScoreTable, scope: Scope) -> list[Rows]:
         named = np.isin(scores.benchmarks, list(scores.report.levels))
-        test, score = getattr(self, "test", "auto"), getattr(self, "score", "auto")
-        kept = categories(name, scores.scores, named, test, score)
+        kept = categories(name, scores.scores, named, *self.criteria)
         labels = list(map(str, scores.facts["domain"]))
         return split(scores.scores, labels, scope, scores.benchmarks, kept)
 
@@ -115,14 +119,15 @@ class Wrapped(TableOptions):
             return Fitted(
                 algorithm=name, scope=rows.scope, group=rows.group, n=len(rows.data), failure=reason
             )
+        test, score = self.criteria
         search = Search(
             algorithm=name,
             alpha=self.alpha,
             resamples=self.resamples,
             seconds=self.seconds,
             seed=context.seed,
-            test=getattr(self, "test", "auto"),
-            score=getattr(self, "score", "auto"),
+            test=test,
+            score=score,
             orders=self.orders,
             categories=tuple(scores.report.levels),
             knowledge=known,

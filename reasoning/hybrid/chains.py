@@ -5,7 +5,7 @@ from typing import Literal
 
 from workbench.errors import BadOption
 from workbench.latent.gate import Gate
-from workbench.latent.inputs import GatedMixture, LatentInput, MixtureOfInputs
+from workbench.latent.inputs import GatedMixture, LatentInput, MixtureOfInputs, SoftTokens
 from workbench.latent.interventions import Intervened
 from workbench.latent.mixture import EmbeddingTable
 from workbench.latent.thinking import LatentThinking, StepRecord
@@ -113,4 +113,4 @@ def latent_operations(inputs: LatentInput, table: EmbeddingTable) -> float:
         return 2.0 * (mixed * d_model + 2 * d_model**2)
     if isinstance(inputs, MixtureOfInputs):
         return 2.0 * d_vocab * d_model
-    return 2.0 * getattr(inputs, "n", 0) * d_model
+    return 2.0 * inputs.n * d_model if isinstance(inputs, SoftTokens) else 0.0

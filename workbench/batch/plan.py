@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import BadOption, DataError, InputError
-from workbench.methods.contracts import Measure, ReadoutProbe
 from workbench.methods.registry import Plugin, find
 from workbench.options import build, plain
+from workbench.runs.drivers import driver_of
 from workbench.runs.folder import NAME
 from workbench.runs.spec import DataRef, ModelRef, RunSpec, option_pins
 
@@ -90,7 +90,7 @@ class BatchPlan:
         first = self.specs[0].pinned()
         specs = []
         for spec, (_, recipe) in zip(self.specs, self.recipes(), strict=True):
-            if not isinstance(recipe, Measure | ReadoutProbe):
+            if not driver_of(recipe).can_batch:
                 raise InputError(
                     f"{spec.name} drives the model itself and cannot share a forward pass",
                     hint=f"workbench probe run {spec.name}",

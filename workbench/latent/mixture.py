@@ -95,8 +95,8 @@ class EmbeddingTable:
 
 
 def _weight(model: Host) -> Tensor:
-    own = getattr(getattr(model, "backend", None), "module", None)
-    find: Any = getattr(own, "get_input_embeddings", None)
+    # Models of transformers name their table; other modules need not.
+    find: Any = getattr(model.backend.module, "get_input_embeddings", None)
     weight: Tensor | None = None if find is None else getattr(find(), "weight", None)
     few = torch.arange(2, device=model.device)[None]
     if weight is not None and not weight.is_meta and torch.equal(model.embed(few)[0], weight[:2]):

@@ -51,7 +51,8 @@ class Context:
     generator that depends on the seed and the name only, so that adding one use of randomness
     never shifts another. `task` and `limit` are for studies that draw their own problems.
     `scratch` is a folder that survives until the run is complete: what a study writes there lets
-    it resume, unless `resume` is off; for a recipe it is the folder of the checkpoint.
+    it resume, unless `resume` is off; for a recipe it is the folder of the checkpoint. `store` is
+    the folder of the store that keeps the run.
     """
 
     spec: ModelSpec | None = None
@@ -63,6 +64,7 @@ class Context:
     task: str = ""
     limit: int | None = None
     scratch: Path | None = None
+    store: Path | None = None
     resume: bool = True
 
     @property
@@ -133,6 +135,14 @@ class Readout(Protocol):
 
     def scores(self, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "n n_class"]:
         """Return log-odds or class scores, one column per class (one column if numeric)."""
+
+
+@runtime_checkable
+class StoredReadout(Protocol):
+    """A readout that can be written down."""
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Return its weights by name, in the space of the activations."""
 
 
 @runtime_checkable
@@ -252,10 +262,16 @@ class Recipe(Protocol):
     """A description of a training run that yields a checkpoint.
 
     The checkpoint is written to `context.folder`, which also holds the state a stopped run resumes
-    from: resumed or not, the same seed gives the same losses. One that can begin from nothing
-    has a method `base_model(context)`, which returns the network to train in place of the model
-    that was named, or None to train that one.
+    from: resumed or not, the same seed gives the same losses.
     """
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Train, keep the best weights by the validation split, and report both curves."""
+
+
+@runtime_checkable
+class BringsModel(Protocol):
+    """A recipe that can begin from nothing."""
+
+    def base_model(self, context: Context) -> Model | None:
+        """Return the network to train in place of the named model, None to train that one."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from workbench.methods.contracts import Readout
+from workbench.methods.contracts import Readout, StoredReadout
 from workbench.methods.labels import Labelled, Targets
 from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, UNITS, HeldOut
 from workbench.model.sites import Site
@@ -230,7 +230,8 @@ def _weights(scores: Sequence[SiteScore]) -> Mapping[str, NDArray[Any]]:
     return {
         f"{s.site}/{name}": array
         for s in scores
-        for name, array in getattr(s.readout, "arrays", dict)().items()
+        if isinstance(s.readout, StoredReadout)
+        for name, array in s.readout.arrays().items()
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -140,7 +141,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def plain_cell(value: Any) -> Any:
     """Turn one cell into what JSON can hold; NaN and NaT become None."""
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if value is None or value is pd.NaT or value is pd.NA:
         return None
@@ -150,6 +151,6 @@ def plain_cell(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(k): plain_cell(v) for k, v in value.items()}
-    if isinstance(value, Sequence) or hasattr(value, "tolist"):
+    if isinstance(value, Sequence | np.ndarray):
         return [plain_cell(item) for item in value]
     return str(value)

@@ -1,6 +1,6 @@
 """Measures and readout probes driven over a stream of traces."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,20 +96,35 @@ def count_arrays(recipe: Any, spec: RunSpec, context: Context) -> Done:
     return Done(result=result, stop=stop)
 
 
-def start(recipe: Any, context: Context) -> Tally:
-    """Begin counting for a measure, or for a readout probe through the evaluator.
+def _collect_vectors(recipe: ReadoutProbe, context: Context) -> Tally:
+    from workbench.methods.evaluate import ReadoutTally
+
+    return ReadoutTally(recipe, context)
+
+
+# How a probe of each shape that counts traces begins to.
+STARTS: tuple[tuple[type, Callable[[Any, Context], Tally]], ...] = (
+    (Measure, lambda recipe, context: recipe.start(context)),
+    (ReadoutProbe, _collect_vectors),
+)
+
+
+def start(recipe: object, context: Context) -> Tally:
+    """Begin counting for a probe that counts traces.
 
     Raises:
-        PluginError: the class is neither.
+        PluginError: it has none of those shapes.
     """
-    if isinstance(recipe, Measure):
-        tally: Tally = recipe.start(context)
-        return tally
-    if isinstance(recipe, ReadoutProbe):
-        from workbench.methods.evaluate import ReadoutTally
+    for shape, begin in STARTS:
+        if isinstance(recipe, shape):
+            return begin(recipe, context)
+    raise no_shape(recipe)
 
-        return ReadoutTally(recipe, context)
-    raise PluginError(
-        f"{type(recipe).__name__} has none of the methods start, fit and study",
+
+def no_shape(recipe: object) -> PluginError:
+    """Return the error of a recipe that follows no protocol."""
+    named = recipe if isinstance(recipe, type) else type(recipe)
+    return PluginError(
+        f"{named.__name__} has none of the methods start, fit and study",
         hint="see docs/howto/new-probe",
     )

@@ -207,4 +207,4 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
+    return value.item() if isinstance(value, np.generic) else str(value)

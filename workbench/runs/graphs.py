@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.errors import DataError, InputError
-from workbench.methods.contracts import Context, Discovery, Question
+from workbench.methods.contracts import Discovery
 from workbench.methods.registry import find
 from workbench.options import build
 from workbench.result.result import Result
@@ -65,16 +65,3 @@ def _told(run: Run) -> Result:
         return result
     graph = replace(result.graph, facts={**fitted, **result.graph.facts})
     return replace(result, graph=graph)
-
-
-def judge_graph(recipe: Any, about: FoundGraph, context: Context) -> Result:
-    """Put a question to a graph, or a refuter on it."""
-    if isinstance(recipe, Question):
-        return recipe.ask(about.result, about.table, context)
-    result: Result = recipe.check(about.result, about.table, context)
-    return result
-
-
-def pinned_graph(spec: RunSpec, about: FoundGraph) -> RunSpec:
-    """Return the spec with the whole run id and without a model."""
-    return replace(spec, graph=about.run_id, model=None)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from workbench.errors import InputError, PluginError, TooLittleData
 from workbench.methods.contracts import Context, Prompt, Reasoner
@@ -17,7 +16,7 @@ from workbench.runs.solved import Solved
 from workbench.runs.spec import RunSpec
 from workbench.sampling.asking import prompt_ids, stop_ids, unknown_words
 from workbench.sampling.judging import judge
-from workbench.sampling.task import Problem, Task, open_task
+from workbench.sampling.task import Choices, Problem, Task, open_task
 
 MOST_PROBLEMS = 100
 MOST_UNKNOWN = 0.1
@@ -135,12 +134,11 @@ def _solve_batch(
     }
 
 
-def _graded(task: Any, problem: Problem, chain: Chain, seconds: float) -> Solved:
-    choices = getattr(task, "choices", None)
+def _graded(task: Task, problem: Problem, chain: Chain, seconds: float) -> Solved:
     return Solved(
         problem=problem,
         chain=chain,
         verdict=judge(task, problem, chain.response, is_cut=not chain.is_finished),
         seconds=seconds,
-        n_choices=len(choices(problem)) if choices is not None else 0,
+        n_choices=len(task.choices(problem)) if isinstance(task, Choices) else 0,
     )

@@ -1,10 +1,9 @@
 """A response judged: its answer, by which grader and convention, and whether it is right."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from workbench.sampling.conventions import UNFINISHED, Found
-from workbench.sampling.task import Problem, Task
+from workbench.sampling.task import FindsAnswers, Problem, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +48,6 @@ def judge(task: Task, problem: Problem, response: str, *, is_cut: bool = False) 
 
 def find(task: Task, response: str) -> Found:
     """Return the answer of a response; a task without `find` names its class as the grader."""
-    own: Any = getattr(task, "find", None)
-    if own is not None:
-        found: Found = own(response)
-        return found
+    if isinstance(task, FindsAnswers):
+        return task.find(response)
     return Found(answer=task.extract(response), grader=type(task).__name__)

@@ -1,8 +1,6 @@
 """Problems as questions and sentences, the unit of sentence-level reasoning."""
 
-from typing import Any
-
-from workbench.sampling.task import Problem, Task, open_task
+from workbench.sampling.task import AnswerLead, Problem, Task, WrittenSteps, open_task
 
 ANSWER_MARK = "###"
 
@@ -15,11 +13,11 @@ def chain_sentences(task: Task, problem: Problem) -> tuple[str, ...]:
 
     Source: Pred-Sent, arXiv:2505.22202, data files.
     """
-    own: Any = getattr(task, "sentences", None)
-    steps = tuple(own(problem)) if own is not None else problem.steps
-    if own is not None or (steps and steps[-1].startswith(ANSWER_MARK)):
-        return steps
-    return (*steps, f"{ANSWER_MARK} {problem.answer}")
+    if isinstance(task, WrittenSteps):
+        return task.sentences(problem)
+    if problem.steps and problem.steps[-1].startswith(ANSWER_MARK):
+        return problem.steps
+    return (*problem.steps, f"{ANSWER_MARK} {problem.answer}")
 
 
 def answer_lead(address: str) -> str:
@@ -27,6 +25,6 @@ def answer_lead(address: str) -> str:
 
     A task names its own as `answer_lead`. Plain text is continued after a blank.
     """
-    task: Any = open_task(address)
-    lead = str(getattr(task, "answer_lead", "The answer is"))
+    task = open_task(address)
+    lead = task.answer_lead if isinstance(task, AnswerLead) else "The answer is"
     return lead if task.is_chat else f" {lead}"

@@ -11,6 +11,7 @@ from workbench.errors import BadOption, DataError, UnknownName
 from workbench.methods.registry import find, plugins
 from workbench.options import build
 from workbench.sampling.address import TaskAddress
+from workbench.sampling.conventions import Found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,39 @@ class Task(Protocol):
 
     def extract(self, response: str) -> str | None:
         """Return the final answer of a response as written."""
+
+
+@runtime_checkable
+class Choices(Protocol):
+    """A task whose problems offer answers to choose from."""
+
+    def choices(self, problem: Problem) -> Sequence[str]:
+        """Return the answers on offer."""
+
+
+@runtime_checkable
+class WrittenSteps(Protocol):
+    """A task that words the steps of its problems, the last one holding the answer."""
+
+    def sentences(self, problem: Problem) -> tuple[str, ...]:
+        """Return the sentences of a solution."""
+
+
+@runtime_checkable
+class AnswerLead(Protocol):
+    """A task with its own words before an answer."""
+
+    @property
+    def answer_lead(self) -> str:
+        """The words, such as `The answer is`."""
+
+
+@runtime_checkable
+class FindsAnswers(Protocol):
+    """A task that says by which convention it read an answer."""
+
+    def find(self, response: str) -> Found:
+        """Return the final answer with its grader and convention."""
 
 
 def open_task(address: str) -> Task:
