@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -133,12 +134,14 @@ def _plugins() -> list[Check]:
     from workbench.methods.registry import failures, import_plugins, plugins
 
     import_plugins()
-    counts: dict[str, int] = {}
-    for plugin in plugins():
-        counts[plugin.kind] = counts.get(plugin.kind, 0) + 1
-    found = ", ".join(f"{kind} {n}" for kind, n in counts.items()) or "none"
-    state: State = "ok" if counts else "failed"
-    checks = [Check(name="plugins", state=state, found=found)]
+    found = plugins()
+    counts = Counter(plugin.kind for plugin in found)
+    told = ", ".join(f"{kind} {n}" for kind, n in counts.items()) or "none"
+    checks = [Check(name="plugins", state="ok" if counts else "failed", found=told)]
+    for folder in settings().plugins:
+        n = sum(plugin.package == str(folder.resolve()) for plugin in found)
+        told = f"{n} plugins in {folder}" if folder.is_dir() else f"{folder} is not there"
+        checks.append(Check(name="plugin folder", state="ok", found=told))
     for failure in failures():
         ours = failure.where.partition(".")[0] in OUR_PACKAGES
         checks.append(

@@ -33,7 +33,7 @@ SHAPES = {"measure": Measure, "readout": ReadoutProbe, "study": Study}
 COUNTED = [name for name in PROBES if not isinstance(find("probe", name).recipe(), Study)]
 OF_A_TASK = [name for name in PROBES if getattr(find("probe", name).recipe, "default_task", "")]
 OF_TEXTS = [name for name in PROBES if name not in OF_A_TASK]
-NEED_LABELS = {"linear", "mean-difference"}
+NEED_LABELS = {found.name for found in plugins("probe") if found.takes == "labelled texts"}
 FAMILY = "llama"
 
 QUICK = {

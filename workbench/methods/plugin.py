@@ -6,10 +6,11 @@ import inspect
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import PluginError
-from workbench.methods.plugin_places import place_of
+from workbench.methods.plugin_places import shown
 from workbench.options import OptionInfo, describe
 
 LOADING = threading.RLock()
@@ -73,7 +74,8 @@ class Plugin:
     @property
     def package(self) -> str:
         """The package it comes from, or the folder that holds its file."""
-        return place_of(self.home)
+        where = shown(self.home)
+        return where.partition(".")[0] if where == self.home else str(Path(where).parent)
 
     def as_dict(self) -> dict[str, Any]:
         """Return its words and options as plain values, which JSON can hold."""

@@ -50,10 +50,10 @@ def module_names(package: str) -> Iterator[str]:
             yield f"{package}.{module.name}"
 
 
-def place_of(module: str) -> str:
-    """Return the package that a module belongs to, as users know it: a folder by its path."""
-    top = module.partition(".")[0]
-    return _roots(top)[0] if top.startswith(_FOLDER) else top
+def shown(module: str) -> str:
+    """Return a module as users know it: one of a folder by the path of its file."""
+    top, _, name = module.partition(".")
+    return str(Path(_roots(top)[0], f"{name}.py")) if top.startswith(_FOLDER) else module
 
 
 def digest(module: str) -> str:

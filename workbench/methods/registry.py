@@ -13,7 +13,7 @@ from workbench.errors import PluginError, UnknownName
 from workbench.methods.plugin import DECLARED, LOADING, imported
 from workbench.methods.plugin import Plugin as Plugin
 from workbench.methods.plugin_index import PluginIndex
-from workbench.methods.plugin_places import module_names, places
+from workbench.methods.plugin_places import module_names, places, shown
 
 log = logging.getLogger(__name__)
 
@@ -162,9 +162,11 @@ def load_plugins() -> None:
 
 def import_plugins() -> None:
     """Import the modules of all plugins, so that `failures` names every one that is broken."""
-    for home in {plugin.home for plugin in plugins()} - {failure.where for failure in _failures}:
-        with LOADING:
-            _import(home)
+    known = {failure.where for failure in _failures}
+    for home in sorted({plugin.home for plugin in plugins()}):
+        if shown(home) not in known:
+            with LOADING:
+                _import(home)
 
 
 def declared(packages: Iterable[str]) -> dict[str, tuple[Plugin, ...]]:
@@ -215,5 +217,6 @@ def _skipping(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        log.warning("plugin module %s was skipped: %s", where, error)
-        _failures.append(LoadFailure(where=where, reason=f"{type(error).__name__}: {error}"))
+        log.warning("plugin module %s was skipped: %s", shown(where), error)
+        reason = f"{type(error).__name__}: {error}"
+        _failures.append(LoadFailure(where=shown(where), reason=reason))
