@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from workbench.batch.shards import Manifest, shard_path
 from workbench.errors import TooLittleData
-from workbench.methods.contracts import Context, Measure, Tally
+from workbench.methods.contracts import Context, ReadoutProbe, Tally
 from workbench.methods.evaluate import Evaluation, evaluate
 from workbench.methods.labels import Labelled
 from workbench.model.sites import Site
@@ -59,9 +59,9 @@ def merge(recipe: Any, parts: Parts, context: Context) -> Result:
     if not parts.paths:
         raise TooLittleData("no row could be used", hint="see quarantine.jsonl")
     result = (
-        joined(recipe, parts, context).result(context)
-        if isinstance(recipe, Measure)
-        else _evaluated(recipe, parts, context)
+        _evaluated(recipe, parts, context)
+        if isinstance(recipe, ReadoutProbe)
+        else joined(recipe, parts, context).result(context)
     )
     if not parts.n_cut:
         return result

@@ -59,6 +59,7 @@ class ShardWork:
             spec=model.spec,
             unembed=model.unembed,
             decode=model.decode,
+            run=model.run,
             seed=spec.seed,
             resamples=spec.resamples,
         )

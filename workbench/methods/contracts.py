@@ -34,12 +34,16 @@ from workbench.result.tables import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One input text with its label, group and other fields; `source` is `file:line`."""
+    """One input text with its label, group and other fields; `source` is `file:line`.
+
+    `number` counts the usable rows of the data from 0.
+    """
 
     text: str
     label: str | float | None = None
     group: str = ""
     source: str = ""
+    number: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,6 +51,7 @@ class Example:
 class Context:
     """What a method is given beside its data.
 
+    `run` is `Model.run`, for methods that run a batch again with edits or other tokens.
     `unembed(h, normed=False)` maps residual-stream states to logits. `stream(name)` returns a
     generator that depends on the seed and the name only, so that adding one use of randomness
     never shifts another. `task` and `limit` are for studies that draw their own problems.
@@ -58,6 +63,7 @@ class Context:
     spec: ModelSpec | None = None
     unembed: Callable[..., Tensor] | None = None
     decode: Callable[..., str] | None = None
+    run: Callable[..., Trace] | None = None
     seed: int = 0
     resamples: int = 1000
     progress: Progress = silent

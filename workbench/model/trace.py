@@ -1,7 +1,7 @@
 """The immutable record of one run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -75,6 +75,35 @@ class Trace:
             return x.flatten(0, 1)
         return x[self.tokens.mask]
 
+    def cut(self, limit: int) -> "Trace":
+        """Return the first `limit` tokens of every text of a right-padded batch.
+
+        In a causal model what stands before does not depend on what comes after.
+
+        Raises:
+            UnknownName: a site was read at single positions, which may lie behind the limit.
+        """
+        if self.tokens.ids.shape[1] <= limit:
+            return self
+        if "left" in self.tokens.padded_sides or any(s.positions for s in self.activations):
+            raise UnknownName(
+                f"a trace with {', '.join(map(str, self.activations))} cannot be cut to {limit}",
+                hint="read whole sites of a right-padded batch",
+            )
+        tokens = replace(
+            self.tokens,
+            ids=self.tokens.ids[:, :limit],
+            mask=self.tokens.mask[:, :limit],
+            offsets=tuple(row[:limit] for row in self.tokens.offsets),
+            padding=None,
+        )
+        return replace(
+            self,
+            tokens=tokens,
+            activations={site: _cut(x, site, limit) for site, x in self.activations.items()},
+            logits=None if self.logits is None else self.logits[:, :limit],
+        )
+
     def stack(self, kind: Kind | str) -> Float[Tensor, "layer batch pos *shape"]:
         """Return every layer read of that kind, first layer first."""
         sites = sorted(
@@ -107,6 +136,10 @@ class Trace:
 
     def _names(self) -> str:
         return ", ".join(map(str, self.activations)) or "nothing"
+
+
+def _cut(x: Tensor, site: Site, limit: int) -> Tensor:
+    return x[:, :, :limit, :limit] if site.kind is Kind.ATTN_PATTERN else x[:, :limit]
 
 
 def select(

@@ -1,7 +1,7 @@
 """A number that can be trusted: value, unit, interval, sample size and method."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from workbench.errors import NotFinite
@@ -53,6 +53,10 @@ class Estimate:
             control = f"; {self.control_name or 'control'} {format_number(self.control)}"
         value = format_number(self.value)
         return f"{self.name} {value}{interval}{unit} (n = {self.n} {self.n_unit}{control})"
+
+    def against(self, control: float | None, name: str) -> "Estimate":
+        """Return this estimate beside the value of the same quantity under a null."""
+        return replace(self, control=control, control_name=name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""

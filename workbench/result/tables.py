@@ -17,12 +17,16 @@ from workbench.errors import CorruptRun, UnknownName
 
 @dataclass(frozen=True)
 class Column:
-    """What one column holds: its unit and one sentence; `low` and `high` name its interval."""
+    """What one column holds: its unit and one sentence; `low` and `high` name its interval.
+
+    `control_of` names the column whose null control this one is.
+    """
 
     unit: str = ""
     help: str = ""
     low: str = ""
     high: str = ""
+    control_of: str = ""
 
 
 @dataclass(frozen=True, eq=False)

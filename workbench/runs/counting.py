@@ -6,6 +6,8 @@ from typing import Any
 
 from workbench.errors import DataError, PluginError
 from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe, Tally
+from workbench.methods.per_unit import PerUnit
+from workbench.methods.per_unit_state import PerUnitTally
 from workbench.model.model import Model
 from workbench.model.trace import Trace
 from workbench.result.result import Note, Result
@@ -34,7 +36,13 @@ def count_texts(
     """
     tally = start(recipe, context)
     sites = model.sites(recipe.sites(model.spec))
-    work = plan(model, examples, max_tokens=spec.max_tokens, batch_tokens=spec.batch_tokens)
+    longest = recipe.text_limit if isinstance(recipe, PerUnit) else None
+    work = plan(
+        model,
+        examples,
+        max_tokens=min(spec.max_tokens, longest or spec.max_tokens),
+        batch_tokens=spec.batch_tokens,
+    )
     traces = (
         (model.run(batch.tokens.to(model.device), read=sites), batch.examples)
         for batch in work.batches()
@@ -105,6 +113,7 @@ def _collect_vectors(recipe: ReadoutProbe, context: Context) -> Tally:
 # How a probe of each shape that counts traces begins to.
 STARTS: tuple[tuple[type, Callable[[Any, Context], Tally]], ...] = (
     (Measure, lambda recipe, context: recipe.start(context)),
+    (PerUnit, PerUnitTally),
     (ReadoutProbe, _collect_vectors),
 )
 
@@ -125,6 +134,6 @@ def no_shape(recipe: object) -> PluginError:
     """Return the error of a recipe that follows no protocol."""
     named = recipe if isinstance(recipe, type) else type(recipe)
     return PluginError(
-        f"{named.__name__} has none of the methods start, fit and study",
+        f"{named.__name__} has none of the methods measure, start, fit and study",
         hint="see docs/howto/new-probe",
     )

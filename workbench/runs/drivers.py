@@ -133,7 +133,7 @@ class _OnModel(Driver):
     def run(self, job: Job, model: Model | None, context: Context) -> Done:
         if model is None:
             raise InputError(f"{job.spec.name} needs a model", hint="add [model] to the spec")
-        context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
+        context = context.on(model)
 
         def work(examples: Sequence[Example]) -> Done:
             try:

@@ -6,7 +6,7 @@ import math
 import reprlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,15 @@ def read_rows(data: DataRef, *, stdin: Stream | None = None) -> Iterator[Example
         DataError: the file cannot be read at all, or no row has the asked-for field.
     """
     rows = _texts(data) if data.texts else _file_rows(data, stdin)
-    return islice((_example(row, data) for row in rows), data.limit)
+    return _numbered(islice((_example(row, data) for row in rows), data.limit))
+
+
+def _numbered(rows: Iterator[Example | BadRow]) -> Iterator[Example | BadRow]:
+    number = 0
+    for row in rows:
+        if isinstance(row, Example):
+            row, number = replace(row, number=number), number + 1
+        yield row
 
 
 def read_examples(

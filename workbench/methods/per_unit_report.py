@@ -1,0 +1,210 @@
+"""From numbers per unit to the Result that every front end shows."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.errors import TooLittleData
+from workbench.methods.contracts import Context
+from workbench.methods.shown import ShownText, shown_tables
+from workbench.result.grid import GRID, TOKENS
+from workbench.result.metric import Axes, Plot
+from workbench.result.result import Note, Result
+from workbench.result.samples import VALUE, Samples
+from workbench.result.tables import Column, Table
+from workbench.result.views import Curve, Heatmap, TokenStrip, View
+
+if TYPE_CHECKING:
+    from workbench.methods.per_unit import PerUnit
+
+_FEW = 10
+_AXES = {
+    "layer": "Layer whose output is read; −1 is the input of the first one.",
+    "head": "Head, counted from 0.",
+}
+
+
+def report(
+    probe: "PerUnit", found: Samples | None, texts: Sequence[ShownText], context: Context
+) -> Result:
+    """Lay the averages out: a table per axis, estimates, the grid, charts and cautions.
+
+    Raises:
+        TooLittleData: no text was long enough.
+    """
+    if found is None or not found.n:
+        raise TooLittleData("no text is long enough to be measured", hint="give longer texts")
+    named = {axes: f"{axes[-1]}s" for axes in axes_of(found)}
+    tables = {name: axis_table(found, axes) for axes, name in named.items()}
+    tables |= shown_tables(
+        texts, probe.metrics, probe.controls_of, found.layers, probe.words_of
+    )
+    first = next(iter(texts), None)
+    views = (_view(p, found, tables) if isinstance(p, Plot) else p for p in probe.plots)
+    return Result(
+        summary=probe.summary(found),
+        estimates=estimates_of(found),
+        tables=tables,
+        arrays=dict(first.arrays) if first else {},
+        notes=(*cautions(found), *_of_format(context), *probe.notes(found)),
+        views=tuple(view for view in views if view is not None),
+    )
+
+
+def estimates_of(found: Samples) -> tuple[Any, ...]:
+    """Return the estimate of every metric that has a headline, beside the first control."""
+    first = next(iter(found.controls), "")
+    return tuple(
+        found.estimate(name, first)
+        for name, metric in found.metrics.items()
+        if metric.headline is not None and metric.is_averaged
+    )
+
+
+def axes_of(found: Samples) -> list[Axes]:
+    """Return every set of axes that has a table: those of the metrics and their beginnings."""
+    axes = {axes for kind, _, axes in found.sums if kind == VALUE and axes}
+    return sorted(axes, key=lambda a: (len(a), a))
+
+
+def axis_table(found: Samples, axes: Axes) -> Table:
+    """Return a row per place along the axes: every metric, its interval and its controls."""
+    columns: dict[str, NDArray[Any]] = {}
+    about = {axis: Column(help=_AXES[axis]) for axis in axes}
+    is_by_layer = axes == ("layer",) and bool(found.sites)
+    if is_by_layer:
+        about["site"] = Column(help="Where the states were read.")
+    for name, metric in found.metrics.items():
+        if not found.has(name, axes=axes):
+            continue
+        mean = found.mean(name, axes=axes, with_interval=True)
+        columns |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
+        about |= _interval_columns(name, metric.unit, metric.help)
+        for kind in found.controls:
+            if found.has(name, kind, axes):
+                columns[f"{name}_{kind}"] = found.mean(name, kind, axes).value
+                words = found.controls_of[kind]
+                about[f"{name}_{kind}"] = Column(
+                    metric.unit, f"Control: {words.help or words.name}.", control_of=name
+                )
+    counts = _counts(found, axes)
+    shape = np.broadcast_shapes(*(x.shape for x in columns.values()))
+    flat = {name: np.broadcast_to(x, shape).reshape(-1) for name, x in columns.items()}
+    rows = []
+    for i, place in enumerate(np.ndindex(shape)):
+        row: dict[str, Any] = {
+            axis: found.layers[k] if axis == "layer" and found.layers else k
+            for axis, k in zip(axes, place, strict=True)
+        }
+        row |= {"site": found.sites[place[0]]} if is_by_layer else {}
+        row |= {name: float(x[i]) if np.isfinite(x[i]) else None for name, x in flat.items()}
+        rows.append({**row, **{name: n for name, (n, _) in counts.items()}})
+    return Table.from_rows(rows, about | {name: column for name, (_, column) in counts.items()})
+
+
+def _interval_columns(name: str, unit: str, words: str) -> dict[str, Column]:
+    return {
+        name: Column(unit, words, f"{name}_low", f"{name}_high"),
+        f"{name}_low": Column(unit, "Lower end of the 95 % interval."),
+        f"{name}_high": Column(unit, "Upper end of the 95 % interval."),
+    }
+
+
+def _counts(found: Samples, axes: Axes) -> dict[str, tuple[int, Column]]:
+    unit = found.unit
+    counts = {f"n_{unit}": (found.n, Column(unit, f"{unit.capitalize()} averaged over."))}
+    for kind in found.controls:
+        names = [name for k, name, a in found.sums if k == kind and a == axes]
+        n = max((found.n_of(name, kind) for name in names), default=0)
+        if names and n != found.n:
+            words = found.controls_of[kind]
+            help_ = f"{unit.capitalize()} compared with {words.help or words.name}."
+            counts[f"n_{kind}"] = (n, Column(unit, help_))
+    return counts
+
+
+def cautions(found: Samples) -> list[Note]:
+    """Say of any numbers per unit what must be said: few, left out or undefined."""
+    n, left = found.n, found.n_given - found.n
+    notes = []
+    if n < _FEW:
+        rough = "the intervals are rough" if n > 2 else "too few for intervals"
+        units = found.unit if n > 1 else found.unit.rstrip("s")
+        notes.append(Note(f"{n} {units} only: {rough}", "info", "few-texts"))
+    if left:
+        units = f"{left} {found.unit if left > 1 else found.unit.rstrip('s')}"
+        notes.append(Note(f"{units} too short and not counted", "warning", "short"))
+    for name, metric in found.metrics.items():
+        missing = n - found.n_of(name)
+        if metric.is_averaged and 0 < missing < n:
+            notes.append(
+                Note(f"{name} is undefined for {missing} of {n} {found.unit}", "info", "undefined")
+            )
+    for kind in found.controls_of:
+        if not any(k == kind for k, _, _ in found.sums):
+            continue
+        if not any(found.n_of(name, kind) for name in found.metrics):
+            words = found.controls_of[kind].name
+            notes.append(Note(f"nothing was compared with {words}", "warning", "control"))
+    return notes
+
+
+def _of_format(context: Context) -> list[Note]:
+    dtype = context.spec.dtype if context.spec is not None else "float32"
+    if dtype in ("float32", "float64"):
+        return []
+    return [Note(f"the model runs in {dtype}; small differences are rounding", "warning", "dtype")]
+
+
+def _view(plot: Plot, found: Samples, tables: dict[str, Table]) -> View | None:
+    if "position" in plot.axes:
+        return _over_text(plot, tables)
+    table = f"{plot.axes[-1]}s"
+    if len(plot.axes) == 2:
+        row, column = plot.axes
+        return Heatmap(
+            title=plot.title, table=table, row=row, column=column, value=plot.metrics[0]
+        )
+    known = tables[table].frame.columns
+    control = tuple(
+        f"{name}_{kind}"
+        for name in plot.metrics
+        for kind in found.controls
+        if f"{name}_{kind}" in known
+    )
+    return Curve(
+        title=plot.title,
+        table=table,
+        x=plot.axes[0],
+        y=plot.metrics,
+        control=control,
+        log_y=plot.log_y,
+    )
+
+
+def _over_text(plot: Plot, tables: dict[str, Table]) -> View | None:
+    """Draw the shown texts: a map of layer and position, or a strip of tokens."""
+    name = GRID if len(plot.axes) == 2 else TOKENS
+    if name not in tables:
+        return None
+    group = "text" if tables[name].frame["text"].nunique() > 1 else ""
+    if name == GRID:
+        return Heatmap(
+            title=plot.title,
+            table=GRID,
+            row="layer",
+            column="place",
+            value=plot.metrics[0],
+            text=plot.words,
+            group=group,
+        )
+    return TokenStrip(
+        title=plot.title,
+        table=TOKENS,
+        token="token",
+        color=plot.metrics[0],
+        group=group,
+        flag="ends_sentence",
+    )

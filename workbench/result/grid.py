@@ -1,0 +1,171 @@
+"""Whatever was measured at (layer, position) of one text, as labelled arrays over one grid.
+
+In a stored result the grid is two tables: `tokens` has a row for each token of each shown text,
+`grid` a row for each layer of each token. Every front end reads them through this module.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from workbench.errors import UnknownName
+from workbench.result.result import Result
+from workbench.result.tables import Column
+
+TOKENS, GRID = "tokens", "grid"
+LABELS: dict[str, Column] = {
+    "text": Column(help="Number of the text, from 0."),
+    "layer": Column(help="Layer whose output is read; −1 is the input of the first one."),
+    "position": Column("tokens", "Tokens that stand before this one."),
+    "token": Column(help="The token's text."),
+    "place": Column(help="Position and token, the name of a column of the grid."),
+    "token_id": Column(help="The token's number in the vocabulary."),
+    "ends_sentence": Column(help="A stop mark before blank space, or a line end."),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """One text's tokens with a (layer, position) array per metric, and a row per token strip.
+
+    `maps` are `layer position`, `strips` are `position`; NaN is undefined. `words` are what a
+    cell says, `layer position` as well. `columns` tell units and meanings.
+    """
+
+    text: int
+    tokens: tuple[str, ...]
+    layers: tuple[int, ...] = ()
+    maps: Mapping[str, Float[np.ndarray, "layer position"]] = field(default_factory=dict)
+    strips: Mapping[str, Float[np.ndarray, " position"]] = field(default_factory=dict)
+    words: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+    def map(self, metric: str) -> Float[np.ndarray, "layer position"]:
+        """Return one metric at every layer and position.
+
+        Raises:
+            UnknownName: the grid holds no such metric.
+        """
+        return self._find(self.maps, metric, "map")
+
+    def strip(self, metric: str) -> Float[np.ndarray, " position"]:
+        """Return one metric at every position.
+
+        Raises:
+            UnknownName: the grid holds no such metric.
+        """
+        return self._find(self.strips, metric, "strip")
+
+    def joined(self, other: "Grid", prefix: str = "") -> "Grid":
+        """Return this grid with what another one of the same tokens holds; layers are aligned.
+
+        Raises:
+            UnknownName: the other grid is of other tokens.
+        """
+        if self.tokens != other.tokens:
+            raise UnknownName(
+                f"the grids are of {len(self.tokens)} and {len(other.tokens)} other tokens",
+                hint="measure the same text with the same model",
+            )
+        layers = tuple(sorted({*self.layers, *other.layers}))
+        parts = (self._on(layers), other._on(layers))
+        named = {f"{prefix}{name}": x for name, x in parts[1].maps.items()}
+        strips = {f"{prefix}{name}": x for name, x in other.strips.items()}
+        words = {f"{prefix}{name}": x for name, x in parts[1].words.items()}
+        columns = {f"{prefix}{name}": x for name, x in other.columns.items()}
+        return Grid(
+            text=self.text,
+            tokens=self.tokens,
+            layers=layers,
+            maps={**parts[0].maps, **named},
+            strips={**self.strips, **strips},
+            words={**parts[0].words, **words},
+            columns={**self.columns, **columns},
+        )
+
+    def _on(self, layers: tuple[int, ...]) -> "Grid":
+        """Return the grid on more layers, undefined where it has none."""
+        if layers == self.layers:
+            return self
+        rows = [layers.index(layer) for layer in self.layers]
+        maps, words = {}, {}
+        for name, x in self.maps.items():
+            maps[name] = np.full((len(layers), len(self.tokens)), np.nan)
+            maps[name][rows] = x
+        for name, said in self.words.items():
+            known = dict(zip(rows, said, strict=True))
+            words[name] = tuple(
+                known.get(i, ("",) * len(self.tokens)) for i in range(len(layers))
+            )
+        return Grid(
+            text=self.text,
+            tokens=self.tokens,
+            layers=layers,
+            maps=maps,
+            strips=self.strips,
+            words=words,
+            columns=self.columns,
+        )
+
+    @staticmethod
+    def _find(
+        known: Mapping[str, Float[np.ndarray, "..."]], metric: str, kind: str
+    ) -> Float[np.ndarray, "..."]:
+        if metric not in known:
+            raise UnknownName(
+                f"the grid has no {kind} of {metric!r}; it has {', '.join(known) or 'none'}"
+            )
+        return known[metric]
+
+
+def grids_of(result: Result) -> tuple[Grid, ...]:
+    """Return the grid of every text that a result shows, none where it shows none."""
+    if TOKENS not in result.tables or "text" not in result.tables[TOKENS].frame:
+        return ()
+    tokens = result.tables[TOKENS]
+    cells = result.tables.get(GRID)
+    columns = {**tokens.columns, **(cells.columns if cells is not None else {})}
+    layered = dict(iter(cells.frame.groupby("text"))) if cells is not None else {}
+    return tuple(
+        _grid(int(text), part, layered.get(text), columns)
+        for text, part in tokens.frame.groupby("text", sort=True)
+    )
+
+
+def _grid(
+    text: int, tokens: pd.DataFrame, cells: pd.DataFrame | None, columns: Mapping[str, Column]
+) -> Grid:
+    strips = {name: tokens[name].to_numpy(np.float64) for name in _numbers(tokens)}
+    found = Grid(
+        text=text, tokens=tuple(tokens["token"].astype(str)), strips=strips, columns=columns
+    )
+    if cells is None:
+        return found
+    shape = (cells["layer"].nunique(), len(tokens))
+    ordered = cells.sort_values(["layer", "position"], kind="stable")
+    said = [name for name in ordered if name not in LABELS and name not in _numbers(ordered)]
+    return Grid(
+        text=text,
+        tokens=found.tokens,
+        layers=tuple(int(x) for x in sorted(cells["layer"].unique())),
+        maps={n: ordered[n].to_numpy(np.float64).reshape(shape) for n in _numbers(ordered)},
+        strips=strips,
+        words={n: _rows_of(ordered[n].fillna("").astype(str), shape) for n in said},
+        columns=columns,
+    )
+
+
+def _numbers(frame: pd.DataFrame) -> list[str]:
+    return [
+        str(name)
+        for name in frame
+        if name not in LABELS and pd.api.types.is_numeric_dtype(frame[name])
+    ]
+
+
+def _rows_of(column: Iterable[str], shape: tuple[int, int]) -> tuple[tuple[str, ...], ...]:
+    flat = tuple(column)
+    return tuple(flat[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0]))

@@ -1,0 +1,72 @@
+"""What a number is: its unit, its meaning, the axes it is spread over, and how it is drawn."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.result.pivots import Bounds
+
+Axis = Literal["layer", "head", "position"]
+Axes = tuple[Axis, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One quantity of a unit (a text, a problem), or one per layer, head or position of it.
+
+    - `axes` name what it is spread over, in the order of its arrays. A position axis is averaged
+      within each text; the values at each position of the shown texts stand in the grid.
+    - `bounds` are values that it cannot leave: (0, 1) for a proportion.
+    - `geometric`: it is given as its natural logarithm and told as a geometric mean.
+    - `headline` is the part of the first axis that the estimate averages over, and None gives no
+      estimate; `headline_note` says which part it is.
+    - `skip_first` leaves the first position out of averages.
+    - `strip` is the layer that a token strip shows; None is the mean over the headline part.
+    - `is_averaged` is False where only the values at single positions have a meaning.
+    """
+
+    unit: str
+    help: str
+    axes: Axes = ("layer",)
+    bounds: Bounds | None = None
+    geometric: bool = False
+    headline: tuple[int | None, int | None] | None = (None, None)
+    headline_name: str = ""
+    headline_note: str = ""
+    skip_first: bool = False
+    strip: int | None = None
+    is_averaged: bool = True
+
+    @property
+    def unit_axes(self) -> Axes:
+        """The axes of one unit's numbers after the average over positions."""
+        return tuple(axis for axis in self.axes if axis != "position")
+
+    @property
+    def levels(self) -> tuple[Axes, ...]:
+        """What is averaged over units: all axes of a unit, then one fewer, down to none."""
+        if not self.is_averaged:
+            return ()
+        return tuple(self.unit_axes[:n] for n in range(len(self.unit_axes), -1, -1))
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a number is compared with: a few words for the estimate, and what was done."""
+
+    name: str
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Metrics along one axis as curves, or one metric over two axes as a heat map.
+
+    Over positions they are drawn for the shown texts, over layers and heads for the averages.
+    `words` names the words of a heat map's cells.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    axes: Axes = ("layer",)
+    words: str = ""
+    log_y: bool = False

@@ -1,0 +1,295 @@
+"""Numbers of independent units along named axes: averages, intervals and controls.
+
+Up to `MOST_UNITS` units are kept one by one; beyond, units are added up in as many blocks as
+their content's hash decides, so that memory stays the same and neither order nor batches matter.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from workbench.result.control_words import with_control
+from workbench.result.estimate import Estimate
+from workbench.result.means import mean_interval
+from workbench.result.metric import Axes, Control, Metric
+from workbench.result.pivots import Interval, NoInterval
+from workbench.result.resampling import left_out
+
+MOST_UNITS = 4096
+VALUE = ""  # the kind of what is measured; every other kind is a control
+
+Cells = tuple[str, str, Axes]  # kind, metric, axes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mean:
+    """Means over units with the ends of their intervals and how many units gave a number.
+
+    Ends are NaN where there is no interval.
+    """
+
+    value: Float[np.ndarray, "*axes"]
+    low: Float[np.ndarray, "*axes"]
+    high: Float[np.ndarray, "*axes"]
+    n: Int[np.ndarray, "*axes"]
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """The numbers of units; row i of every array is that of one unit, or of a block of units.
+
+    `sums[kind, metric, axes]` are sums over the defined numbers of a row, `counts` how many of
+    them there are (0 or 1 for a single unit). `keys` are hashes of the units' content, `groups`
+    of what they belong to: groups are drawn whole. `n_given` counts the units that were looked
+    at, with those that gave no number.
+    """
+
+    metrics: Mapping[str, Metric]
+    keys: Int[np.ndarray, " unit"]
+    groups: Int[np.ndarray, " unit"]
+    sums: Mapping[Cells, Float[np.ndarray, "unit *axes"]]
+    counts: Mapping[Cells, Int[np.ndarray, "unit *axes"]]
+    n_given: int = 0
+    is_blocked: bool = False
+    unit: str = "texts"
+    controls_of: Mapping[str, Control] = field(default_factory=dict)
+    layers: Sequence[int] = ()
+    sites: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        values: Mapping[str, Mapping[str, NDArray[np.float64]]],
+        metrics: Mapping[str, Metric],
+        *,
+        keys: Int[np.ndarray, " unit"] | None = None,
+        groups: Int[np.ndarray, " unit"] | None = None,
+        unit: str = "texts",
+        controls_of: Mapping[str, Control] | None = None,
+    ) -> "Samples":
+        """Keep `values[kind][metric]`, each `unit *axes` with NaN where undefined.
+
+        Without `keys` no two units are the same; without `groups` each unit is one.
+        """
+        n = len(next(iter(values[VALUE].values())))
+        keys = np.arange(n, dtype=np.int64) if keys is None else keys
+        levels = dict(_levels(values, metrics))
+        return cls(
+            metrics=metrics,
+            keys=keys,
+            groups=keys if groups is None else groups,
+            sums={cells: np.nan_to_num(x, nan=0.0) for cells, x in levels.items()},
+            counts={cells: np.isfinite(x).astype(np.int64) for cells, x in levels.items()},
+            n_given=n,
+            unit=unit,
+            controls_of=controls_of or {},
+        )
+
+    def joined(self, *others: "Samples") -> "Samples":
+        """Return these units and those of other parts of the data."""
+        parts = [self, *others]
+        if len({part.is_blocked for part in parts}) > 1:
+            parts = [part if part.is_blocked else part.blocked() for part in parts]
+        sizes = [len(part.keys) for part in parts]
+        found = replace(
+            parts[0],
+            keys=np.concatenate([part.keys for part in parts]),
+            groups=np.concatenate([part.groups for part in parts]),
+            sums=_stacked([part.sums for part in parts], sizes),
+            counts=_stacked([part.counts for part in parts], sizes),
+            n_given=sum(part.n_given for part in parts),
+        )
+        if found.is_blocked or len(found.keys) > MOST_UNITS:
+            return found.blocked()
+        return found
+
+    def blocked(self) -> "Samples":
+        """Add the units of each block up; a block holds whole groups."""
+        blocks = self.groups % MOST_UNITS
+        present, row = np.unique(blocks, return_inverse=True)
+        return replace(
+            self,
+            keys=present,
+            groups=present,
+            sums={cells: _added(x, row, len(present)) for cells, x in self.sums.items()},
+            counts={cells: _added(x, row, len(present)) for cells, x in self.counts.items()},
+            is_blocked=True,
+        )
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The kinds of controls there are, in the order in which they were declared."""
+        there = {kind for kind, _, _ in self.sums} - {VALUE}
+        return (*(k for k in self.controls_of if k in there), *sorted(there - {*self.controls_of}))
+
+    @property
+    def n(self) -> int:
+        """How many units gave a number at all."""
+        kinds = {name for kind, name, _ in self.counts if kind == VALUE}
+        counted = [self._counted(name, VALUE) for name in kinds]
+        return int(np.max(counted, axis=0).sum()) if counted else 0
+
+    def n_of(self, metric: str, kind: str = VALUE) -> int:
+        """How many units gave a number of that metric and kind."""
+        return int(self._counted(metric, kind).sum())
+
+    def has(self, metric: str, kind: str = VALUE, axes: Axes = ()) -> bool:
+        """Whether there are numbers of that metric, kind and axes."""
+        return (kind, metric, axes) in self.sums
+
+    def mean(
+        self,
+        metric: str,
+        kind: str = VALUE,
+        axes: Axes | None = None,
+        *,
+        with_interval: bool = False,
+    ) -> Mean:
+        """Average over units, along `axes` (default: all that a unit has).
+
+        A geometric metric is told as the geometric mean. An average of nothing is NaN.
+        """
+        cells = (kind, metric, self.metrics[metric].unit_axes if axes is None else axes)
+        sums, counts = self.sums[cells], self.counts[cells]
+        total = counts.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            value = np.asarray(self._ordered(sums).sum(axis=0) / total)
+        low, high, method = np.full(value.shape, np.nan), np.full(value.shape, np.nan), ""
+        if with_interval:
+            for place in np.ndindex(value.shape):
+                found = self._interval(cells, place)
+                method = found.method
+                if found:
+                    low[place], high[place] = found.low, found.high
+        parts = (value, low, high)
+        if self.metrics[metric].geometric:
+            parts = (np.exp(value), np.exp(low), np.exp(high))
+        return Mean(value=parts[0], low=parts[1], high=parts[2], n=total, method=method)
+
+    def estimate(self, metric: str, control: str = "") -> Estimate:
+        """Average the headline part of a metric, beside a control that knows its own n."""
+        about = self.metrics[metric]
+        found = self._estimate(metric, VALUE)
+        if found.value is None or not self.has(metric, control):
+            return found
+        beside = self._estimate(metric, control)
+        name = self.controls_of.get(control, Control(control)).name
+        if beside.n == found.n and beside.value is not None:
+            found = found.against(beside.value, name)
+        else:
+            found = with_control(found, name, beside)
+        return replace(found, note=about.headline_note)
+
+    def _estimate(self, metric: str, kind: str) -> Estimate:
+        about, cells = self.metrics[metric], (kind, metric, ())
+        name, n = about.headline_name or metric, self.n_of(metric, kind)
+        if not n:
+            why = f"no {self.unit.rstrip('s')} has a number for it"
+            return Estimate(
+                name=name, value=None, unit=about.unit, n=0, n_unit=self.unit, note=why
+            )
+        mean, interval = self.mean(metric, kind, ()), self._interval(cells, ())
+        low, high = interval.low, interval.high
+        if about.geometric and interval:
+            low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
+        return Estimate(
+            name=name,
+            value=float(mean.value),
+            unit=about.unit,
+            n=n,
+            n_unit=self.unit,
+            low=low,
+            high=high,
+            method=interval.method,
+            note=about.headline_note,
+        )
+
+    def _interval(self, cells: Cells, place: tuple[int, ...]) -> Interval | NoInterval:
+        sums = self._ordered(self.sums[cells])[(slice(None), *place)]
+        counts = self._ordered(self.counts[cells])[(slice(None), *place)]
+        there = counts > 0
+        if not there.any():
+            return NoInterval("there is no value")
+        sums, counts = sums[there], counts[there]
+        bounds = self.metrics[cells[1]].bounds
+        if not self.is_blocked:
+            groups = self._ordered(self.groups)[there]
+            alone = len(np.unique(groups)) == len(groups)
+            return mean_interval(sums, None if alone else groups, bounds=bounds)
+        value, n = sums.sum() / counts.sum(), counts.sum()
+        without = (sums.sum() - sums) / np.maximum(n - counts, 1)
+        return left_out(float(value), without, counts.astype(np.float64), bounds=bounds)
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """The rows in the order of their content, so that the order of texts moves no bit."""
+        return np.argsort(self.keys, kind="stable")
+
+    def _ordered(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x[self._order]
+
+    def _counted(self, metric: str, kind: str) -> Int[np.ndarray, " unit"]:
+        found = [x for (k, name, _), x in self.counts.items() if (k, name) == (kind, metric)]
+        if not found:
+            return np.zeros(len(self.keys), np.int64)
+        return np.asarray(found[0].reshape(len(self.keys), -1).max(axis=1, initial=0))
+
+
+def mean_of_defined(x: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Average what is finite along axes; NaN where nothing is."""
+    there = np.isfinite(x)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, x, 0.0).sum(axis=axis) / there.sum(axis=axis))
+
+
+def _levels(
+    values: Mapping[str, Mapping[str, NDArray[np.float64]]], metrics: Mapping[str, Metric]
+) -> Iterator[tuple[Cells, NDArray[np.float64]]]:
+    for kind, found in values.items():
+        for name, x in found.items():
+            about = metrics[name]
+            for axes in about.levels:
+                if axes:
+                    yield (kind, name, axes), _over_the_rest(x, len(axes))
+                elif about.headline is not None or not about.unit_axes:
+                    yield (kind, name, ()), _over_the_rest(_headline(x, about), 0)
+
+
+def _headline(x: NDArray[np.float64], about: Metric) -> NDArray[np.float64]:
+    if not about.unit_axes or about.headline is None:
+        return x
+    part = x[:, slice(*about.headline)]
+    return part if part.shape[1] else x
+
+
+def _over_the_rest(x: NDArray[np.float64], n_axes: int) -> NDArray[np.float64]:
+    rest = tuple(range(1 + n_axes, x.ndim))
+    return mean_of_defined(x, rest) if rest else x
+
+
+def _stacked(
+    parts: Sequence[Mapping[Cells, NDArray[Any]]], sizes: Sequence[int]
+) -> dict[Cells, NDArray[Any]]:
+    """Lay rows one after the other; what a part lacks counts for nothing there."""
+    like = {cells: x for part in parts for cells, x in part.items()}
+    return {
+        cells: np.concatenate(
+            [
+                part[cells] if cells in part else np.zeros((n, *x.shape[1:]), x.dtype)
+                for part, n in zip(parts, sizes, strict=True)
+            ]
+        )
+        for cells, x in like.items()
+    }
+
+
+def _added(x: NDArray[Any], row: NDArray[np.int64], n: int) -> NDArray[Any]:
+    found = np.zeros((n, *x.shape[1:]), x.dtype)
+    np.add.at(found, row, x)
+    return found
