@@ -25,15 +25,15 @@ _AXES: Axes = ("layer", "head", "position")
 
 @probe(
     "attention-pattern",
-    source="Clark et al. 2019, arXiv:1906.04341; attention sinks: Xiao et al. 2023, "
-    "arXiv:2309.17453",
+    source="Clark et al. 2019, arXiv:1906.04341, section 3; Xiao et al. 2023, arXiv:2309.17453",
 )
 @dataclass(frozen=True, kw_only=True)
 class AttentionPattern(PerUnit):
     """See where every head of every layer looks: first token, previous token, or all over.
 
-    Attention on the first and on the previous token, and entropy −Σ a ln a of the weights, each
-    averaged over queries from the third on. The null is uniform attention over all a query sees.
+    `to_first` and `to_previous` are the mean attention weight on the first token and on the one
+    before the query; entropy is −Σ a ln a over the tokens a query sees. Queries 2, 3, … count.
+    The null is uniform attention over what each query sees, in closed form.
 
     Units: shares are attention weight (0 to 1), entropy is in nats.
 

@@ -73,6 +73,11 @@ class TokenTrace(PerUnit):
     words_of: ClassVar = {"best_next": Column(help="The most likely next token.")}
     plots: ClassVar = (
         Plot(title="Surprise at each token", metrics=("surprisal",), axes=("position",)),
+        Plot(
+            title="Surprise and uncertainty along the text",
+            metrics=("surprisal", "entropy"),
+            axes=("position",),
+        ),
         Plot(title="Length by layer, first token left out", metrics=("norm",)),
         Plot(title="Length at every token", metrics=("norm",), axes=("layer", "position")),
     )

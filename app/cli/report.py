@@ -108,7 +108,7 @@ def _show_one(
     title = name.replace("_", " ")
     left_out = show_table(varying, title=title, most_rows=most_rows, most_blocks=most_blocks)
     # A control is worth its words only beside what it controls.
-    hidden = {name for name, _ in constant if _stem(name) in left_out}
+    hidden = {name for name, _ in constant if _controlled(name, table) in left_out}
     constant = [(name, value) for name, value in constant if name not in hidden]
     if constant:
         same = ", ".join(f"{column.replace('_', ' ')} {value}" for column, value in constant)
@@ -117,8 +117,10 @@ def _show_one(
     return left_out
 
 
-def _stem(name: str) -> str:
-    return name.removesuffix("_control")
+def _controlled(name: str, table: Table) -> str:
+    """Return the column whose control that one is; older runs tell it by the name alone."""
+    column = table.columns.get(name)
+    return (column.control_of if column else "") or name.removesuffix("_control")
 
 
 def _without_constants(table: Table) -> tuple[Table, list[tuple[str, str]]]:
@@ -136,18 +138,14 @@ def _without_constants(table: Table) -> tuple[Table, list[tuple[str, str]]]:
             constant.append((name, _with_unit(name, rows[0][name], column)))
     told = {name for name, _ in constant}
     constant = [(name, value) for name, value in constant if value]
-    return table.pick(_with_controls([n for n in names if n not in told])), constant
+    return table.pick(_with_controls([n for n in names if n not in told], table)), constant
 
 
-def _with_controls(names: Sequence[str]) -> list[str]:
-    ordered: list[str] = []
-    for name in names:
-        if name.removesuffix("_control") in names and name.endswith("_control"):
-            continue
-        ordered.append(name)
-        if f"{name}_control" in names:
-            ordered.append(f"{name}_control")
-    return ordered
+def _with_controls(names: Sequence[str], table: Table) -> list[str]:
+    """Put every control behind the column that it controls."""
+    of = {name: _controlled(name, table) for name in names}
+    own = [name for name in names if of[name] == name or of[name] not in names]
+    return [one for name in own for one in (name, *(c for c in names if of[c] == name != c))]
 
 
 def _with_unit(name: str, value: Any, column: Column | None) -> str:

@@ -156,11 +156,11 @@ def show_norms(model: Any) -> None:
     run = result_of(spec, key="norms")
     if run is None or run.result is None:
         return
-    table = run.result.table("norms")
+    table = run.result.table("grid")
     part = Table(table.frame[table["layer"] == layer], table.columns)
     st.caption(f"Length of {kind} after layer {layer}, token by token." if kind == "resid_post"
                else f"Length of {kind} in layer {layer}, token by token.")  # fmt: skip
-    view = TokenStrip(title="Norms", table="norms", token="token", color="norm")
+    view = TokenStrip(title="Norms", table="grid", token="token", color="norm")
     show_strip(part, view, key=f"norms {kind}", selected=position())
 
 

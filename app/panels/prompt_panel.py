@@ -138,12 +138,12 @@ def _along(trace: Result) -> None:
 
 def _lengths(trace: Result) -> None:
     table, chosen = trace.table("layers"), position()
-    y: tuple[str, ...] = ("mean_norm",)
+    y: tuple[str, ...] = ("norm",)
     if chosen is not None:
-        norms = trace.table("norms").frame
+        norms = trace.table("grid").frame
         here = norms.loc[norms["position"] == chosen, "norm"].tolist()
         if len(here) == len(table):
-            y = ("mean_norm", "norm_here")
+            y = ("norm", "norm_here")
             unit = Column(unit="activation units", help="Length at the chosen token.")
             table = Table(table.frame.assign(norm_here=here), {**table.columns, "norm_here": unit})
     view = Curve(
@@ -151,7 +151,7 @@ def _lengths(trace: Result) -> None:
         table="layers",
         x="layer",
         y=y,
-        control=("mean_norm_shuffled",),
+        control=("norm_shuffled",),
     )
     show_figure(sized(draw_curve(table, view), _SMALL, legend_lines=3), key="lengths")
     st.caption("Mean over tokens but the first. Grey, dashed: random order.")

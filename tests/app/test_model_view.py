@@ -33,7 +33,7 @@ def test_norms_of_any_site_at_any_layer(open_page) -> None:
         for row in page.store.find(name="token-trace").rows()
         if page.store.get(row["run_id"]).spec.options["site"] == "attn_out"
     )
-    norms = run.result.table("norms").frame.query("layer == 2")["norm"].tolist()
+    norms = run.result.table("grid").frame.query("layer == 2")["norm"].tolist()
     assert [f"norm {n:.6g} activation units" in s for n, s in zip(
         norms, page.strips[0].said, strict=True)] == [True] * len(norms)  # fmt: skip
 

@@ -34,7 +34,7 @@ def test_a_chosen_position_is_marked_in_every_view(open_page) -> None:
     for title in ("Surprise along the text", "What each layer would say next"):
         (line,) = page.figure(title)["layout"]["shapes"]
         assert line["x0"] == 3
-    norms = page.run("token-trace").result.table("norms").frame.query("position == 3")["norm"]
+    norms = page.run("token-trace").result.table("grid").frame.query("position == 3")["norm"]
     here = next(
         t for t in page.figure("Length of the residual stream")["data"] if t["name"] == "norm here"
     )

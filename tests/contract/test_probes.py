@@ -16,6 +16,7 @@ import torch
 
 from probes.train_tuned_lens import TrainTunedLens
 from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe, Study
+from workbench.methods.per_unit import PerUnit
 from workbench.methods.registry import failures, find, plugins
 from workbench.model.tiny import FAMILIES, tiny_model
 from workbench.options import build, describe, plain
@@ -28,7 +29,7 @@ from workbench.training.adapter import Adapter, LoraShape
 from workbench.training.checkpoint import Checkpoint, Manifest
 
 PROBES = [plugin.name for plugin in plugins("probe")]
-SHAPES = {"measure": Measure, "readout": ReadoutProbe, "study": Study}
+SHAPES = {"per unit": PerUnit, "measure": Measure, "readout": ReadoutProbe, "study": Study}
 # A study runs the model itself; the others are handed what was read.
 COUNTED = [name for name in PROBES if not isinstance(find("probe", name).recipe(), Study)]
 OF_A_TASK = [name for name in PROBES if getattr(find("probe", name).recipe, "default_task", "")]
@@ -58,7 +59,9 @@ def _examples(n=24):
         ids = torch.randint(4, 60, (6 + i % 7,), generator=generator).tolist()
         label = "first" if i % 4 < 2 else "second"
         text = model.decode(ids)
-        rows.append(Example(text=text, label=label, group=f"g{i // 2}", source=f"rows.jsonl:{i}"))
+        rows.append(
+            Example(text=text, label=label, group=f"g{i // 2}", source=f"rows.jsonl:{i}", number=i)
+        )
     return rows
 
 
@@ -283,9 +286,7 @@ def test_a_stored_result_comes_back_the_same(name, folder):
 def test_tallies_merge_and_restore(name, folder):
     recipe = build(_plugin(name).recipe, _prepared(name, folder))
     model = tiny_model(FAMILY)
-    context = Context(
-        spec=model.spec, unembed=model.unembed, decode=model.decode, resamples=20, seed=1
-    )
+    context = Context.of(model, resamples=20, seed=1)
     examples = _examples()
     batches = [examples[i : i + 6] for i in range(0, 24, 6)]
     traces = [

@@ -55,14 +55,7 @@ class ShardWork:
     def context(self) -> Context:
         """Return what the tallies of one shard are given."""
         spec, model = self.plan.specs[0], self.model
-        return Context(
-            spec=model.spec,
-            unembed=model.unembed,
-            decode=model.decode,
-            run=model.run,
-            seed=spec.seed,
-            resamples=spec.resamples,
-        )
+        return Context.of(model, seed=spec.seed, resamples=spec.resamples)
 
     def commit(self, folder: Path, number: int, rows: Sequence[Row], batch_tokens: int) -> Manifest:
         """Compute a shard and put it in its place; memory that runs out halves the batch.

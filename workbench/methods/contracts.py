@@ -10,7 +10,7 @@ A probe comes in one of three shapes, told apart by the method it has:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -86,6 +86,17 @@ class Context:
                 hint="execute(spec, store=Store())",
             )
         return self.scratch
+
+    @classmethod
+    def of(cls, model: Model, **known: Any) -> "Context":
+        """Return the context of work on a model; `known` are the other fields."""
+        return cls(**known).on(model)
+
+    def on(self, model: Model) -> "Context":
+        """Return the same context with what a model offers."""
+        return replace(
+            self, spec=model.spec, unembed=model.unembed, decode=model.decode, run=model.run
+        )
 
     def stream(self, name: str) -> np.random.Generator:
         """Return the generator of that name."""

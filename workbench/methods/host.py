@@ -11,6 +11,7 @@ from torch import Tensor
 from workbench.errors import NotFinite, PluginError
 from workbench.methods.contracts import Example
 from workbench.methods.per_unit import Measured, Numbers
+from workbench.result.grid import LABELS
 from workbench.result.metric import Metric
 from workbench.result.samples import VALUE
 
@@ -77,6 +78,8 @@ def _check(
     metrics: Mapping[str, Metric],
     batch: tuple[int, int],
 ) -> None:
+    if name in LABELS:
+        raise PluginError(f"{name!r} labels the grid and cannot be a metric", hint="rename it")
     if name not in metrics:
         raise PluginError(
             f"measure returned {name!r}, which is no declared metric; known: {', '.join(metrics)}"
@@ -92,7 +95,7 @@ def _check(
         )
 
 
-def layer_by_position(x: Float[NDArray, "*axes"], metric: Metric) -> Float[NDArray, "*axes"]:
+def layer_by_position(x: Float[np.ndarray, "..."], metric: Metric) -> Float[np.ndarray, "..."]:
     """Average one text's numbers over all axes but layer and position."""
     rest = tuple(i for i, axis in enumerate(metric.axes) if axis not in ("layer", "position"))
     there = np.isfinite(x)

@@ -56,9 +56,7 @@ def next_token(
     )
 
 
-def following_tokens(
-    ids: Int[Tensor, "batch pos"], mask: Tensor
-) -> Int[Tensor, "batch pos"]:
+def following_tokens(ids: Int[Tensor, "batch pos"], mask: Tensor) -> Int[Tensor, "batch pos"]:
     """Return the token after each position, −1 where the text ends and on the padding."""
     after = torch.full_like(ids, -1)
     is_next = mask[:, :-1] & mask[:, 1:]

@@ -25,7 +25,7 @@ from workbench.result.samples import Samples
 from workbench.result.tables import Column
 from workbench.result.views import View
 
-Numbers = Float[Tensor, "text *axes"] | Float[np.ndarray, "text *axes"]
+Numbers = Float[Tensor, "text ..."] | Float[np.ndarray, "text ..."]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ class Measured:
 
     values: Mapping[str, Numbers]
     controls: Mapping[str, Mapping[str, Numbers]] = field(default_factory=dict)
-    words: Mapping[str, Int[Tensor, "text *axes"]] = field(default_factory=dict)
+    words: Mapping[str, Int[Tensor, "text ..."]] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     arrays_of: int = 0
 

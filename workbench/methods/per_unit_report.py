@@ -38,9 +38,7 @@ def report(
         raise TooLittleData("no text is long enough to be measured", hint="give longer texts")
     named = {axes: f"{axes[-1]}s" for axes in axes_of(found)}
     tables = {name: axis_table(found, axes) for axes, name in named.items()}
-    tables |= shown_tables(
-        texts, probe.metrics, probe.controls_of, found.layers, probe.words_of
-    )
+    tables |= shown_tables(texts, probe.metrics, probe.controls_of, found.layers, probe.words_of)
     first = next(iter(texts), None)
     views = (_view(p, found, tables) if isinstance(p, Plot) else p for p in probe.plots)
     return Result(
@@ -164,9 +162,7 @@ def _view(plot: Plot, found: Samples, tables: dict[str, Table]) -> View | None:
     table = f"{plot.axes[-1]}s"
     if len(plot.axes) == 2:
         row, column = plot.axes
-        return Heatmap(
-            title=plot.title, table=table, row=row, column=column, value=plot.metrics[0]
-        )
+        return Heatmap(title=plot.title, table=table, row=row, column=column, value=plot.metrics[0])
     known = tables[table].frame.columns
     control = tuple(
         f"{name}_{kind}"
@@ -198,6 +194,17 @@ def _over_text(plot: Plot, tables: dict[str, Table]) -> View | None:
             column="place",
             value=plot.metrics[0],
             text=plot.words,
+            group=group,
+        )
+    if len(plot.metrics) > 1:
+        known = tables[name].columns
+        control = tuple(c for c, about in known.items() if about.control_of in plot.metrics)
+        return Curve(
+            title=plot.title,
+            table=TOKENS,
+            x="position",
+            y=plot.metrics,
+            control=control,
             group=group,
         )
     return TokenStrip(

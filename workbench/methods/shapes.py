@@ -11,6 +11,7 @@ from workbench.methods.contracts import (
     Refuter,
     Study,
 )
+from workbench.methods.per_unit import PerUnit
 
 TEXTS = "texts"
 LABELLED_TEXTS = "labelled texts"
@@ -27,6 +28,7 @@ _TAKES: tuple[tuple[type, str], ...] = (
     (Question, GRAPH),
     (Refuter, GRAPH),
     (ReadoutProbe, LABELLED_TEXTS),
+    (PerUnit, TEXTS),
     (Measure, TEXTS),
     (Study, TEXTS),
     (Recipe, TEXTS),

@@ -68,9 +68,7 @@ class ShownText:
             for kind, name in [rest.removeprefix("number/").split("/", 1)]
         }
         arrays = {
-            rest.removeprefix("array/"): x
-            for rest, x in parts.items()
-            if rest.startswith("array/")
+            rest.removeprefix("array/"): x for rest, x in parts.items() if rest.startswith("array/")
         }
         return cls(
             number=number,
@@ -101,8 +99,7 @@ def shown_text(
         if "position" in metrics[key[1]].axes
     }
     said = {
-        name: np.vectorize(lambda i: known[int(i)], otypes=[object])(x)
-        for name, x in words.items()
+        name: np.vectorize(lambda i: known[int(i)], otypes=[object])(x) for name, x in words.items()
     }
     tokens = tuple(known[i] for i in ids)
     return ShownText(number=number, ids=tuple(ids), tokens=tokens, numbers=numbers, words=said)

@@ -6,6 +6,7 @@ In a stored result the grid is two tables: `tokens` has a row for each token of 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,9 +98,7 @@ class Grid:
             maps[name][rows] = x
         for name, said in self.words.items():
             known = dict(zip(rows, said, strict=True))
-            words[name] = tuple(
-                known.get(i, ("",) * len(self.tokens)) for i in range(len(layers))
-            )
+            words[name] = tuple(known.get(i, ("",) * len(self.tokens)) for i in range(len(layers)))
         return Grid(
             text=self.text,
             tokens=self.tokens,
@@ -128,10 +127,12 @@ def grids_of(result: Result) -> tuple[Grid, ...]:
     tokens = result.tables[TOKENS]
     cells = result.tables.get(GRID)
     columns = {**tokens.columns, **(cells.columns if cells is not None else {})}
-    layered = dict(iter(cells.frame.groupby("text"))) if cells is not None else {}
+    layered: dict[Any, pd.DataFrame] = (
+        dict(iter(cells.frame.groupby("text"))) if cells is not None else {}
+    )
     return tuple(
-        _grid(int(text), part, layered.get(text), columns)
-        for text, part in tokens.frame.groupby("text", sort=True)
+        _grid(text, tokens.frame[tokens["text"] == text], layered.get(text), columns)
+        for text in sorted({int(text) for text in tokens["text"]})
     )
 
 
@@ -146,7 +147,7 @@ def _grid(
         return found
     shape = (cells["layer"].nunique(), len(tokens))
     ordered = cells.sort_values(["layer", "position"], kind="stable")
-    said = [name for name in ordered if name not in LABELS and name not in _numbers(ordered)]
+    said = [str(name) for name in ordered if name not in LABELS and name not in _numbers(ordered)]
     return Grid(
         text=text,
         tokens=found.tokens,

@@ -157,7 +157,7 @@ class Samples:
         """
         cells = (kind, metric, self.metrics[metric].unit_axes if axes is None else axes)
         sums, counts = self.sums[cells], self.counts[cells]
-        total = counts.sum(axis=0)
+        total = np.asarray(counts.sum(axis=0))
         with np.errstate(invalid="ignore"):
             value = np.asarray(self._ordered(sums).sum(axis=0) / total)
         low, high, method = np.full(value.shape, np.nan), np.full(value.shape, np.nan), ""
@@ -167,10 +167,12 @@ class Samples:
                 method = found.method
                 if found:
                     low[place], high[place] = found.low, found.high
-        parts = (value, low, high)
         if self.metrics[metric].geometric:
-            parts = (np.exp(value), np.exp(low), np.exp(high))
-        return Mean(value=parts[0], low=parts[1], high=parts[2], n=total, method=method)
+            value, low, high = np.exp(value), np.exp(low), np.exp(high)
+        told = (np.asarray(part) for part in (value, low, high))
+        return Mean(
+            **dict(zip(("value", "low", "high"), told, strict=True)), n=total, method=method
+        )
 
     def estimate(self, metric: str, control: str = "") -> Estimate:
         """Average the headline part of a metric, beside a control that knows its own n."""
@@ -191,9 +193,7 @@ class Samples:
         name, n = about.headline_name or metric, self.n_of(metric, kind)
         if not n:
             why = f"no {self.unit.rstrip('s')} has a number for it"
-            return Estimate(
-                name=name, value=None, unit=about.unit, n=0, n_unit=self.unit, note=why
-            )
+            return Estimate(name=name, value=None, unit=about.unit, n=0, n_unit=self.unit, note=why)
         mean, interval = self.mean(metric, kind, ()), self._interval(cells, ())
         low, high = interval.low, interval.high
         if about.geometric and interval:
@@ -211,8 +211,8 @@ class Samples:
         )
 
     def _interval(self, cells: Cells, place: tuple[int, ...]) -> Interval | NoInterval:
-        sums = self._ordered(self.sums[cells])[(slice(None), *place)]
-        counts = self._ordered(self.counts[cells])[(slice(None), *place)]
+        sums = self._ordered(_at(self.sums[cells], place))
+        counts = self._ordered(_at(self.counts[cells], place))
         there = counts > 0
         if not there.any():
             return NoInterval("there is no value")
@@ -246,6 +246,13 @@ def mean_of_defined(x: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDAr
     there = np.isfinite(x)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(there, x, 0.0).sum(axis=axis) / there.sum(axis=axis))
+
+
+def _at(x: NDArray[Any], place: tuple[int, ...]) -> NDArray[Any]:
+    """Return one number per unit."""
+    return np.asarray(
+        x.reshape(len(x), -1)[:, np.ravel_multi_index(place, x.shape[1:])] if place else x
+    )
 
 
 def _levels(

@@ -2,34 +2,47 @@
 
 import numpy as np
 import pytest
+import torch
 
 from probes.attention import AttentionPattern, head_scores, uniform_scores
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
+from workbench.result.result import Result
+from workbench.runs.counting import count_texts
+from workbench.runs.spec import RunSpec
 
 TEXT = "the cat sat . the red dog ran to paris"
 
 
-def planted(n: int) -> np.ndarray:
+def run(model: Model, *texts: str) -> Result:
+    rows = [Example(text=text, number=i) for i, text in enumerate(texts)]
+    spec = RunSpec(name="attention-pattern")
+    return count_texts(AttentionPattern(), spec, rows, model, Context.of(model)).result
+
+
+def planted(n: int) -> torch.Tensor:
     """Three heads: all on the first token, all on the previous one, uniform."""
     first, previous, uniform = np.zeros((3, n, n))
     first[:, 0] = 1
     previous[np.arange(n), np.maximum(np.arange(n) - 1, 0)] = 1
     for t in range(n):
         uniform[t, : t + 1] = 1 / (t + 1)
-    return np.stack([first, previous, uniform])[None]
+    return torch.from_numpy(np.stack([first, previous, uniform])[None])
 
 
 def test_planted_heads_get_the_scores_they_were_planted_with() -> None:
-    scores = head_scores(planted(12))[:, 0]
-    assert scores[:, 0] == pytest.approx([1, 0, 0])
-    assert scores[:, 1] == pytest.approx([0, 1, 0])
-    assert scores[:, 2] == pytest.approx(uniform_scores(12))
+    seen = torch.ones(1, 12, dtype=torch.bool)
+    scores = head_scores(planted(12), seen)[:, 0].nanmean(dim=-1)
+    assert scores[:, 0].tolist() == pytest.approx([1, 0, 0])
+    assert scores[:, 1].tolist() == pytest.approx([0, 1, 0])
+    uniform = uniform_scores(seen)[:, 0].nanmean(dim=-1)
+    assert scores[:, 2].tolist() == pytest.approx(uniform.tolist())
+    assert float(uniform[2]) == pytest.approx(np.mean(np.log(np.arange(3, 13))))
 
 
 def test_the_table_equals_the_kept_pattern(tiny_llama: Model) -> None:
-    result = AttentionPattern().study(tiny_llama, [Example(text=TEXT)], Context(resamples=10))
+    result = run(tiny_llama, TEXT)
     pattern = result.arrays["pattern"].astype(np.float64)
     spec = tiny_llama.spec
     n = tiny_llama.tokenize(TEXT).ids.shape[1]
@@ -43,19 +56,17 @@ def test_the_table_equals_the_kept_pattern(tiny_llama: Model) -> None:
 
 
 def test_intervals_are_over_texts(tiny_llama: Model) -> None:
-    texts = [Example(text=TEXT), Example(text="a king saw the blue bird")]
-    texts.append(Example(text="the cat sat on the mat"))
-    result = AttentionPattern().study(tiny_llama, texts, Context(resamples=50))
+    result = run(tiny_llama, TEXT, "a king saw the blue bird", "the cat sat on the mat")
     found = result.estimate("to_first")
     assert found.n == 3
     assert found.low is not None
     assert found.control is not None
+    row = result.tables["heads"].frame.iloc[0]
+    assert row["to_first_low"] <= row["to_first"] <= row["to_first_high"]
 
 
 def test_texts_too_short_to_score_are_named(tiny_llama: Model) -> None:
-    with pytest.raises(TooLittleData, match="more than 2 tokens"):
-        AttentionPattern().study(tiny_llama, [Example(text="cat")], Context())
-    result = AttentionPattern().study(
-        tiny_llama, [Example(text="cat"), Example(text=TEXT)], Context(resamples=10)
-    )
-    assert any("left out" in note.text for note in result.notes)
+    with pytest.raises(TooLittleData, match="long enough"):
+        run(tiny_llama, "cat")
+    result = run(tiny_llama, "cat", TEXT)
+    assert any(note.code == "short" for note in result.notes)

@@ -4,18 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from probes.lens.per_token import ends_sentence, shuffled
 from probes.token_trace import TokenTrace
 from workbench.methods.contracts import Context, Example
+from workbench.methods.controls import shuffled_tokens
+from workbench.methods.sentence_ends import ends_sentence
 from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
+from workbench.result.result import Result
+from workbench.runs.counting import count_texts
+from workbench.runs.spec import RunSpec
 
 TEXT = "the cat sat . the red dog ran to paris and saw the king"
 
 
-def run(model: Model, *texts: str, **options: object) -> object:
+def run(model: Model, *texts: str, **options: object) -> Result:
     recipe = TokenTrace(**options)  # type: ignore[arg-type]
-    return recipe.study(model, [Example(text=t) for t in texts], Context(resamples=50))
+    rows = [Example(text=text, number=i) for i, text in enumerate(texts)]
+    return count_texts(recipe, RunSpec(name="token-trace"), rows, model, Context.of(model)).result
 
 
 def test_every_number_equals_a_plain_forward_pass(tiny_llama: Model) -> None:
@@ -29,7 +34,7 @@ def test_every_number_equals_a_plain_forward_pass(tiny_llama: Model) -> None:
     expected = [-float(p[i, ids[i + 1]].log()) for i in range(len(ids) - 1)]
     assert table["surprisal"].tolist()[1:] == pytest.approx(expected, rel=1e-5)
     assert np.isnan(table["surprisal"][0])
-    norms = result.tables["norms"].frame.pivot(index="layer", columns="position", values="norm")
+    norms = result.tables["grid"].frame.pivot(index="layer", columns="position", values="norm")
     stacked = trace.stack(Kind.RESID_POST)[:, 0].double().norm(dim=-1)
     assert norms.to_numpy() == pytest.approx(stacked.numpy(), rel=1e-5)
 
@@ -46,7 +51,7 @@ def test_the_mean_is_over_texts_not_over_tokens(tiny_llama: Model) -> None:
 
 def test_the_null_keeps_the_tokens_and_the_first_one_in_place(tiny_llama: Model) -> None:
     tokens = tiny_llama.tokenize(TEXT)
-    mixed = shuffled(tokens, np.random.default_rng(0))
+    mixed = shuffled_tokens(tokens, Context(), "order")
     assert mixed.row(0)[0] == tokens.row(0)[0]
     assert sorted(mixed.row(0)) == sorted(tokens.row(0))
     assert mixed.row(0) != tokens.row(0)

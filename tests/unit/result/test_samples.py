@@ -1,0 +1,91 @@
+"""Averages over units: closed forms, groups, undefined numbers, and blocks of a million units."""
+
+import numpy as np
+import pytest
+
+from workbench.result import samples
+from workbench.result.metric import Control, Metric
+from workbench.result.samples import Samples
+
+METRICS = {
+    "kl": Metric(unit="nats", help="Distance.", headline=(0, -1), headline_note="but the last"),
+    "rank": Metric(unit="rank", help="Rank.", axes=(), geometric=True),
+    "right": Metric(unit="proportion", help="Share.", axes=(), bounds=(0.0, 1.0)),
+}
+
+
+def made(n: int, seed: int = 0) -> Samples:
+    draw = np.random.default_rng(seed)
+    kl = draw.normal([1.0, 2.0, 9.0], size=(n, 3))
+    values = {
+        "": {
+            "kl": kl,
+            "rank": np.log(draw.integers(1, 9, n)),
+            "right": draw.integers(0, 2, n).astype(float),
+        },
+        "random": {"kl": kl + 1},
+    }
+    keys = draw.integers(0, 1 << 60, n)
+    return Samples.of(values, METRICS, keys=keys, controls_of={"random": Control("noise")})
+
+
+def test_headlines_leave_out_what_they_say() -> None:
+    found = made(200)
+    kl = found.sums["", "kl", ("layer",)]
+    assert found.estimate("kl").value == pytest.approx(kl[:, :2].mean())
+    assert found.estimate("kl", "random").control == pytest.approx(kl[:, :2].mean() + 1)
+    assert found.estimate("kl").note == "but the last"
+    assert found.mean("kl").value == pytest.approx(kl.mean(axis=0))
+
+
+def test_geometric_means_and_exact_shares() -> None:
+    found = made(50)
+    logs = found.sums["", "rank", ()]
+    rank = found.estimate("rank")
+    assert rank.value == pytest.approx(np.exp(logs.mean()))
+    assert rank.low < rank.value < rank.high
+    assert found.estimate("right").method.startswith("Clopper")
+
+
+def test_undefined_numbers_count_for_nothing() -> None:
+    values = {"": {"kl": np.array([[1.0, np.nan, 0], [3.0, np.nan, 0], [np.nan] * 3])}}
+    found = Samples.of(values, {"kl": METRICS["kl"]})
+    assert found.n == 2
+    assert found.n_given == 3
+    mean = found.mean("kl")
+    assert mean.value[0] == 2
+    assert np.isnan(mean.value[1])
+    assert mean.n.tolist() == [2, 0, 2]
+
+
+def test_units_of_a_group_are_drawn_whole() -> None:
+    values = {"": {"right": np.repeat([0.0, 1.0, 1.0, 0.0], 25)}}
+    about = {"right": METRICS["right"]}
+    alone = Samples.of(values, about).estimate("right")
+    grouped = Samples.of(values, about, groups=np.repeat(np.arange(4), 25)).estimate("right")
+    assert grouped.value == alone.value
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_many_units_become_blocks_that_say_the_same() -> None:
+    n = samples.MOST_UNITS + 900
+    whole = made(n)
+    blocked = whole.blocked()
+    assert len(blocked.keys) <= samples.MOST_UNITS
+    for name in ("kl", "right"):
+        one, other = whole.estimate(name), blocked.estimate(name)
+        assert other.value == pytest.approx(one.value)
+        assert other.n == one.n == n
+        assert other.high - other.low == pytest.approx(one.high - one.low, rel=0.1)
+
+
+def test_it_does_not_matter_how_units_were_joined() -> None:
+    parts = [made(1500, seed) for seed in range(4)]
+    together = parts[0].joined(*parts[1:])
+    stepwise = parts[3].joined(parts[1]).joined(parts[0].joined(parts[2]).blocked())
+    assert together.is_blocked
+    assert len(together.keys) == len(stepwise.keys)
+    one, other = together.estimate("kl"), stepwise.estimate("kl")
+    assert one.value == pytest.approx(other.value, rel=1e-12)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), rel=1e-9)
+    assert one.n == other.n == 6000
