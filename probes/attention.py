@@ -110,7 +110,7 @@ class AttentionPattern(PerUnit):
         return (
             f"Of the attention of a head, this share is on the first token: "
             f"{found.estimate('to_first', 'uniform')}; most has head {head} of "
-            f"layer {found.layers[layer]} with {means[layer, head]:.2g}."
+            f"layer {found.layers[int(layer)]} with {means[layer, head]:.2g}."
         )
 
 

@@ -35,7 +35,8 @@ def random_like(
         drawn = torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))
         noise[i, columns[i]] = drawn / drawn.norm(dim=-1, keepdim=True)
     length = states.float().norm(dim=-1, keepdim=True)
-    return (noise.to(states.device) * length).to(states.dtype)
+    found: Tensor = (noise.to(states.device) * length).to(states.dtype)
+    return found
 
 
 def shuffled_tokens(tokens: Tokens, context: Context, name: str) -> Tokens:

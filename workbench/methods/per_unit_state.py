@@ -52,7 +52,7 @@ class PerUnitTally:
         self._keep_shown(trace, examples, named, found)
         self._parts.append(self._samples(trace, examples, named))
         if len(self._parts) > 1 and sum(len(part.keys) for part in self._parts) > 1 << 13:
-            self._parts = [self._joined()]
+            self._joined()
 
     def _samples(self, trace: Trace, examples: Sequence[Example], named: Named) -> Samples:
         tokens = trace.tokens.to("cpu")
@@ -210,5 +210,5 @@ def _cells(arrays: Mapping[str, NDArray[Any]], start: str) -> dict[Cells, NDArra
     for name in arrays:
         if name.startswith(start):
             kind, metric, axes = name.removeprefix(start).split("/")
-            found[kind, metric, tuple(filter(None, axes.split(",")))] = arrays[name]  # type: ignore[index]
+            found[kind, metric, tuple(filter(None, axes.split(",")))] = arrays[name]
     return found

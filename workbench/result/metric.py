@@ -1,12 +1,10 @@
 """What a number is: its unit, its meaning, the axes it is spread over, and how it is drawn."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from workbench.result.pivots import Bounds
 
-Axis = Literal["layer", "head", "position"]
-Axes = tuple[Axis, ...]
+Axes = tuple[str, ...]  # of "layer", "head" and "position"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Up to `MOST_UNITS` units are kept one by one; beyond, units are added up in as m
 their content's hash decides, so that memory stays the same and neither order nor batches matter.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
+from workbench.result.levels import VALUE, Cells, levels_of, mean_of_defined
 from workbench.result.means import mean_interval
 from workbench.result.metric import Axes, Control, Metric
 from workbench.result.pivots import Interval, NoInterval
 from workbench.result.resampling import left_out
 
 MOST_UNITS = 4096
-VALUE = ""  # the kind of what is measured; every other kind is a control
-
-Cells = tuple[str, str, Axes]  # kind, metric, axes
+__all__ = ["MOST_UNITS", "VALUE", "Cells", "Mean", "Samples", "mean_of_defined"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +78,7 @@ class Samples:
         """
         n = len(next(iter(values[VALUE].values())))
         keys = np.arange(n, dtype=np.int64) if keys is None else keys
-        levels = dict(_levels(values, metrics))
+        levels = dict(levels_of(values, metrics))
         return cls(
             metrics=metrics,
             keys=keys,
@@ -241,43 +240,11 @@ class Samples:
         return np.asarray(found[0].reshape(len(self.keys), -1).max(axis=1, initial=0))
 
 
-def mean_of_defined(x: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
-    """Average what is finite along axes; NaN where nothing is."""
-    there = np.isfinite(x)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(there, x, 0.0).sum(axis=axis) / there.sum(axis=axis))
-
-
 def _at(x: NDArray[Any], place: tuple[int, ...]) -> NDArray[Any]:
     """Return one number per unit."""
     return np.asarray(
         x.reshape(len(x), -1)[:, np.ravel_multi_index(place, x.shape[1:])] if place else x
     )
-
-
-def _levels(
-    values: Mapping[str, Mapping[str, NDArray[np.float64]]], metrics: Mapping[str, Metric]
-) -> Iterator[tuple[Cells, NDArray[np.float64]]]:
-    for kind, found in values.items():
-        for name, x in found.items():
-            about = metrics[name]
-            for axes in about.levels:
-                if axes:
-                    yield (kind, name, axes), _over_the_rest(x, len(axes))
-                elif about.headline is not None or not about.unit_axes:
-                    yield (kind, name, ()), _over_the_rest(_headline(x, about), 0)
-
-
-def _headline(x: NDArray[np.float64], about: Metric) -> NDArray[np.float64]:
-    if not about.unit_axes or about.headline is None:
-        return x
-    part = x[:, slice(*about.headline)]
-    return part if part.shape[1] else x
-
-
-def _over_the_rest(x: NDArray[np.float64], n_axes: int) -> NDArray[np.float64]:
-    rest = tuple(range(1 + n_axes, x.ndim))
-    return mean_of_defined(x, rest) if rest else x
 
 
 def _stacked(
