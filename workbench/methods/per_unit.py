@@ -19,7 +19,7 @@ from workbench.methods.contracts import Context, Example
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
-from workbench.result.metric import Control, Metric, Plot
+from workbench.result.metric import Axis, Control, Metric, Plot
 from workbench.result.result import Note
 from workbench.result.samples import Samples
 from workbench.result.tables import Column
@@ -50,13 +50,14 @@ class PerUnit(ABC):
     """A probe that gives numbers per text, measured batch by batch.
 
     - `metrics`, `controls_of` (the first is the one beside the estimates), `plots` and
-      `words_of` say what `measure` returns and how it is shown.
+      `words_of` (and `axes_of` for axes of its own) say what `measure` returns and how it is shown.
     - `every_token` are options under which it measures every token of a text.
     - `shown_texts`, `shown_tokens` and `text_limit` may be replaced by what an option says.
     """
 
     metrics: ClassVar[Mapping[str, Metric]]
     controls_of: ClassVar[Mapping[str, Control]] = {}
+    axes_of: ClassVar[Mapping[str, Axis]] = {}
     plots: ClassVar[tuple[Plot | View, ...]] = ()
     words_of: ClassVar[Mapping[str, Column]] = {}
     every_token: ClassVar[Mapping[str, Any]] = {}

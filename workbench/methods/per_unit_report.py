@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from workbench.methods.per_unit import PerUnit
 
 _FEW = 10
-_AXES = {
-    "layer": "Layer whose output is read; −1 is the input of the first one.",
-    "head": "Head, counted from 0.",
-}
 
 
 def report(
@@ -70,7 +66,7 @@ def axes_of(found: Samples) -> list[Axes]:
 def axis_table(found: Samples, axes: Axes) -> Table:
     """Return a row per place along the axes: every metric, its interval and its controls."""
     columns: dict[str, NDArray[Any]] = {}
-    about = {axis: Column(help=_AXES[axis]) for axis in axes}
+    about = {axis: Column(found.axes_of[axis].unit, found.axes_of[axis].help) for axis in axes}
     is_by_layer = axes == ("layer",) and bool(found.sites)
     if is_by_layer:
         about["site"] = Column(help="Where the states were read.")
@@ -93,7 +89,7 @@ def axis_table(found: Samples, axes: Axes) -> Table:
     rows = []
     for i, place in enumerate(np.ndindex(shape)):
         row: dict[str, Any] = {
-            axis: found.layers[k] if axis == "layer" and found.layers else k
+            axis: found.axes_of[axis].labels[k] if found.axes_of[axis].labels else k
             for axis, k in zip(axes, place, strict=True)
         }
         row |= {"site": found.sites[place[0]]} if is_by_layer else {}

@@ -18,7 +18,7 @@ from workbench.methods.shown import ShownText, shown_text
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
-from workbench.result.metric import Metric
+from workbench.result.metric import HEAD, LAYER, Axis, Metric
 from workbench.result.result import Result
 from workbench.result.samples import Cells, Samples, mean_of_defined
 
@@ -74,7 +74,7 @@ class PerUnitTally:
                 groups=np.array(groups, np.int64),
                 controls_of=self.probe.controls_of,
             ),
-            layers=[layer for layer, _ in self._layers],
+            axes_of=self._axes(),
             sites=[site for _, site in self._layers],
         )
 
@@ -98,6 +98,10 @@ class PerUnitTally:
             text = shown_text(example.number, ids, row, said, (self.probe.metrics, decode))
             arrays = found.arrays if i == found.arrays_of else {}
             self._shown[example.number] = replace(text, arrays=arrays)
+
+    def _axes(self) -> dict[str, Axis]:
+        layer = replace(LAYER, labels=tuple(layer for layer, _ in self._layers))
+        return {"layer": layer, "head": HEAD, **self.probe.axes_of}
 
     def _check_layers(self, named: Named) -> None:
         for (_, name), x in named.items():
@@ -151,7 +155,7 @@ class PerUnitTally:
                 is_blocked=about["blocked"],
                 n_given=about["given"],
                 controls_of=self.probe.controls_of,
-                layers=[layer for layer, _ in self._layers],
+                axes_of=self._axes(),
                 sites=[site for _, site in self._layers],
             )
         ]

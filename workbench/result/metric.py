@@ -4,7 +4,23 @@ from dataclasses import dataclass
 
 from workbench.result.pivots import Bounds
 
-Axes = tuple[str, ...]  # of "layer", "head" and "position"
+Axes = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """An axis beside layer, head and position: what it is, and the label of each place on it.
+
+    Without labels places are counted from 0.
+    """
+
+    help: str
+    unit: str = ""
+    labels: tuple[int | float | str, ...] = ()
+
+
+LAYER = Axis(help="Layer whose output is read; −1 is the input of the first one.")
+HEAD = Axis(help="Head, counted from 0.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.levels import VALUE, Cells, levels_of, mean_of_defined
 from workbench.result.means import mean_interval
-from workbench.result.metric import Axes, Control, Metric
+from workbench.result.metric import HEAD, LAYER, Axes, Axis, Control, Metric
 from workbench.result.pivots import Interval, NoInterval
 from workbench.result.resampling import left_out
 
@@ -46,7 +46,8 @@ class Samples:
     `sums[kind, metric, axes]` are sums over the defined numbers of a row, `counts` how many of
     them there are (0 or 1 for a single unit). `keys` are hashes of the units' content, `groups`
     of what they belong to: groups are drawn whole. `n_given` counts the units that were looked
-    at, with those that gave no number.
+    at, with those that gave no number. `axes_of` label the places along each axis, and `sites`
+    say where the states of each layer were read.
     """
 
     metrics: Mapping[str, Metric]
@@ -58,7 +59,7 @@ class Samples:
     is_blocked: bool = False
     unit: str = "texts"
     controls_of: Mapping[str, Control] = field(default_factory=dict)
-    layers: Sequence[int] = ()
+    axes_of: Mapping[str, Axis] = field(default_factory=lambda: {"layer": LAYER, "head": HEAD})
     sites: Sequence[str] = ()
 
     @classmethod
@@ -71,6 +72,7 @@ class Samples:
         groups: Int[np.ndarray, " unit"] | None = None,
         unit: str = "texts",
         controls_of: Mapping[str, Control] | None = None,
+        axes_of: Mapping[str, Axis] | None = None,
     ) -> "Samples":
         """Keep `values[kind][metric]`, each `unit *axes` with NaN where undefined.
 
@@ -88,6 +90,7 @@ class Samples:
             n_given=n,
             unit=unit,
             controls_of=controls_of or {},
+            axes_of={"layer": LAYER, "head": HEAD, **(axes_of or {})},
         )
 
     def joined(self, *others: "Samples") -> "Samples":
@@ -126,6 +129,11 @@ class Samples:
         """The kinds of controls there are, in the order in which they were declared."""
         there = {kind for kind, _, _ in self.sums} - {VALUE}
         return (*(k for k in self.controls_of if k in there), *sorted(there - {*self.controls_of}))
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """The labels of the layers."""
+        return self.axes_of["layer"].labels if "layer" in self.axes_of else ()
 
     @property
     def n(self) -> int:
