@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from probes.geometry.report import Subject, report
 from probes.geometry.statistics import IsotropyStatistics, Settings
 from workbench.errors import BadOption, TooLittleData
-from workbench.methods.contracts import Context, Example, Tally
+from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ARRAY, ModelSpec
@@ -84,11 +84,11 @@ class Isotropy:
         last = (Site(Kind.FINAL_NORM),) if self.final_norm else ()
         return (*dict.fromkeys(sorted(sites, key=lambda s: s.layer or 0)), *last)
 
-    def start(self, context: Context) -> "IsotropyTally":
-        return IsotropyTally(self, context)
+    def start(self, context: Context) -> "IsotropyAccumulator":
+        return IsotropyAccumulator(self, context)
 
 
-class IsotropyTally:
+class IsotropyAccumulator:
     """Counts traces for the isotropy probe; the first trace decides layers and width."""
 
     def __init__(self, options: Isotropy, context: Context) -> None:
@@ -113,38 +113,7 @@ class IsotropyTally:
             self.statistics = self._statistics(sites, first.shape[-1], _device(first))
         self.statistics.add(trace, examples)
 
-    def merge(self, other: Tally) -> None:
-        """Add the statistics of the data that came after.
-
-        Raises:
-            BadOption: the other tally counts something else.
-        """
-        if not isinstance(other, IsotropyTally) or other.options != self.options:
-            raise BadOption("only isotropy tallies with the same options can be joined")
-        if other.statistics is None:
-            return
-        if self.statistics is None:
-            self.restore(other.arrays())
-        else:
-            self.statistics.merge(other.statistics)
-
-    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Add a state that `arrays` returned of the data that came after.
-
-        Raises:
-            BadOption: it was counted at other sites.
-        """
-        if not arrays:
-            return
-        if self.statistics is None:
-            self.restore(arrays)
-            return
-        sites = bytes(arrays["sites"]).decode().split("\n")
-        if sites != list(map(str, self.statistics.settings.sites)):
-            raise BadOption("only isotropy tallies of the same sites can be joined")
-        self.statistics.absorb(arrays)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state; empty before the first trace."""
         if self.statistics is None:
             return {}
@@ -153,21 +122,29 @@ class IsotropyTally:
             "sites": np.frombuffer(sites.encode(), dtype=np.uint8).copy(),
             "is_array": np.array(self.is_array),
             "n_layers": np.array(self.n_layers),
-            **self.statistics.arrays(),
+            **self.statistics.state(),
         }
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state."""
-        if not arrays:
-            self.statistics = None
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add a state of the data that came after.
+
+        Raises:
+            BadOption: it was counted at other sites.
+        """
+        if not state:
             return
-        names = bytes(arrays["sites"]).decode().split("\n")
-        self.is_array = bool(arrays["is_array"])
-        self.n_layers = int(arrays["n_layers"])
-        self.statistics = self._statistics(
-            tuple(map(Site.parse, names)), arrays["moments.mean"].shape[1], torch.device("cpu")
-        )
-        self.statistics.restore(arrays)
+        names = bytes(state["sites"]).decode().split("\n")
+        if self.statistics is None:
+            self.is_array = bool(state["is_array"])
+            self.n_layers = int(state["n_layers"])
+            self.statistics = self._statistics(
+                tuple(map(Site.parse, names)), state["moments.mean"].shape[1], torch.device("cpu")
+            )
+            self.statistics.restore(state)
+            return
+        if names != list(map(str, self.statistics.settings.sites)):
+            raise BadOption("only isotropy of the same sites can be joined")
+        self.statistics.merge(state)
 
     def result(self, context: Context) -> Result:
         """Turn the statistics into estimates, tables and views.

@@ -5,8 +5,8 @@ from typing import Literal
 
 import torch
 
+from probes.lens.accumulator import LensAccumulator, Reading
 from probes.lens.metrics import LensMath
-from probes.lens.tally import LensTally, Reading
 from probes.planted import PlantedTraces, plant_next_token
 from workbench.errors import InputError
 from workbench.methods.contracts import Context
@@ -61,7 +61,7 @@ class LogitLens:
         first = (Site(Kind.RESID_PRE, 0),) if self.embedding else ()
         return (*first, *every_layer(Kind.RESID_POST, spec))
 
-    def start(self, context: Context) -> LensTally:
+    def start(self, context: Context) -> LensAccumulator:
         if context.spec is None or context.unembed is None:
             raise InputError("a lens needs a model", hint="activation files have no output head")
         lens = LensMath(
@@ -78,7 +78,7 @@ class LogitLens:
             control_every=self.control_every,
             shown=self.shown,
         )
-        return LensTally(self.sites(context.spec), lens, reading, context)
+        return LensAccumulator(self.sites(context.spec), lens, reading, context)
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedTraces:

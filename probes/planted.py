@@ -72,7 +72,7 @@ class PlantedTraces:
         """Return the number that the probe finds."""
         spec = self.trace.spec
         context = Context(spec=spec, unembed=self.unembed, resamples=50)
-        tally = probe.start(context)
+        accumulator = probe.start(context)
         last = Site(Kind.RESID_POST, spec.n_layers - 1)
         states = {
             site: x if site == last or not shuffled else x.roll(1, dims=1)
@@ -80,8 +80,8 @@ class PlantedTraces:
         }
         n = len(self.trace.tokens.lengths)
         trace = Trace(spec=spec, tokens=self.trace.tokens, activations=states)
-        tally.add(trace, [Example(text=f"text {i}") for i in range(n)])
-        return self.read(tally.result(context))
+        accumulator.add(trace, [Example(text=f"text {i}") for i in range(n)])
+        return self.read(accumulator.result(context))
 
 
 def plant_direction(

@@ -9,7 +9,7 @@ import torch
 
 from probes.lens.training import LensTask, Sizes
 from probes.lens.translator import Translators
-from probes.tuned_lens import RECIPE, TunedLens, lens_tally
+from probes.tuned_lens import RECIPE, TunedLens, lens_accumulator
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
@@ -184,12 +184,12 @@ def _compare(
 ) -> Result:
     """Read the held-out texts through both lenses."""
     probe = TunedLens(every=8)
-    tally = lens_tally(probe, maps, context)
+    accumulator = lens_accumulator(probe, maps, context)
     for i, row in enumerate(rows):
         trace = model.run(pad([row]).to(model.device), read=probe.sites(model.spec))
-        tally.add(trace, [Example(text="")])
+        accumulator.add(trace, [Example(text="")])
         context.progress(i + 1, len(rows), "held-out texts")
-    return tally.result(context)
+    return accumulator.result(context)
 
 
 def _with_curves(result: Result, history: History, folder: Path, digest: str) -> Result:

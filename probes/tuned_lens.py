@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from probes.lens.accumulator import LensAccumulator, Reading
 from probes.lens.metrics import LensMath
-from probes.lens.tally import LensTally, Reading
 from probes.lens.translator import Translators
 from workbench.errors import InputError
 from workbench.methods.contracts import Context
@@ -57,10 +57,10 @@ class TunedLens:
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return every_layer(Kind.RESID_POST, spec)
 
-    def start(self, context: Context) -> LensTally:
+    def start(self, context: Context) -> LensAccumulator:
         if context.spec is None or context.unembed is None:
             raise InputError("a lens needs a model", hint="activation files have no output head")
-        return lens_tally(self, find_translators(self.checkpoint, context.spec), context)
+        return lens_accumulator(self, find_translators(self.checkpoint, context.spec), context)
 
 
 def find_translators(checkpoint: str, spec: ModelSpec) -> Translators:
@@ -76,7 +76,7 @@ def find_translators(checkpoint: str, spec: ModelSpec) -> Translators:
     return Translators.of(found.tensors, spec)
 
 
-def lens_tally(probe: TunedLens, maps: Translators, context: Context) -> LensTally:
+def lens_accumulator(probe: TunedLens, maps: Translators, context: Context) -> LensAccumulator:
     """Begin counting with given maps.
 
     Raises:
@@ -102,7 +102,7 @@ def lens_tally(probe: TunedLens, maps: Translators, context: Context) -> LensTal
         shown=probe.shown,
     )
     sites = probe.sites(context.spec)
-    return LensTally(sites, lens, reading, context, plain if probe.compare else None)
+    return LensAccumulator(sites, lens, reading, context, plain if probe.compare else None)
 
 
 def _shipped(spec: ModelSpec) -> Path:

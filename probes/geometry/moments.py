@@ -150,7 +150,7 @@ class Moments:
         self.panels.add_outer(outside, delta * (-n * rest / self.n), delta)
         return self.panels.dense(outside) / (rest - 1)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
         return {
             "moments.n": np.array(self.n),

@@ -84,18 +84,12 @@ class Reservoir:
         columns = {name: column[order] for name, column in self._columns.items()}
         return Sampled(x=self._x[:, order], **columns)
 
-    def merge(self, other: "Reservoir") -> None:
-        """Add the tokens of other data."""
-        self._choose(other.sample())
-
-    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add the tokens of a state of other data."""
-        self._choose(_sampled(arrays))
-
-    def _choose(self, theirs: Sampled) -> None:
+        theirs = _sampled(arrays)
         self.insert(theirs.take(self.wanted(theirs.priorities)))
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state in canonical order."""
         sample = self.sample()
         return {f"reservoir.{f.name}": getattr(sample, f.name) for f in fields(sample)}

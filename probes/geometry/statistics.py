@@ -16,7 +16,7 @@ from probes.geometry.moments import Moments, affordable_groups
 from probes.geometry.reservoir import Reservoir, Sampled
 from probes.geometry.scale import UNKNOWN, common, exponent_of, rescaled, scaled
 from probes.geometry.texts import Runs, TextSums
-from workbench.errors import BadOption, NotFinite
+from workbench.errors import NotFinite
 from workbench.methods.contracts import Example
 from workbench.model.sites import Site
 from workbench.model.trace import Trace
@@ -34,7 +34,7 @@ _RunSums = tuple[NDArray[np.float64], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What decides how statistics are kept; tallies only merge when theirs agree.
+    """What decides how statistics are kept; states only merge when theirs agree.
 
     `exact` takes every product in float64; otherwise float32 activations are multiplied in
     float32, a few thousand tokens at a time, and summed in float64.
@@ -197,35 +197,13 @@ class IsotropyStatistics:
         length = norm.new_zeros(n_runs).index_add_(0, run, norm)
         return tuple(part.double().cpu().numpy() for part in (direction, vector, squared, length))
 
-    def merge(self, other: "IsotropyStatistics") -> None:
-        """Add the statistics of the data that came after.
-
-        Raises:
-            BadOption: the two were counted with different options.
-        """
-        if self.settings != other.settings or self.d_model != other.d_model:
-            raise BadOption(
-                f"cannot join {other.settings} with {self.settings}",
-                hint="count all parts with the same options and seed",
-            )
-        self.settle()
-        other.settle()
-        if not np.array_equal(self.exponents, other.exponents):
-            self.absorb(other.arrays())
-            return
-        self._moments.merge(other.moments)
-        self._texts.merge(other.texts)
-        self._reservoir.merge(other.reservoir)
-        self.longest = np.maximum(self.longest, other.longest)
-        self.n_empty += other.n_empty
-
-    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add a state of the data that came after; only one part of it is in memory at a time."""
         self.settle()
         n_sites = len(self.settings.sites)
         if not np.array_equal(self.exponents, arrays["exponents"]):
             exponents = common(self.exponents, arrays["exponents"])
-            self.restore(rescaled(self.arrays(), exponents))
+            self.restore(rescaled(self.state(), exponents))
             arrays = rescaled(arrays, exponents)
         moments = Moments(0, self.d_model, 0, self._moments.device)  # what follows fills it
         moments.restore(arrays, copy=False)
@@ -234,13 +212,13 @@ class IsotropyStatistics:
         texts = TextSums(n_sites, self.d_model)
         texts.restore(arrays)
         self._texts.merge(texts)
-        self._reservoir.absorb(arrays)
+        self._reservoir.merge(arrays)
         self.longest = np.maximum(self.longest, arrays["longest"])
         self.n_empty += int(arrays["n_empty"])
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
-        parts = (self.moments.arrays(), self.texts.arrays(), self.reservoir.arrays())
+        parts = (self.moments.state(), self.texts.state(), self.reservoir.state())
         state = {
             name: np.asarray(array, order="C") for part in parts for name, array in part.items()
         }

@@ -150,7 +150,7 @@ class TextSums:
     def closed(self) -> "TextSums":
         """Return a copy in which the open texts are complete."""
         copy = TextSums(self.direction.shape[0], self.direction.shape[2])
-        copy.restore(self.arrays())
+        copy.restore(self.state())
         copy._close(copy.open)
         copy.open = _no_runs(*self.coordinate.shape)
         return copy
@@ -162,7 +162,7 @@ class TextSums:
             mine += getattr(other, name)
         self._read_on(other.open)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
         named = (*_BY_SITE, *_BY_BLOCK, *_WHOLE)
         state = {f"texts.{name}": getattr(self, name) for name in named}

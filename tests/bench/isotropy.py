@@ -42,12 +42,12 @@ def main() -> None:
     probe, context = Isotropy(), Context(spec=model.spec, decode=model.decode)
     sites = probe.sites(model.spec)
     trace = model.run(tokens, read=sites)
-    tally = probe.start(context)
-    tally.add(trace, examples)
+    accumulator = probe.start(context)
+    accumulator.add(trace, examples)
     runs: dict[str, Callable[[], object]] = {
         "forward": lambda: model.run(tokens),
-        "add": lambda: tally.add(trace, examples),
-        "result": lambda: tally.result(context),
+        "add": lambda: accumulator.add(trace, examples),
+        "result": lambda: accumulator.result(context),
     }
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(given.repeats):
@@ -55,7 +55,7 @@ def main() -> None:
             taken[name].append(seconds(run, model.device))
     middle = {name: median(values) for name, values in taken.items()}
     ratios = {f"{name}_over_forward": middle[name] / middle["forward"] for name in runs}
-    state = sum(array.nbytes for array in tally.arrays().values())
+    state = sum(array.nbytes for array in accumulator.state().values())
     json.dump({**middle, **ratios, "state_mb": state / 1e6}, sys.stdout, indent=2)
 
 

@@ -296,12 +296,12 @@ def test_tallies_merge_and_restore(name, folder):
     for i, (trace, batch) in enumerate(zip(traces, batches, strict=True)):
         whole.add(trace, batch)
         (left if i < 2 else right).add(trace, batch)
-    left.merge(right)
+    left.merge(right.state())
     again = start(recipe, context)
-    again.restore({name: array.copy() for name, array in left.arrays().items()})
+    again.merge({name: array.copy() for name, array in left.state().items()})
     expected = whole.result(context)
     for one in (left, again):
-        _assert_close(one.arrays(), whole.arrays())
+        _assert_close(one.state(), whole.state())
         _assert_same_tables(one.result(context), expected)
 
 

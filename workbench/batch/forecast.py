@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench.batch.merging import Parts, joined, merge
+from workbench.batch.merging import Parts, joined
 from workbench.batch.pace import peak_memory_mb
 from workbench.batch.plan import BatchPlan
 from workbench.batch.rows import RowCount, count_rows
 from workbench.batch.shards import Manifest, commit, shard_path
 from workbench.batch.work import ShardCount, ShardWork
 from workbench.errors import TooLittleData, WorkbenchError
-from workbench.methods.contracts import Example, Measure
+from workbench.methods.contracts import Example
 from workbench.model.model import Model
 from workbench.model.tokens import token_ids
 from workbench.progress import Progress, silent
@@ -127,7 +127,7 @@ def _try(work: ShardWork, folder: Path, rows: list[Example]) -> Tried:
     count = ShardCount(work, 1, budget)
     counting, _ = _timed(lambda: count.add(rows))
     first, _ = _timed(lambda: commit(folder, 1, count.write))
-    # Tallies put off some of their work until they are written; the second time none is left.
+    # Accumulators put off some of their work until they are written; the second time none is left.
     writing, whole = _timed(lambda: commit(folder, 2, count.write))
     if not whole.n_good:
         raise TooLittleData("none of the first rows can be used", hint="see quarantine.jsonl")
@@ -150,12 +150,9 @@ def _end(work: ShardWork, folder: Path, shards: Sequence[Manifest]) -> tuple[flo
     joining = reading = 0.0
     for recipe, key in zip(work.recipes, work.plan.keys(), strict=True):
         parts = Parts.of(folder, key, shards, limit=limit)
-        if isinstance(recipe, Measure):
-            seconds, tally = _timed(partial(joined, recipe, parts, context))
-            joining += seconds / len(shards)
-            reading += _seconds(partial(tally.result, context))
-        else:
-            reading += _seconds(partial(merge, recipe, parts, context))
+        seconds, whole = _timed(partial(joined, recipe, parts, context))
+        joining += seconds / len(shards)
+        reading += _seconds(partial(whole.result, context))
     return joining, reading
 
 

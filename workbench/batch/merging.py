@@ -4,18 +4,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 from workbench.batch.shards import Manifest, shard_path
 from workbench.errors import TooLittleData
-from workbench.methods.contracts import Context, ReadoutProbe, Tally
-from workbench.methods.evaluate import Evaluation, evaluate
-from workbench.methods.labels import Labelled
-from workbench.model.sites import Site
+from workbench.methods.contracts import Accumulator, Context
 from workbench.result.result import Note, Result
 from workbench.runs.counting import start
 
@@ -48,9 +44,7 @@ class Parts:
 
 
 def merge(recipe: Any, parts: Parts, context: Context) -> Result:
-    """Join the tallies of all shards and ask them for their result.
-
-    A readout probe's vectors stay on disk; only those of one site are in memory at a time.
+    """Join the states of all shards and ask for their result.
 
     Raises:
         TooLittleData: no row of any shard could be used.
@@ -58,46 +52,19 @@ def merge(recipe: Any, parts: Parts, context: Context) -> Result:
     """
     if not parts.paths:
         raise TooLittleData("no row could be used", hint="see quarantine.jsonl")
-    result = (
-        _evaluated(recipe, parts, context)
-        if isinstance(recipe, ReadoutProbe)
-        else joined(recipe, parts, context).result(context)
-    )
+    result = joined(recipe, parts, context).result(context)
     if not parts.n_cut:
         return result
     note = Note(f"{parts.n_cut} texts were cut to {parts.limit} tokens", "warning", "cut")
     return replace(result, notes=(*result.notes, note))
 
 
-def joined(recipe: Any, parts: Parts, context: Context) -> Tally:
-    """Join the tallies of a measure over all shards, holding as little of each as it allows."""
-    tally = start(recipe, context)
-    tally.restore(StoredArrays(parts.paths[0]))
-    for path in parts.paths[1:]:
-        arrays = StoredArrays(path)
-        if isinstance(tally, Absorbing):
-            tally.absorb(arrays)
-        else:
-            part = start(recipe, context)
-            part.restore(arrays)
-            tally.merge(part)
-    return tally
-
-
-def _evaluated(recipe: Any, parts: Parts, context: Context) -> Result:
-    if context.spec is None:
-        raise TooLittleData("a readout needs the model that its vectors come from")
-    sites = tuple(site.resolve(context.spec) for site in recipe.sites(context.spec))
-    vectors = StoredVectors(parts.paths, sites)
-    return evaluate(recipe, vectors, vectors.rows(), context, Evaluation())
-
-
-@runtime_checkable
-class Absorbing(Protocol):
-    """A tally that joins the state of data that came after piece by piece."""
-
-    def absorb(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Add a state that another tally's `arrays` returned; each array is asked for once."""
+def joined(recipe: Any, parts: Parts, context: Context) -> Accumulator:
+    """Join the states of all shards, holding as little of each as the method allows."""
+    accumulator = start(recipe, context)
+    for path in parts.paths:
+        accumulator.merge(StoredArrays(path))
+    return accumulator
 
 
 class StoredArrays(Mapping[str, NDArray[Any]]):
@@ -131,37 +98,3 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
     def __len__(self) -> int:
         """Return the number of arrays."""
         return len(self._header)
-
-
-class StoredVectors(Mapping[Site, NDArray[np.float32]]):
-    """The vectors of a readout probe by site, read from the shards when asked for."""
-
-    def __init__(self, paths: Sequence[Path], sites: Sequence[Site]) -> None:
-        """Name the files, in order, and the sites that each of them holds."""
-        self._paths, self._sites = tuple(paths), tuple(sites)
-
-    def __getitem__(self, site: Site) -> NDArray[np.float32]:
-        """Join one site's vectors over the shards."""
-        return np.concatenate([self._read(path, f"x/{site}") for path in self._paths])
-
-    def __iter__(self) -> Iterator[Site]:
-        """Yield the sites in the order of the probe."""
-        return iter(self._sites)
-
-    def __len__(self) -> int:
-        """Return the number of sites."""
-        return len(self._sites)
-
-    def rows(self) -> list[Labelled]:
-        """Return labels and groups in the order of the vectors."""
-        return [
-            Labelled(**row)
-            for path in self._paths
-            for row in json.loads(self._read(path, "rows").tobytes())
-        ]
-
-    @staticmethod
-    def _read(path: Path, name: str) -> NDArray[Any]:
-        with safe_open(path, framework="np") as file:
-            found: NDArray[Any] = file.get_tensor(name)
-        return found

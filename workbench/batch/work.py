@@ -1,4 +1,4 @@
-"""One shard's work: rows in, the tallies of every probe out."""
+"""One shard's work: rows in, the states of every probe out."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from workbench.batch.plan import BatchPlan
 from workbench.batch.rows import Row
 from workbench.batch.shards import Manifest, commit
 from workbench.errors import ModelError
-from workbench.methods.contracts import Context, Example, Tally
+from workbench.methods.contracts import Accumulator, Context, Example
 from workbench.model.finite import FiniteWatch, watching
 from workbench.model.model import Model
 from workbench.model.sites import Site
@@ -53,7 +53,7 @@ class ShardWork:
         return " ".join(filter(None, known))
 
     def context(self) -> Context:
-        """Return what the tallies of one shard are given."""
+        """Return what the accumulators of one shard are given."""
         spec, model = self.plan.specs[0], self.model
         return Context.of(model, seed=spec.seed, resamples=spec.resamples)
 
@@ -104,7 +104,9 @@ class ShardCount:
         limits = Limits(max_tokens=work.plan.specs[0].max_tokens, batch_tokens=batch_tokens)
         self.passes = Passes(work.model, work.sites, limits)
         self.keeper = Keeper(work.kept, work.plan.keep.dtype)
-        self.tallies: list[Tally] = [start(recipe, work.context()) for recipe in work.recipes]
+        self.accumulators: list[Accumulator] = [
+            start(recipe, work.context()) for recipe in work.recipes
+        ]
         self.bad: list[BadRow] = []
         self._watch = FiniteWatch()
         self.n_rows = 0
@@ -133,9 +135,9 @@ class ShardCount:
         for trace, examples in self.passes.traces(good) if good else ():
             # Rows whose activations are not finite are out already; the output head may overflow.
             with watching(self._watch):
-                for tally, sites in zip(self.tallies, self.work.reads, strict=True):
+                for accumulator, sites in zip(self.accumulators, self.work.reads, strict=True):
                     own = {site: trace.activations[site] for site in sites}
-                    tally.add(replace(trace, activations=own), examples)
+                    accumulator.add(replace(trace, activations=own), examples)
             self.keeper.add(trace, examples)
             yield len(examples)
 
@@ -145,11 +147,11 @@ class ShardCount:
         Raises:
             NotFinite: the output head overflowed.
         """
-        if self.passes.n_good and self.tallies:
+        if self.passes.n_good and self.accumulators:
             with watching(self._watch) as watch:
-                self._states = [tally.arrays() for tally in self.tallies]
+                self._states = [accumulator.state() for accumulator in self.accumulators]
                 watch.check()
-        self.tallies = []
+        self.accumulators = []
 
     def write(self, folder: Path) -> Manifest:
         """Write what was counted into a new folder and describe it.

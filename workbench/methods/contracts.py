@@ -108,24 +108,21 @@ class Context:
 
 
 @runtime_checkable
-class Tally(Protocol):
+class Accumulator(Protocol):
     """The running statistics of a measure.
 
-    A tally is its arrays: `restore(arrays())` on a fresh one gives the same tally, and merging
-    tallies of two halves of the data in order equals one tally of the whole.
+    An accumulator is its state: merging the state of one into an empty one gives the same
+    accumulator, and merging those of two halves of the data in order gives that of the whole.
     """
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Count one batch; row i of the trace belongs to example i."""
 
-    def merge(self, other: Any) -> None:
-        """Add the statistics of the data that came after."""
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> Mapping[str, NDArray[Any]]:
         """Return the whole state."""
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state that `arrays` returned."""
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add a state of the data that came after; each array is read when it is asked for."""
 
     def result(self, context: Context) -> Result:
         """Turn the statistics into estimates, tables and views."""
@@ -138,7 +135,7 @@ class Measure(Protocol):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         """The activations it reads."""
 
-    def start(self, context: Context) -> Tally:
+    def start(self, context: Context) -> Accumulator:
         """Begin counting."""
 
 

@@ -6,7 +6,7 @@ shuffled labels, random vectors, intervals over groups and the correction for ma
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,10 +25,11 @@ from workbench.model.trace import Trace
 from workbench.result.result import Result
 
 
-class ReadoutTally:
+class ReadoutAccumulator:
     """One vector per text and site, with labels and groups: what a readout is fitted on.
 
-    A site without positions, or with several, gives the mean over them.
+    A site without positions, or with several, gives the mean over them. The vectors of a merged
+    state are read one site at a time, when the result is asked for.
     """
 
     def __init__(
@@ -38,8 +39,7 @@ class ReadoutTally:
         self.probe = probe
         self.context = context
         self.evaluation = evaluation or Evaluation()
-        self._vectors: dict[Site, list[NDArray[np.float32]]] = {}
-        self._rows: list[Labelled] = []
+        self._parts: list[Mapping[str, NDArray[Any]]] = []
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Keep one vector per text.
@@ -48,33 +48,24 @@ class ReadoutTally:
             BadSite: the probe asks for attention patterns, which are not vectors.
             NotFinite: a vector holds NaN or infinity.
         """
+        vectors = {}
         for site in self.probe.sites(trace.spec):
             x = one_vector_per_text(trace, site.resolve(trace.spec)).cpu().numpy()
             bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
             if len(bad):
                 named = ", ".join(examples[i].source or f"row {i + 1}" for i in bad[:5])
                 raise NotFinite(f"{site} holds NaN or infinity for {len(bad)} texts ({named})")
-            self._vectors.setdefault(site.resolve(trace.spec), []).append(x)
-        self._rows += [Labelled.of(example) for example in examples]
+            vectors[f"x/{site.resolve(trace.spec)}"] = x
+        self._parts.append({"rows": _written(map(Labelled.of, examples)), **vectors})
 
-    def merge(self, other: "ReadoutTally") -> None:
-        """Add the texts that came after."""
-        for site, parts in other._vectors.items():
-            self._vectors.setdefault(site, []).extend(parts)
-        self._rows += other._rows
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the vectors by site and the labels as bytes of JSON."""
-        text = json.dumps([asdict(row) for row in self._rows])
-        vectors = {f"x/{site}": np.concatenate(parts) for site, parts in self._vectors.items()}
-        return {"rows": np.frombuffer(text.encode(), dtype=np.uint8).copy(), **vectors}
+        vectors = self._vectors(self.context.spec)
+        return {"rows": _written(self._rows()), **{f"x/{site}": x for site, x in vectors.items()}}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state that `arrays` returned."""
-        self._rows = [Labelled(**row) for row in json.loads(arrays["rows"].tobytes())]
-        self._vectors = {
-            Site.parse(name.removeprefix("x/")): [x] for name, x in arrays.items() if name != "rows"
-        }
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the texts that came after."""
+        self._parts.append(state)
 
     def result(self, context: Context) -> Result:
         """Fit, score and compare with the controls.
@@ -82,8 +73,43 @@ class ReadoutTally:
         Raises:
             BadRows: the labels or groups do not allow an evaluation; all problems at once.
         """
-        vectors = {site: np.concatenate(parts) for site, parts in self._vectors.items()}
-        return evaluate(self.probe, vectors, self._rows, context, self.evaluation)
+        vectors = self._vectors(context.spec)
+        return evaluate(self.probe, vectors, self._rows(), context, self.evaluation)
+
+    def _vectors(self, spec: ModelSpec | None) -> "_Vectors":
+        # A file does not keep the order of its arrays, and the order of the table is the probe's.
+        if spec is not None:
+            sites = [site.resolve(spec) for site in self.probe.sites(spec)]
+        else:
+            names = (name for name in (self._parts or [{}])[0] if name != "rows")
+            sites = [Site.parse(name.removeprefix("x/")) for name in names]
+        return _Vectors(self._parts, list(dict.fromkeys(sites)) if self._parts else ())
+
+    def _rows(self) -> list[Labelled]:
+        return [
+            Labelled(**row) for part in self._parts for row in json.loads(part["rows"].tobytes())
+        ]
+
+
+class _Vectors(Mapping[Site, NDArray[np.float32]]):
+    """The vectors by site, joined over the parts when asked for."""
+
+    def __init__(self, parts: Sequence[Mapping[str, NDArray[Any]]], sites: Sequence[Site]) -> None:
+        self._parts, self._sites = parts, tuple(sites)
+
+    def __getitem__(self, site: Site) -> NDArray[np.float32]:
+        return np.concatenate([part[f"x/{site}"] for part in self._parts])
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self._sites)
+
+    def __len__(self) -> int:
+        return len(self._sites)
+
+
+def _written(rows: Iterable[Labelled]) -> NDArray[np.uint8]:
+    text = json.dumps([asdict(row) for row in rows])
+    return np.frombuffer(text.encode(), dtype=np.uint8).copy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +123,9 @@ class ReadoutMeasure:
         """The activations the probe asks for."""
         return self.probe.sites(spec)
 
-    def start(self, context: Context) -> ReadoutTally:
+    def start(self, context: Context) -> ReadoutAccumulator:
         """Begin collecting vectors."""
-        return ReadoutTally(self.probe, context, self.evaluation)
+        return ReadoutAccumulator(self.probe, context, self.evaluation)
 
 
 def one_vector_per_text(trace: Trace, site: Site) -> Float[Tensor, "batch d_model"]:
@@ -121,8 +147,8 @@ def one_vector_per_text(trace: Trace, site: Site) -> Float[Tensor, "batch d_mode
 
 __all__ = [
     "Evaluation",
+    "ReadoutAccumulator",
     "ReadoutMeasure",
-    "ReadoutTally",
     "evaluate",
     "one_vector_per_text",
 ]

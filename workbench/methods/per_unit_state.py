@@ -25,7 +25,7 @@ from workbench.result.samples import Cells, Samples, mean_of_defined
 _HEX = 15  # digits of a hash that fit a signed integer of 64 bits
 
 
-class PerUnitTally:
+class PerUnitAccumulator:
     """The numbers of every text so far, by kind and metric."""
 
     def __init__(self, probe: PerUnit, context: Context) -> None:
@@ -50,9 +50,7 @@ class PerUnitTally:
         self._layers = self._layers or layers_of(self.probe.sites(trace.spec), trace.spec)
         self._check_layers(named)
         self._keep_shown(trace, examples, named, found)
-        self._parts.append(self._samples(trace, examples, named))
-        if len(self._parts) > 1 and sum(len(part.keys) for part in self._parts) > 1 << 13:
-            self._joined()
+        self._keep(self._samples(trace, examples, named))
 
     def _samples(self, trace: Trace, examples: Sequence[Example], named: Named) -> Samples:
         tokens = trace.tokens.to("cpu")
@@ -112,7 +110,7 @@ class PerUnitTally:
                     f"{name} has {n} layers; the sites that are read have {len(self._layers)}"
                 )
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state."""
         texts = {k: x for text in self._shown.values() for k, x in text.state().items()}
         found = self._joined()
@@ -132,33 +130,27 @@ class PerUnitTally:
             **{f"count/{_name(cells)}": x for cells, x in found.counts.items()},
         }
 
-    def merge(self, other: "PerUnitTally") -> None:
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Add the texts that came after."""
-        self._parts += other._parts
-        self._shown = {**other._shown, **self._shown}
-        self._layers = self._layers or other._layers
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state that `arrays` returned."""
-        self._shown = {text.number: text for text in ShownText.all_of(arrays)}
-        if "keys" not in arrays:
+        self._shown = {**{t.number: t for t in ShownText.all_of(state)}, **self._shown}
+        if "keys" not in state:
             return
-        about = json.loads(arrays["about"].tobytes())
-        self._layers = tuple((layer, site) for layer, site in about["layers"])
-        self._parts = [
+        about = json.loads(state["about"].tobytes())
+        self._layers = self._layers or tuple((layer, site) for layer, site in about["layers"])
+        self._keep(
             Samples(
                 metrics=self.probe.metrics,
-                keys=arrays["keys"],
-                groups=arrays["groups"],
-                sums=_cells(arrays, "sum/"),
-                counts=_cells(arrays, "count/"),
+                keys=state["keys"],
+                groups=state["groups"],
+                sums=_cells(state, "sum/"),
+                counts=_cells(state, "count/"),
                 is_blocked=about["blocked"],
                 n_given=about["given"],
                 controls_of=self.probe.controls_of,
                 axes_of=self._axes(),
                 sites=[site for _, site in self._layers],
             )
-        ]
+        )
 
     def result(self, context: Context) -> Result:
         """Average over texts, with intervals over texts, beside the controls.
@@ -168,6 +160,11 @@ class PerUnitTally:
         """
         texts = [self._shown[number] for number in sorted(self._shown)]
         return report(self.probe, self._joined(), texts, context)
+
+    def _keep(self, part: Samples) -> None:
+        self._parts.append(part)
+        if len(self._parts) > 1 and sum(len(part.keys) for part in self._parts) > 1 << 13:
+            self._joined()
 
     def _joined(self) -> Samples | None:
         if not self._parts:

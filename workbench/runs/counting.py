@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.errors import DataError, PluginError
-from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe, Tally
+from workbench.methods.contracts import Accumulator, Context, Example, Measure, ReadoutProbe
 from workbench.methods.per_unit import PerUnit
-from workbench.methods.per_unit_state import PerUnitTally
+from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.model import Model
 from workbench.model.trace import Trace
 from workbench.result.result import Note, Result
@@ -34,7 +34,7 @@ def count_texts(
     Raises:
         WorkbenchError: a site that does not exist, or texts the measure cannot use.
     """
-    tally = start(recipe, context)
+    accumulator = start(recipe, context)
     sites = model.sites(recipe.sites(model.spec))
     longest = recipe.text_limit if isinstance(recipe, PerUnit) else None
     work = plan(
@@ -48,8 +48,8 @@ def count_texts(
         for batch in work.batches()
     )
     context.progress(0, len(work.examples), "texts")
-    done, stop = _count(tally, traces, context, len(work.examples))
-    result = tally.result(context)
+    done, stop = _count(accumulator, traces, context, len(work.examples))
+    result = accumulator.result(context)
     notes = list(result.notes)
     if work.n_cut:
         notes.append(Note(f"{work.n_cut} texts were cut to {work.limit} tokens", "warning", "cut"))
@@ -61,7 +61,7 @@ def count_texts(
 
 
 def _count(
-    tally: Tally,
+    accumulator: Accumulator,
     traces: Iterable[tuple[Trace, Sequence[Example]]],
     context: Context,
     total: int | None = None,
@@ -71,7 +71,7 @@ def _count(
     try:
         for trace, examples in traces:
             with unbroken():
-                tally.add(trace, examples)
+                accumulator.add(trace, examples)
                 done, is_begun = done + len(examples), True
             if total is not None:
                 context.progress(done, total, "texts")
@@ -95,30 +95,30 @@ def count_arrays(recipe: Any, spec: RunSpec, context: Context) -> Done:
         raise DataError("no activation file was given")
     source = open_activations(path)
     context = replace(context, spec=source.spec)
-    tally = start(recipe, context)
-    _, stop = _count(tally, source.batches(context.progress), context)
-    result = tally.result(context)
+    accumulator = start(recipe, context)
+    _, stop = _count(accumulator, source.batches(context.progress), context)
+    result = accumulator.result(context)
     if stop is not None:
         note = Note("stopped before the end of the file", "warning", "interrupted")
         result = replace(result, notes=(*result.notes, note))
     return Done(result=result, stop=stop)
 
 
-def _collect_vectors(recipe: ReadoutProbe, context: Context) -> Tally:
-    from workbench.methods.evaluate import ReadoutTally
+def _collect_vectors(recipe: ReadoutProbe, context: Context) -> Accumulator:
+    from workbench.methods.evaluate import ReadoutAccumulator
 
-    return ReadoutTally(recipe, context)
+    return ReadoutAccumulator(recipe, context)
 
 
 # How a probe of each shape that counts traces begins to.
-STARTS: tuple[tuple[type, Callable[[Any, Context], Tally]], ...] = (
+STARTS: tuple[tuple[type, Callable[[Any, Context], Accumulator]], ...] = (
     (Measure, lambda recipe, context: recipe.start(context)),
-    (PerUnit, PerUnitTally),
+    (PerUnit, PerUnitAccumulator),
     (ReadoutProbe, _collect_vectors),
 )
 
 
-def start(recipe: object, context: Context) -> Tally:
+def start(recipe: object, context: Context) -> Accumulator:
     """Begin counting for a probe that counts traces.
 
     Raises:

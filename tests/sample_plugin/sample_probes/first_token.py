@@ -45,11 +45,11 @@ class FirstTokenNorm:
         chosen = tuple(Site(Kind(self.where), layer).resolve(spec) for layer in self.layers)
         return chosen or every
 
-    def start(self, context: Context) -> "FirstTokenTally":
-        return FirstTokenTally(context)
+    def start(self, context: Context) -> "FirstTokenAccumulator":
+        return FirstTokenAccumulator(context)
 
 
-class FirstTokenTally:
+class FirstTokenAccumulator:
     """One ratio and one control per text and layer."""
 
     def __init__(self, context: Context) -> None:
@@ -68,22 +68,17 @@ class FirstTokenTally:
             self._ratios.append([_ratio(n, 0) for n in norms])
             self._controls.append([_ratio(n, other) for n in norms])
 
-    def merge(self, other: "FirstTokenTally") -> None:
-        self._sites = self._sites or other._sites
-        self._ratios += other._ratios
-        self._controls += other._controls
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         return {
             "ratios": np.array(self._ratios),
             "controls": np.array(self._controls),
             "sites": np.array([str(site) for site in self._sites]),
         }
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._ratios = arrays["ratios"].tolist()
-        self._controls = arrays["controls"].tolist()
-        self._sites = tuple(Site.parse(str(site)) for site in arrays["sites"])
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self._ratios += state["ratios"].tolist()
+        self._controls += state["controls"].tolist()
+        self._sites = self._sites or tuple(Site.parse(str(site)) for site in state["sites"])
 
     def result(self, context: Context) -> Result:
         if not self._ratios:

@@ -10,11 +10,11 @@ from probes.linear import Linear
 from probes.mean_difference import MeanDifference
 from probes.readouts import ConstantReadout
 from workbench.errors import BadOption, BadRows, FitError, NotFinite, TooLittleData
-from workbench.methods.contracts import Context, Example, Measure, Tally
+from workbench.methods.contracts import Accumulator, Context, Example, Measure
 from workbench.methods.evaluate import (
     Evaluation,
+    ReadoutAccumulator,
     ReadoutMeasure,
-    ReadoutTally,
     evaluate,
     one_vector_per_text,
 )
@@ -273,20 +273,20 @@ def _examples(first, n=2):
     return [Example(text=f"t{i}", label=f"{i % 2}", group=f"g{i}") for i in range(first, first + n)]
 
 
-def test_tally_merges_and_restores():
+def test_states_merge():
     probe = MeanDifference(site=SITE)
-    whole, left, right = (ReadoutTally(probe, Context()) for _ in range(3))
+    whole, left, right = (ReadoutAccumulator(probe, Context()) for _ in range(3))
     for i in range(4):
-        for tally in (whole, left if i < 2 else right):
-            tally.add(_trace(seed=i), _examples(2 * i))
-    left.merge(right)
-    again = ReadoutTally(probe, Context())
-    again.restore(left.arrays())
+        for accumulator in (whole, left if i < 2 else right):
+            accumulator.add(_trace(seed=i), _examples(2 * i))
+    left.merge(right.state())
+    again = ReadoutAccumulator(probe, Context())
+    again.merge(left.state())
     for other in (left, again):
-        assert other.arrays().keys() == whole.arrays().keys()
-        for name, array in whole.arrays().items():
-            assert np.array_equal(array, other.arrays()[name]), name
-    assert isinstance(whole, Tally)
+        assert other.state().keys() == whole.state().keys()
+        for name, array in whole.state().items():
+            assert np.array_equal(array, other.state()[name]), name
+    assert isinstance(whole, Accumulator)
     assert isinstance(ReadoutMeasure(probe=probe), Measure)
 
 
@@ -303,4 +303,4 @@ def test_nan_activations_name_their_row():
     trace = _trace()
     trace.activations[SITE][1, 0, 2] = float("nan")
     with pytest.raises(NotFinite, match="row 2"):
-        ReadoutTally(MeanDifference(site=SITE), Context()).add(trace, _examples(0))
+        ReadoutAccumulator(MeanDifference(site=SITE), Context()).add(trace, _examples(0))

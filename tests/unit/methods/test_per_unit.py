@@ -12,7 +12,7 @@ from workbench.errors import NotFinite, PluginError, TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import other_positions, random_like, shuffled_tokens
 from workbench.methods.per_unit import Measured, PerUnit
-from workbench.methods.per_unit_state import PerUnitTally
+from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
@@ -101,19 +101,16 @@ def test_neither_batches_nor_order_nor_shards_move_a_number(tiny_llama: Model) -
     assert turned[numbers].to_numpy() == pytest.approx(whole[numbers].to_numpy(), rel=2e-5)
 
 
-def test_a_state_restored_and_merged_is_the_whole(tiny_llama: Model) -> None:
+def test_merged_states_are_the_whole(tiny_llama: Model) -> None:
     context, probe = Context.of(tiny_llama), Lengths()
-    whole, parts = PerUnitTally(probe, context), []
+    whole, joined = PerUnitAccumulator(probe, context), PerUnitAccumulator(probe, context)
     for text, example in zip(TEXTS, rows(TEXTS), strict=True):
         trace = tiny_llama.run(text, read=probe.sites(tiny_llama.spec))
         whole.add(trace, [example])
-        part = PerUnitTally(probe, context)
+        part = PerUnitAccumulator(probe, context)
         part.add(trace, [example])
-        parts.append(PerUnitTally(probe, context))
-        parts[-1].restore(part.arrays())
-    for part in parts[1:]:
-        parts[0].merge(part)
-    assert parts[0].result(context).equals(whole.result(context))
+        joined.merge(part.state())
+    assert joined.result(context).equals(whole.result(context))
 
 
 def test_the_grid_holds_every_token_of_the_shown_texts(tiny_llama: Model) -> None:

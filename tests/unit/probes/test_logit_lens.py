@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from probes.lens.accumulator import Reading
 from probes.lens.metrics import METRICS, LensMath
-from probes.lens.tally import Reading
 from probes.logit_lens import LogitLens
 from workbench.errors import InputError, TooLittleData
 from workbench.methods.contracts import Context, Example
@@ -23,13 +23,13 @@ def _context(model, **more):
     )
 
 
-def _tally(model, probe, tokens, context=None):
+def _counted(model, probe, tokens, context=None):
     context = context or _context(model)
-    tally = probe.start(context)
+    accumulator = probe.start(context)
     n = len(tokens.lengths)
     trace = model.run(tokens, read=probe.sites(model.spec))
-    tally.add(trace, [Example(text=str(i)) for i in range(n)])
-    return tally
+    accumulator.add(trace, [Example(text=str(i)) for i in range(n)])
+    return accumulator
 
 
 def _rows(seed=0, lengths=(9, 6, 12)):
@@ -59,7 +59,7 @@ def _brute(model, row, site):
 
 def test_every_metric_equals_brute_force(tiny):
     row = _rows()[0]
-    table = _tally(tiny, LogitLens(every=1), pad([row])).result(_context(tiny)).tables["layers"]
+    table = _counted(tiny, LogitLens(every=1), pad([row])).result(_context(tiny)).tables["layers"]
     for cells in table.rows():
         expected = _brute(tiny, row, cells["site"])
         for name, value in expected.items():
@@ -68,7 +68,7 @@ def test_every_metric_equals_brute_force(tiny):
 
 def test_the_last_layer_is_the_model_itself(tiny):
     rows = _rows()
-    found = _tally(tiny, LogitLens(every=1, skip_first=False), pad(rows)).result(_context(tiny))
+    found = _counted(tiny, LogitLens(every=1, skip_first=False), pad(rows)).result(_context(tiny))
     last = found.tables["layers"].rows()[-1]
     assert last["kl"] == 0.0
     assert last["agreement"] == 1.0
@@ -104,39 +104,39 @@ def test_chunks_do_not_change_the_numbers(tiny_llama):
     )
     assert small.lens.rows_at_once == 2
     trace = tiny_llama.run(pad(_rows()), read=LogitLens().sites(tiny_llama.spec))
-    for tally in (whole, small):
-        tally.add(trace, [Example(text="x")] * 3)
-    assert np.allclose(whole.arrays()["means"], small.arrays()["means"], rtol=1e-5, atol=1e-5)
+    for accumulator in (whole, small):
+        accumulator.add(trace, [Example(text="x")] * 3)
+    assert np.allclose(whole.state()["means"], small.state()["means"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_padded_batch_equals_single_texts(tiny_llama, side):
     rows = _rows()
     probe = LogitLens(every=1)
-    batch = _tally(tiny_llama, probe, pad(rows, side=side)).arrays()["means"]
-    alone = [_tally(tiny_llama, probe, pad([row])).arrays()["means"][0] for row in rows]
+    batch = _counted(tiny_llama, probe, pad(rows, side=side)).state()["means"]
+    alone = [_counted(tiny_llama, probe, pad([row])).state()["means"][0] for row in rows]
     assert np.allclose(batch, np.stack(alone), rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def test_halves_merge_to_the_whole_and_a_state_restores(tiny_llama):
     rows = _rows(lengths=(7, 5, 7, 9))
     probe = LogitLens(every=2)
-    whole = _tally(tiny_llama, probe, pad(rows[:2]))
+    whole = _counted(tiny_llama, probe, pad(rows[:2]))
     trace = tiny_llama.run(pad(rows[2:]), read=probe.sites(tiny_llama.spec))
     whole.add(trace, [Example(text="x")] * 2)
-    left = _tally(tiny_llama, probe, pad(rows[:2]))
-    left.merge(_tally(tiny_llama, probe, pad(rows[2:])))
+    left = _counted(tiny_llama, probe, pad(rows[:2]))
+    left.merge(_counted(tiny_llama, probe, pad(rows[2:])).state())
     again = probe.start(_context(tiny_llama))
-    again.restore(left.arrays())
-    for name, array in whole.arrays().items():
-        assert np.array_equal(array, again.arrays()[name], equal_nan=True), name
+    again.merge(left.state())
+    for name, array in whole.state().items():
+        assert np.array_equal(array, again.state()[name], equal_nan=True), name
     context = _context(tiny_llama)
     assert whole.result(context).equals(again.result(context))
 
 
 def test_controls_are_no_better_than_chance(tiny_llama):
     rows = _rows(lengths=(40,) * 8)
-    found = _tally(tiny_llama, LogitLens(every=1, controls=40), pad(rows))
+    found = _counted(tiny_llama, LogitLens(every=1, controls=40), pad(rows))
     last = found.result(_context(tiny_llama)).tables["layers"].rows()[-1]
     assert last["agreement"] == 1.0
     assert last["agreement_random"] < 0.1
@@ -153,7 +153,7 @@ def test_positions_are_chosen_as_asked():
 
 
 def test_the_last_position_has_no_next_token(tiny_llama):
-    found = _tally(tiny_llama, LogitLens(positions="last"), pad(_rows()))
+    found = _counted(tiny_llama, LogitLens(positions="last"), pad(_rows()))
     row = found.result(_context(tiny_llama)).tables["layers"].rows()[0]
     assert row["nll"] is None
     assert row["rank"] is None
@@ -162,16 +162,16 @@ def test_the_last_position_has_no_next_token(tiny_llama):
 
 
 def test_short_texts_are_counted_out_loud(tiny_llama):
-    result = _tally(tiny_llama, LogitLens(), pad([[5], [6, 7, 8]])).result(_context(tiny_llama))
+    result = _counted(tiny_llama, LogitLens(), pad([[5], [6, 7, 8]])).result(_context(tiny_llama))
     assert "1 texts are too short" in result.notes[0].text
     assert result.tables["layers"]["n_texts"].iloc[0] == 1
     with pytest.raises(TooLittleData):
-        _tally(tiny_llama, LogitLens(), pad([[5], [6]])).result(_context(tiny_llama))
+        _counted(tiny_llama, LogitLens(), pad([[5], [6]])).result(_context(tiny_llama))
 
 
 def test_the_embedding_is_layer_minus_one(tiny_llama):
     table = (
-        _tally(tiny_llama, LogitLens(embedding=True), pad(_rows()))
+        _counted(tiny_llama, LogitLens(embedding=True), pad(_rows()))
         .result(_context(tiny_llama))
         .tables["layers"]
     )
@@ -179,7 +179,7 @@ def test_the_embedding_is_layer_minus_one(tiny_llama):
 
 
 def test_the_shown_text_holds_every_layer_and_token(tiny_llama):
-    result = _tally(tiny_llama, LogitLens(shown=4), pad(_rows())).result(_context(tiny_llama))
+    result = _counted(tiny_llama, LogitLens(shown=4), pad(_rows())).result(_context(tiny_llama))
     table = result.tables["tokens"].frame
     assert len(table) == 3 * 4
     assert table["probability"].between(0, 1).all()
@@ -199,9 +199,9 @@ def test_sites_are_whole_layers(tiny_llama):
 
 def test_one_text_in_many_is_compared_with_the_controls(tiny_llama):
     rows = _rows(lengths=(9,) * 40)
-    whole = _tally(tiny_llama, LogitLens(), pad(rows)).arrays()["means"]
-    some = _tally(tiny_llama, LogitLens(control_every=4), pad(rows))
-    means = some.arrays()["means"]
+    whole = _counted(tiny_llama, LogitLens(), pad(rows)).state()["means"]
+    some = _counted(tiny_llama, LogitLens(control_every=4), pad(rows))
+    means = some.state()["means"]
     np.testing.assert_allclose(means[:, 0], whole[:, 0], rtol=1e-4, atol=1e-5)
     chosen = np.isfinite(means[:, 1, 0, 0])
     assert 0 < chosen.sum() < 25
@@ -212,7 +212,7 @@ def test_one_text_in_many_is_compared_with_the_controls(tiny_llama):
 
 
 def test_controls_that_chose_no_text_are_said_to_be_missing(tiny_llama):
-    found = _tally(tiny_llama, LogitLens(control_every=1_000_000), pad(_rows()))
+    found = _counted(tiny_llama, LogitLens(control_every=1_000_000), pad(_rows()))
     result = found.result(_context(tiny_llama))
     assert "no text was compared with the controls" in [note.text for note in result.notes]
     assert result.estimates[0].control is None
@@ -220,12 +220,12 @@ def test_controls_that_chose_no_text_are_said_to_be_missing(tiny_llama):
 
 def test_states_that_wait_are_counted_like_the_others(tiny_llama):
     rows, probe = _rows(lengths=(7, 5, 9, 6)), LogitLens(positions="last")
-    whole = _tally(tiny_llama, probe, pad(rows)).arrays()
-    tally = probe.start(_context(tiny_llama))
+    whole = _counted(tiny_llama, probe, pad(rows)).state()
+    accumulator = probe.start(_context(tiny_llama))
     for row in rows:
-        tally.add(
+        accumulator.add(
             tiny_llama.run(pad([row]), read=probe.sites(tiny_llama.spec)), [Example(text="x")]
         )
-    found = tally.arrays()
+    found = accumulator.state()
     np.testing.assert_allclose(found["means"], whole["means"], rtol=1e-3, atol=1e-4)
     assert found["n_tokens"].tolist() == [1, 1, 1, 1]

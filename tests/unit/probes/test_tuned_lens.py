@@ -8,7 +8,7 @@ from probes.lens.start import Moments, first_guess
 from probes.lens.translator import Translators
 from probes.logit_lens import LogitLens
 from probes.train_tuned_lens import RECIPE, TrainTunedLens
-from probes.tuned_lens import TunedLens, find_translators, lens_tally
+from probes.tuned_lens import TunedLens, find_translators, lens_accumulator
 from workbench.errors import ModelError, ModelNotFound, StoreError, TooLittleData
 from workbench.methods.contracts import Context, Example, Recipe
 from workbench.model.tiny import tiny_model
@@ -39,25 +39,25 @@ def _trace(model, seed=3):
 @pytest.mark.parametrize("rank", [0, 3])
 def test_identity_maps_are_the_logit_lens_bit_for_bit(tiny, rank):
     context = _context(tiny)
-    tuned = lens_tally(
+    tuned = lens_accumulator(
         TunedLens(every=1, compare=False), Translators.identity(tiny.spec, rank=rank), context
     )
     plain = LogitLens(every=1).start(context)
     trace = _trace(tiny)
-    for tally in (tuned, plain):
-        tally.add(trace, [Example(text="x")] * 4)
-    for name, array in plain.arrays().items():
-        assert np.array_equal(array, tuned.arrays()[name], equal_nan=True), name
+    for accumulator in (tuned, plain):
+        accumulator.add(trace, [Example(text="x")] * 4)
+    for name, array in plain.state().items():
+        assert np.array_equal(array, tuned.state()[name], equal_nan=True), name
 
 
 def test_the_comparison_is_the_logit_lens(tiny_llama):
     context = _context(tiny_llama)
     maps = Translators.identity(tiny_llama.spec, rank=2)
     maps.bias.add_(torch.randn(maps.bias.shape, generator=torch.Generator().manual_seed(0)))
-    both = lens_tally(TunedLens(every=1), maps, context)
+    both = lens_accumulator(TunedLens(every=1), maps, context)
     plain = LogitLens(every=1).start(context)
-    for tally in (both, plain):
-        tally.add(_trace(tiny_llama), [Example(text="x")] * 4)
+    for accumulator in (both, plain):
+        accumulator.add(_trace(tiny_llama), [Example(text="x")] * 4)
     table = both.result(context).tables["layers"].frame
     expected = plain.result(context).tables["layers"].frame
     assert np.array_equal(table["kl_plain"], expected["kl"])

@@ -50,11 +50,11 @@ class Counting:
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (Site(Kind.RESID_POST, self.layer).resolve(spec),)
 
-    def start(self, context: Context) -> "CountingTally":
-        return CountingTally(self)
+    def start(self, context: Context) -> "CountingAccumulator":
+        return CountingAccumulator(self)
 
 
-class CountingTally:
+class CountingAccumulator:
     """The running sums."""
 
     def __init__(self, recipe: Counting) -> None:
@@ -68,14 +68,11 @@ class CountingTally:
         self.n += len(examples)
         self.total += sum(float(trace.flat(s).square().sum()) for s in trace.activations)
 
-    def merge(self, other: Any) -> None:
-        self.n += other.n
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         return {"n": np.array(self.n)}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.n = int(arrays["n"])
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self.n += int(state["n"])
 
     def result(self, context: Context) -> Result:
         table = Table.from_rows([{"n": self.n, "total": self.total}])

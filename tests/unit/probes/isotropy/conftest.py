@@ -30,10 +30,10 @@ def measure(tmp_path: Path) -> Measure:
         save_file(tensors, path)
         source = open_activations(path)
         context = Context(spec=source.spec, resamples=200)
-        tally = Isotropy(**options).start(context)
+        accumulator = Isotropy(**options).start(context)
         for trace, examples in source.batches(chunk_rows=chunk_rows):
-            tally.add(trace, examples)
-        return tally.result(context)
+            accumulator.add(trace, examples)
+        return accumulator.result(context)
 
     return run
 
@@ -62,7 +62,7 @@ def measure_texts() -> Measure:
     ) -> Result:
         context = Context(spec=model.spec, decode=model.decode, resamples=200)
         probe = Isotropy(**options)
-        tally = probe.start(context)
+        accumulator = probe.start(context)
         examples = [
             Example(text=text, source=f"text {i}", group=groups[i] if groups else "")
             for i, text in enumerate(texts)
@@ -70,8 +70,8 @@ def measure_texts() -> Measure:
         for start in range(0, len(texts), batch):
             some = examples[start : start + batch]
             trace = model.run([e.text for e in some], read=probe.sites(model.spec))
-            tally.add(trace, some)
-        return tally.result(context)
+            accumulator.add(trace, some)
+        return accumulator.result(context)
 
     return run
 

@@ -101,10 +101,10 @@ def test_bad_activations_name_layer_text_and_token(tiny_llama: Model, bad: float
     x[site] = x[site].clone()
     x[site][1, 2, 5] = bad
     broken = Trace(spec=trace.spec, tokens=trace.tokens, activations=x)
-    tally = probe.start(Context())
+    accumulator = probe.start(Context())
     examples = [Example(text="a", source="f:1"), Example(text="b", source="f:2")]
     with pytest.raises(NotFinite, match=r"resid_post\.1 .* first at f:2, token 2"):
-        tally.add(broken, examples)
+        accumulator.add(broken, examples)
 
 
 def test_padding_may_hold_anything(tiny_llama: Model) -> None:
@@ -115,12 +115,12 @@ def test_padding_may_hold_anything(tiny_llama: Model) -> None:
         site: v.masked_fill(~trace.tokens.mask[:, :, None], float("nan"))
         for site, v in trace.activations.items()
     }
-    tally = probe.start(Context())
-    tally.add(
+    accumulator = probe.start(Context())
+    accumulator.add(
         Trace(spec=trace.spec, tokens=trace.tokens, activations=x),
         [Example(text="a", source="1"), Example(text="b", source="2")],
     )
-    json.dumps(tally.result(Context()).as_dict(), allow_nan=False)
+    json.dumps(accumulator.result(Context()).as_dict(), allow_nan=False)
 
 
 def test_texts_of_one_token_leave_nothing(tiny_llama: Model, measure_texts: Measure) -> None:

@@ -127,11 +127,11 @@ def test_models_in_float32_of_any_size_count_the_same(tiny_llama: Model, factor:
     trace = tiny_llama.run(texts, read=probe.sites(tiny_llama.spec))
     rows = []
     for times in (1.0, factor):
-        tally = probe.start(Context())
+        accumulator = probe.start(Context())
         for x in trace.activations.values():
             x.mul_(times)
-        tally.add(trace, [Example(text=t) for t in texts])
-        rows.append(tally.result(Context()).tables["layers"].rows()[0])
+        accumulator.add(trace, [Example(text=t) for t in texts])
+        rows.append(accumulator.result(Context()).tables["layers"].rows()[0])
     for name in ("mean_cosine", "participation_ratio", "two_nn_dimension", "effective_rank"):
         for end in ("", "_low", "_high"):
             one, other = (row[name + end] for row in rows)
@@ -144,18 +144,18 @@ def test_parts_kept_at_other_sizes_join(cloud: Cloud, tmp_path) -> None:
 
     x, text = cloud(80, 5).double(), torch.arange(80) // 8
     x[40:] *= 2.0**40
-    tallies = []
+    accumulators = []
     for name, rows in (("all", slice(0, 80)), ("one", slice(0, 40)), ("two", slice(40, 80))):
         save_file({"x": x[rows].contiguous(), "text": text[rows].contiguous()}, tmp_path / name)
         source = open_activations((tmp_path / name).rename(tmp_path / f"{name}.safetensors"))
-        tally = Isotropy().start(Context(spec=source.spec))
+        accumulator = Isotropy().start(Context(spec=source.spec))
         for trace, examples in source.batches():
-            tally.add(trace, examples)
-        tally.statistics.settle()
-        tallies.append(tally)
-    whole, one, two = tallies
+            accumulator.add(trace, examples)
+        accumulator.statistics.settle()
+        accumulators.append(accumulator)
+    whole, one, two = accumulators
     assert one.statistics.exponents[0] != two.statistics.exponents[0]
-    one.merge(two)
+    one.merge(two.state())
     for name in ("covariance", "second_moment"):
         e = [2 * t.statistics.exponent(0) for t in (whole, one)]
         found = [getattr(t.statistics.moments, name)(0).numpy() for t in (whole, one)]
@@ -177,14 +177,14 @@ def test_powers_of_two_change_no_digit() -> None:
 def test_a_vector_too_long_for_the_others_is_refused(tiny_llama: Model) -> None:
     probe = Isotropy(words=False)
     trace = tiny_llama.run(["one two three four"], read=probe.sites(tiny_llama.spec))
-    tally = probe.start(Context())
-    tally.add(trace, [Example(text="a")])
-    tally.statistics.settle()
+    accumulator = probe.start(Context())
+    accumulator.add(trace, [Example(text="a")])
+    accumulator.statistics.settle()
     for x in trace.activations.values():
         x.mul_(1e25)
-    tally.add(trace, [Example(text="b")])
+    accumulator.add(trace, [Example(text="b")])
     with pytest.raises(NotFinite, match=r"beyond torch\.float32"):
-        tally.statistics.settle()
+        accumulator.statistics.settle()
 
 
 def test_neither_names_nor_order_of_files_move_a_number(tiny_llama: Model) -> None:
@@ -193,10 +193,10 @@ def test_neither_names_nor_order_of_files_move_a_number(tiny_llama: Model) -> No
     trace = [tiny_llama.run(text, read=probe.sites(tiny_llama.spec)) for text in texts]
     results = []
     for name, order in (("x.txt", range(16)), ("other/y.jsonl", reversed(range(16)))):
-        tally = probe.start(Context())
+        accumulator = probe.start(Context())
         for i in order:
-            tally.add(trace[i], [Example(text=texts[i], source=f"{name}:{i}")])
-        results.append(tally.result(Context()).tables["layers"].rows())
+            accumulator.add(trace[i], [Example(text=texts[i], source=f"{name}:{i}")])
+        results.append(accumulator.result(Context()).tables["layers"].rows())
     for one, other in zip(*results, strict=True):
         for key, value in one.items():
             assert other[key] == (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from probes.geometry import statistics
-from probes.isotropy import Isotropy, IsotropyTally
+from probes.isotropy import Isotropy, IsotropyAccumulator
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
 from workbench.model.sites import Kind, Site
@@ -68,7 +68,7 @@ def trace_of(texts: list[NDArray[np.float64]], side: str = "right") -> Trace:
     )
 
 
-def start(**options: Any) -> IsotropyTally:
+def start(**options: Any) -> IsotropyAccumulator:
     return Isotropy(final_norm=False, **{**OPTIONS, **options}).start(Context(resamples=50))
 
 
@@ -78,12 +78,12 @@ def examples(low: int, high: int) -> list[Example]:
 
 def count(
     texts: list[NDArray[np.float64]], cuts: list[int], side: str = "right", **options: Any
-) -> IsotropyTally:
-    tally = start(**options)
+) -> IsotropyAccumulator:
+    accumulator = start(**options)
     bounds = sorted({0, len(texts), *(c % len(texts) for c in cuts)})
     for low, high in pairwise(bounds):
-        tally.add(trace_of(texts[low:high], side), examples(low, high))
-    return tally
+        accumulator.add(trace_of(texts[low:high], side), examples(low, high))
+    return accumulator
 
 
 def assert_same(a: Result, b: Result, tolerance: float = 1e-9) -> None:
@@ -112,8 +112,8 @@ def test_any_cut_equals_two_passes(
     texts = texts_of(seed, n_texts)
     first = int(exclude)
     rows = np.concatenate([t[:, first:] for t in texts], axis=1)
-    tally = count(texts, cuts, side, exclude_first=exclude)
-    found = tally.statistics
+    accumulator = count(texts, cuts, side, exclude_first=exclude)
+    found = accumulator.statistics
     assert found is not None
     n = rows.shape[1]
     assert found.moments.n == n
@@ -151,8 +151,8 @@ def test_merging_and_restoring_equals_counting_through(
         part = start()
         part.add(trace_of(texts[low:high]), examples(low, high))
         again = start()
-        again.restore(part.arrays())
-        merged.merge(again)
+        again.merge(part.state())
+        merged.merge(again.state())
     assert whole.statistics is not None
     if whole.statistics.moments.n == 0:
         return
@@ -185,17 +185,17 @@ def test_any_chunk_of_a_file_gives_the_same(
 
 
 def test_state_survives_a_file(tmp_path: Path) -> None:
-    tally = count(texts_of(1, 12), [5])
-    save_file(tally.arrays(), tmp_path / "state.safetensors")
+    accumulator = count(texts_of(1, 12), [5])
+    save_file(accumulator.state(), tmp_path / "state.safetensors")
     again = start()
-    again.restore(load_file(tmp_path / "state.safetensors"))
+    again.merge(load_file(tmp_path / "state.safetensors"))
     context = Context(resamples=50)
-    assert tally.result(context).equals(again.result(context))
+    assert accumulator.result(context).equals(again.result(context))
 
 
 def test_memory_does_not_grow_with_the_data() -> None:
     def size(n_texts: int) -> int:
-        return sum(a.nbytes for a in count(texts_of(0, n_texts), []).arrays().values())
+        return sum(a.nbytes for a in count(texts_of(0, n_texts), []).state().values())
 
     assert size(300) == size(1_500)
 
@@ -211,11 +211,6 @@ def test_results_depend_on_the_seed_only_through_sample_and_controls() -> None:
     assert a["mean_cosine_low"] == b["mean_cosine_low"]
     assert a["two_nn_dimension"] == b["two_nn_dimension"]
     assert a["two_nn_dimension_control"] != b["two_nn_dimension_control"]
-
-
-def test_tallies_with_other_options_do_not_join() -> None:
-    with pytest.raises(BadOption, match="same options"):
-        start().merge(start(zeta=0.1))
 
 
 def test_texts_of_one_group_are_resampled_together() -> None:
@@ -237,42 +232,36 @@ def test_an_array_never_leaves_out_first_rows() -> None:
         tokens=Tokens(ids=torch.zeros(1, 4).long(), mask=torch.ones(1, 4).bool()),
         activations={Site(Kind.RESID_POST, 0): x},
     )
-    tally = Isotropy().start(Context())
-    tally.add(trace, [Example(text="", source="x")])
-    assert tally.statistics is not None
-    assert tally.statistics.moments.n == 4
+    accumulator = Isotropy().start(Context())
+    accumulator.add(trace, [Example(text="", source="x")])
+    assert accumulator.statistics is not None
+    assert accumulator.statistics.moments.n == 4
 
 
 def test_what_waits_is_bounded_padding_included(monkeypatch: pytest.MonkeyPatch) -> None:
     most = 4000
     monkeypatch.setattr(statistics, "_WAITING_BYTES", most)
-    tally = Isotropy(**OPTIONS, final_norm=False).start(Context(spec=spec()))
+    accumulator = Isotropy(**OPTIONS, final_norm=False).start(Context(spec=spec()))
     one = trace_of([np.ones((2, n, D)) for n in (11, 1, 1, 1)])
     of_one = sum(x.nbytes for x in one.activations.values())
     for _ in range(12):
-        tally.add(one, [Example(text="", source=str(i)) for i in range(4)])
-        assert tally.statistics is not None
-        waiting = tally.statistics._waiting
+        accumulator.add(one, [Example(text="", source=str(i)) for i in range(4)])
+        assert accumulator.statistics is not None
+        waiting = accumulator.statistics._waiting
         held = sum(x.nbytes for _, layers in waiting for x in layers)
         assert held < most + of_one
-    assert tally.statistics is not None
-    assert tally.statistics.moments.n == 12 * 10
+    assert accumulator.statistics is not None
+    assert accumulator.statistics.moments.n == 12 * 10
 
 
-def test_a_state_absorbed_equals_a_tally_merged() -> None:
+def test_a_merged_state_stays_as_it_is_and_another_kind_is_refused() -> None:
     texts = texts_of(3, 12)
-    parts = [count(texts[:5], []), count(texts[5:], [])]
-    states = [part.arrays() for part in parts]
-    before = {name: array.copy() for name, array in states[1].items()}
-    merged, absorbed = start(), start()
-    for part, state in zip(parts, states, strict=True):
-        merged.merge(part)
-        absorbed.absorb(state)
-    found, expected = absorbed.arrays(), merged.arrays()
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-        np.testing.assert_array_equal(states[1][name], before[name], err_msg=name)
-    states[1]["sites"] = states[1]["sites"][:-1]
+    state = count(texts[5:], []).state()
+    before = {name: array.copy() for name, array in state.items()}
+    merged = count(texts[:5], [])
+    merged.merge(state)
+    merged.add(trace_of(texts[:1]), examples(0, 1))
+    for name, array in before.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
     with pytest.raises(BadOption):
-        absorbed.absorb(states[1])
+        merged.merge(state | {"sites": state["sites"][:-1]})

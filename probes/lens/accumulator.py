@@ -82,7 +82,7 @@ def _joined(parts: Sequence[_Rows]) -> _Rows:
     )
 
 
-class LensTally:
+class LensAccumulator:
     """Means over the positions of each text; `plain` lenses without translation run beside."""
 
     def __init__(
@@ -140,15 +140,7 @@ class LensTally:
             self._fill(means, plain, self.plain, ("plain",))
         self._means += list(means)
 
-    def merge(self, other: "LensTally") -> None:
-        """Add the texts that came after."""
-        self._settle()
-        other._settle()
-        self._means += other._means
-        self._n_tokens += other._n_tokens
-        self._shown = self._shown or other._shown
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return the means of every text, how many positions they cover, and the shown text."""
         self._settle()
         return {
@@ -157,12 +149,13 @@ class LensTally:
             **self._shown,
         }
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state that `arrays` returned."""
-        self._waiting = []
-        self._means = list(arrays["means"])
-        self._n_tokens = [int(n) for n in arrays["n_tokens"]]
-        self._shown = {k: v for k, v in arrays.items() if k.startswith("shown_")}
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the texts that came after."""
+        self._settle()
+        self._means += list(state["means"])
+        self._n_tokens += [int(n) for n in state["n_tokens"]]
+        if not self._shown:
+            self._shown = {name: state[name] for name in state if name.startswith("shown_")}
 
     def result(self, context: Context) -> Result:
         """Average over texts, with intervals over texts."""
