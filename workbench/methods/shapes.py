@@ -37,4 +37,10 @@ _TAKES: tuple[tuple[type, str], ...] = (
 
 def takes(recipe: object) -> str:
     """Return what a recipe, or its class, is given; a task is given nothing."""
-    return next((given for shape, given in _TAKES if isinstance(recipe, shape)), NOTHING)
+    return next((given for shape, given in _TAKES if follows(recipe, shape)), NOTHING)
+
+
+def follows(recipe: object, shape: type) -> bool:
+    """Whether a recipe, or its class, follows a protocol or inherits from a base."""
+    # A class has the methods of a protocol as its instances do; a base it only inherits from.
+    return isinstance(recipe, shape) or (isinstance(recipe, type) and shape in recipe.__mro__)

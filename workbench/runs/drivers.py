@@ -26,6 +26,7 @@ from workbench.methods.contracts import (
     Study,
 )
 from workbench.methods.registry import Plugin, find
+from workbench.methods.shapes import follows
 from workbench.model.model import Model
 from workbench.options import build, plain
 from workbench.result.result import Result
@@ -239,7 +240,7 @@ def driver_of(recipe: object) -> Driver:
         PluginError: it follows none of the protocols.
     """
     for shape, driver in _DRIVERS:
-        if isinstance(recipe, shape):
+        if follows(recipe, shape):
             return driver
     raise no_shape(recipe)
 

@@ -15,6 +15,7 @@ TEXTS = DataRef(texts=("one two",))
     ("kind", "name", "given"),
     [
         ("probe", "isotropy", "texts"),
+        ("probe", "token-trace", "texts"),
         ("probe", "linear", "labelled texts"),
         ("probe", "critical-tokens", "task"),
         ("reasoner", "cot", "task"),
@@ -32,7 +33,7 @@ def test_what_a_plugin_takes(kind, name, given):
 
 def test_what_can_share_a_forward_pass_counts_and_the_rest_does_not():
     batched = {p.name for p in plugins("probe") if driver_of(p.recipe).can_batch}
-    assert {"isotropy", "linear", "logit-lens"} <= batched
+    assert {"attention-pattern", "isotropy", "linear", "logit-lens", "token-trace"} <= batched
     assert not batched & {"critical-tokens", "decoders"}
     assert not any(
         driver_of(p.recipe).can_batch for p in plugins() if p.kind not in ("probe", "task")
