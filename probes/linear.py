@@ -1,7 +1,7 @@
 """Ridge and logistic readouts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from workbench.errors import TooFewClasses, TooLittleData
 from workbench.methods.registry import probe
 from workbench.methods.splits import fold_problems, folds
 from workbench.model.activations import Activations
-from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.site_patterns import SitePattern, expand
+from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.options import option
 
@@ -45,7 +46,7 @@ class Linear:
     Source: Alain & Bengio 2016, section 3; theirs is trained by SGD without a penalty.
     """
 
-    at: tuple[Site, ...] = option(
+    at: tuple[SitePattern, ...] = option(
         (), help="Activations to read, each on its own; default: every layer's last token."
     )
     regularisation: float | None = option(
@@ -56,9 +57,7 @@ class Linear:
     )
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        if self.at:
-            return tuple(site.resolve(spec) for site in self.at)
-        return tuple(replace(s, positions=(-1,)) for s in every_layer(Kind.RESID_POST, spec))
+        return expand(self.at or ("resid_post.*[-1]",), spec)
 
     def fit(self, data: Activations) -> LinearReadout:
         if self.select:

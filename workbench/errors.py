@@ -5,6 +5,7 @@
     │   ├── UnknownName       no plugin, site, model or column of that name (KeyError)
     │   ├── BadOption         an option outside its bounds (ValueError)
     │   ├── BadSite           an address that does not parse or does not exist (ValueError)
+    │   │   └── NoSuchLayers  a pattern of sites that matches no layer
     │   └── BadEdit           an intervention that cannot be applied (ValueError)
     ├── ModelError            loading or running a model
     │   ├── ModelNotFound     no such file, folder or hub id (FileNotFoundError)
@@ -68,6 +69,12 @@ class BadSite(InputError, ValueError):
     """A site address does not parse, or the model has no such place."""
 
     code = "bad-site"
+
+
+class NoSuchLayers(BadSite):
+    """A pattern of sites matches no layer of the model."""
+
+    code = "no-such-layers"
 
 
 class BadEdit(InputError, ValueError):

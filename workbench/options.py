@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import dataclasses
 import importlib
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -137,11 +138,16 @@ def parse(info: OptionInfo, raw: Any) -> Any:
     if raw is None and info.optional:
         return None
     if info.repeated:
-        items = raw.split(",") if isinstance(raw, str) else raw
+        items = split_list(raw) if isinstance(raw, str) else raw
         if not isinstance(items, Sequence | frozenset):
             raise BadOption(f"option {info.name!r} takes a list, got {raw!r}")
         return tuple(_parse_one(info, item) for item in items)
     return _parse_one(info, raw)
+
+
+def split_list(text: str) -> list[str]:
+    """Split a text at its commas, but for those in brackets as in `q.3[0,-1]`."""
+    return re.split(r",(?![^\[\]]*\])", text)
 
 
 def _parse_one(info: OptionInfo, raw: Any) -> Any:

@@ -10,27 +10,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from workbench.model.edits import Edit
+    from workbench.model.spec import ModelSpec
 
 HELP = (
     "An edit at every step: ablate:mlp_out.3, scale:attn_out.5:0.5, "
     "add:resid_post.10:FILE.safetensors[key]:4 or project_out:resid_post.-1:FILE.safetensors[key]; "
-    "heads after @, as in ablate:z.5@0,3.  May be repeated."
+    "heads after @, as in ablate:z.5@0,3; every layer as in ablate:mlp_out.*.  May be repeated."
 )
 
 _TENSOR = re.compile(r"(?P<path>.+)\[(?P<key>[^\[\]]+)\]")
 _FORM = "OP:SITE[@HEADS][:VALUE[:SCALE]]"
 
 
-def parse_edit(text: str) -> "Edit":
-    """Read one edit.
+def parse_edits(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
+    """Read one edit, or those of every layer where the site is written `KIND.*`.
 
     Raises:
         BadEdit: the text is not an edit, or the operation cannot take the value.
-        BadSite: the address does not parse.
+        BadSite: the address does not parse, or the model lacks the layer.
         DataError: the file of the value cannot be read.
     """
     from workbench.model.edits import Edit, Op
-    from workbench.model.sites import Site
+    from workbench.model.site_patterns import expand
 
     op, _, rest = text.partition(":")
     place, *values = rest.split(":")
@@ -40,11 +41,9 @@ def parse_edit(text: str) -> "Edit":
             hint="ablate:mlp_out.3",
         )
     site, _, heads = place.partition("@")
-    return Edit(
-        site=Site.parse(site),
-        op=Op(op),
-        value=_value(values, text),
-        heads=_heads(heads, text),
+    value, chosen = _value(values, text), _heads(heads, text)
+    return tuple(
+        Edit(site=found, op=Op(op), value=value, heads=chosen) for found in expand([site], spec)
     )
 
 

@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     "reads",
     multiple=True,
     metavar="SITE",
-    help="Record a site, such as resid_post.-1; may be repeated.",
+    help="Record a site, such as resid_post.-1, or several: attn_out.*[-1], mlp_out.4:8.  "
+    "May be repeated.",
 )
 @click.option("--save", metavar="FILE", help="Write what was read to a safetensors file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -156,7 +157,7 @@ def _generate(
         policy=policy,
         limit=flags["limit"],
         read=list(flags["reads"]),
-        edits=[edit_flags.parse_edit(edit) for edit in flags["edits"]],
+        edits=[e for text in flags["edits"] for e in edit_flags.parse_edits(text, model.spec)],
         options=GenerationOptions(seeds=flags["seed"], keep_logprobs=True, progress=progress),
     )
 

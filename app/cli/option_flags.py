@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.errors import WorkbenchError
-from workbench.options import OptionInfo, parse
+from workbench.options import OptionInfo, parse, split_list
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -105,7 +105,7 @@ def _default(info: OptionInfo) -> str:
 
 
 def _items(info: OptionInfo, value: Any) -> Any:
-    # An address such as q.3[0,-1] holds commas of its own; numbers do not.
+    # A text may hold commas of its own.
     if isinstance(value, str):
-        return value.split(",") if info.type in (int, float) else [value]
+        return [value] if info.type is str else split_list(value)
     return value

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app.panels.wording import plain_markdown
-from workbench.options import OptionInfo
+from workbench.options import OptionInfo, split_list
 
 _ABREAST = 3
 _LARGEST = (1 << 53) - 1
@@ -56,20 +56,8 @@ def _list_widget(info: OptionInfo, label: str, help_text: str, key: str) -> Any:
         help=help_text,
         key=key,
     )
-    items = [item.strip() for item in _split(text) if item.strip()]
+    items = [item.strip() for item in split_list(text) if item.strip()]
     return None if not items and info.optional else items
-
-
-def _split(text: str) -> list[str]:
-    # Commas inside brackets belong to an address such as q.3[0,-1].
-    items, depth = [""], 0
-    for character in text:
-        depth += (character == "[") - (character == "]")
-        if character == "," and depth <= 0:
-            items.append("")
-        else:
-            items[-1] += character
-    return items
 
 
 def _choice_widget(info: OptionInfo, label: str, help_text: str, key: str) -> Any:

@@ -9,9 +9,10 @@ import torch
 from click.testing import Result
 from safetensors.torch import load_file, save_file
 
-from app.cli.edit_flags import parse_edit
+from app.cli.edit_flags import parse_edits
 from workbench.errors import BadEdit, BadSite, DataError
-from workbench.model.edits import Op
+from workbench.model.edits import Edit, Op
+from workbench.model.tiny import tiny_model
 
 Invoke = Callable[..., Result]
 
@@ -134,19 +135,26 @@ def test_chat_templates(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None
     assert "unexpected" not in failed.stderr
 
 
+def _edit(text: str) -> Edit:
+    (found,) = parse_edits(text, tiny_model("llama").spec)
+    return found
+
+
 def test_edits_as_words(tmp_path: Path) -> None:
-    edit = parse_edit("ablate:z.5@0,3")
-    assert (edit.op, str(edit.site), edit.heads) == (Op.ABLATE, "z.5", (0, 3))
-    assert parse_edit("scale:attn_out.1[0,-1]:0.5").value == 0.5
+    edit = _edit("ablate:z.2@0,3")
+    assert (edit.op, str(edit.site), edit.heads) == (Op.ABLATE, "z.2", (0, 3))
+    assert _edit("scale:attn_out.1[0,-1]:0.5").value == 0.5
+    every = parse_edits("scale:mlp_out.*:0.5", tiny_model("llama").spec)
+    assert [str(edit.site) for edit in every] == ["mlp_out.0", "mlp_out.1", "mlp_out.2"]
     save_file({"a:b": torch.ones(3)}, tmp_path / "x.safetensors")
     save_file({"k": torch.ones(3)}, tmp_path / "y.safetensors")
-    value = parse_edit(f"add:resid_post.0:{tmp_path / 'y.safetensors'}[k]:-2").value
+    value = _edit(f"add:resid_post.0:{tmp_path / 'y.safetensors'}[k]:-2").value
     assert isinstance(value, torch.Tensor)
     assert value.tolist() == [-2.0] * 3
     with pytest.raises(DataError, match="holds no tensor 'j'; it holds k"):
-        parse_edit(f"add:resid_post.0:{tmp_path / 'y.safetensors'}[j]")
+        _edit(f"add:resid_post.0:{tmp_path / 'y.safetensors'}[j]")
     with pytest.raises(DataError, match="cannot read"):
-        parse_edit(f"add:resid_post.0:{tmp_path / 'none.safetensors'}[j]")
+        _edit(f"add:resid_post.0:{tmp_path / 'none.safetensors'}[j]")
 
 
 @pytest.mark.parametrize(
@@ -156,9 +164,9 @@ def test_edits_as_words(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_words_that_are_no_edit(text: str) -> None:
     with pytest.raises(BadEdit):
-        parse_edit(text)
+        _edit(text)
 
 
 def test_an_edit_at_no_site() -> None:
     with pytest.raises(BadSite):
-        parse_edit("ablate:nowhere.1")
+        _edit("ablate:nowhere.1")

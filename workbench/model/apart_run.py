@@ -69,10 +69,7 @@ class Joined:
             self._logits = put(self._logits, out.logits)
         for site, x in out.captured.items():
             whole = self._captured.get(site)
-            if site.positions is None:
-                self._captured[site] = place.put(whole, x, site.kind)
-            else:
-                self._captured[site] = place.put_rows(whole, x)
+            self._captured[site] = place.put_site(whole, x, site)
 
     def outputs(self) -> Outputs:
         """Return everything."""

@@ -50,6 +50,11 @@ class Edit:
             raise BadEdit(f"project_out at {self.site} needs a direction, got {self.value!r}")
         if self.op is Op.PROJECT_OUT and not bool(torch.as_tensor(self.value).any(dim=-1).all()):
             raise BadEdit(f"project_out at {self.site} needs a direction, got a zero vector")
+        if self.site.kind is Kind.ATTN_PATTERN and self.site.positions is not None:
+            raise BadEdit(
+                f"{self.site} names queries; an attention pattern is edited whole",
+                hint=f"edit {self.site.whole()}, with one value per query and key if need be",
+            )
         if self.heads is not None and not self.site.kind.has_heads:
             raise BadEdit(f"site {self.site} has no heads", hint="use z, q, k, v or attn_pattern")
 

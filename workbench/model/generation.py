@@ -13,6 +13,7 @@ from workbench.model.apart_stepping import ApartStepper
 from workbench.model.edits import Edit
 from workbench.model.policy import Choice, Host, Policy, RowPlan, Step
 from workbench.model.prefix import Prefix
+from workbench.model.row_states import newest
 from workbench.model.sites import Site
 from workbench.model.stepping import Stepper
 from workbench.model.trace import Trace
@@ -148,7 +149,7 @@ def _check_recorded(wanted: Sequence[Site], prefix: Prefix) -> None:
 
 def _at(site: Site, captured: Mapping[Site, Tensor]) -> Tensor:
     x = captured[site.whole()]
-    return x if site.positions is None else x[:, -1:]
+    return x if site.positions is None else newest(site, x)
 
 
 def _checked(logits: Tensor, live: Sequence[bool]) -> Tensor:

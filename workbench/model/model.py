@@ -22,6 +22,7 @@ from workbench.model.policy import GREEDY, Policy, RowPlan
 from workbench.model.prefix import Prefix, prefill
 from workbench.model.rope_switch import rope_switch
 from workbench.model.site_checks import site_problem
+from workbench.model.site_patterns import expand
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, check_ids, tokenize
@@ -240,13 +241,12 @@ class Model:
         return outputs
 
     def sites(self, read: Sequence[Site | str]) -> tuple[Site, ...]:
-        """Resolve addresses on this model, each once.
+        """Resolve addresses and patterns such as `resid_post.*` on this model, each site once.
 
         Raises:
             BadSite: a site does not exist in this model.
         """
-        parsed = (Site.parse(s) if isinstance(s, str) else s for s in read)
-        return tuple(dict.fromkeys(site.resolve(self.spec) for site in parsed))
+        return expand(read, self.spec)
 
     def unembed(
         self, h: Float[Tensor, "*batch d_model"], *, normed: bool = False

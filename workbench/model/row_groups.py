@@ -9,7 +9,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from workbench.model.edits import Edit, for_rows
-from workbench.model.sites import Kind
+from workbench.model.sites import Kind, Site
 from workbench.model.tokens import Tokens, left_order
 
 
@@ -27,24 +27,34 @@ class Place:
         rows = torch.tensor(self.rows, device=x.device)
         return x[rows[:, None], self.columns.to(x.device)]
 
-    def put(self, whole: Tensor | None, part: Tensor, kind: Kind | None = None) -> Tensor:
+    def put(self, whole: Tensor | None, part: Tensor) -> Tensor:
         """Write `row pos …` into `batch width …`, made of zeros if there is none yet."""
-        rows, columns = torch.tensor(self.rows, device=part.device), self.columns.to(part.device)
-        if kind is Kind.ATTN_PATTERN:
-            heads = part.shape[1]
-            if whole is None:
-                whole = part.new_zeros((self.n, heads, self.width, self.width))
-            index = torch.arange(heads, device=part.device)
-            whole[
-                rows[:, None, None, None],
-                index[None, :, None, None],
-                columns[:, None, :, None],
-                columns[:, None, None, :],
-            ] = part
-            return whole
         if whole is None:
             whole = part.new_zeros((self.n, self.width, *part.shape[2:]))
-        whole[rows[:, None], columns] = part
+        rows = torch.tensor(self.rows, device=part.device)
+        whole[rows[:, None], self.columns.to(part.device)] = part
+        return whole
+
+    def put_site(self, whole: Tensor | None, part: Tensor, site: Site) -> Tensor:
+        """Write what was read at a site, made of zeros if there is nothing yet."""
+        if site.kind is Kind.ATTN_PATTERN:
+            return self._put_pattern(whole, part, is_whole=site.positions is None)
+        return self.put(whole, part) if site.positions is None else self.put_rows(whole, part)
+
+    def _put_pattern(self, whole: Tensor | None, part: Tensor, *, is_whole: bool) -> Tensor:
+        rows, keys = torch.tensor(self.rows, device=part.device), self.columns.to(part.device)
+        n_heads, n_queries = part.shape[1:3]
+        queries = keys if is_whole else torch.arange(n_queries, device=part.device)[None]
+        if whole is None:
+            whole = part.new_zeros(
+                (self.n, n_heads, self.width if is_whole else n_queries, self.width)
+            )
+        whole[
+            rows[:, None, None, None],
+            torch.arange(n_heads, device=part.device)[None, :, None, None],
+            queries[:, None, :, None],
+            keys[:, None, None, :],
+        ] = part
         return whole
 
     def put_rows(self, whole: Tensor | None, part: Tensor) -> Tensor:

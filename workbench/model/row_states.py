@@ -106,9 +106,10 @@ class Runner:
             width=self.width,
         )
         out = self.model.forward(inputs, read=self.read, edits=edits, logits="last")
-        newest = {site: _newest(site, x) for site, x in out.captured.items()}
-        return replace(state, cache=cache), Outputs(logits=out.logits, captured=newest)
+        last = {site: newest(site, x) for site, x in out.captured.items()}
+        return replace(state, cache=cache), Outputs(logits=out.logits, captured=last)
 
 
-def _newest(site: Site, x: Tensor) -> Tensor:
+def newest(site: Site, x: Tensor) -> Tensor:
+    """Keep the last position of what was read at a whole site; of a pattern, the last query."""
     return x[:, :, -1:] if site.kind is Kind.ATTN_PATTERN else x[:, -1:]

@@ -40,7 +40,8 @@ class Kind(StrEnum):
 
 
 _ADDRESS = re.compile(
-    r"(?P<kind>[a-z_]+)(?:\.(?P<layer>-?\d+))?(?:\[(?P<positions>-?\d+(?:,-?\d+)*)\])?"
+    r"(?P<kind>[a-z_]+)(?:\.(?P<layers>\*|-?\d+|(?:-?\d+)?(?::(?:-?\d+)?){1,2}))?"
+    r"(?:\[(?P<positions>-?\d+(?:,-?\d+)*)\])?"
 )
 
 
@@ -51,7 +52,8 @@ class Site:
     `layer` counts from the end when negative. `positions` select token positions of each
     text, without padding, and count from the end when negative; None is every position.
     Shapes: `batch pos d_model`; `batch pos head d_head` for q (before rotary), k, v and z;
-    `batch head pos pos` for the attention pattern; `batch pos d_vocab` for logits.
+    `batch head pos pos` for the attention pattern, query before key, where `positions` select
+    queries; `batch pos d_vocab` for logits.
     """
 
     kind: Kind
@@ -64,8 +66,6 @@ class Site:
             raise BadSite(f"site {self.kind} needs a layer", hint=f"write {self.kind}.-1")
         if not self.kind.has_layer and self.layer is not None:
             raise BadSite(f"site {self.kind} has no layers", hint=f"write {self.kind}")
-        if self.kind is Kind.ATTN_PATTERN and self.positions is not None:
-            raise BadSite("an attention pattern is read whole", hint="leave out the brackets")
 
     @classmethod
     def parse(cls, text: str) -> "Site":
@@ -74,17 +74,13 @@ class Site:
         Raises:
             BadSite: the text is not an address.
         """
-        match = _ADDRESS.fullmatch(text.strip())
-        if match is None or match["kind"] not in set(Kind):
-            kinds = ", ".join(Kind)
+        kind, layers, positions = address_parts(text)
+        if ":" in layers or "*" in layers:
             raise BadSite(
-                f"{text!r} is not a site; expected KIND.LAYER[POSITIONS] with KIND one of {kinds}",
-                hint="resid_post.-1[-1] is the last layer's residual stream at the last token",
+                f"{text!r} is a pattern for several layers; expected one site",
+                hint=f"write {kind}.-1, or use the pattern where a list of sites is taken",
             )
-        layer = int(match["layer"]) if match["layer"] else None
-        positions = match["positions"]
-        where = tuple(int(p) for p in positions.split(",")) if positions else None
-        return cls(Kind(match["kind"]), layer, where)
+        return cls(kind, int(layers) if layers else None, positions)
 
     def resolve(self, spec: "ModelSpec") -> "Site":
         """Return this address with its layer counted from the start of that model.
@@ -112,6 +108,24 @@ class Site:
         layer = "" if self.layer is None else f".{self.layer}"
         where = "" if self.positions is None else f"[{','.join(map(str, self.positions))}]"
         return f"{self.kind}{layer}{where}"
+
+
+def address_parts(text: str) -> tuple[Kind, str, tuple[int, ...] | None]:
+    """Return the kind, the layers as written and the positions of an address or a pattern.
+
+    Raises:
+        BadSite: the text is neither.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None or match["kind"] not in set(Kind):
+        kinds = ", ".join(Kind)
+        raise BadSite(
+            f"{text!r} is not a site; expected KIND.LAYER[POSITIONS] with KIND one of {kinds}",
+            hint="resid_post.-1[-1] is the last layer's residual stream at the last token",
+        )
+    positions = match["positions"]
+    where = tuple(int(p) for p in positions.split(",")) if positions else None
+    return Kind(match["kind"]), match["layers"] or "", where
 
 
 def every_layer(kind: Kind, spec: "ModelSpec") -> tuple[Site, ...]:

@@ -62,10 +62,10 @@ class Trace:
         """Return one text's activation without padding."""
         found = self._find(site)
         x = self.activations[found][index]
-        if found.positions is not None:
-            return x
         mask = self.tokens.mask[index]
-        return x[:, mask][:, :, mask] if found.kind is Kind.ATTN_PATTERN else x[mask]
+        if found.kind is Kind.ATTN_PATTERN:
+            return (x if found.positions is not None else x[:, mask])[:, :, mask]
+        return x if found.positions is not None else x[mask]
 
     def flat(self, site: Site | str) -> Float[Tensor, "n *shape"]:
         """Return the real tokens of all texts one after the other."""
@@ -143,17 +143,23 @@ def _cut(x: Tensor, site: Site, limit: int) -> Tensor:
 
 
 def select(
-    x: Float[Tensor, "batch pos *shape"],
-    mask: Bool[Tensor, "batch seen"],
-    positions: Sequence[int] | None,
-) -> Float[Tensor, "batch chosen *shape"]:
-    """Keep the asked-for positions of each row, counted over its real tokens, in asked order.
+    x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch seen"], site: Site
+) -> Float[Tensor, "batch *chosen"]:
+    """Keep the positions that the site asks for of each row, counted over its real tokens.
+
+    Of an attention pattern, `batch head query key`, they are queries.
 
     Raises:
         UnknownName: a row is too short for a position.
     """
-    if positions is None:
+    if site.positions is None:
         return x
+    if site.kind is Kind.ATTN_PATTERN:
+        return _selected(x.transpose(1, 2), mask, site.positions).transpose(1, 2)
+    return _selected(x, mask, site.positions)
+
+
+def _selected(x: Tensor, mask: Tensor, positions: Sequence[int]) -> Tensor:
     columns = []
     for position in positions:
         hit = positions_mask(mask, (position,))[:, -x.shape[1] :]

@@ -99,7 +99,7 @@ class Transcript:
     def _joined(self, site: Site, tokens: Tokens) -> Tensor:
         parts = [captured[site.whole()] for captured in self._captured]
         if site.kind is not Kind.ATTN_PATTERN:
-            return select(torch.cat(parts, dim=1), tokens.mask, site.positions)
+            return select(torch.cat(parts, dim=1), tokens.mask, site)
         keys = parts[-1].shape[-1]
         padded = [torch.nn.functional.pad(x, (0, keys - x.shape[-1])) for x in parts]
-        return torch.cat(padded, dim=2)
+        return select(torch.cat(padded, dim=2), tokens.mask, site)

@@ -210,7 +210,8 @@ def test_shards_of_another_model_are_not_mixed(
 def test_kept_activations_are_those_of_the_model(
     make_plan: MakePlan, store: Store, model: Model, rows: Path
 ) -> None:
-    run_batch(make_plan(), store=store, model=model)
+    keep = {"sites": ["resid_post.:1[-1]", "resid_post.1"], "dtype": "float32"}
+    run_batch(make_plan(keep=keep), store=store, model=model)
     kept = activations.open("nightly", store=store)
     texts = [json.loads(line)["text"] for line in rows.read_text().splitlines()]
     assert list(kept.index["row"]) == list(range(40))

@@ -63,7 +63,7 @@ class Pass:
         for edit in self.edits.get(place, ()):
             x = apply(edit, x, mask)
         for site in self._reads.get(place, ()):
-            self.captured[site] = select(x, mask, site.positions).detach()
+            self.captured[site] = select(x, mask, site).detach()
         return x
 
     def found(self, read: Sequence[Site]) -> dict[Site, Tensor]:
