@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from probes.contrast.arms import ARMS, COMPARED, RELEASED, SFT, fit_arms, pairs_of, weighted
-from probes.contrast.asking import Asked, ask, sampling
+from probes.contrast.ablations import (
+    ABLATIONS,
+    COMPARED,
+    RELEASED,
+    SFT,
+    fit_ablations,
+    pairs_of,
+    weighted,
+)
 from probes.contrast.models import RESPONSES, ContrastModels, find_models
-from probes.contrast.presets import PREFERENCE, Sizes
+from probes.contrast.presets import PREFERENCE, ContrastPreset
+from probes.contrast.prompting import SamplingPlan, sample_responses, sampling_plan
 from probes.contrast.report import (
     curve_tables,
-    curve_views,
     held_out_losses,
     notes,
     question_table,
@@ -19,24 +26,25 @@ from probes.contrast.report import (
 )
 from probes.contrast.selection import Response
 from probes.contrast.stored import store_of
-from probes.contrast.trainables import Pair
-from probes.contrast.training import Fitted, Split, Training, keep
-from probes.contrast.unseen import told
+from probes.contrast.training import ContrastRun, Split, save
+from probes.contrast.unseen import data_of
 from probes.contrast.verdict import BASE, judge
 from probes.contrast.weights import mean_weight, weight_table, weight_view
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.options import option, plain
+from workbench.options import option
 from workbench.result.result import Result
 from workbench.sampling.asking import prompt_ids
 from workbench.sampling.task import Problem, Task, open_task
-from workbench.training.adapter import Adapter, LoraShape
-from workbench.training.checkpoint import Checkpoint, Manifest
+from workbench.training.adapter import Adapter
+from workbench.training.checkpoint import Checkpoint
+from workbench.training.presets import lora_shape
+from workbench.training.report import loss_views
 
 RECIPE = "cdpo"
-_UNITS = dict.fromkeys(ARMS, "nats per pair") | {
+_UNITS = dict.fromkeys(ABLATIONS, "nats per pair") | {
     SFT: "nats per token",
     RELEASED: "nats per position",
 }
@@ -68,7 +76,7 @@ class TrainCDPO:
         ModelNotFound: no contrastive estimate of that name, or none ships for this model.
         FitError: a loss is not finite.
 
-    Source: Lin et al. 2025, section 3; `gpu` has their sizes. Theirs trains the baselines at
+    Source: Lin et al. 2025, section 3; `gpu` has their preset. Theirs trains the baselines at
     half the learning rate; the released code takes the mean of −log σ over aligned positions
     with a strength of 0.1, here without those that are padding in both responses. The control
     is ours.
@@ -100,47 +108,55 @@ class TrainCDPO:
     half: bool = option(True, help="Store the adapters in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sizes = PREFERENCE[self.preset].with_options(self, context.limit)
-        task = open_task(context.task or self.default_task)
-        learned, judged = _problems(task, sizes, context)
+        preset = PREFERENCE[self.preset].with_options(self, context.limit)
+        address = context.task or self.default_task
+        task = open_task(address)
+        learned, evaluated = _problems(task, preset, context)
         models = find_models(model, self.estimate, store_of(context))
-        training = Training(
-            model=model,
-            sizes=sizes,
-            manifest=self._manifest(model, sizes, learned, models, context),
-            folder=context.folder,
-            context=context,
+        run = ContrastRun.of(
+            self,
+            RECIPE,
+            preset,
+            model,
+            context,
+            texts=(p.question for p in learned),
+            data=data_of(len(learned), address),
+            adapter=lora_shape(preset.rank, dropout=preset.dropout).as_dict(),
+            estimate_hash=models.manifest.weights_hash,
         )
-        drawn = self._drawn(task, learned, models, training)
+        drawn = self._drawn(task, learned, models, run)
         prompts = [prompt_ids(model, task, problem) for problem in learned]
-        pairs = weighted(pairs_of(prompts, drawn, context), models, training, self.beta)
-        fitted = self._fit(training, pairs)
-        saved = keep(fitted, training, half=self.half)
-        answers = self._answers(task, judged, training, saved)
-        result = judge(judged, answers, COMPARED, context)
-        keep(fitted, training, half=self.half, scores=_scores(result))
-        result = _with_pairs(result, [pair for _, pair in pairs], training)
-        result = _with_questions(result, learned, drawn, context)
+        pairs = weighted(pairs_of(prompts, drawn, context), models, run, self.beta)
+        split = Split.of([i for i, _ in pairs], self.validation, context)
+        fitted = fit_ablations(
+            run, pairs, split, gamma=self.gamma, released_gamma=self.released_gamma
+        )
+        saved = save(fitted, run)
+        result = judge(evaluated, self._answers(task, evaluated, run, saved), COMPARED, context)
+        save(fitted, run, _scores(result))
+        mine = [pair for _, pair in pairs]
         return replace(
             result,
-            estimates=(*result.estimates, *held_out_losses(fitted, "pairs", _UNITS)),
-            tables={**result.tables, **curve_tables(fitted)},
-            notes=(
-                *result.notes,
-                *notes(fitted, "pairs", context.folder, saved.manifest.weights_hash),
+            estimates=(
+                *(*result.estimates, mean_weight(mine, context)),
+                sampled_accuracy(drawn, context),
+                *held_out_losses(fitted, "pairs", _UNITS),
             ),
-            views=(*result.views, *curve_views()),
+            tables={
+                **result.tables,
+                "rejected": weight_table(mine, model),
+                "questions": question_table(learned, drawn),
+                **curve_tables(fitted),
+            },
+            notes=(*result.notes, *notes(fitted, "pairs", run.folder, saved)),
+            views=(*result.views, weight_view(), *loss_views(group="model")),
         )
 
     def _drawn(
-        self,
-        task: Task,
-        problems: Sequence[Problem],
-        models: ContrastModels,
-        training: Training,
+        self, task: Task, problems: Sequence[Problem], models: ContrastModels, run: ContrastRun
     ) -> list[list[Response]]:
         """Draw the responses, taking over those that the estimate was trained on."""
-        folder, context = training.folder, training.context
+        folder, context = run.folder, run.context
         if not context.resume:
             for old in folder.glob("*.jsonl"):
                 old.unlink()
@@ -148,92 +164,43 @@ class TrainCDPO:
         if known.is_file() and not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(known, path)
-        asked = sampling(self, training.sizes, context.seed)
-        return ask(training.model, task, problems, asked, path=path, progress=context.progress)
-
-    def _fit(self, training: Training, pairs: Sequence[tuple[int, Pair]]) -> list[Fitted]:
-        split = Split.of([i for i, _ in pairs], self.validation, training.context)
-        return fit_arms(
-            training, pairs, split, gamma=self.gamma, released_gamma=self.released_gamma
+        plan = sampling_plan(self, run.preset, context.seed)
+        return sample_responses(
+            run.model, task, problems, plan, path=path, progress=context.progress
         )
 
     def _answers(
-        self, task: Task, problems: Sequence[Problem], training: Training, saved: Checkpoint
+        self, task: Task, problems: Sequence[Problem], run: ContrastRun, saved: Checkpoint
     ) -> dict[str, list[Response]]:
         """Ask the base and the stored adapters, as they will be loaded, one greedy answer each."""
-        base, context = training.model, training.context
-        asked = Asked(limit=self.new_tokens, rows=training.sizes.at_once)
-        found = {}
-        for name in (BASE, *ARMS):
+        base, found = run.model, {}
+        for name in (BASE, *ABLATIONS):
             model = base if name == BASE else Adapter.restore(base, saved, prefix=f"{name}.").model
-            drawn = ask(
+            drawn = sample_responses(
                 model,
                 task,
                 problems,
-                asked,
-                path=training.folder / f"answers-{name}.jsonl",
-                progress=context.progress,
+                SamplingPlan(limit=self.new_tokens, rows=run.preset.at_once),
+                path=run.folder / f"answers-{name}.jsonl",
+                progress=run.context.progress,
                 words=f"problems, {name}",
             )
             found[name] = [only for (only,) in drawn]
         return found
 
-    def _manifest(
-        self,
-        model: Model,
-        sizes: Sizes,
-        problems: Sequence[Problem],
-        models: ContrastModels,
-        context: Context,
-    ) -> Manifest:
-        shape = LoraShape(rank=sizes.rank, alpha=sizes.alpha, dropout=sizes.dropout, part="both")
-        story = {"adapter": shape.as_dict(), "estimate_hash": models.manifest.weights_hash}
-        return Manifest.of(
-            RECIPE,
-            model.spec,
-            options=plain(self) | vars(sizes) | story,
-            seed=context.seed,
-            texts=(p.question for p in problems),
-            data=told(len(problems), context.task or self.default_task),
-        )
-
 
 def _problems(
-    task: Task, sizes: Sizes, context: Context
+    task: Task, preset: ContrastPreset, context: Context
 ) -> tuple[Sequence[Problem], Sequence[Problem]]:
     """Return questions to train on and other problems that judge; a short file is cut in two."""
-    found = task.problems(sizes.questions + sizes.held_out, context.stream("problems"))
-    n = min(sizes.questions, len(found) - min(sizes.held_out, len(found) // 2))
+    found = task.problems(preset.questions + preset.held_out, context.stream("problems"))
+    n = min(preset.questions, len(found) - min(preset.held_out, len(found) // 2))
     if n < 1 or len(found) == n:
         raise TooLittleData(
             f"{len(found)} problems; expected some to train on and others to judge by",
             hint="name a task with more problems",
         )
-    return found[:n], found[n : n + sizes.held_out]
-
-
-def _with_pairs(result: Result, pairs: Sequence[Pair], training: Training) -> Result:
-    """Add what the contrast made of the rejected responses."""
-    return replace(
-        result,
-        estimates=(*result.estimates, mean_weight(pairs, training.context)),
-        tables={**result.tables, "rejected": weight_table(pairs, training.model)},
-        views=(*result.views, weight_view()),
-    )
-
-
-def _with_questions(
-    result: Result,
-    problems: Sequence[Problem],
-    drawn: Sequence[Sequence[Response]],
-    context: Context,
-) -> Result:
-    """Add what the responses were drawn to."""
-    return replace(
-        result,
-        estimates=(*result.estimates, sampled_accuracy(drawn, context)),
-        tables={**result.tables, "questions": question_table(problems, drawn)},
-    )
+    return found[:n], found[n : n + preset.held_out]
 
 
 def _scores(result: Result) -> dict[str, Any]:

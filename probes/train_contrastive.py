@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
 
-from probes.contrast.asking import ask, sampling
 from probes.contrast.models import NEGATIVE, POSITIVE, RECIPE, RESPONSES
-from probes.contrast.presets import ESTIMATE, Sizes
+from probes.contrast.presets import ESTIMATE
+from probes.contrast.prompting import sample_responses, sampling_plan
 from probes.contrast.report import (
     curve_tables,
-    curve_views,
     held_out_losses,
     notes,
     question_table,
@@ -19,18 +18,18 @@ from probes.contrast.report import (
 from probes.contrast.selection import Response, negatives, positive
 from probes.contrast.sequences import Row
 from probes.contrast.trainables import Likelihood
-from probes.contrast.training import Fitted, Split, Training, keep
-from probes.contrast.unseen import told
+from probes.contrast.training import ContrastRun, Fitted, Split, fit, save
+from probes.contrast.unseen import data_of
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.options import option, plain
+from workbench.options import option
 from workbench.result.result import Result
 from workbench.sampling.asking import prompt_ids
-from workbench.sampling.task import Problem, open_task
-from workbench.training.adapter import LoraShape
-from workbench.training.checkpoint import Manifest
+from workbench.sampling.task import open_task
+from workbench.training.presets import lora_shape
+from workbench.training.report import loss_views
 
 Chosen = Sequence[tuple[int, Row]]
 
@@ -75,58 +74,49 @@ class TrainContrastive:
     half: bool = option(True, help="Store the adapters in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sizes = ESTIMATE[self.preset].with_options(self, context.limit)
-        task = open_task(context.task or self.default_task)
-        problems = task.problems(sizes.questions, context.stream("problems"))
-        path = context.folder / RESPONSES
+        preset = ESTIMATE[self.preset].with_options(self, context.limit)
+        address = context.task or self.default_task
+        task = open_task(address)
+        problems = task.problems(preset.questions, context.stream("problems"))
+        run = ContrastRun.of(
+            self,
+            RECIPE,
+            preset,
+            model,
+            context,
+            texts=(p.question for p in problems),
+            data=data_of(len(problems), address),
+            adapter=lora_shape(preset.rank, dropout=preset.dropout, part="mlp").as_dict(),
+        )
+        path = run.folder / RESPONSES
         if not context.resume:
             path.unlink(missing_ok=True)
-        asked = sampling(self, sizes, context.seed)
-        drawn = ask(model, task, problems, asked, path=path, progress=context.progress)
+        plan = sampling_plan(self, preset, context.seed)
+        drawn = sample_responses(model, task, problems, plan, path=path, progress=context.progress)
         prompts = [prompt_ids(model, task, problem) for problem in problems]
-        training = Training(
-            model=model,
-            sizes=sizes,
-            manifest=self._manifest(model, sizes, problems, context),
-            folder=context.folder,
-            context=context,
-        )
-        sides = _select(prompts, drawn, context)
-        fitted = self._fit(training, sides)
-        scores = {f.name: _scores(f) for f in fitted}
-        saved = keep(fitted, training, half=self.half, scores=scores)
-        losses = held_out_losses(fitted, "responses", dict.fromkeys(sides, "nats per token"))
+        fitted = self._fit(run, _select(prompts, drawn, context))
+        saved = save(fitted, run, {f.name: _scores(f) for f in fitted})
+        units = {f.name: "nats per token" for f in fitted}
+        losses = held_out_losses(fitted, "responses", units)
         success = sampled_accuracy(drawn, context)
         return Result(
             summary="; ".join(map(str, (success, *losses))) + ".",
             estimates=(success, *losses),
             tables={"questions": question_table(problems, drawn), **curve_tables(fitted)},
-            notes=notes(fitted, "responses", context.folder, saved.manifest.weights_hash),
-            views=curve_views(),
+            notes=notes(fitted, "responses", run.folder, saved),
+            views=loss_views(group="model"),
         )
 
-    def _fit(self, training: Training, chosen: Mapping[str, Chosen]) -> list[Fitted]:
-        split = Split.of(_usable(chosen), self.validation, training.context)
-        at_once = max(1, training.sizes.at_once // 4)
+    def _fit(self, run: ContrastRun, chosen: Mapping[str, Chosen]) -> list[Fitted]:
+        split = Split.of(_usable(chosen), self.validation, run.context)
         fitted = []
         for name, items in chosen.items():
             rows, held_out = split.parts(items)
-            lesson = partial(Likelihood, rows=rows, held_out=held_out, at_once=at_once)
-            fitted.append(training.fit(name, lesson, len(held_out)))
+            objective = partial(
+                Likelihood, rows=rows, held_out=held_out, at_once=run.preset.with_gradients
+            )
+            fitted.append(fit(run, name, objective, len(held_out)))
         return fitted
-
-    def _manifest(
-        self, model: Model, sizes: Sizes, problems: Sequence[Problem], context: Context
-    ) -> Manifest:
-        shape = LoraShape(rank=sizes.rank, alpha=sizes.alpha, dropout=sizes.dropout, part="mlp")
-        return Manifest.of(
-            RECIPE,
-            model.spec,
-            options=plain(self) | vars(sizes) | {"adapter": shape.as_dict()},
-            seed=context.seed,
-            texts=(p.question for p in problems),
-            data=told(len(problems), context.task or self.default_task),
-        )
 
 
 def _select(

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-import torch
-
-from probes.lens.training import LensTask, Sizes
+from probes.lens.training import LensObjective, LensOptions
 from probes.lens.translator import Translators
 from probes.tuned_lens import RECIPE, TunedLens, lens_accumulator
 from workbench.errors import TooLittleData
@@ -15,19 +12,25 @@ from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.model.tokens import pad
-from workbench.options import option, plain
-from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
-from workbench.result.views import Curve
-from workbench.training.checkpoint import Checkpoint, Manifest
-from workbench.training.loop import History, Plan, train
+from workbench.options import option
+from workbench.result.result import Result
+from workbench.result.tables import Column
+from workbench.training.loop import Plan
+from workbench.training.presets import Preset
+from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.run import TrainingRun
+from workbench.training.splits import hold_out
 from workbench.training.state import STATE
 
-_JUDGED = 64
+_MOST_HELD_OUT = 64
+_TRAINING = Column("nats", "KL from the final prediction, mean over layers.")
+_HELD_OUT = Column("nats", "The same on held-out texts; the lowest is kept.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Preset:
+class LensPreset(Preset):
+    """How much is read and trained; see `LensObjective` for what is drawn."""
+
     rank: int
     steps: int
     texts: int
@@ -37,35 +40,18 @@ class _Preset:
     learning_rate: float
 
 
-_PRESETS = {
-    "tiny": _Preset(
-        rank=4,
-        steps=30,
-        texts=4,
-        positions=4,
-        tokens=64,
-        start_tokens=500,
-        learning_rate=1e-3,
+PRESETS = {
+    "tiny": LensPreset(
+        rank=4, steps=30, texts=4, positions=4, tokens=64, start_tokens=500, learning_rate=1e-3
     ),
-    "cpu": _Preset(
-        rank=48,
-        steps=400,
-        texts=6,
-        positions=8,
-        tokens=160,
-        start_tokens=40_000,
+    "cpu": LensPreset(
+        rank=48, steps=400, texts=6, positions=8, tokens=160, start_tokens=40_000,
         learning_rate=3e-4,
     ),
-    "gpu": _Preset(
-        rank=0,
-        steps=2000,
-        texts=32,
-        positions=64,
-        tokens=512,
-        start_tokens=0,
-        learning_rate=1e-3,
+    "gpu": LensPreset(
+        rank=0, steps=2000, texts=32, positions=64, tokens=512, start_tokens=0, learning_rate=1e-3
     ),
-}
+}  # fmt: skip
 
 
 @recipe(RECIPE, source="Belrose et al. 2023, arXiv:2303.08112")
@@ -109,73 +95,65 @@ class TrainTunedLens:
     )
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sizes = self.resolved()
+        preset = PRESETS[self.preset].with_options(self)
         context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
-        kept, held_out = self._split(examples, context)
-        rows = [model.tokenize(e.text, limit=sizes.tokens).row(0) for e in kept]
-        judged = [model.tokenize(e.text, limit=sizes.tokens).row(0) for e in held_out]
-        # A saved state holds the maps already.
-        start_tokens = (
-            0 if context.resume and (context.folder / STATE).is_file() else sizes.start_tokens
+        kept, held_out = self._split(model, examples, preset, context)
+        objective = LensObjective(model, kept, held_out, self._options(preset, context), context)
+        run = TrainingRun.of(
+            self,
+            RECIPE,
+            preset,
+            model,
+            context,
+            texts=(e.text for e in examples),
+            data=f"{len(examples)} texts, {examples[0].source or 'unnamed'} first",
         )
-        shape = Sizes(
-            rank=sizes.rank,
-            positions=sizes.positions,
-            start_tokens=start_tokens,
-            memory=self.memory,
-        )
-        task = LensTask(model, rows, judged, shape, context)
-        manifest = self._manifest(model, examples, context)
-        history = train(
-            task,
-            self._plan(sizes),
-            folder=context.folder,
-            identity=manifest.identity(),
-            context=context,
-        )
-        maps = task.maps.frozen()
-        result = _compare(model, maps, judged, context)
+        history = run.train(objective, self._plan(preset))
+        maps = objective.maps.frozen()
+        result = _compare(model, maps, held_out, context)
         scores = {e.name: {"tuned": e.value, "logit lens": e.control} for e in result.estimates}
-        saved = Checkpoint(manifest=replace(manifest, scores=scores), tensors=maps.tensors()).save(
-            context.folder, dtype=torch.float16 if self.half else torch.float32
-        )
-        return _with_curves(result, history, context.folder, saved.manifest.weights_hash)
-
-    def resolved(self) -> _Preset:
-        """Return the preset with the options that were set on top."""
-        names = ("rank", "steps", "texts", "positions", "tokens", "start_tokens", "learning_rate")
-        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-        return replace(_PRESETS[self.preset], **given)
-
-    def _plan(self, sizes: _Preset) -> Plan:
-        return Plan(
-            steps=sizes.steps,
-            rows_per_step=sizes.texts,
-            learning_rate=sizes.learning_rate,
-            warmup=min(20, sizes.steps // 5),
-            save_every=self.save_every,
-            validate_every=max(1, sizes.steps // 10),
+        saved = run.save(maps.tensors(), scores=scores)
+        step, loss = history.best
+        return replace(
+            result,
+            summary=f"tuned lens, {loss:.3g} nats on held-out texts after {step} steps; "
+            + result.summary,
+            tables={**result.tables, **loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)},
+            notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
+            views=(*loss_views(), *result.views),
         )
 
     def _split(
-        self, examples: Sequence[Example], context: Context
-    ) -> tuple[list[Example], list[Example]]:
+        self, model: Model, examples: Sequence[Example], preset: LensPreset, context: Context
+    ) -> list[list[Sequence[int]]]:
+        """Return the tokens of texts to train on and of texts held out."""
         if len(examples) < 2:
             raise TooLittleData(
                 f"{len(examples)} texts; expected at least two", hint="give --data FILE"
             )
-        order = context.stream("lens split").permutation(len(examples))
-        n = min(_JUDGED, max(1, round(self.validation * len(examples))))
-        return [examples[i] for i in order[n:]], [examples[i] for i in order[:n]]
+        rows = [model.tokenize(e.text, limit=preset.tokens).row(0) for e in examples]
+        draw = context.stream("lens split")
+        parts = hold_out(len(rows), self.validation, draw, most=_MOST_HELD_OUT)
+        return [[rows[i] for i in part] for part in parts]
 
-    def _manifest(self, model: Model, examples: Sequence[Example], context: Context) -> Manifest:
-        return Manifest.of(
-            RECIPE,
-            model.spec,
-            options=plain(self) | vars(self.resolved()),
-            seed=context.seed,
-            texts=(e.text for e in examples),
-            data=f"{len(examples)} texts, {examples[0].source or 'unnamed'} first",
+    def _options(self, preset: LensPreset, context: Context) -> LensOptions:
+        # A saved state holds the maps already.
+        is_begun = context.resume and (context.folder / STATE).is_file()
+        return LensOptions(
+            rank=preset.rank,
+            positions=preset.positions,
+            start_tokens=0 if is_begun else preset.start_tokens,
+            memory=self.memory,
+        )
+
+    def _plan(self, preset: LensPreset) -> Plan:
+        return Plan(
+            steps=preset.steps,
+            rows_per_step=preset.texts,
+            learning_rate=preset.learning_rate,
+            warmup=min(20, preset.steps // 5),
+            save_every=self.save_every,
+            validate_every=max(1, preset.steps // 10),
         )
 
 
@@ -190,37 +168,3 @@ def _compare(
         accumulator.add(trace, [Example(text="")])
         context.progress(i + 1, len(rows), "held-out texts")
     return accumulator.result(context)
-
-
-def _with_curves(result: Result, history: History, folder: Path, digest: str) -> Result:
-    steps = Table.from_rows(
-        [
-            {"step": i + 1, "loss": loss, "learning_rate": rate}
-            for i, (loss, rate) in enumerate(zip(history.losses, history.rates, strict=True))
-        ],
-        {
-            "step": Column(help="Training step, counted from 1."),
-            "loss": Column("nats", "KL from the final prediction, mean over layers."),
-            "learning_rate": Column(help="Learning rate of the step."),
-        },
-    )
-    held_out = Table.from_rows(
-        [{"step": step, "loss": loss} for step, loss in history.validations],
-        {"loss": Column("nats", "The same on held-out texts; the lowest is kept.")},
-    )
-    best = history.best
-    return replace(
-        result,
-        summary=f"tuned lens, {best[1]:.3g} nats on held-out texts after {best[0]} steps; "
-        + result.summary,
-        tables={**result.tables, "steps": steps, "validation": held_out},
-        notes=(
-            *result.notes,
-            Note(f"checkpoint {digest[:12]} written to {folder}", code="checkpoint"),
-        ),
-        views=(
-            Curve(title="Training loss", table="steps", x="step", y=("loss",)),
-            Curve(title="Held-out loss", table="validation", x="step", y=("loss",)),
-            *result.views,
-        ),
-    )

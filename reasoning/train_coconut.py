@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from reasoning.coconut.judging import Jury
-from reasoning.coconut.report import arms_report
-from reasoning.coconut.sizes import PRESETS, Sizes, arms_of
-from reasoning.coconut.training import Training
-from reasoning.sentences.problems import Drawn, draw_apart
+from reasoning.coconut.evaluator import Evaluator
+from reasoning.coconut.presets import ABLATIONS, PRESETS, CoconutPreset
+from reasoning.coconut.report import ablation_report
+from reasoning.coconut.training import Stages
 from workbench.latent.coconut import RECIPE
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.options import option, plain
+from workbench.options import option
 from workbench.result.result import Note, Result
-from workbench.training.checkpoint import Manifest
+from workbench.training.ablations import selected
+from workbench.training.run import TrainingRun
+from workbench.training.splits import Splits, draw_splits
 
 _ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
 
@@ -70,61 +71,37 @@ class TrainCoconut:
 
     def base_model(self, context: Context) -> Model | None:
         """Return the random network to begin with, None to begin with the model named."""
-        sizes = self._sizes(context)
-        if not sizes.scratch:
+        preset = self._preset(context)
+        if not preset.scratch:
             return None
-        return self._drawn(context).network(self._address(context), sizes.shape, context.seed)
+        return self._splits(preset, context).network(preset.shape, context.seed)
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sizes, drawn = self._sizes(context), self._drawn(context)
-        training = Training(
-            model=model,
-            sizes=sizes,
-            manifest=self._manifest(model, sizes, drawn, context),
-            folder=context.folder,
-            context=context,
-            problems=(drawn.train, drawn.valid),
-            half=self.half,
-        )
-        writer = training.write()
-        jury = Jury(
-            task=drawn.task,
-            problems=drawn.judged,
-            context=replace(context, task=self._address(context)),
-        )
-        judged = jury.writer(training.writer_model(writer), writer.lead)
-        base = training.keep_writer(writer)
-        for arm in arms_of(sizes.arms):
-            place = training.arm(arm, writer, base)
-            judged += jury.arm(arm.name, base, place)
-        result = arms_report(judged, training.histories, context)
-        training.tell_scores(judged)
+        preset = self._preset(context)
+        splits = self._splits(preset, context)
+        run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
+        stages = Stages(run=run, splits=splits)
+        writer = stages.write()
+        evaluator = Evaluator(splits=splits, context=replace(context, task=splits.address))
+        found = evaluator.writer(stages.writer_model(writer), writer.lead)
+        base = stages.save_writer(writer)
+        for ablation in selected(preset.arms, ABLATIONS):
+            place = stages.ablation(ablation, writer, base)
+            found += evaluator.ablation(ablation.name, base, place)
+        result = ablation_report(found, stages.histories, context)
+        stages.save_scores(found)
         note = Note(
-            f"arms written to {context.folder}, for the model {base.spec.name}", code="checkpoint"
+            f"arms written to {run.folder}, for the model {base.spec.name}", code="checkpoint"
         )
         return replace(result, notes=(*result.notes, note))
 
-    def _sizes(self, context: Context) -> Sizes:
-        sizes = PRESETS[self.preset].with_options(self, context.limit)
-        arms_of(sizes.arms)
-        return sizes
+    def _preset(self, context: Context) -> CoconutPreset:
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        selected(preset.arms, ABLATIONS)
+        return preset
 
-    def _address(self, context: Context) -> str:
-        return context.task or self.default_task
-
-    def _drawn(self, context: Context) -> Drawn:
-        sizes = self._sizes(context)
-        return draw_apart(
-            self._address(context), sizes.problems, (sizes.held_out, sizes.judged), context
-        )
-
-    def _manifest(self, model: Model, sizes: Sizes, drawn: Drawn, context: Context) -> Manifest:
-        lora = sizes.lora
-        return Manifest.of(
-            RECIPE,
-            model.spec,
-            options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
-            seed=context.seed,
-            texts=drawn.lines,
-            data=f"{len(drawn.train)} problems of {self._address(context)}",
+    def _splits(self, preset: CoconutPreset, context: Context) -> Splits:
+        address = context.task or self.default_task
+        return draw_splits(
+            address, preset.problems, preset.held_out, context, evaluated=preset.judged
         )

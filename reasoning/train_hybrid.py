@@ -4,22 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from reasoning.hybrid.arm_run import ArmSeed, Training, read_judged
+from reasoning.hybrid.ablation_run import AblationSeed, HybridOptions, read_judged
+from reasoning.hybrid.demonstrations import written_response
 from reasoning.hybrid.format_stage import learn_format
-from reasoning.hybrid.lessons import written_response
-from reasoning.hybrid.report import arms_report
-from reasoning.hybrid.scratch import character_model
-from reasoning.hybrid.sizes import ARMS, PRESETS, Sizes, arms_of
-from reasoning.hybrid.workers import Workplace, run_arms
+from reasoning.hybrid.presets import ABLATIONS, PRESETS
+from reasoning.hybrid.report import ablation_report
+from reasoning.hybrid.workers import Workplace, run_ablations
 from workbench.latent.inputs import GATE_WIDTH
 from workbench.latent.trained import RECIPE
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.options import option
-from workbench.result.result import Note, Result
+from workbench.result.result import Result
 from workbench.sampling.marked import MARK
+from workbench.training.ablations import selected
 from workbench.training.checkpoint import Checkpoint
+from workbench.training.report import checkpoint_note
+from workbench.training.scratch import scratch_model
 
 _ARMS = "Comma-separated: grpo, hrpo, hrpo-no-decay, decay-only."
 
@@ -84,60 +86,48 @@ class TrainHybrid:
 
     def base_model(self, context: Context) -> Model | None:
         """Return the random network to begin with, None to begin with the model named."""
-        training = self._training(context)
-        if not training.sizes.scratch:
+        options = self._options(context)
+        preset = options.preset
+        if not preset.scratch:
             return None
-        _, problems, judged = training.problems()
+        _, problems, judged = options.problems()
         texts = [
             text
             for one in (*problems[:512], *judged)
             for text in (one.question, written_response(one, self.mark))
         ]
-        name = f"characters of {training.task}"
-        return character_model(texts, training.sizes, seed=context.seed, name=name)
+        name = f"characters of {options.task}"
+        return scratch_model(texts, preset.shape, seed=context.seed, name=name, pieces="characters")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        training = self._training(context)
-        sizes = training.sizes
+        options, folder = self._options(context), context.folder
+        preset = options.preset
         model = self.base_model(context) or model
-        arms = [
-            ArmSeed(arm=arm.name, seed=seed)
-            for seed in range(sizes.seeds)
-            for arm in arms_of(sizes.arms)
+        ablations = [
+            AblationSeed(ablation=ablation.name, seed=seed)
+            for seed in range(preset.seeds)
+            for ablation in selected(preset.arms, ABLATIONS)
         ]
-        base, history = learn_format(model, training, context)
+        base, history = learn_format(model, options, context)
         workplace = Workplace(
-            folder=context.folder, resume=context.resume, workers=self.workers, loaded=model
+            folder=folder, resume=context.resume, workers=self.workers, loaded=model
         )
-        run_arms(arms, training, base, workplace, context.progress)
-        stories = {one: read_judged(context.folder, one) for one in arms}
-        result = arms_report(stories, history, context)
-        chosen = next((one for one in arms if ARMS[one.arm].gate_learns), arms[0])
-        first = Checkpoint.load(context.folder / chosen.folder)
+        run_ablations(ablations, options, base, workplace, context.progress)
+        stories = {one: read_judged(folder, one) for one in ablations}
+        result = ablation_report(stories, history, context)
+        gated = [one for one in ablations if ABLATIONS[one.ablation].gate_learns]
+        first = (gated or ablations)[0]
         scores = {e.name: {"accuracy": e.value, "gate off": e.control} for e in result.estimates}
-        kept = Checkpoint(
-            manifest=replace(first.manifest, scores=scores), tensors=first.tensors
-        ).save(context.folder, dtype=next(iter(first.tensors.values())).dtype)
-        note = Note(
-            f"checkpoint {kept.manifest.weights_hash[:12]} of {chosen.folder} written to "
-            f"{context.folder}, the others beside it; their model is {base.name}",
-            code="checkpoint",
-        )
+        saved = Checkpoint.load(folder / first.folder).rescored(scores, folder)
+        where = f"{folder}, the others beside it; their model is {base.name}"
+        note = checkpoint_note(saved.manifest, where, f" of {first.folder}")
         return replace(result, notes=(*result.notes, note))
 
-    def _training(self, context: Context) -> Training:
-        sizes: Sizes = PRESETS[self.preset].with_options(self, context.limit)
-        arms_of(sizes.arms)
-        return Training(
-            task=context.task or self.default_task,
-            sizes=sizes,
-            seed=context.seed,
-            mark=self.mark,
-            reward=self.reward,
-            beta=self.beta,
-            decay=self.decay,
-            clip=self.clip,
-            width=self.width,
-            minutes=self.minutes,
-            half=self.half,
+    def _options(self, context: Context) -> HybridOptions:
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        selected(preset.arms, ABLATIONS)
+        names = ("mark", "reward", "beta", "decay", "clip", "width", "minutes", "half")
+        same = {name: vars(self)[name] for name in names}
+        return HybridOptions(
+            task=context.task or self.default_task, preset=preset, seed=context.seed, **same
         )

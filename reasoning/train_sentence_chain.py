@@ -4,24 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-import torch
-
-from reasoning._sentence_judging import held_out_accuracies
+from reasoning._sentence_evaluation import held_out_accuracies
 from reasoning.sentences.curves import report
 from reasoning.sentences.keeping import Trained, answer_ids, reopened
-from reasoning.sentences.prediction_task import Lesson
-from reasoning.sentences.problems import Drawn, draw
-from reasoning.sentences.sizes import PRESETS, Sizes
+from reasoning.sentences.prediction_objective import PredictionOptions
+from reasoning.sentences.presets import PRESETS, SentencePreset
 from reasoning.sentences.stages import Stages
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.options import option, plain
+from workbench.options import option
 from workbench.result.result import Result
-from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Space
 from workbench.training.lines import Lines
+from workbench.training.run import TrainingRun
 from workbench.training.sentence_model import RECIPE
+from workbench.training.splits import Splits, draw_splits
 
 
 @recipe(RECIPE, source="Hwang et al. 2025, arXiv:2505.22202")
@@ -74,36 +72,25 @@ class TrainSentenceChain:
 
     def base_model(self, context: Context) -> Model | None:
         """Return the random network to begin with, None to begin with the model named."""
-        sizes = self._sizes(context)
-        if not sizes.scratch:
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        if not preset.scratch:
             return None
-        return self._drawn(context).network(self._address(context), sizes.shape, context.seed)
+        return self._splits(preset, context).network(preset.shape, context.seed)
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sizes, drawn = self._sizes(context), self._drawn(context)
-        stages = Stages(
-            model=model,
-            sizes=sizes,
-            manifest=self._manifest(model, sizes, drawn, context),
-            folder=context.folder,
-            context=context,
-            problems=drawn.train,
-            held_out=drawn.valid,
-        )
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        splits = self._splits(preset, context)
+        run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
+        stages = Stages(run=run, splits=splits)
         trained, lead = self._trained(stages)
         lines = Lines(model.tokenizer)
-        told = {"lead": lines.text(lead), "answer_ids": answer_ids(lines, drawn.train)}
-        manifest = replace(stages.manifest, options={**stages.manifest.options, **told})
-        dtype = torch.float16 if self.half else torch.float32
-        kept = trained.keep(context.folder, manifest, drawn.train, dtype)
-        asked = replace(context, task=self._address(context))
-        judged = held_out_accuracies(
-            reopened(model, context.folder, kept), context.folder, drawn.task, drawn.judged, asked
-        )
-        scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in judged}
-        scored = replace(kept.manifest, scores={"held-out problems": len(drawn.judged), **scores})
-        kept = Checkpoint(manifest=scored, tensors=kept.tensors).save(context.folder, dtype=dtype)
-        return report(judged, stages.histories, context.folder, kept.manifest)
+        told = {"lead": lines.text(lead), "answer_ids": answer_ids(lines, splits.train)}
+        kept = trained.save(run, splits.train, told)
+        reasoner, context = reopened(model, run.folder, kept), replace(context, task=splits.address)
+        found = held_out_accuracies(reasoner, run.folder, splits, context)
+        scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in found}
+        kept = kept.rescored({"held-out problems": len(splits.evaluated), **scores}, run.folder)
+        return report(found, stages.histories, run.folder, kept.manifest)
 
     def _trained(self, stages: Stages) -> tuple[Trained, list[int]]:
         writer, lead = stages.writing()
@@ -111,28 +98,13 @@ class TrainSentenceChain:
         if self.space == "ctx-c":
             anchor = stages.embedding(writer, "semantic")[1]
         coder, codec = stages.embedding(writer, self.space, anchor)
-        lesson = Lesson(contrast=self.contrast, noise=self.noise, feedback=self.feedback)
-        thinker, latent = stages.prediction(writer, codec, lesson)
+        options = PredictionOptions(
+            contrast=self.contrast, noise=self.noise, feedback=self.feedback
+        )
+        thinker, latent = stages.prediction(writer, codec, options)
         trained = Trained(writer=writer, coder=coder, thinker=thinker, codec=codec, latent=latent)
         return trained, lead
 
-    def _sizes(self, context: Context) -> Sizes:
-        return PRESETS[self.preset].with_options(self, context.limit)
-
-    def _address(self, context: Context) -> str:
-        return context.task or self.default_task
-
-    def _drawn(self, context: Context) -> Drawn:
-        sizes = self._sizes(context)
-        return draw(self._address(context), sizes.problems, sizes.held_out, context)
-
-    def _manifest(self, model: Model, sizes: Sizes, drawn: Drawn, context: Context) -> Manifest:
-        lora = sizes.lora
-        return Manifest.of(
-            RECIPE,
-            model.spec,
-            options=plain(self) | vars(sizes) | {"adapter": lora.as_dict() if lora else None},
-            seed=context.seed,
-            texts=drawn.lines,
-            data=f"{len(drawn.train)} problems of {self._address(context)}",
-        )
+    def _splits(self, preset: SentencePreset, context: Context) -> Splits:
+        address = context.task or self.default_task
+        return draw_splits(address, preset.problems, preset.held_out, context)

@@ -2,34 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from reasoning.codec.corpus import Corpus, collect, cut
-from reasoning.codec.judging import judge
-from reasoning.codec.lesson import Lesson
-from reasoning.codec.presets import PRESETS, Sizes, steps_within
+from reasoning.codec.evaluation import evaluate
+from reasoning.codec.objective import CodecObjective
+from reasoning.codec.presets import PRESETS, CodecPreset, steps_within
 from reasoning.codec.report import estimates_of, notes, report
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.options import option, plain
+from workbench.options import option
 from workbench.result.result import Result
 from workbench.training.adapter import Adapter
-from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Known
-from workbench.training.codec_files import (
-    KNOWN,
-    RECIPE,
-    codec_tensors,
-    fresh_adapters,
-    joined,
-)
-from workbench.training.loop import train
+from workbench.training.codec_files import KNOWN, RECIPE, codec_tensors, fresh_adapters, joined
 from workbench.training.lora_codec import LoraCodec, SentenceIds
+from workbench.training.run import TrainingRun
 
 _VALIDATED = 256
 
@@ -82,75 +71,61 @@ class TrainSentenceCodec:
     half: bool = option(True, help="Store the weights in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sizes = PRESETS[self.preset].with_options(self)
-        corpus = self._corpus(model, examples, sizes)
-        adapters = fresh_adapters(
-            model, sizes.lora, generator=context.torch_stream("codec adapters")
-        )
+        preset = PRESETS[self.preset].with_options(self)
+        corpus = self._corpus(model, examples, preset)
+        generator = context.torch_stream("codec adapters")
+        adapters = fresh_adapters(model, preset.lora, generator=generator)
         codec = joined(model, adapters)
-        lesson = self._lesson(codec, adapters, corpus, sizes, context)
+        objective = self._objective(codec, adapters, corpus, preset, context)
         if self.minutes:
-            steps = steps_within(60 * self.minutes, lesson, sizes.batch, context.folder, context)
-            sizes = replace(sizes, steps=steps)
-        manifest = self._manifest(model, sizes, corpus, context)
-        history = train(
-            lesson,
-            sizes.plan(lesson.n_rows),
-            folder=context.folder,
-            identity=manifest.identity(),
-            context=context,
+            steps = steps_within(60 * self.minutes, objective, preset.batch, context)
+            preset = replace(preset, steps=steps)
+        counts = {name: len(sentences) for name, sentences in corpus.part("train").items()}
+        run = TrainingRun.of(
+            self,
+            RECIPE,
+            preset,
+            model,
+            context,
+            texts=corpus.sentences("train"),
+            data="sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items()),
+            adapter=preset.lora.as_dict(),
         )
-        known = _known(codec, corpus, sizes.known, context)
-        options = {**manifest.options, KNOWN: list(known.texts)}
-        kept = self._keep(
-            context.folder, replace(manifest, options=options), codec_tensors(adapters, known)
-        )
-        judged = judge(codec, corpus.part("test"), sizes.judged, context)
-        scores = {e.name: _score(e) for e in estimates_of(judged, context)}
-        kept = self._keep(context.folder, replace(kept.manifest, scores=scores), kept.tensors)
-        found = report(judged, history, corpus, context)
-        return replace(found, notes=notes(corpus, context.folder, kept.manifest, self.longest))
+        history = run.train(objective, preset.plan(objective.n_rows))
+        known = _known(codec, corpus, preset.known, context)
+        options = {**run.manifest.options, KNOWN: list(known.texts)}
+        kept = run.save(codec_tensors(adapters, known), options=options)
+        found = evaluate(codec, corpus.part("test"), preset.judged, context)
+        scores = {e.name: _score(e) for e in estimates_of(found, context)}
+        kept = kept.rescored(scores, run.folder)
+        result = report(found, history, corpus, context)
+        return replace(result, notes=notes(corpus, run.folder, kept.manifest, self.longest))
 
-    def _lesson(
+    def _objective(
         self,
         codec: LoraCodec,
         adapters: Mapping[str, Adapter],
         corpus: Corpus,
-        sizes: Sizes,
+        preset: CodecPreset,
         context: Context,
-    ) -> Lesson:
+    ) -> CodecObjective:
         valid = corpus.sentences("valid")
         order = context.stream("validated sentences").permutation(len(valid))[:_VALIDATED]
-        return Lesson(
+        return CodecObjective(
             codec,
             adapters,
             corpus.sentences("train"),
             [valid[i] for i in order],
             noise=self.noise,
-            at_once=sizes.at_once,
+            at_once=preset.at_once,
         )
 
-    def _keep(self, folder: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Checkpoint:
-        dtype = torch.float16 if self.half else torch.float32
-        return Checkpoint(manifest=manifest, tensors=tensors).save(folder, dtype=dtype)
-
-    def _corpus(self, model: Model, examples: Sequence[Example], sizes: Sizes) -> Corpus:
-        families = collect(examples, self.tasks, sizes.drawn, self.also)
+    def _corpus(self, model: Model, examples: Sequence[Example], preset: CodecPreset) -> Corpus:
+        families = collect(examples, self.tasks, preset.drawn, self.also)
         every = [s for sentences in families.values() for s in sentences]
         rows = SentenceIds(model.tokenizer).of(every)
         lengths = {s: len(row) - 1 for s, row in zip(every, rows, strict=True)}
         return cut(families, lengths, self.longest)
-
-    def _manifest(self, model: Model, sizes: Sizes, corpus: Corpus, context: Context) -> Manifest:
-        counts = {name: len(sentences) for name, sentences in corpus.part("train").items()}
-        return Manifest.of(
-            RECIPE,
-            model.spec,
-            options=plain(self) | vars(sizes) | {"adapter": sizes.lora.as_dict()},
-            seed=context.seed,
-            texts=corpus.sentences("train"),
-            data="sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items()),
-        )
 
 
 def _known(codec: LoraCodec, corpus: Corpus, n: int, context: Context) -> Known:

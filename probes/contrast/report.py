@@ -10,8 +10,9 @@ from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Note
 from workbench.result.tables import Column, Table
-from workbench.result.views import Curve
 from workbench.sampling.task import Problem
+from workbench.training.checkpoint import Checkpoint
+from workbench.training.report import checkpoint_note, loss_tables
 
 _QUESTIONS = {
     "question": Column(help="The question as asked."),
@@ -20,12 +21,7 @@ _QUESTIONS = {
     "samples": Column("responses", "Responses drawn."),
     "frequent_wrong": Column(help="The most frequent wrong answer."),
 }
-_CURVES = {
-    "model": Column(help="Which model is trained."),
-    "step": Column(help="Training step, counted from 1; 0 is before training."),
-    "loss": Column("nats", "The loss that is minimised."),
-    "learning_rate": Column(help="Learning rate of the step."),
-}
+_LOSS = Column("nats", "The loss that is minimised.")
 
 
 def sampled_accuracy(drawn: Sequence[Sequence[Response]], context: Context) -> Estimate:
@@ -67,36 +63,14 @@ def question_table(problems: Sequence[Problem], drawn: Sequence[Sequence[Respons
 
 def curve_tables(fitted: Sequence[Fitted]) -> dict[str, Table]:
     """Return the loss of every step and every validation of every model."""
-    steps = [
-        {"model": one.name, "step": i + 1, "loss": loss, "learning_rate": rate}
-        for one in fitted
-        for i, (loss, rate) in enumerate(zip(one.history.losses, one.history.rates, strict=True))
-    ]
-    judged = [
-        {"model": one.name, "step": step, "loss": loss}
-        for one in fitted
-        for step, loss in one.history.validations
-    ]
-    names = ("model", "step", "loss")
-    return {
-        "steps": Table.from_rows(steps, _CURVES),
-        "validation": Table.from_rows(judged, {name: _CURVES[name] for name in names}),
-    }
+    return loss_tables({one.name: one.history for one in fitted}, _LOSS, _LOSS, group="model")
 
 
-def curve_views() -> tuple[Curve, Curve]:
-    """Return the charts of the curve tables."""
-    return (
-        Curve(title="Training loss", table="steps", x="step", y=("loss",), group="model"),
-        Curve(title="Held-out loss", table="validation", x="step", y=("loss",), group="model"),
-    )
-
-
-def notes(fitted: Sequence[Fitted], rows: str, folder: Path, digest: str) -> tuple[Note, ...]:
+def notes(fitted: Sequence[Fitted], rows: str, folder: Path, saved: Checkpoint) -> tuple[Note, ...]:
     """Say where the checkpoint lies and on how much each adapter was trained."""
     sizes = ", ".join(f"{one.name} {one.n_rows} and {one.n_held_out}" for one in fitted)
     return (
-        Note(f"checkpoint {digest[:12]} written to {folder}", code="checkpoint"),
+        checkpoint_note(saved.manifest, folder),
         Note(f"{rows} for training and held out: {sizes}"),
     )
 

@@ -1,18 +1,18 @@
 """Training the adapters of one run: the same start, plan and data for every one of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
-
-from probes.contrast.presets import Sizes
+from probes.contrast.presets import ContrastPreset
 from workbench.methods.contracts import Context
-from workbench.model.model import Model
 from workbench.training.adapter import Adapter, LoraShape
-from workbench.training.checkpoint import Checkpoint, Manifest
-from workbench.training.loop import History, Trainable, train
+from workbench.training.checkpoint import Checkpoint
+from workbench.training.loop import History, Objective
+from workbench.training.run import TrainingRun
+from workbench.training.splits import hold_out
+
+ContrastRun = TrainingRun[ContrastPreset]
 
 _ItemT = TypeVar("_ItemT")
 
@@ -26,9 +26,8 @@ class Split:
     @classmethod
     def of(cls, usable: Sequence[int], share: float, context: Context) -> "Split":
         """Hold out a share of the usable questions, at least one if that leaves one."""
-        order = context.stream("held-out questions").permutation(len(usable))
-        n = min(len(usable) - 1, max(1, round(share * len(usable))))
-        return cls(held_out=frozenset(usable[i] for i in order[: max(n, 0)]))
+        _, held_out = hold_out(len(usable), share, context.stream("held-out questions"))
+        return cls(held_out=frozenset(usable[i] for i in held_out))
 
     def parts(
         self, items: Sequence[tuple[int, _ItemT]]
@@ -51,56 +50,35 @@ class Fitted:
     n_held_out: int
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Training:
-    """What all adapters of a run have in common."""
+def fit(
+    run: ContrastRun, name: str, objective: Callable[[Adapter], Objective], n_held_out: int
+) -> Fitted:
+    """Train one adapter; each begins with the same matrices and sees rows in the same order.
 
-    model: Model
-    sizes: Sizes
-    manifest: Manifest
-    folder: Path
-    context: Context
-
-    def fit(self, name: str, lesson: Callable[[Adapter], Trainable], n_held_out: int) -> Fitted:
-        """Train one adapter; each begins with the same matrices and sees rows in the same order.
-
-        Raises:
-            FitError: the loss is not finite.
-            StoreError: the folder holds the state of another run.
-        """
-        adapter = Adapter(
-            self.model,
-            LoraShape(**self.manifest.options["adapter"]),
-            generator=self.context.torch_stream("adapter start"),
-            suffix=name,
-        )
-        task = lesson(adapter)
-        history = train(
-            task,
-            self.sizes.plan(task.n_rows),
-            folder=self.folder / name,
-            identity=self.manifest.identity(name),
-            context=self.context,
-        )
-        return Fitted(
-            name=name,
-            adapter=adapter,
-            history=history,
-            n_rows=task.n_rows,
-            n_held_out=n_held_out,
-        )
+    Raises:
+        FitError: the loss is not finite.
+        StoreError: the folder holds the state of another run.
+    """
+    adapter = Adapter(
+        run.model,
+        LoraShape(**run.manifest.options["adapter"]),
+        generator=run.context.torch_stream("adapter start"),
+        suffix=name,
+    )
+    trained = objective(adapter)
+    history = run.train(trained, run.preset.plan(trained.n_rows), name)
+    return Fitted(
+        name=name,
+        adapter=adapter,
+        history=history,
+        n_rows=trained.n_rows,
+        n_held_out=n_held_out,
+    )
 
 
-def keep(
-    fitted: Sequence[Fitted],
-    training: Training,
-    *,
-    half: bool,
-    scores: Mapping[str, Any] | None = None,
+def save(
+    fitted: Sequence[Fitted], run: ContrastRun, scores: Mapping[str, Any] | None = None
 ) -> Checkpoint:
     """Write all adapters as one checkpoint, names behind `NAME.`, and return it."""
     tensors = {k: v for one in fitted for k, v in one.adapter.tensors(f"{one.name}.").items()}
-    manifest = replace(training.manifest, scores=scores or {})
-    return Checkpoint(manifest=manifest, tensors=tensors).save(
-        training.folder, dtype=torch.float16 if half else torch.float32
-    )
+    return run.save(tensors, scores=scores or {})

@@ -13,7 +13,7 @@ from workbench.training.checkpoint import Manifest, texts_hash
 _OF = " questions of "
 
 
-def told(n_questions: int, address: str) -> str:
+def data_of(n_questions: int, address: str) -> str:
     """Write down what a recipe was trained on, for `seen_questions` to read."""
     return f"{n_questions}{_OF}{address}"
 

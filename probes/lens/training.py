@@ -22,7 +22,7 @@ _ALIVE = 5  # tensors of rows × vocabulary alive at once, gradients among them
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class LensOptions:
     """How much is read and trained: the part of a preset that the trainer needs.
 
     `rank` 0 is the full width. `positions` are drawn from each text and step; `start_tokens`
@@ -43,7 +43,7 @@ class States:
     final: Float[Tensor, "n d_model"]
 
 
-class LensTask:
+class LensObjective:
     """KL of each layer's translated prediction from the model's own, mean over layers.
 
     Position 0 of every text is left out. The model is run anew for every step, which costs
@@ -55,11 +55,11 @@ class LensTask:
         model: Model,
         rows: Sequence[Sequence[int]],
         held_out: Sequence[Sequence[int]],
-        sizes: Sizes,
+        options: LensOptions,
         context: Context,
     ) -> None:
         """Keep the token ids of training and validation texts, and make the first guess."""
-        self.model, self.sizes, self.context = model, sizes, context
+        self.model, self.options, self.context = model, options, context
         self.rows = [row for row in rows if len(row) > 1]
         held_out = [row for row in held_out if len(row) > 1]
         if not self.rows or not held_out:
@@ -89,9 +89,9 @@ class LensTask:
         at_once = rows_at_once(self._budget, self.model.spec.d_vocab, _ALIVE)
         for part in torch.arange(n, device=states.final.device).split(at_once):
             with torch.no_grad():
-                goal = self._logits(states.final[part])
-                p = goal.softmax(dim=-1)
-                negative_entropy = torch.linalg.vecdot(p, goal) - goal.logsumexp(dim=-1)
+                target = self._logits(states.final[part])
+                p = target.softmax(dim=-1)
+                negative_entropy = torch.linalg.vecdot(p, target) - target.logsumexp(dim=-1)
             for layer, h in enumerate(states.layers):
                 z = self._logits(self.maps(layer, h[part.to(h.device)]))
                 kl = negative_entropy - torch.linalg.vecdot(p, z) + z.logsumexp(dim=-1)
@@ -106,7 +106,7 @@ class LensTask:
         trace = self.model.run(pad(rows).to(self.model.device), read=self._sites)
         where = []
         for row in rows:
-            order = torch.randperm(len(row) - 1, generator=generator)[: self.sizes.positions]
+            order = torch.randperm(len(row) - 1, generator=generator)[: self.options.positions]
             where.append(order.sort().values + 1)
         kept = [
             torch.cat([trace.row(i, site)[at] for i, at in enumerate(where)])
@@ -116,15 +116,15 @@ class LensTask:
 
     def _start(self) -> tuple[Translators, Float[Tensor, " layer"]]:
         spec = self.model.spec
-        maps = Translators.identity(spec, rank=self.sizes.rank)
+        maps = Translators.identity(spec, rank=self.options.rank)
         scale = torch.stack([h.float().square().mean().sqrt().cpu() for h in self._held_out.layers])
-        if self.sizes.start_tokens:
+        if self.options.start_tokens:
             moments = Moments.empty(scale * spec.d_model**0.5, spec.d_model)
             judge = self._collect(moments)
             maps = first_guess(
                 moments, maps, loss=lambda layer, maps: self._layer_kl(judge, layer, maps)
             )
-        elif self.sizes.rank:
+        elif self.options.rank:
             # A product of two zeros has no gradient; one random factor still gives the identity.
             draw = self.context.stream("lens start").standard_normal(tuple(maps.down.shape))
             maps.down.copy_(torch.from_numpy(draw) / spec.d_model**0.5)
@@ -134,7 +134,7 @@ class LensTask:
         """Add up the training texts until there are enough tokens; return a few of the states."""
         seen, done = 0, 0
         draw = self.context.torch_stream("lens guess")
-        total = min(self.sizes.start_tokens, sum(len(row) - 1 for row in self.rows))
+        total = min(self.options.start_tokens, sum(len(row) - 1 for row in self.rows))
         while seen < total and done < len(self.rows):
             trace = self.model.run(pad([self.rows[done]]).to(self.model.device), read=self._sites)
             states = [trace.row(0, site)[1:] for site in self._sites]
@@ -142,7 +142,7 @@ class LensTask:
             seen += len(states[-1])
             done += 1
             self.context.progress(min(seen, total), total, "tokens of the first guess")
-        some = self.rows[: max(1, min(done, 96 // self.sizes.positions))]
+        some = self.rows[: max(1, min(done, 96 // self.options.positions))]
         return self.states(some, draw)
 
     def _layer_kl(self, states: States, layer: int, maps: Translators) -> float:
@@ -169,7 +169,7 @@ class LensTask:
 
     @property
     def _budget(self) -> int:
-        return self.sizes.memory * (1 << 20) // 4
+        return self.options.memory * (1 << 20) // 4
 
     def _logits(self, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         """Unembed with gradients, which `Model.unembed` leaves out."""

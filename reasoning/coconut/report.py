@@ -6,31 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from reasoning.coconut.judging import Judged
+from reasoning.coconut.evaluator import Evaluated
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
-from workbench.result.result import Note, Result
+from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve
+from workbench.training.ablations import (
+    accuracy_columns,
+    difference_words,
+    null_note,
+    paired_columns,
+    undecided,
+)
 from workbench.training.loop import History
 
-ACCURACY = {
-    "who": Column(help="An arm; after a comma what its thoughts were replaced by."),
-    "accuracy": Column("proportion", "Right answers to problems kept apart.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems."),
-    "high": Column("proportion", "Upper end, 95 %, over problems."),
-    "problems": Column("problems", "Problems judged."),
-    "operations": Column("operations", "Mean, vocabulary head where a token is drawn."),
-    "positions": Column("positions", "Mean number of positions run for a problem."),
-}
-PAIRED = {
-    "who": Column(help="An arm."),
-    "against": Column(help="What it is compared with, on the same problems."),
-    "difference": Column("proportion", "Mean difference in accuracy.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems."),
-    "high": Column("proportion", "Upper end, 95 %, over problems."),
-}
+ACCURACY = accuracy_columns(
+    Column(help="An arm; after a comma what its thoughts were replaced by."),
+    "who",
+    "Right answers to problems kept apart.",
+    problems=Column("problems", "Problems judged."),
+    operations=Column("operations", "Mean, vocabulary head where a token is drawn."),
+    positions=Column("positions", "Mean number of positions run for a problem."),
+)
+PAIRED = paired_columns("who", "What it is compared with, on the same problems.")
 CURVE = {
     "arm": Column(help="The way of training."),
     "step": Column(help="Training step, counted from 1 over all stages."),
@@ -40,26 +40,26 @@ CURVE = {
 _AGAINST = ("pause", "no-thought", "no-curriculum", "cot", "no-cot")
 
 
-def arms_report(
-    judged: Sequence[Judged],
+def ablation_report(
+    evaluated: Sequence[Evaluated],
     histories: Mapping[str, Sequence[tuple[int, History]]],
     context: Context,
 ) -> Result:
     """Report every way of answering; intervals resample problems, differences are paired."""
-    by_name = {one.name: one for one in judged}
-    estimates = [_accuracy(one, by_name, context) for one in judged]
+    by_name = {one.name: one for one in evaluated}
+    estimates = [_accuracy(one, by_name, context) for one in evaluated]
     pairs = _pairs(by_name, context)
     return Result(
         summary=_summary(estimates, pairs),
         estimates=tuple(estimates),
         tables={
             "accuracy": Table.from_rows(
-                [_row(e, one) for e, one in zip(estimates, judged, strict=True)], ACCURACY
+                [_row(e, one) for e, one in zip(estimates, evaluated, strict=True)], ACCURACY
             ),
             "paired": Table.from_rows(pairs, PAIRED),
             "curve": Table.from_rows(_curve(histories), CURVE),
         },
-        notes=_notes(pairs),
+        notes=null_note([p["against"] for p in undecided(pairs)], first="coconut and "),
         views=(
             Bars(title="Accuracy on problems kept apart", table="accuracy", x="who", y="accuracy"),
             Curve(title="Loss while training", table="curve", x="step", y=("loss",), group="arm"),
@@ -67,7 +67,7 @@ def arms_report(
     )
 
 
-def _accuracy(one: Judged, by_name: Mapping[str, Judged], context: Context) -> Estimate:
+def _accuracy(one: Evaluated, by_name: Mapping[str, Evaluated], context: Context) -> Estimate:
     made = mean_estimate(
         one.name,
         [float(r) for r in one.right],
@@ -83,7 +83,7 @@ def _accuracy(one: Judged, by_name: Mapping[str, Judged], context: Context) -> E
     return replace(made, control=float(np.mean(control.right)), control_name="no-cot")
 
 
-def _row(found: Estimate, one: Judged) -> dict[str, Any]:
+def _row(found: Estimate, one: Evaluated) -> dict[str, Any]:
     return {
         "who": found.name,
         "accuracy": found.value,
@@ -95,7 +95,7 @@ def _row(found: Estimate, one: Judged) -> dict[str, Any]:
     }
 
 
-def _pairs(by_name: Mapping[str, Judged], context: Context) -> list[dict[str, Any]]:
+def _pairs(by_name: Mapping[str, Evaluated], context: Context) -> list[dict[str, Any]]:
     mine = by_name.get("coconut")
     if mine is None:
         return []
@@ -103,7 +103,7 @@ def _pairs(by_name: Mapping[str, Judged], context: Context) -> list[dict[str, An
     return [_pair(mine, by_name[name], context) for name in others]
 
 
-def _pair(mine: Judged, other: Judged, context: Context) -> dict[str, Any]:
+def _pair(mine: Evaluated, other: Evaluated, context: Context) -> dict[str, Any]:
     gap = np.array(mine.right, dtype=float) - np.array(other.right, dtype=float)
     made = mean_estimate(
         "difference",
@@ -135,18 +135,6 @@ def _curve(histories: Mapping[str, Sequence[tuple[int, History]]]) -> list[dict[
 
 
 def _summary(estimates: Sequence[Estimate], pairs: Sequence[Mapping[str, Any]]) -> str:
-    told = "; ".join(str(e) for e in estimates if "," not in e.name)
-    for pair in pairs:
-        if pair["against"] == "pause" and pair["low"] is not None:
-            told += (
-                f"; coconut − pause {pair['difference']:+.3f} "
-                f"[{pair['low']:.3f}, {pair['high']:.3f}]"
-            )
-    return f"{told}."
-
-
-def _notes(pairs: Sequence[Mapping[str, Any]]) -> tuple[Note, ...]:
-    null = [str(p["against"]) for p in pairs if p["low"] is not None and p["low"] <= 0 <= p["high"]]
-    if not null:
-        return ()
-    return (Note(f"no difference shows between coconut and {'; '.join(null)}", code="null"),)
+    words = "; ".join(str(e) for e in estimates if "," not in e.name)
+    clear = [p for p in pairs if p["against"] == "pause" and p["low"] is not None]
+    return words + "".join(difference_words(p, "coconut") for p in clear) + "."

@@ -1,10 +1,9 @@
-"""Sizes of the codec recipe for three amounts of compute, and how many steps fit into a time."""
+"""Presets of the codec recipe for three amounts of compute, and how many steps fit into a time."""
 
 import json
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,18 +11,19 @@ from workbench.errors import StoreError
 from workbench.methods.contracts import Context
 from workbench.training.adapter import LoraShape
 from workbench.training.checkpoint import write_whole
-from workbench.training.loop import Plan, Trainable, rows_of_step
+from workbench.training.loop import Objective, Plan, rows_of_step
+from workbench.training.presets import Preset, lora_shape
 
 PACE = "pace.json"
 _TIMED, _SHARE, _LEAST = 4, 0.92, 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class CodecPreset(Preset):
     """How much is read and trained.
 
     `drawn` problems of each task and all texts give the sentences; `judged` held-out ones of
-    each family judge. `batch` sentences make a step, `at_once` positions one pass.
+    each family are evaluated. `batch` sentences make a step, `at_once` positions one pass.
     """
 
     steps: int
@@ -35,15 +35,10 @@ class Sizes:
     known: int
     at_once: int
 
-    def with_options(self, recipe: Any) -> "Sizes":
-        """Return these sizes with what a recipe sets on top."""
-        names = [f.name for f in fields(self) if getattr(recipe, f.name, None) is not None]
-        return replace(self, **{name: getattr(recipe, name) for name in names})
-
     @property
     def lora(self) -> LoraShape:
         """The shape of each of the two adapters."""
-        return LoraShape(rank=self.rank, alpha=2.0 * self.rank, part="both")
+        return lora_shape(self.rank)
 
     def plan(self, n_rows: int) -> Plan:
         """Return the steps."""
@@ -60,44 +55,42 @@ class Sizes:
 
 
 PRESETS = {
-    "tiny": Sizes(
+    "tiny": CodecPreset(
         steps=12, batch=8, rank=2, learning_rate=2e-3, drawn=8, judged=6, known=16, at_once=512
     ),
-    "cpu": Sizes(
+    "cpu": CodecPreset(
         steps=360, batch=24, rank=12, learning_rate=1.5e-3, drawn=1500, judged=400, known=768,
         at_once=1024,
     ),
-    "gpu": Sizes(
+    "gpu": CodecPreset(
         steps=4000, batch=128, rank=12, learning_rate=1.5e-3, drawn=4000, judged=600, known=768,
         at_once=16_384,
     ),
 }  # fmt: skip
 
 
-def steps_within(
-    seconds: float, task: Trainable, rows_per_step: int, folder: Path, context: Context
-) -> int:
+def steps_within(seconds: float, objective: Objective, rows_per_step: int, context: Context) -> int:
     """Return how many steps fit into a time, timed once and kept in the folder.
 
     The first step warms up and does not count; nothing is trained. A run that goes on keeps the
     number, so that it repeats the losses of an uninterrupted one.
     """
-    path = folder / PACE
+    path = context.folder / PACE
     if path.is_file() and context.resume:
         return _read(path)
-    weights = list(task.parameters().values())
+    weights = list(objective.parameters().values())
     clock = time.perf_counter()
     for step in range(_TIMED + 1):
         if step == 1:
             clock = time.perf_counter()
         context.progress(step, _TIMED + 1, "steps timed")
-        rows = rows_of_step(step, task.n_rows, rows_per_step, context)
-        for piece in task.losses(rows, torch.Generator().manual_seed(step)):
+        rows = rows_of_step(step, objective.n_rows, rows_per_step, context)
+        for piece in objective.losses(rows, torch.Generator().manual_seed(step)):
             torch.autograd.grad(piece, weights, allow_unused=True)
             float(piece.detach())
     each = (time.perf_counter() - clock) / _TIMED
     steps = max(_LEAST, int(_SHARE * seconds / each))
-    folder.mkdir(parents=True, exist_ok=True)
+    context.folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps({"steps": steps, "seconds_each": each}).encode())
     return steps
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reasoning.codec.corpus import Corpus
-from reasoning.codec.judging import Judged
+from reasoning.codec.evaluation import Evaluated
 from workbench.methods.contracts import Context
 from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
@@ -15,14 +15,19 @@ from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve
 from workbench.training.checkpoint import Manifest
 from workbench.training.loop import History
+from workbench.training.report import checkpoint_note, loss_tables, loss_views
 
 BANDS = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 256, 1024)
 _RANDOM = "random vectors of the same length"
 _EXACT = "Sentences that come back token for token."
 _SHOWN = 12
+_TRAINING = Column("nats", "Mean over the tokens of half-disturbed sentences.")
+_HELD_OUT = Column("nats", "Mean over the tokens of held-out sentences; lowest is kept.")
 
 
-def report(judged: Sequence[Judged], history: History, corpus: Corpus, context: Context) -> Result:
+def report(
+    judged: Sequence[Evaluated], history: History, corpus: Corpus, context: Context
+) -> Result:
     """Describe how well held-out sentences come back, and how training went."""
     estimates = estimates_of(judged, context)
     return Result(
@@ -32,8 +37,7 @@ def report(judged: Sequence[Judged], history: History, corpus: Corpus, context: 
             "lengths": _lengths(judged),
             "families": _families(judged, corpus),
             "sentences": _sentences(judged),
-            "steps": _steps(history),
-            "validation": _validation(history),
+            **loss_tables({"codec": history}, _TRAINING, _HELD_OUT),
         },
         views=(
             Curve(
@@ -50,13 +54,12 @@ def report(judged: Sequence[Judged], history: History, corpus: Corpus, context: 
                 y="exact_match",
                 control="random_exact_match",
             ),
-            Curve(title="Training loss", table="steps", x="step", y=("loss",)),
-            Curve(title="Held-out loss", table="validation", x="step", y=("loss",)),
+            *loss_views(),
         ),
     )
 
 
-def estimates_of(judged: Sequence[Judged], context: Context) -> tuple[Estimate, ...]:
+def estimates_of(judged: Sequence[Evaluated], context: Context) -> tuple[Estimate, ...]:
     """Return exact match and token overlap, all together, then exact match by family."""
     told = "tokens in common"
     mine = _mean(told, [one.overlap for one in judged], context)
@@ -72,9 +75,7 @@ def estimates_of(judged: Sequence[Judged], context: Context) -> tuple[Estimate, 
 def notes(corpus: Corpus, folder: Path, manifest: Manifest, longest: int) -> tuple[Note, ...]:
     """Say where the checkpoint is and what its domain leaves out."""
     left = {name: n for name, n in corpus.left_out.items() if n}
-    found = [
-        Note(f"checkpoint {manifest.weights_hash[:12]} written to {folder}", code="checkpoint")
-    ]
+    found = [checkpoint_note(manifest, folder)]
     if left:
         told = ", ".join(f"{name} {n}" for name, n in left.items())
         found.append(
@@ -95,7 +96,7 @@ def _mean(name: str, values: Sequence[float], context: Context) -> Estimate:
     )
 
 
-def _exact(name: str, judged: Sequence[Judged]) -> Estimate:
+def _exact(name: str, judged: Sequence[Evaluated]) -> Estimate:
     hits, random = (
         sum(getattr(one, field) for one in judged) for field in ("is_exact", "random_is_exact")
     )
@@ -106,7 +107,7 @@ def _exact(name: str, judged: Sequence[Judged]) -> Estimate:
     return with_control(found, _RANDOM, other)
 
 
-def _lengths(judged: Sequence[Judged]) -> Table:
+def _lengths(judged: Sequence[Evaluated]) -> Table:
     rows = []
     for name in dict.fromkeys(one.family for one in judged):
         mine = [one for one in judged if one.family == name]
@@ -128,7 +129,7 @@ def _lengths(judged: Sequence[Judged]) -> Table:
     )
 
 
-def _families(judged: Sequence[Judged], corpus: Corpus) -> Table:
+def _families(judged: Sequence[Evaluated], corpus: Corpus) -> Table:
     train, test = corpus.part("train"), corpus.part("test")
     rows = []
     for name in dict.fromkeys(one.family for one in judged):
@@ -144,7 +145,7 @@ def _families(judged: Sequence[Judged], corpus: Corpus) -> Table:
     return Table.from_rows(rows, _columns())
 
 
-def _cells(judged: Sequence[Judged]) -> dict[str, Any]:
+def _cells(judged: Sequence[Evaluated]) -> dict[str, Any]:
     hits, n = sum(one.is_exact for one in judged), len(judged)
     interval = proportion_interval(hits, n)
     means = ("overlap", "random_overlap", "other_overlap", "logprob", "random_logprob")
@@ -174,7 +175,7 @@ def _columns() -> dict[str, Column]:
     }
 
 
-def _sentences(judged: Sequence[Judged]) -> Table:
+def _sentences(judged: Sequence[Evaluated]) -> Table:
     rows = []
     for name in dict.fromkeys(one.family for one in judged):
         mine = [one for one in judged if one.family == name]
@@ -191,27 +192,5 @@ def _sentences(judged: Sequence[Judged]) -> Table:
             "logprob": Column("nats", "Mean log-probability of the tokens written."),
             "random": Column(help="What a random vector of the same length yields."),
             "random_logprob": Column("nats", "Mean log-probability of its tokens."),
-        },
-    )
-
-
-def _steps(history: History) -> Table:
-    pairs = zip(history.losses, history.rates, strict=True)
-    return Table.from_rows(
-        [{"step": i, "loss": a, "learning_rate": b} for i, (a, b) in enumerate(pairs, start=1)],
-        {
-            "step": Column(help="Training step, counted from 1."),
-            "loss": Column("nats", "Mean over the tokens of half-disturbed sentences."),
-            "learning_rate": Column(help="Learning rate of the step."),
-        },
-    )
-
-
-def _validation(history: History) -> Table:
-    return Table.from_rows(
-        [{"step": step, "loss": loss} for step, loss in history.validations],
-        {
-            "step": Column(help="Training step, counted from 1."),
-            "loss": Column("nats", "Mean over the tokens of held-out sentences; lowest is kept."),
         },
     )

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from reasoning.hybrid.arm_run import Training
-from reasoning.hybrid.format_task import FormatTask
-from reasoning.hybrid.lessons import lessons
+from reasoning.hybrid.ablation_run import HybridOptions
+from reasoning.hybrid.demonstrations import demonstrations
+from reasoning.hybrid.format_objective import FormatObjective
 from reasoning.hybrid.workers import BaseAddress
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
@@ -21,33 +21,35 @@ from workbench.training.loop import History, Plan, train
 FORMAT, MODEL = "format", "model"
 
 
-def learn_format(model: Model, training: Training, context: Context) -> tuple[BaseAddress, History]:
+def learn_format(
+    model: Model, options: HybridOptions, context: Context
+) -> tuple[BaseAddress, History]:
     """Train all weights of a network from nothing, or an adapter on a model; return the base.
 
     The network from nothing becomes a model folder of its own; the adapter stays apart, and is
-    both where every arm starts and what its distance is measured to.
+    both where every ablation starts and what its distance is measured to.
     """
     folder = context.folder
-    task, rows, held_out = training.problems()
-    module, trained, adapter = _trained(model, training, context)
-    lesson = FormatTask(
+    task, rows, held_out = options.problems()
+    module, trained, adapter = _trained(model, options, context)
+    objective = FormatObjective(
         module,
         trained,
-        lessons(model, task, rows, training.mark),
-        lessons(model, task, held_out[:64], training.mark),
+        demonstrations(model, task, rows, options.mark),
+        demonstrations(model, task, held_out[:64], options.mark),
     )
     history = train(
-        lesson,
-        _plan(training),
+        objective,
+        _plan(options),
         folder=folder / FORMAT,
-        identity=training.identity(FORMAT, model.spec.weights_hash),
+        identity=options.identity(FORMAT, model.spec.weights_hash),
         context=context,
     )
     if adapter is None:
         module.requires_grad_(False).to("cpu")
         return _as_folder(module, model, folder / MODEL), history
-    manifest = _manifest(training, model, [one.question for one in rows])
-    dtype = torch.float16 if training.half else torch.float32
+    manifest = _manifest(options, model, [one.question for one in rows])
+    dtype = torch.float16 if options.half else torch.float32
     Checkpoint(manifest=manifest, tensors=adapter.tensors()).save(folder / FORMAT, dtype=dtype)
     base = BaseAddress(
         name=model.spec.name,
@@ -59,32 +61,32 @@ def learn_format(model: Model, training: Training, context: Context) -> tuple[Ba
 
 
 def _trained(
-    model: Model, training: Training, context: Context
+    model: Model, options: HybridOptions, context: Context
 ) -> tuple[Any, Mapping[str, nn.Parameter], Adapter | None]:
     """Return the module and its weights to train: all of them, or those of an adapter."""
-    if training.sizes.scratch:
+    if options.preset.scratch:
         module: Any = model.backend.module
         module.requires_grad_(True)
-        # A small network is quick to teach where there is an accelerator; its arms are not.
+        # A small network is quick to teach where there is an accelerator; its ablations are not.
         module.to("cuda" if torch.cuda.is_available() else "cpu")
         return module, dict(module.named_parameters()), None
     adapter = Adapter(
-        model, training.sizes.lora, generator=context.torch_stream("format adapter"), suffix=FORMAT
+        model, options.preset.lora, generator=context.torch_stream("format adapter"), suffix=FORMAT
     )
     return adapter.module, adapter.parameters(), adapter
 
 
-def _plan(training: Training) -> Plan:
-    sizes = training.sizes
+def _plan(options: HybridOptions) -> Plan:
+    preset = options.preset
     return Plan(
-        steps=sizes.format_steps,
-        rows_per_step=sizes.format_batch,
-        learning_rate=sizes.format_rate,
-        warmup=min(20, sizes.format_steps // 5),
+        steps=preset.format_steps,
+        rows_per_step=preset.format_batch,
+        learning_rate=preset.format_rate,
+        warmup=min(20, preset.format_steps // 5),
         weight_decay=0.01,
         clip=1.0,
-        save_every=max(1, sizes.format_steps // 8),
-        validate_every=max(1, sizes.format_steps // 8),
+        save_every=max(1, preset.format_steps // 8),
+        validate_every=max(1, preset.format_steps // 8),
     )
 
 
@@ -95,12 +97,12 @@ def _as_folder(module: Any, model: Model, folder: Path) -> BaseAddress:
     return BaseAddress(name=str(folder), device=model.device.type, dtype="float32")
 
 
-def _manifest(training: Training, model: Model, questions: list[str]) -> Manifest:
+def _manifest(options: HybridOptions, model: Model, questions: list[str]) -> Manifest:
     return Manifest.of(
         f"hybrid {FORMAT}",
         model.spec,
-        options={"adapter": training.sizes.lora.as_dict(), "mark": training.mark},
-        seed=training.seed,
+        options={"adapter": options.preset.lora.as_dict(), "mark": options.mark},
+        seed=options.seed,
         texts=questions,
-        data=f"{len(questions)} problems of {training.task}",
+        data=f"{len(questions)} problems of {options.task}",
     )

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reasoning.hybrid.lessons import Lesson
+from reasoning.hybrid.demonstrations import Demonstration
 from reasoning.hybrid.objective import divergence, response_losses
-from reasoning.hybrid.sizes import Arm, Sizes
+from reasoning.hybrid.presets import GateAblation, HybridPreset
 from workbench.latent.gate import Gate, GateShape
 from workbench.latent.inputs import GATE_WIDTH, GatedMixture, LatentInput, TokenInput
 from workbench.latent.mixture import EmbeddingTable
@@ -40,7 +40,7 @@ class Setting:
 
 
 class Learner:
-    """An adapter and, unless the arm is token-only, a gate on one model.
+    """An adapter and, unless the ablation is token-only, a gate on one model.
 
     `reference` is the policy before any reward, which is fed tokens only.
     """
@@ -50,15 +50,15 @@ class Learner:
         base: Model,
         reference: Model,
         adapter: Adapter,
-        rest: tuple[Arm, Sizes, Setting],
+        rest: tuple[GateAblation, HybridPreset, Setting],
         generator: torch.Generator,
     ) -> None:
         """Begin with a fresh gate."""
         self.base, self.reference, self.adapter = base, reference, adapter
-        self.arm, self.sizes, self.setting = rest
-        shape = GateShape(r_min=self.sizes.r_min)
+        self.ablation, self.preset, self.setting = rest
+        shape = GateShape(r_min=self.preset.r_min)
         gate = Gate(base.spec.d_model, shape, generator=generator).to(base.device)
-        self.gate = gate if self.arm.is_gated else None
+        self.gate = gate if self.ablation.is_gated else None
         self.table = EmbeddingTable(base)
 
     @property
@@ -72,35 +72,35 @@ class Learner:
         """Return how responses are drawn; mixtures are kept for rollouts only."""
         return LatentThinking(
             inputs=self.inputs if gate_on else TokenInput(),
-            sampling=Sampling(temperature=self.sizes.temperature),
+            sampling=Sampling(temperature=self.preset.temperature),
             greedy=greedy,
             delimiter=self.setting.mark,
             keep=0 if greedy else self.setting.width,
         )
 
-    def rollouts(self, lessons: Sequence[Lesson], seed: int) -> list[LatentRollout]:
+    def rollouts(self, demonstrations: Sequence[Demonstration], seed: int) -> list[LatentRollout]:
         """Draw a group of responses to each problem; the prompts are run once."""
-        policy, group = self.policy(), self.sizes.responses
-        prompts = pad([one.prompt for one in lessons], side="left")
+        policy, group = self.policy(), self.preset.responses
+        prompts = pad([one.prompt for one in demonstrations], side="left")
         model = self.adapter.model
         prefix = model.prefill(prompts, policy=policy)
-        prefix = prefix.take([i for i in range(len(lessons)) for _ in range(group)])
+        prefix = prefix.take([i for i in range(len(demonstrations)) for _ in range(group)])
         options = GenerationOptions(seeds=seed, stop_ids=self.setting.stop_ids)
-        trace = model.generate(prefix, policy=policy, limit=self.sizes.new_tokens, options=options)
+        trace = model.generate(prefix, policy=policy, limit=self.preset.new_tokens, options=options)
         return rollouts_of(trace)
 
     def answers(
-        self, lessons: Sequence[Lesson], *, gate_on: bool = True, rows: int = 128
+        self, demonstrations: Sequence[Demonstration], *, gate_on: bool = True, rows: int = 128
     ) -> list[str]:
         """Return the greedy response to each problem."""
         texts: list[str] = []
         options = GenerationOptions(stop_ids=self.setting.stop_ids)
-        for start in range(0, len(lessons), rows):
-            some = pad([one.prompt for one in lessons[start : start + rows]], side="left")
+        for start in range(0, len(demonstrations), rows):
+            some = pad([one.prompt for one in demonstrations[start : start + rows]], side="left")
             trace = self.adapter.model.generate(
                 some,
                 policy=self.policy(greedy=True, gate_on=gate_on),
-                limit=self.sizes.new_tokens,
+                limit=self.preset.new_tokens,
                 options=options,
             )
             texts += [self.text(row) for row in trace.generated]
@@ -120,8 +120,8 @@ class Learner:
         KL weight is left, the piece is exactly zero.
         """
         order = sorted(range(len(rollouts)), key=lambda i: len(rollouts[i].response))
-        for start in range(0, len(order), self.sizes.at_once):
-            rows = order[start : start + self.sizes.at_once]
+        for start in range(0, len(order), self.preset.at_once):
+            rows = order[start : start + self.preset.at_once]
             batch = Batch.of([rollouts[i] for i in rows], self.base.device)
             logprobs = self.logprobs(batch)
             with torch.no_grad():
@@ -137,12 +137,12 @@ class Learner:
         module = self.adapter.module
         vectors = fed_vectors(module, self.table, self.gate, batch)
         return token_logprobs(
-            replayed_logits(module, vectors, batch), batch, self.sizes.temperature
+            replayed_logits(module, vectors, batch), batch, self.preset.temperature
         )
 
     def _reference(self, batch: Batch) -> Tensor:
         module = self.reference.backend.module
         vectors = fed_vectors(module, self.table, None, batch)
         return token_logprobs(
-            replayed_logits(module, vectors, batch), batch, self.sizes.temperature
+            replayed_logits(module, vectors, batch), batch, self.preset.temperature
         )

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from reasoning.hybrid.demonstrations import Demonstration
 from reasoning.hybrid.learner import Learner
-from reasoning.hybrid.lessons import Lesson
 from reasoning.hybrid.objective import advantages
 from reasoning.hybrid.ratios import hidden_ratios
 from workbench.errors import FitError
@@ -29,7 +29,7 @@ Reward = Callable[[Problem, str], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Reinforcement:
-    """How an arm is trained: AdamW with the paper's moments, clip and decay.
+    """How an ablation is trained: AdamW with the paper's moments, clip and decay.
 
     `minutes` ends the training early (0: never); the curve tells after how many steps.
     """
@@ -53,54 +53,54 @@ def parameters(learner: Learner) -> dict[str, nn.Parameter]:
 def optimiser(learner: Learner, how: Reinforcement) -> torch.optim.Optimizer:
     """Return AdamW with a group for the adapter, the gate's matrices and Λ.
 
-    Λ decays only in arms that ask for it: its decay opens the gate without any learning.
+    Λ decays only in ablations that ask for it: its decay opens the gate without any learning.
     """
-    sizes = learner.sizes
+    preset = learner.preset
     groups: list[dict[str, Any]] = [
         {
             "params": list(learner.adapter.parameters().values()),
-            "peak": sizes.rate,
+            "peak": preset.rate,
             "weight_decay": how.decay,
         }
     ]
     if learner.gate is not None:
         lam = [learner.gate.lam]
         rest = [p for name, p in learner.gate.named_parameters() if name != "lam"]
-        decay = how.decay if learner.arm.lam_decays else 0.0
-        groups.append({"params": rest, "peak": sizes.gate_rate, "weight_decay": how.decay})
-        groups.append({"params": lam, "peak": sizes.lam_rate, "weight_decay": decay})
+        decay = how.decay if learner.ablation.lam_decays else 0.0
+        groups.append({"params": rest, "peak": preset.gate_rate, "weight_decay": how.decay})
+        groups.append({"params": lam, "peak": preset.lam_rate, "weight_decay": decay})
     return torch.optim.AdamW(groups, betas=how.betas)
 
 
 def reinforce(
     learner: Learner,
-    lessons: Sequence[Lesson],
+    demonstrations: Sequence[Demonstration],
     how: Reinforcement,
     *,
-    place: tuple[Path, str, bool],
+    identity: str,
     context: Context,
 ) -> list[dict[str, Any]]:
     """Train, and return one row of the curve per step.
 
-    `place` is the folder of the state, the identity of what is trained, and whether to resume.
-    Which problems a step sees and what is drawn depend on seed and step alone, so arms of one
+    `identity` names what is trained on what.
+    Which problems a step sees and what is drawn depend on seed and step alone, so ablations of one
     seed see the same problems with the same random numbers.
 
     Raises:
         FitError: the loss is not finite.
         StoreError: the folder holds the state of something else.
     """
-    folder, identity, resume = place
-    trained, steps = parameters(learner), learner.sizes.steps
+    folder = context.folder
+    trained, steps = parameters(learner), learner.preset.steps
     stepper = optimiser(learner, how)
-    state = read_state(folder, identity, trained, stepper) if resume else None
+    state = read_state(folder, identity, trained, stepper) if context.resume else None
     curve = _curve(folder, state.step if state else 0)
     state = state or State.fresh()
     plan = Plan(steps=steps, rows_per_step=1, learning_rate=1.0, warmup=max(1, steps // 10))
     clock = time.monotonic()
     for step in range(state.step, steps):
-        context.progress(step, steps, f"steps of {learner.arm.name}")
-        row = _step(learner, lessons, how, (stepper, plan.rate(step), step), context)
+        context.progress(step, steps, f"steps of {learner.ablation.name}")
+        row = _step(learner, demonstrations, how, (stepper, plan.rate(step), step), context)
         curve.append(row)
         _write_row(folder, row)
         state.step = step + 1
@@ -117,20 +117,20 @@ def reinforce(
 
 def _step(
     learner: Learner,
-    lessons: Sequence[Lesson],
+    demonstrations: Sequence[Demonstration],
     how: Reinforcement,
     at: tuple[torch.optim.Optimizer, float, int],
     context: Context,
 ) -> dict[str, Any]:
     stepper, factor, step = at
-    rows = rows_of_step(step, len(lessons), learner.sizes.prompts, context)
+    rows = rows_of_step(step, len(demonstrations), learner.preset.prompts, context)
     seed = int(context.stream(f"rollouts {step}").integers(2**62))
-    some = [lessons[i] for i in rows]
+    some = [demonstrations[i] for i in rows]
     rollouts = learner.rollouts(some, seed)
     texts = [learner.text(rollout.response) for rollout in rollouts]
-    problems = [one.problem for one in some for _ in range(learner.sizes.responses)]
+    problems = [one.problem for one in some for _ in range(learner.preset.responses)]
     rewards = [how.reward(p, text) for p, text in zip(problems, texts, strict=True)]
-    advantage = advantages(rewards, learner.sizes.responses)
+    advantage = advantages(rewards, learner.preset.responses)
     stepper.zero_grad(set_to_none=True)
     loss, kl = 0.0, 0.0
     for piece, distance in learner.losses(rollouts, advantage):
@@ -141,7 +141,7 @@ def _step(
         raise FitError(f"the loss is {loss} at step {step}", hint="lower the learning rate")
     update(learner, stepper, how, factor)
     told = _told(learner, rollouts, texts)
-    mixed = (advantage.reshape(-1, learner.sizes.responses) != 0).any(dim=1).float().mean()
+    mixed = (advantage.reshape(-1, learner.preset.responses) != 0).any(dim=1).float().mean()
     mean = sum(rewards) / len(rewards)
     return {"step": step + 1, "reward": mean, "mixed": float(mixed), "kl": kl, "loss": loss} | told
 
@@ -153,7 +153,7 @@ def update(
 
     A gate that is not to learn gets a gradient of zero, so that only its decay acts.
     """
-    if learner.gate is not None and not learner.arm.gate_learns:
+    if learner.gate is not None and not learner.ablation.gate_learns:
         for parameter in learner.gate.parameters():
             parameter.grad = torch.zeros_like(parameter)
     for group in stepper.param_groups:

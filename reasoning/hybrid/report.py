@@ -1,4 +1,4 @@
-"""The report of the arms: accuracies, paired differences, curves and the decay-only line."""
+"""The report of the ablations: accuracies, paired differences, curves and the decay-only line."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reasoning.hybrid.arm_run import ArmSeed
+from reasoning.hybrid.ablation_run import AblationSeed
 from reasoning.hybrid.ratios import RATIOS
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
@@ -14,28 +14,31 @@ from workbench.result.intervals import mean_interval
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve, View
+from workbench.training.ablations import (
+    accuracy_columns,
+    difference_words,
+    null_note,
+    paired_columns,
+    undecided,
+)
 from workbench.training.loop import History
 
-Stories = Mapping[ArmSeed, Mapping[str, Any]]
+Stories = Mapping[AblationSeed, Mapping[str, Any]]
 
-ACCURACY = {
-    "arm": Column(help="The way of training; start: before any reward."),
-    "accuracy": Column("proportion", "Greedy reward on held-out problems.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems."),
-    "high": Column("proportion", "Upper end, 95 %, over problems."),
-    "gate_off": Column("proportion", "The same weights fed tokens only."),
-    "seeds": Column("seeds", "Trained so often from different random numbers."),
-    "problems": Column("problems", "Held-out problems."),
-}
-PAIRED = {
-    "arm": Column(help="The arm."),
-    "against": Column(help="What it is compared with, on the same problems and seeds."),
-    "difference": Column("proportion", "Mean difference in accuracy.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems."),
-    "high": Column("proportion", "Upper end, 95 %, over problems."),
-    "seeds_low": Column("proportion", "Lower end, 95 %, over seeds."),
-    "seeds_high": Column("proportion", "Upper end, 95 %, over seeds."),
-}
+ACCURACY = accuracy_columns(
+    Column(help="The way of training; start: before any reward."),
+    "arm",
+    "Greedy reward on held-out problems.",
+    gate_off=Column("proportion", "The same weights fed tokens only."),
+    seeds=Column("seeds", "Trained so often from different random numbers."),
+    problems=Column("problems", "Held-out problems."),
+)
+PAIRED = paired_columns(
+    "arm",
+    "What it is compared with, on the same problems and seeds.",
+    seeds_low=Column("proportion", "Lower end, 95 %, over seeds."),
+    seeds_high=Column("proportion", "Upper end, 95 %, over seeds."),
+)
 CURVE = {
     "arm": Column(help="The way of training."),
     "step": Column("updates", "Updates made."),
@@ -51,9 +54,9 @@ CURVE = {
 _MEANS = ("reward", "format", "mixed", "length", "kl", *RATIOS)
 
 
-def arms_report(stories: Stories, format_stage: History, context: Context) -> Result:
-    """Report all arms; intervals resample problems, and from three seeds on also follow t."""
-    right = {arm: _verdicts(stories, arm, "right") for arm in _arms(stories)}
+def ablation_report(stories: Stories, format_stage: History, context: Context) -> Result:
+    """Report all ablations; intervals resample problems, and from three seeds on also follow t."""
+    right = {arm: _verdicts(stories, arm, "right") for arm in _names(stories)}
     off = {arm: _verdicts(stories, arm, "right_gate_off") for arm in right}
     start = _verdicts(stories, next(iter(right)), "start")
     estimates = [_accuracy(arm, right[arm], off[arm], context) for arm in right]
@@ -86,14 +89,15 @@ def arms_report(stories: Stories, format_stage: History, context: Context) -> Re
     )
 
 
-def _arms(stories: Stories) -> list[str]:
-    return list(dict.fromkeys(one.arm for one in stories))
+def _names(stories: Stories) -> list[str]:
+    return list(dict.fromkeys(one.ablation for one in stories))
 
 
 def _verdicts(stories: Stories, arm: str, name: str) -> NDArray[np.float64]:
     """Return the verdicts as [seed, problem]."""
     return np.array(
-        [story["judged"][name] for one, story in stories.items() if one.arm == arm], dtype=float
+        [story["judged"][name] for one, story in stories.items() if one.ablation == arm],
+        dtype=float,
     )
 
 
@@ -151,8 +155,8 @@ def _paired(
 def _curve_rows(stories: Stories) -> list[dict[str, Any]]:
     """Average the curves of the seeds step by step."""
     rows = []
-    for arm in _arms(stories):
-        curves = [story["curve"] for one, story in stories.items() if one.arm == arm]
+    for arm in _names(stories):
+        curves = [story["curve"] for one, story in stories.items() if one.ablation == arm]
         for each in zip(*curves, strict=False):
             row: dict[str, Any] = {"arm": arm, "step": each[0]["step"]}
             for name in _MEANS:
@@ -163,14 +167,9 @@ def _curve_rows(stories: Stories) -> list[dict[str, Any]]:
 
 
 def _summary(estimates: Sequence[Estimate], pairs: Sequence[Mapping[str, Any]]) -> str:
-    told = "; ".join(map(str, estimates))
-    for pair in pairs:
-        if pair["against"] == "grpo" and pair["low"] is not None:
-            told += (
-                f"; {pair['arm']} − grpo {pair['difference']:+.3f} "
-                f"[{pair['low']:.3f}, {pair['high']:.3f}]"
-            )
-    return told + "."
+    clear = [p for p in pairs if p["against"] == "grpo" and p["low"] is not None]
+    words = "; ".join(map(str, estimates))
+    return words + "".join(difference_words(p, p["arm"]) for p in clear) + "."
 
 
 def _notes(stories: Stories, pairs: Sequence[Mapping[str, Any]]) -> tuple[Note, ...]:
@@ -189,14 +188,8 @@ def _notes(stories: Stories, pairs: Sequence[Mapping[str, Any]]) -> tuple[Note, 
                 "unequal-steps",
             )
         )
-    null = [
-        f"{p['arm']} and {p['against']}"
-        for p in pairs
-        if p["low"] is not None and p["low"] <= 0 <= p["high"]
-    ]
-    if null:
-        notes.append(Note(f"no difference shows between {'; '.join(null)}", code="null"))
-    return tuple(notes)
+    null = [f"{p['arm']} and {p['against']}" for p in undecided(pairs)]
+    return (*notes, *null_note(null))
 
 
 def _views(right: Mapping[str, Any]) -> tuple[View, ...]:

@@ -1,4 +1,4 @@
-"""Arms side by side: in this process one after the other, or several processes at once."""
+"""Ablations side by side: in this process one after the other, or several processes at once."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from reasoning.hybrid.arm_run import ArmSeed, Training, run_arm
+from reasoning.hybrid.ablation_run import AblationSeed, HybridOptions, run_ablation
 from workbench.errors import FitError
 from workbench.model.loading import load_model
 from workbench.model.model import Model
@@ -35,7 +35,7 @@ class BaseAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """Where arms are trained: the folder of all, whether to resume, and how many at once."""
+    """Where ablations are trained: the folder of all, whether to resume, and how many at once."""
 
     folder: Path
     resume: bool
@@ -43,19 +43,19 @@ class Workplace:
     loaded: Model | None = None
 
 
-def run_arms(
-    arms: Sequence[ArmSeed],
-    training: Training,
+def run_ablations(
+    ablations: Sequence[AblationSeed],
+    options: HybridOptions,
     base: BaseAddress,
     workplace: Workplace,
     progress: Progress,
 ) -> None:
-    """Train every arm; with several workers each is a process with its share of the threads."""
+    """Train every ablation; several workers are processes, each with its share of the threads."""
     place = (workplace.folder, workplace.resume)
     if workplace.workers == 1:
         models = base.open(workplace.loaded)
-        for one in arms:
-            run_arm(one, training, models, place, progress)
+        for one in ablations:
+            run_ablation(one, options, models, place, progress)
         return
     threads = max(1, (os.cpu_count() or 1) // workplace.workers)
     workers = [Worker("reasoning.hybrid.workers:train") for _ in range(workplace.workers)]
@@ -63,12 +63,12 @@ def run_arms(
     for worker in workers:
         free.put(worker)
     with ThreadPoolExecutor(workplace.workers) as pool:
-        orders = [Order(one, training, base, place, threads) for one in arms]
+        orders = [Order(one, options, base, place, threads) for one in ablations]
         waiting = [pool.submit(_in_process, order, free) for order in orders]
         try:
             for done, future in enumerate(as_completed(waiting), start=1):
                 future.result()
-                progress(done, len(arms), "arms")
+                progress(done, len(ablations), "arms")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
@@ -76,10 +76,10 @@ def run_arms(
 
 
 class Order(NamedTuple):
-    """One arm as another process is told to train it, on so many threads."""
+    """One ablation as another process is told to train it, on so many threads."""
 
-    one: ArmSeed
-    training: Training
+    one: AblationSeed
+    options: HybridOptions
     base: BaseAddress
     place: tuple[Path, bool]
     threads: int
@@ -91,7 +91,7 @@ def _in_process(order: Order, free: "SimpleQueue[Worker]") -> None:
         worker.call(order)
     except WorkerFailed as error:
         raise FitError(
-            f"arm {order.one.arm} of seed {order.one.seed} was not trained: {error}",
+            f"ablation {order.one.ablation} of seed {order.one.seed} was not trained: {error}",
             hint="run it again: it goes on from what is kept; or use fewer --workers",
         ) from error
     finally:
@@ -99,8 +99,8 @@ def _in_process(order: Order, free: "SimpleQueue[Worker]") -> None:
 
 
 def train(order: Order) -> None:
-    """Train one arm on its share of the threads."""
+    """Train one ablation on its share of the threads."""
     import torch
 
     torch.set_num_threads(order.threads)
-    run_arm(order.one, order.training, order.base.open(), order.place, silent)
+    run_ablation(order.one, order.options, order.base.open(), order.place, silent)

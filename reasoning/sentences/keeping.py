@@ -1,22 +1,25 @@
 """A trained sentence pipeline as a folder: a checkpoint, and the writer as a model of its own."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from reasoning.sentences.prediction_task import encoded
+from reasoning.sentences.prediction_objective import encoded
+from reasoning.sentences.presets import SentencePreset
 from workbench.model.hashing import weights_hash
 from workbench.model.loading import load_model
 from workbench.model.model import Model
-from workbench.training.checkpoint import Checkpoint, Manifest
+from workbench.training.checkpoint import Checkpoint
 from workbench.training.codec import SentenceCodec
 from workbench.training.latent import LatentModel
 from workbench.training.lines import Lines, Worked
 from workbench.training.network import Tuning
+from workbench.training.run import TrainingRun
 from workbench.training.scratch import save_model
 from workbench.training.sentence_model import CODEC, HEADS, KNOWN, LATENT, WRITER
 
@@ -33,10 +36,13 @@ class Trained:
     codec: SentenceCodec
     latent: LatentModel
 
-    def keep(
-        self, folder: Path, manifest: Manifest, problems: Sequence[Worked], dtype: torch.dtype
+    def save(
+        self, run: TrainingRun[SentencePreset], problems: Sequence[Worked], told: Mapping[str, Any]
     ) -> Checkpoint:
-        """Write the checkpoint; fully trained weights of the writer become a model beside it."""
+        """Write the checkpoint; `told` is added to the options of its manifest.
+
+        Fully trained weights of the writer become a model beside it.
+        """
         texts, vectors = known_sentences(self.codec, problems)
         tensors = {
             **self.coder.tensors(CODEC),
@@ -44,13 +50,15 @@ class Trained:
             **{HEADS + n: p.detach().clone() for n, p in self.latent.heads.named_parameters()},
             KNOWN: vectors,
         }
-        manifest = replace(manifest, options={**manifest.options, KNOWN: list(texts)})
-        if manifest.options.get("adapter") is not None:
+        base_hash = run.manifest.base_hash
+        if run.preset.lora is not None:
             tensors |= self.writer.tensors(WRITER)
         else:
-            save_model(self.writer.module, self.codec.lines.tokenizer, folder, dtype=dtype)
-            manifest = replace(manifest, base_hash=weights_hash([folder / "model.safetensors"]))
-        return Checkpoint(manifest=manifest, tensors=tensors).save(folder, dtype=dtype)
+            tokenizer = self.codec.lines.tokenizer
+            save_model(self.writer.module, tokenizer, run.folder, dtype=run.dtype)
+            base_hash = weights_hash([run.folder / "model.safetensors"])
+        options = {**run.manifest.options, **told, KNOWN: list(texts)}
+        return run.save(tensors, options=options, base_hash=base_hash)
 
 
 def reopened(model: Model, folder: Path, checkpoint: Checkpoint) -> Model:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reasoning.sentences.grounding import Grounding
-from reasoning.sentences.prediction_task import disturbed
+from reasoning.sentences.prediction_objective import disturbed
 from reasoning.sentences.row import Row
 from workbench.errors import Unsupported
 from workbench.model.policy import Sampling

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -98,17 +98,18 @@ class Checkpoint:
                 hint="save in float32, or train with a lower learning rate",
             )
         data = save(tensors)
-        manifest = Manifest(
-            **{
-                **{f.name: getattr(self.manifest, f.name) for f in fields(Manifest)},
-                "weights_hash": hashlib.sha256(data).hexdigest(),
-            }
-        )
+        manifest = replace(self.manifest, weights_hash=hashlib.sha256(data).hexdigest())
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / WEIGHTS, data)
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
         write_whole(folder / MANIFEST, text.encode())
         return Checkpoint(manifest=manifest, tensors=tensors)
+
+    def rescored(self, scores: Mapping[str, Any], folder: Path) -> "Checkpoint":
+        """Write a checkpoint that was saved or loaded once more, with what was measured of it."""
+        dtype = next(iter(self.tensors.values())).dtype
+        manifest = replace(self.manifest, scores=scores)
+        return Checkpoint(manifest=manifest, tensors=self.tensors).save(folder, dtype=dtype)
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint":

@@ -15,7 +15,7 @@ from workbench.training.state import State, read_state, write_state
 
 
 @runtime_checkable
-class Trainable(Protocol):
+class Objective(Protocol):
     """What is trained: a few parameters, a loss over rows of data, a validation loss.
 
     The loop never touches parameters that are not listed, so a frozen model stays frozen.
@@ -90,7 +90,7 @@ class History:
 
 
 def train(
-    task: Trainable,
+    objective: Objective,
     plan: Plan,
     *,
     folder: Path,
@@ -109,30 +109,30 @@ def train(
         StoreError: the folder holds the state of something else, or a damaged one.
         TooLittleData: there are no rows.
     """
-    if task.n_rows < 1:
+    if objective.n_rows < 1:
         raise TooLittleData("there are no training rows", hint="give more or longer texts")
-    parameters = dict(task.parameters())
+    parameters = dict(objective.parameters())
     optimiser = torch.optim.AdamW(
         list(parameters.values()), betas=plan.betas, weight_decay=plan.weight_decay
     )
     state = read_state(folder, identity, parameters, optimiser) if context.resume else None
     if state is None:
         state = State.fresh()
-        _validate(task, state, parameters)
+        _validate(objective, state, parameters)
         write_state(folder, identity, parameters, optimiser, state)
     for step in range(state.step, plan.steps):
         context.progress(step, plan.steps, "steps")
-        rows = rows_of_step(step, task.n_rows, plan.rows_per_step, context)
+        rows = rows_of_step(step, objective.n_rows, plan.rows_per_step, context)
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(step)
         draw = context.torch_stream(f"training step {step}")
-        loss = _finite(_gradient(task, rows, list(parameters.values()), plan.clip, draw), step)
+        loss = _finite(_gradient(objective, rows, list(parameters.values()), plan.clip, draw), step)
         optimiser.step()
         state.step = step + 1
         state.losses.append(loss)
         state.rates.append(plan.rate(step))
         if state.step % plan.validate_every == 0 or state.step == plan.steps:
-            _validate(task, state, parameters)
+            _validate(objective, state, parameters)
         if state.step % plan.save_every == 0 or state.step == plan.steps:
             write_state(folder, identity, parameters, optimiser, state)
     context.progress(plan.steps, plan.steps, "steps")
@@ -166,7 +166,7 @@ def rows_of_step(step: int, n_rows: int, rows_per_step: int, context: Context) -
 
 
 def _gradient(
-    task: Trainable,
+    objective: Objective,
     rows: Sequence[int],
     weights: Sequence[nn.Parameter],
     clip: float,
@@ -176,7 +176,7 @@ def _gradient(
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     total = 0.0
-    for piece in task.losses(rows, generator):
+    for piece in objective.losses(rows, generator):
         gradients = torch.autograd.grad(piece, weights, allow_unused=True)
         for weight, gradient in zip(weights, gradients, strict=True):
             if gradient is not None and weight.grad is not None:
@@ -187,9 +187,9 @@ def _gradient(
     return total
 
 
-def _validate(task: Trainable, state: State, parameters: Mapping[str, nn.Parameter]) -> None:
+def _validate(objective: Objective, state: State, parameters: Mapping[str, nn.Parameter]) -> None:
     with torch.no_grad():
-        loss = task.validate()
+        loss = objective.validate()
     if not math.isfinite(loss):
         raise FitError(
             f"the validation loss is {loss} after step {state.step}",

@@ -1,11 +1,11 @@
-"""Small models trained from nothing: a word-level tokenizer and a random Llama."""
+"""Small models trained from nothing: a tokenizer of words or characters, and a random Llama."""
 
 import copy
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,20 +14,25 @@ from workbench.model.model import Model
 from workbench.model.wrap import wrap_model
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "\n")
+Pieces = Literal["words", "characters"]
 # A word carries the blank before it, so that joined tokens are the text again.
-_WORD = r" ?\w+| ?[^\w\s]+|\n"
+_PATTERNS: dict[Pieces, str] = {"words": r" ?\w+| ?[^\w\s]+|\n", "characters": r"[\s\S]"}
 # A question is asked as it was trained: bare, with a line break after it.
 _CHAT = "{% for message in messages %}{{ message['content'] }}{{ '\n' }}{% endfor %}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScratchShape:
-    """The size of a small Llama; `positions` is the longest text in tokens."""
+    """The size of a small Llama; `positions` is the longest text in tokens.
+
+    `inner` is the width of the feed-forward blocks; 0: eight thirds of the width.
+    """
 
     layers: int = 4
     width: int = 128
     heads: int = 4
     positions: int = 512
+    inner: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a width that the heads do not divide evenly."""
@@ -35,18 +40,20 @@ class ScratchShape:
             raise BadOption(f"width {self.width} is not an even multiple of {self.heads} heads")
 
 
-def scratch_model(texts: Iterable[str], shape: ScratchShape, *, seed: int, name: str) -> Model:
-    """Build a random model whose vocabulary is the words of the texts.
+def scratch_model(
+    texts: Iterable[str], shape: ScratchShape, *, seed: int, name: str, pieces: Pieces = "words"
+) -> Model:
+    """Build a random model whose vocabulary is the words, or characters, of the texts.
 
     The weights depend on the seed alone; the global random state is left as it was.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = word_tokenizer(texts)
+    tokenizer = scratch_tokenizer(texts, pieces)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
-        intermediate_size=_multiple(8 * shape.width // 3, 8),
+        intermediate_size=shape.inner or _multiple(8 * shape.width // 3, 8),
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
@@ -66,15 +73,16 @@ def scratch_model(texts: Iterable[str], shape: ScratchShape, *, seed: int, name:
     return wrap_model(module.eval(), tokenizer, name=name)
 
 
-def word_tokenizer(texts: Iterable[str]) -> Any:
-    """Return a tokenizer of the words and marks in the texts; joining its tokens gives the text."""
+def scratch_tokenizer(texts: Iterable[str], pieces: Pieces = "words") -> Any:
+    """Return a tokenizer of the pieces in the texts; joining its tokens gives the text."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = {word for text in texts for word in re.findall(_WORD, text)} - set(SPECIAL)
-    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *sorted(words)))}
+    pattern = _PATTERNS[pieces]
+    found = {piece for text in texts for piece in re.findall(pattern, text)} - set(SPECIAL)
+    vocabulary = {piece: i for i, piece in enumerate((*SPECIAL, *sorted(found)))}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
     backend.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -82,7 +90,7 @@ def word_tokenizer(texts: Iterable[str]) -> Any:
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
-        chat_template=_CHAT,
+        chat_template=_CHAT if pieces == "words" else None,
         clean_up_tokenization_spaces=False,
     )
 

@@ -11,7 +11,7 @@ from workbench.training.codec import Known, SentenceCodec
 from workbench.training.latent import LatentHeads, LatentModel
 from workbench.training.lines import Lines, Worked, block, common_start
 from workbench.training.network import CachedRun, FullTuning, Network, put, tuning
-from workbench.training.scratch import ScratchShape, scratch_model, word_tokenizer
+from workbench.training.scratch import ScratchShape, scratch_model, scratch_tokenizer
 from workbench.training.writing import Drawing, write
 
 PROBLEMS = [
@@ -47,7 +47,7 @@ def codec(model, network):
 
 
 def test_words_joined_are_the_text_again():
-    tokenizer = word_tokenizer([*TEXTS, "\n"])
+    tokenizer = scratch_tokenizer([*TEXTS, "\n"])
     text = "A on B, B on table\n<<Move A to table>>\nThe answer is: 1\n"
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.decode(ids) == text
@@ -70,7 +70,7 @@ def test_scratch_weights_depend_on_the_seed_alone():
 
 
 def test_sentences_end_in_one_line_break_whatever_is_written():
-    lines = Lines(word_tokenizer([*TEXTS, "\n"]))
+    lines = Lines(scratch_tokenizer([*TEXTS, "\n"]))
     ids = lines.sentence("The answer\n is: 1")
     assert ids == lines.sentence("The answer is: 1")
     assert ids[-1] == lines.newline

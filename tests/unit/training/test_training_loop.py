@@ -9,7 +9,7 @@ from torch import nn
 
 from workbench.errors import BadOption, FitError, StoreError, TooLittleData
 from workbench.methods.contracts import Context
-from workbench.training.loop import Plan, Trainable, rows_of_step, train
+from workbench.training.loop import Objective, Plan, rows_of_step, train
 from workbench.training.state import STATE
 
 PLAN = Plan(steps=40, rows_per_step=8, learning_rate=0.05, save_every=10, validate_every=10)
@@ -58,7 +58,7 @@ def _train(task, folder, *, plan=PLAN, resume=False, seed=0, identity="line"):
 def test_it_learns_and_validates_from_the_start(tmp_path):
     task = _Line()
     history = _train(task, tmp_path, plan=Plan(steps=300, rows_per_step=8, learning_rate=0.05))
-    assert isinstance(task, Trainable)
+    assert isinstance(task, Objective)
     assert history.validations[0] == (0, pytest.approx(5.25))
     assert history.best[1] < 0.01
     assert task.validate() == pytest.approx(history.best[1])

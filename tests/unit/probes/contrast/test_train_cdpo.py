@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes.contrast.arms import ARMS, _shuffled
+from probes.contrast.ablations import ABLATIONS, _shuffled
 from probes.contrast.models import RESPONSES
 from probes.contrast.presets import PREFERENCE
 from probes.contrast.selection import Response
@@ -39,13 +39,13 @@ def trained(estimated, spec_of):
 def test_every_arm_is_judged_on_the_same_problems_beside_the_base(trained):
     run, _ = trained
     rows = {row["model"]: row for row in run.result.table("accuracy").rows()}
-    assert list(rows) == ["base", *ARMS]
+    assert list(rows) == ["base", *ABLATIONS]
     answers = run.result.table("answers").rows()
     assert {row["n"] for row in rows.values()} == {len(answers)}
     for name, row in rows.items():
         right = sum(a[name] == a["answer"] for a in answers)
         assert row["accuracy"] == pytest.approx(right / len(answers))
-    for name in ARMS:
+    for name in ABLATIONS:
         gain = run.result.estimate(f"{name} − base")
         assert gain.value == pytest.approx(rows[name]["accuracy"] - rows["base"]["accuracy"])
         assert gain.value * len(answers) == pytest.approx(
@@ -64,17 +64,17 @@ def test_the_planted_answer_is_learned(trained):
     run, _ = trained
     rows = {row["model"]: row for row in run.result.table("accuracy").rows()}
     assert rows["base"]["accuracy"] <= 0.25
-    assert max(rows[name]["accuracy"] for name in ARMS) >= 0.5
+    assert max(rows[name]["accuracy"] for name in ABLATIONS) >= 0.5
 
 
 def test_the_checkpoint_holds_three_adapters_and_their_scores(trained):
     run, store = trained
     kept = Checkpoint.load(store.checkpoint(run.run_id))
-    assert {name.split(".")[0] for name in kept.tensors} == set(ARMS)
+    assert {name.split(".")[0] for name in kept.tensors} == set(ABLATIONS)
     assert kept.manifest.recipe == "cdpo"
     assert kept.manifest.scores["cdpo − base"]["n"] == len(run.result.table("answers"))
     base = tiny_model("llama")
-    for name in ARMS:
+    for name in ABLATIONS:
         assert Adapter.restore(base, kept, prefix=f"{name}.").model is not base
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from probes.contrast.asking import Asked, ask
 from probes.contrast.models import ContrastModels, find_models
 from probes.contrast.presets import ESTIMATE
+from probes.contrast.prompting import SamplingPlan, sample_responses
 from probes.contrast.sequences import Row, shared_prefill
 from probes.contrast.training import Split
 from probes.train_contrastive import TrainContrastive
@@ -21,6 +21,7 @@ from workbench.runs.store import Store
 from workbench.sampling.asking import prompt_ids
 from workbench.sampling.task import open_task
 from workbench.training.checkpoint import Checkpoint
+from workbench.training.presets import lora_shape
 
 
 def test_a_planted_answer_raises_the_score_of_the_token_that_gives_it(estimated, digits):
@@ -121,7 +122,8 @@ def test_only_usable_questions_are_held_out_and_none_is_on_both_sides():
 
 def test_options_are_set_on_top_of_the_preset():
     sizes = ESTIMATE["cpu"].with_options(TrainContrastive(rank=16, epochs=1), limit=20)
-    assert (sizes.rank, sizes.alpha, sizes.epochs, sizes.questions) == (16, 32, 1, 20)
+    assert (sizes.rank, sizes.epochs, sizes.questions) == (16, 1, 20)
+    assert lora_shape(sizes.rank).alpha == 32
     assert sizes.samples == ESTIMATE["cpu"].samples
     assert ESTIMATE["cpu"].with_options(TrainContrastive(questions=9), limit=20).questions == 9
 
@@ -136,14 +138,15 @@ def test_samples_are_those_of_plain_generation_with_the_same_seeds(tiny_llama, d
     task = open_task(digits)
     problems = task.problems(5, np.random.default_rng(0))
     policy = Sampling(temperature=1.0, top_p=0.95)
-    asked = Asked(samples=4, policy=policy, limit=6, rows=8, seed=3)
-    drawn = ask(tiny_llama, task, problems, asked, path=tmp_path / "responses.jsonl")
+    plan = SamplingPlan(samples=4, policy=policy, limit=6, rows=8, seed=3)
+    path = tmp_path / "responses.jsonl"
+    drawn = sample_responses(tiny_llama, task, problems, plan, path=path)
     for problem, responses in zip(problems, drawn, strict=True):
         prompts = pad([prompt_ids(tiny_llama, task, problem)] * 4, side="left")
-        options = GenerationOptions(seeds=asked.seeds(problem))
+        options = GenerationOptions(seeds=plan.seeds(problem))
         plain = tiny_llama.generate(prompts, policy=policy, limit=6, options=options)
         assert [r.tokens for r in responses] == [tuple(map(int, g)) for g in plain.generated]
         alone = shared_prefill(tiny_llama, [prompt_ids(tiny_llama, task, problem)]).take([0] * 4)
         shared = tiny_llama.generate(alone, policy=policy, limit=6, options=options)
         assert [list(g) for g in shared.generated] == [list(g) for g in plain.generated]
-    assert ask(tiny_llama, task, problems, asked, path=tmp_path / "responses.jsonl") == drawn
+    assert sample_responses(tiny_llama, task, problems, plan, path=path) == drawn

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from reasoning.coconut.thought_task import Stage, ThoughtTask
+from reasoning.coconut.thought_objective import Stage, ThoughtObjective
 from workbench.errors import ModelNotFound
 from workbench.latent.coconut import open_coconut
 from workbench.model.loading import load_model
@@ -108,7 +108,7 @@ def test_what_runs_is_what_was_trained(trained: tuple[Run, Path], model: Model, 
     weights = tuning(found.model, None, generator=torch.Generator(), suffix="again")
     stage = Stage(replaced=2, thoughts=found.n, feeds_states=not found.inputs().is_pause)
     one = Worked(question="x", sentences=("y",))
-    task = ThoughtTask(weights, found.marks, found.lines, ([one], [one]), stage)
+    task = ThoughtObjective(weights, found.marks, found.lines, ([one], [one]), stage)
     assert run.result is not None
     for row in run.result.tables["problems"].rows():
         chain = steps[steps["problem"] == row["problem"]]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reasoning.codec.corpus import collect
-from reasoning.codec.judging import decode_alike
+from reasoning.codec.evaluation import decode_alike
 from workbench.sampling.split import in_part
 from workbench.training.checkpoint import WEIGHTS, read_manifest
 from workbench.training.codec_files import RECIPE, has_codec, open_codec

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from reasoning.codec.corpus import collect, cut
-from reasoning.codec.judging import judge, overlap
-from reasoning.codec.lesson import Lesson, digit_ids
+from reasoning.codec.evaluation import evaluate, overlap
+from reasoning.codec.objective import CodecObjective, digit_ids
 from reasoning.codec.presets import PACE, steps_within
 from reasoning.train_sentence_codec import TrainSentenceCodec
 from workbench.errors import StoreError, TooLittleData
@@ -33,12 +33,12 @@ def model():
 
 
 @pytest.fixture
-def lesson(model):
+def objective(model):
     adapters = fresh_adapters(
         model, LoraShape(rank=2, part="both"), generator=torch.Generator().manual_seed(0)
     )
     train = ["the dog and the cat", "7 + 3", "is it so , he", "the red king"]
-    return Lesson(joined(model, adapters), adapters, train, ["cat"], noise=0.3, at_once=12)
+    return CodecObjective(joined(model, adapters), adapters, train, ["cat"], noise=0.3, at_once=12)
 
 
 def test_every_sentence_has_one_family_and_one_part():
@@ -60,10 +60,10 @@ def test_every_sentence_has_one_family_and_one_part():
         cut({"texts": ["cat"]}, {"cat": 1}, 5)
 
 
-def test_disturbed_sentences_keep_their_length_and_end(lesson, model):
-    rows = [list(row) for row in lesson._train] * 20
-    found = lesson._disturbed(rows, torch.Generator().manual_seed(1))
-    again = lesson._disturbed(rows, torch.Generator().manual_seed(1))
+def test_disturbed_sentences_keep_their_length_and_end(objective, model):
+    rows = [list(row) for row in objective._train] * 20
+    found = objective._disturbed(rows, torch.Generator().manual_seed(1))
+    again = objective._disturbed(rows, torch.Generator().manual_seed(1))
     assert found == again
     assert [len(row) for row in found] == [len(row) for row in rows]
     assert all(row[-1] == model.tokenizer.eos_token_id for row in found)
@@ -74,27 +74,27 @@ def test_disturbed_sentences_keep_their_length_and_end(lesson, model):
     assert {i in digits for row in found for i in row} == {True, False}
 
 
-def test_pieces_add_up_to_the_mean_over_tokens(lesson):
-    whole = lesson._codec
-    rows = lesson._train
+def test_pieces_add_up_to_the_mean_over_tokens(objective):
+    whole = objective._codec
+    rows = objective._train
     with torch.no_grad():
-        pieces = list(lesson._pieces(rows))
+        pieces = list(objective._pieces(rows))
         losses = whole.token_losses(whole.vectors(rows), rows)
     assert len(pieces) > 1
     assert float(sum(pieces)) == pytest.approx(float(losses.mean()), rel=1e-4)
-    assert sorted({n.split(".")[0] for n in lesson.parameters()}) == ["decoder", "encoder"]
+    assert sorted({n.split(".")[0] for n in objective.parameters()}) == ["decoder", "encoder"]
 
 
-def test_the_pace_is_timed_once(lesson, tmp_path):
-    before = {n: p.detach().clone() for n, p in lesson.parameters().items()}
-    steps = steps_within(0.5, lesson, 3, tmp_path, Context())
+def test_the_pace_is_timed_once(objective, tmp_path):
+    before = {n: p.detach().clone() for n, p in objective.parameters().items()}
+    steps = steps_within(0.5, objective, 3, Context(scratch=tmp_path))
     assert steps >= 10
-    assert all(torch.equal(p, before[n]) for n, p in lesson.parameters().items())
-    assert steps_within(1e6, lesson, 3, tmp_path, Context()) == steps
-    assert steps_within(1e4, lesson, 3, tmp_path, Context(resume=False)) > steps
+    assert all(torch.equal(p, before[n]) for n, p in objective.parameters().items())
+    assert steps_within(1e6, objective, 3, Context(scratch=tmp_path)) == steps
+    assert steps_within(1e4, objective, 3, Context(scratch=tmp_path, resume=False)) > steps
     (tmp_path / PACE).write_text("[]")
     with pytest.raises(StoreError, match="damaged"):
-        steps_within(1.0, lesson, 3, tmp_path, Context())
+        steps_within(1.0, objective, 3, Context(scratch=tmp_path))
 
 
 def test_training_stopped_and_resumed_repeats_the_losses(model, tmp_path):
@@ -132,7 +132,7 @@ def test_a_judgement_counts_what_came_back(model):
         model, LoraShape(rank=2, part="both"), generator=torch.Generator().manual_seed(0)
     )
     codec = joined(model, adapters)
-    judged = judge(codec, {"a": ["the dog", "cat"], "b": ["7 + 3"]}, 1, Context())
+    judged = evaluate(codec, {"a": ["the dog", "cat"], "b": ["7 + 3"]}, 1, Context())
     assert [one.family for one in judged] == ["a", "b"]
     assert not any(one.is_exact for one in judged), "nothing was trained"
     assert all(0 <= one.overlap <= 1 for one in judged)

@@ -5,37 +5,39 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reasoning.hybrid.arm_run import Training
+from reasoning.hybrid.ablation_run import HybridOptions
+from reasoning.hybrid.demonstrations import Demonstration, demonstrations, written_response
 from reasoning.hybrid.learner import Learner, Setting
-from reasoning.hybrid.lessons import Lesson, lessons, written_response
-from reasoning.hybrid.scratch import character_model
-from reasoning.hybrid.sizes import ARMS, PRESETS, Sizes
+from reasoning.hybrid.presets import ABLATIONS, PRESETS, HybridPreset
 from workbench.model.model import Model
 from workbench.sampling.asking import stop_ids
 from workbench.training.adapter import Adapter
+from workbench.training.scratch import scratch_model
 
-SIZES = replace(
+PRESET = replace(
     PRESETS["tiny"], layers=2, d_model=32, heads=2, problems=60, judged=8, prompts=3, responses=4,
     new_tokens=10, steps=4, rank=2, r_min=0.3, format_steps=4, format_batch=4, seeds=1,
 )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def sizes() -> Sizes:
-    return SIZES
+def preset() -> HybridPreset:
+    return PRESET
 
 
 @pytest.fixture(scope="session")
-def training() -> Training:
-    return Training(task="sums?terms=2&largest=9", sizes=SIZES, seed=0, mark="####", half=False)
+def shared() -> HybridOptions:
+    return HybridOptions(
+        task="sums?terms=2&largest=9", preset=PRESET, seed=0, mark="####", half=False
+    )
 
 
 @pytest.fixture(scope="session")
-def network(training: Training) -> Model:
+def network(shared: HybridOptions) -> Model:
     """Random, and far enough from linear that its states tell tokens apart."""
-    _, problems, _ = training.problems()
+    _, problems, _ = shared.problems()
     texts = [t for p in problems for t in (p.question, written_response(p, "####"))]
-    model = character_model(texts, SIZES, seed=0, name="characters")
+    model = scratch_model(texts, PRESET.shape, seed=0, name="characters", pieces="characters")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.backend.module.parameters():
@@ -45,23 +47,23 @@ def network(training: Training) -> Model:
 
 
 @pytest.fixture(scope="session")
-def taught(network: Model, training: Training) -> list[Lesson]:
-    task, problems, _ = training.problems()
-    return lessons(network, task, problems[:12], "####")
+def taught(network: Model, shared: HybridOptions) -> list[Demonstration]:
+    task, problems, _ = shared.problems()
+    return demonstrations(network, task, problems[:12], "####")
 
 
 @pytest.fixture
-def learner(network: Model, training: Training):
+def learner(network: Model, shared: HybridOptions):
     """Make a learner of an arm; its adapter does something already."""
 
     def make(arm: str = "hrpo", *, beta: float = 0.005) -> Learner:
-        task, _, _ = training.problems()
+        task, _, _ = shared.problems()
         generator = torch.Generator().manual_seed(3)
-        adapter = Adapter(network, SIZES.lora, generator=generator)
+        adapter = Adapter(network, PRESET.lora, generator=generator)
         with torch.no_grad():
             for parameter in adapter.parameters().values():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
         setting = Setting(mark="####", stop_ids=stop_ids(network, task), beta=beta)
-        return Learner(network, network, adapter, (ARMS[arm], SIZES, setting), generator)
+        return Learner(network, network, adapter, (ABLATIONS[arm], PRESET, setting), generator)
 
     return make

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reasoning.hybrid.arm_run import ArmSeed, run_arm
+from reasoning.hybrid.ablation_run import AblationSeed, run_ablation
 from reasoning.hybrid.objective import advantages
 from reasoning.hybrid.reinforce import (
     CURVES,
@@ -31,7 +31,7 @@ HOW = Reinforcement(reward=lambda problem, text: float(len(text) % 2), save_ever
 
 def _backward(learner, taught, rewards):
     rollouts = learner.rollouts(taught[:3], seed=1)
-    for piece, _ in learner.losses(rollouts, advantages(rewards, learner.sizes.responses)):
+    for piece, _ in learner.losses(rollouts, advantages(rewards, learner.preset.responses)):
         piece.backward()
     return rollouts
 
@@ -89,7 +89,7 @@ def test_decay_acts_on_lambda_only_where_asked(learner, arm, decays):
         parameter.grad = torch.zeros_like(parameter)
     for _ in range(5):
         update(one, stepper, HOW, 1.0)
-    expected = before * (1 - one.sizes.lam_rate * HOW.decay) ** 5 if decays else before
+    expected = before * (1 - one.preset.lam_rate * HOW.decay) ** 5 if decays else before
     torch.testing.assert_close(one.gate.lam.detach(), expected, rtol=1e-6, atol=0)
 
 
@@ -98,7 +98,7 @@ def test_decay_only_learns_nothing_else(learner, taught):
     ratio = one.gate.recurrence_weight.detach().clone()
     _backward(one, taught, [1.0, 0.0, 0.0, 1.0] * 3)
     update(one, optimiser(one, HOW), HOW, 1.0)
-    expected = ratio * (1 - one.sizes.gate_rate * HOW.decay)
+    expected = ratio * (1 - one.preset.gate_rate * HOW.decay)
     torch.testing.assert_close(one.gate.recurrence_weight.detach(), expected)
 
 
@@ -109,9 +109,14 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(learner, taught, tmp_pat
 
     def run(folder, steps, resume, stopped=False):
         one = learner()
-        one.sizes = replace(one.sizes, steps=steps)
-        context = Context(seed=0, progress=stop if stopped else silent)
-        curve = reinforce(one, taught, HOW, place=(folder, "same", resume), context=context)
+        one.preset = replace(one.preset, steps=steps)
+        context = Context(
+            seed=0,
+            progress=stop if stopped else silent,
+            scratch=folder,
+            resume=resume,
+        )
+        curve = reinforce(one, taught, HOW, identity="same", context=context)
         return one, curve
 
     whole, curve = run(tmp_path / "whole", 4, False)
@@ -128,10 +133,10 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(learner, taught, tmp_pat
 def test_a_planted_reward_is_learnt_and_an_unrelated_one_is_not(learner, taught, tmp_path, arm):
     def run(name, reward):
         one = learner(arm)
-        one.sizes = replace(one.sizes, steps=15, responses=8, rate=2e-2, new_tokens=3)
+        one.preset = replace(one.preset, steps=15, responses=8, rate=2e-2, new_tokens=3)
         how = replace(HOW, reward=reward)
-        place = (tmp_path / name, name, False)
-        reinforce(one, taught, how, place=place, context=Context(seed=0))
+        context = Context(scratch=tmp_path / name, resume=False)
+        reinforce(one, taught, how, identity=name, context=context)
         texts = [one.text(r.response) for r in one.rollouts(taught * 4, seed=5)]
         return sum("7" in text for text in texts) / len(texts)
 
@@ -150,19 +155,19 @@ def test_arms_of_a_seed_see_the_same_problems_and_numbers(learner, taught):
     assert [r.response for r in first] == [r.response for r in second]
 
 
-def test_an_arm_is_kept_and_comes_back(training, network, tmp_path):
-    one = ArmSeed(arm="hrpo", seed=0)
-    run_arm(one, training, (network, None), (tmp_path, False), silent)
+def test_an_arm_is_kept_and_comes_back(shared, network, tmp_path):
+    one = AblationSeed(ablation="hrpo", seed=0)
+    run_ablation(one, shared, (network, None), (tmp_path, False), silent)
     story = json.loads((tmp_path / one.folder / "judged.json").read_bytes())
-    assert len(story["curve"]) == training.sizes.steps
-    assert len(story["judged"]["right"]) == training.sizes.judged
+    assert len(story["curve"]) == shared.preset.steps
+    assert len(story["judged"]["right"]) == shared.preset.judged
     found = open_hybrid(network, str(tmp_path / one.folder))
     assert isinstance(found.gate, Gate)
     assert found.mark == "####"
     again = open_hybrid(network, str(tmp_path / one.folder))
     assert torch.equal(found.gate.lam, again.gate.lam)
     stamp = (tmp_path / one.folder / "judged.json").stat().st_mtime_ns
-    run_arm(one, training, (network, None), (tmp_path, True), silent)
+    run_ablation(one, shared, (network, None), (tmp_path, True), silent)
     assert (tmp_path / one.folder / "judged.json").stat().st_mtime_ns == stamp
 
 
@@ -181,7 +186,7 @@ def test_what_was_saved_thinks_bit_for_bit_as_what_was_trained(learner, taught, 
     kept = Checkpoint(manifest=manifest, tensors=hybrid_tensors(one.adapter, one.gate))
     kept.save(tmp_path / "kept")
     found = open_hybrid(one.base, str(tmp_path / "kept"))
-    prompts = pad([lesson.prompt for lesson in taught[:3]], side="left")
+    prompts = pad([objective.prompt for objective in taught[:3]], side="left")
     policy = replace(one.policy(), vectors=True)
     options = GenerationOptions(seeds=2, stop_ids=())
     before, after = (

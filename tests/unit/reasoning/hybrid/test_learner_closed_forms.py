@@ -16,7 +16,7 @@ from workbench.latent.replay import LatentRollout
 def cool(learner):
     """A learner whose temperature is not 1."""
     one = learner()
-    one.sizes = replace(one.sizes, temperature=0.5, at_once=2)
+    one.preset = replace(one.preset, temperature=0.5, at_once=2)
     return one
 
 

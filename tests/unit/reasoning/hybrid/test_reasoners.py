@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reasoning.hybrid.arm_run import ArmSeed, Training, run_arm
+from reasoning.hybrid.ablation_run import AblationSeed, HybridOptions, run_ablation
 from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.progress import silent
@@ -35,10 +35,12 @@ def _responses(run: Run) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(training: Training, network: Model, tmp_path_factory) -> Path:
+def checkpoint(shared: HybridOptions, network: Model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("arms")
     for arm in ("hrpo", "grpo"):
-        run_arm(ArmSeed(arm=arm, seed=0), training, (network, None), (folder, False), silent)
+        run_ablation(
+            AblationSeed(ablation=arm, seed=0), shared, (network, None), (folder, False), silent
+        )
     return folder
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasoning.hybrid.sizes import arms_of
+from reasoning.hybrid.presets import ABLATIONS
 from reasoning.train_hybrid import TrainHybrid
 from workbench.errors import BadOption
 from workbench.latent.trained import open_hybrid
@@ -12,6 +12,7 @@ from workbench.model.tiny import tiny_model
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
+from workbench.training.ablations import selected
 
 QUICK = {
     "preset": "tiny", "seeds": 3, "arms": "grpo,hrpo,decay-only", "format_steps": 2, "steps": 2,
@@ -92,6 +93,6 @@ def test_what_is_complete_is_not_trained_again(trained, tmp_path):
 
 def test_arms_are_checked():
     with pytest.raises(BadOption, match="different ones"):
-        arms_of("grpo,ppo")
+        selected("grpo,ppo", ABLATIONS)
     with pytest.raises(BadOption, match="different ones"):
-        arms_of("grpo,grpo")
+        selected("grpo,grpo", ABLATIONS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reasoning.sentences.contrast import info_nce
-from reasoning.sentences.prediction_task import disturbed
+from reasoning.sentences.prediction_objective import disturbed
 
 # Directions at 0°, 60° and 90°: every cosine is written down, and rows differ from columns.
 FOUND = torch.tensor([[2.0, 0.0], [0.5, math.sqrt(0.75)], [0.0, 3.0]])

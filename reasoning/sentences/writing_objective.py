@@ -11,7 +11,7 @@ from workbench.training.network import Network, Tuning
 Row = tuple[list[int], int]
 
 
-class WritingTask:
+class WritingObjective:
     """Next-token loss on everything after the question, in nats per token.
 
     Beside its chain, each problem of a batch is shown with probability `direct` once more with

@@ -15,7 +15,7 @@ from workbench.training.lora_codec import LoraCodec, by_length
 _DIGIT = re.compile(r"[0-9]")
 
 
-class Lesson:
+class CodecObjective:
     """Cross-entropy of every sentence given its own vector, in nats per token.
 
     In training, half of the sentences are disturbed before they are read, and the disturbed

@@ -1,8 +1,10 @@
-"""The problems of a task, divided for training and choosing; what is left judges."""
+"""What a recipe learns from, chooses by and is evaluated on, apart from each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
+
+import numpy as np
 
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
@@ -16,62 +18,71 @@ from workbench.training.scratch import ScratchShape, scratch_model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """Problems to learn from, problems to choose by, and the latter as the task knows them."""
+class Splits:
+    """Problems to learn from, problems to choose weights by, and problems to evaluate on.
 
+    `address` is that of their task.
+    """
+
+    address: str
     task: Task
     train: Sequence[Worked]
     valid: Sequence[Worked]
-    judged: Sequence[Problem]
+    evaluated: Sequence[Problem]
 
     @property
     def lines(self) -> list[str]:
         """Questions and sentences to learn from, in order."""
         return [line for w in self.train for line in (w.question, *w.sentences)]
 
-    def network(self, address: str, shape: ScratchShape, seed: int) -> Model:
+    @property
+    def data(self) -> str:
+        """What is learned from, in words."""
+        return f"{len(self.train)} problems of {self.address}"
+
+    def network(self, shape: ScratchShape, seed: int) -> Model:
         """Return a random network whose vocabulary is the words to learn from."""
-        name = f"words of {address}"
+        name = f"words of {self.address}"
         return scratch_model([*self.lines, "\n"], shape, seed=seed, name=name)
 
 
-def draw(address: str, problems: int, held_out: int, context: Context) -> Drawn:
+def draw_splits(
+    address: str, problems: int, held_out: int, context: Context, *, evaluated: int = 0
+) -> Splits:
     """Draw the problems of a training run; those of the test part are never drawn.
 
+    `evaluated` problems are drawn beside those to choose by; without any, the latter are
+    evaluated on too.
+
     Raises:
-        TooLittleData: none has steps.
+        TooLittleData: none has steps, or too few are left to evaluate on.
     """
     task = open_task(address)
-    judged = part_problems(address, "valid", held_out, context)
-    return Drawn(
-        task=task,
-        train=worked(task, part_problems(address, "train", problems, context)),
-        valid=worked(task, judged),
-        judged=judged,
-    )
-
-
-def draw_apart(address: str, problems: int, kept: tuple[int, int], context: Context) -> Drawn:
-    """Draw problems as `draw` does, those to choose by and those that judge apart.
-
-    `kept` says how many of each.
-
-    Raises:
-        TooLittleData: none has steps, or too few are left to judge by.
-    """
-    task, (choose, judge) = open_task(address), kept
-    apart = part_problems(address, "valid", choose + judge, context)
-    if len(apart) <= choose:
+    apart = part_problems(address, "valid", held_out + evaluated, context)
+    if evaluated and len(apart) <= held_out:
         raise TooLittleData(
-            f"{len(apart)} problems are kept from training; expected more than {choose}",
+            f"{len(apart)} problems are kept from training; expected more than {held_out}",
             hint="a task with more problems, or a smaller --held-out",
         )
-    return Drawn(
+    return Splits(
+        address=address,
         task=task,
         train=worked(task, part_problems(address, "train", problems, context)),
-        valid=worked(task, apart[:choose]),
-        judged=apart[choose:],
+        valid=worked(task, apart[:held_out]),
+        evaluated=apart[held_out:] if evaluated else apart,
     )
+
+
+def hold_out(
+    n: int, share: float, generator: np.random.Generator, *, most: int | None = None
+) -> tuple[list[int], list[int]]:
+    """Divide n rows at random into those to train on and a share held out.
+
+    At least one row is held out if that leaves one, and no more than `most`.
+    """
+    order = [int(i) for i in generator.permutation(n)]
+    held = max(0, min(n - 1, max(1, round(share * n)), n if most is None else most))
+    return order[held:], order[:held]
 
 
 def part_address(address: str, part: Part) -> str:
@@ -79,10 +90,10 @@ def part_address(address: str, part: Part) -> str:
 
     A task without such parts comes back as it is: a file is a part already.
     """
-    asked = TaskAddress.parse(address)
+    parsed = TaskAddress.parse(address)
     task: Any = open_task(address)
     divides = is_dataclass(task) and any(f.name == "part" for f in fields(task))
-    if not divides or asked.path:
+    if not divides or parsed.path:
         return address
     place, _, query = address.partition("?")
     kept = [pair for pair in query.split("&") if pair and not pair.startswith("part=")]

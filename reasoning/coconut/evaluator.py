@@ -1,4 +1,4 @@
-"""Answers to problems kept from training, by the writer and by every arm."""
+"""Answers to problems kept from training, by the writer and by every ablation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from workbench.model.model import Model
 from workbench.model.policy import Sampling
 from workbench.result.chain import Chain
 from workbench.sampling.judging import judge
-from workbench.sampling.task import Problem, Task
 from workbench.training.lines import Lines
+from workbench.training.splits import Splits
 
 _BATCH = 64
 _TOKENS = 128
@@ -23,7 +23,7 @@ Solve = Callable[[Sequence[Prompt], Sequence[int]], Sequence[Chain]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Evaluated:
     """Verdicts and costs of one way of answering, problem by problem.
 
     `operations` are counted with the vocabulary head at the last position only.
@@ -36,35 +36,34 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Jury:
+class Evaluator:
     """Asks every way of answering the same problems."""
 
-    task: Task
-    problems: Sequence[Problem]
+    splits: Splits
     context: Context
 
-    def writer(self, model: Model, lead: Sequence[int]) -> list[Judged]:
-        """Judge the chain in words, and the answer at once after the words that ask for it."""
+    def writer(self, model: Model, lead: Sequence[int]) -> list[Evaluated]:
+        """Evaluate the chain in words, and the answer at once after the words that ask for it."""
         lines = Lines(model.tokenizer)
 
         def chains(start: Sequence[int]) -> Solve:
             def solve(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Sequence[Chain]:
-                asked = [
+                prompted = [
                     replace(p, ids=(*lines.question(p.question), *start), stop_ids=(lines.end,))
                     for p in prompts
                 ]
                 found = written_chains(
-                    model, asked, policy=Sampling(temperature=0.0), limit=_TOKENS, seeds=seeds
+                    model, prompted, policy=Sampling(temperature=0.0), limit=_TOKENS, seeds=seeds
                 )
                 given = lines.text(start) if start else ""
                 return [replace(c, response=f"{given}{c.response}") for c in found]
 
             return solve
 
-        return [self._judge("cot", chains(())), self._judge("no-cot", chains(tuple(lead)))]
+        return [self._evaluate("cot", chains(())), self._evaluate("no-cot", chains(tuple(lead)))]
 
-    def arm(self, name: str, model: Model, folder: Path) -> list[Judged]:
-        """Judge an arm, and what is left of it when its thoughts are replaced."""
+    def ablation(self, name: str, model: Model, folder: Path) -> list[Evaluated]:
+        """Evaluate an ablation, and what is left of it when its thoughts are replaced."""
         fed: tuple[Fed, ...] = get_args(Fed) if name == "coconut" else ("state",)
         found = []
         for what in fed:
@@ -76,21 +75,22 @@ class Jury:
                 return by.solve(model, prompts, seeds=seeds, context=self.context)
 
             title = name if what == "state" else f"{name}, {what}"
-            found.append(self._judge(title, solve))
+            found.append(self._evaluate(title, solve))
         return found
 
-    def _judge(self, name: str, solve: Solve) -> Judged:
+    def _evaluate(self, name: str, solve: Solve) -> Evaluated:
+        problems = self.splits.evaluated
         chains: list[Chain] = []
-        for at in range(0, len(self.problems), _BATCH):
-            some = self.problems[at : at + _BATCH]
+        for at in range(0, len(problems), _BATCH):
+            some = problems[at : at + _BATCH]
             prompts = [Prompt(question=p.question) for p in some]
             chains += solve(prompts, range(at, at + len(some)))
-            self.context.progress(len(chains), len(self.problems), f"{name} problems")
-        return Judged(
+            self.context.progress(len(chains), len(problems), f"{name} problems")
+        return Evaluated(
             name=name,
             right=tuple(
-                judge(self.task, p, c.response, is_cut=not c.is_finished).is_correct
-                for p, c in zip(self.problems, chains, strict=True)
+                judge(self.splits.task, p, c.response, is_cut=not c.is_finished).is_correct
+                for p, c in zip(problems, chains, strict=True)
             ),
             operations=tuple(c.cost.last_position for c in chains),
             positions=tuple(c.cost.n_tokens for c in chains),

@@ -1,4 +1,4 @@
-"""The arms of a preference comparison: SFT, DPO and forms of cDPO on the same pairs."""
+"""The ablations of a preference comparison: SFT, DPO and forms of cDPO on the same pairs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,22 +11,22 @@ from probes.contrast.models import ContrastModels
 from probes.contrast.selection import Response, pair
 from probes.contrast.sequences import Row
 from probes.contrast.trainables import Form, Likelihood, Pair, Preference, reference_logprobs
-from probes.contrast.training import Fitted, Split, Training
+from probes.contrast.training import ContrastRun, Fitted, Split, fit
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.training.adapter import Adapter
-from workbench.training.loop import Trainable
+from workbench.training.loop import Objective
 
 SFT, DPO, CDPO = "sft", "dpo", "cdpo"
 RELEASED, SHUFFLED = "cdpo-released", "cdpo-shuffled"
-ARMS = (SFT, DPO, CDPO, RELEASED, SHUFFLED)
+ABLATIONS = (SFT, DPO, CDPO, RELEASED, SHUFFLED)
 COMPARED = (
     *((CDPO, other) for other in (SFT, DPO, SHUFFLED)),
     *((RELEASED, other) for other in (DPO, CDPO)),
 )
-"""Which arms are compared with each other, besides each with the base."""
+"""Which ablations are compared with each other, besides each with the base."""
 
-Lesson = Callable[[Adapter], Trainable]
+MakeObjective = Callable[[Adapter], Objective]
 
 
 def pairs_of(
@@ -54,16 +54,15 @@ def pairs_of(
 
 
 def weighted(
-    pairs: Sequence[tuple[int, Row, Row]], models: ContrastModels, training: Training, beta: float
+    pairs: Sequence[tuple[int, Row, Row]], models: ContrastModels, run: ContrastRun, beta: float
 ) -> list[tuple[int, Pair]]:
     """Join every pair with its reference log-probabilities and the weights 1 − s."""
-    rows, at_once = training.sizes.at_once, max(1, training.sizes.at_once // 4)
     sides = [[p[1] for p in pairs], [p[2] for p in pairs]]
-    training.context.progress(0, 3, "reference passes")
-    chosen, rejected = (reference_logprobs(training.model, side, rows) for side in sides)
-    training.context.progress(1, 3, "reference passes")
-    scores = models.scores(sides[1], beta=beta, at_once=at_once)
-    training.context.progress(3, 3, "reference passes")
+    run.context.progress(0, 3, "reference passes")
+    chosen, rejected = (reference_logprobs(run.model, side, run.preset.at_once) for side in sides)
+    run.context.progress(1, 3, "reference passes")
+    scores = models.scores(sides[1], beta=beta, at_once=run.preset.with_gradients)
+    run.context.progress(3, 3, "reference passes")
     return [
         (
             i,
@@ -79,40 +78,40 @@ def weighted(
     ]
 
 
-def fit_arms(
-    training: Training,
+def fit_ablations(
+    run: ContrastRun,
     pairs: Sequence[tuple[int, Pair]],
     split: Split,
     *,
     gamma: float,
     released_gamma: float,
 ) -> list[Fitted]:
-    """Train one adapter per arm: same pairs, same order, same start, same learning rate.
+    """Train one adapter per ablation: same pairs, same order, same start, same learning rate.
 
     SFT raises the likelihood of the chosen responses. DPO weighs every rejected token by one,
     cDPO by 1 − s, its control by the same weights in another order.
     """
-    prefer = partial(_preference, training, split)
-    generator = training.context.stream("shuffled weights")
-    lessons: dict[str, Lesson] = {
-        SFT: _likelihood(training, split, pairs),
+    prefer = partial(_preference, run, split)
+    generator = run.context.stream("shuffled weights")
+    objectives: dict[str, MakeObjective] = {
+        SFT: _likelihood(run, split, pairs),
         DPO: prefer([(i, _unweighted(p)) for i, p in pairs], "paper", gamma),
         CDPO: prefer(pairs, "paper", gamma),
         RELEASED: prefer(pairs, "as-released", released_gamma),
         SHUFFLED: prefer([(i, _shuffled(p, generator)) for i, p in pairs], "paper", gamma),
     }
     n = len(split.parts(pairs)[1])
-    return [training.fit(name, lessons[name], n) for name in ARMS]
+    return [fit(run, name, objectives[name], n) for name in ABLATIONS]
 
 
-def _likelihood(training: Training, split: Split, pairs: Sequence[tuple[int, Pair]]) -> Lesson:
+def _likelihood(run: ContrastRun, split: Split, pairs: Sequence[tuple[int, Pair]]) -> MakeObjective:
     rows, held_out = split.parts([(i, pair.chosen) for i, pair in pairs])
-    return partial(Likelihood, rows=rows, held_out=held_out, at_once=_at_once(training))
+    return partial(Likelihood, rows=rows, held_out=held_out, at_once=run.preset.with_gradients)
 
 
 def _preference(
-    training: Training, split: Split, pairs: Sequence[tuple[int, Pair]], form: Form, gamma: float
-) -> Lesson:
+    run: ContrastRun, split: Split, pairs: Sequence[tuple[int, Pair]], form: Form, gamma: float
+) -> MakeObjective:
     kept, held_out = split.parts(pairs)
     return partial(
         Preference,
@@ -120,13 +119,8 @@ def _preference(
         held_out=held_out,
         gamma=gamma,
         form=form,
-        at_once=_at_once(training),
+        at_once=run.preset.with_gradients,
     )
-
-
-def _at_once(training: Training) -> int:
-    """A pass with gradients keeps about four times what one without does."""
-    return max(1, training.sizes.at_once // 4)
 
 
 def _unweighted(pair: Pair) -> Pair:

@@ -14,7 +14,7 @@ from workbench.training.network import Tuning
 ANCHOR_WEIGHT = 0.5
 
 
-class EmbeddingTask:
+class EmbeddingObjective:
     """Reconstruction loss of every sentence from its vector, in nats per token.
 
     Encoder and decoder share their weights. `ctx-c` adds half an InfoNCE towards the vectors of

@@ -1,18 +1,36 @@
-"""What decides the size of a training run: problems, batch, and the network it trains."""
+"""What decides how long a training run takes: presets for three amounts of compute."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self
 
 from workbench.training.adapter import LoraShape
 from workbench.training.loop import Plan
 from workbench.training.scratch import ScratchShape
 
-Chosen = TypeVar("Chosen", bound="TrainingSizes")
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """The sizes of a recipe for one amount of compute; `limited` is what a limit bounds."""
+
+    limited: ClassVar[str] = "problems"
+
+    def with_options(self, recipe: Any, limit: int | None = None) -> Self:
+        """Return these sizes with what a recipe sets on top."""
+        names = {f.name for f in fields(self)}
+        given = {n: v for n, v in vars(recipe).items() if n in names and v is not None}
+        if limit is not None:
+            given.setdefault(self.limited, limit)
+        return replace(self, **given)
+
+
+def lora_shape(rank: int, **more: Any) -> LoraShape:
+    """Return the shape of adapters on all projections, scaled by twice their rank."""
+    return LoraShape(**{"rank": rank, "alpha": 2.0 * rank, "part": "both", **more})
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSizes:
-    """How much is drawn, and what is trained on it.
+class NetworkPreset(Preset):
+    """How much is drawn, and what network is trained on it.
 
     `scratch` trains a network from nothing, shaped by `layers`, `width` and `heads`. `problems`
     are learned from, `held_out` choose the weights, `batch` make a step. `rank` 0 trains all
@@ -28,16 +46,8 @@ class TrainingSizes:
     heads: int = 4
     rank: int = 0
 
-    def with_options(self: Chosen, recipe: Any, limit: int | None) -> Chosen:
-        """Return these sizes with what a recipe sets on top; `limit` bounds the problems."""
-        names = [f.name for f in fields(self) if getattr(recipe, f.name, None) is not None]
-        given = {name: getattr(recipe, name) for name in names}
-        if limit is not None:
-            given.setdefault("problems", limit)
-        return replace(self, **given)
-
-    def plan_of(self, steps: int, rate: float, n_rows: int) -> Plan:
-        """Return so many steps at that highest learning rate, looked at sixteen times."""
+    def plan(self, steps: int, rate: float, n_rows: int) -> Plan:
+        """Return so many steps at that highest learning rate, validated sixteen times."""
         return Plan(
             steps=steps,
             rows_per_step=min(self.batch, n_rows),
@@ -57,4 +67,4 @@ class TrainingSizes:
     @property
     def lora(self) -> LoraShape | None:
         """The shape of the adapters, None when all weights train."""
-        return LoraShape(rank=self.rank, alpha=2.0 * self.rank, part="both") if self.rank else None
+        return lora_shape(self.rank) if self.rank else None

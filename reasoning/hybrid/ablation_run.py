@@ -1,4 +1,4 @@
-"""One arm with one seed: trained, judged on problems it has not seen, and kept in its folder."""
+"""One ablation with one seed: trained, evaluated on unseen problems, and kept in its folder."""
 
 import hashlib
 import json
@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
+from reasoning.hybrid.demonstrations import Demonstration, demonstrations, end_id
 from reasoning.hybrid.learner import Learner, Setting
-from reasoning.hybrid.lessons import Lesson, end_id, lessons
+from reasoning.hybrid.presets import ABLATIONS, HybridPreset
 from reasoning.hybrid.reinforce import Reinforcement, Reward, reinforce
-from reasoning.hybrid.sizes import ARMS, Sizes
 from workbench.errors import TooLittleData
 from workbench.latent.inputs import GATE_WIDTH
 from workbench.latent.trained import RECIPE, hybrid_tensors
@@ -23,21 +22,22 @@ from workbench.sampling.asking import stop_ids
 from workbench.sampling.marked import is_marked_right
 from workbench.sampling.task import Problem, Task, open_task
 from workbench.training.adapter import Adapter
-from workbench.training.checkpoint import Checkpoint, Manifest, hardware, texts_hash, write_whole
+from workbench.training.checkpoint import Checkpoint, Manifest, write_whole
+from workbench.training.run import TrainingRun
 
 JUDGED = "judged.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """What all arms of a run share, as plain values that another process can be given.
+class HybridOptions:
+    """What all ablations of a run share, as plain values that another process can be given.
 
     `reward` is `marked` (the marked answer is right and the mark occurs once) or `task` (the
     task's own verifier).
     """
 
     task: str
-    sizes: Sizes
+    preset: HybridPreset
     seed: int
     mark: str
     reward: Literal["marked", "task"] = "marked"
@@ -49,20 +49,20 @@ class Training:
     half: bool = True
 
     def problems(self) -> tuple[Task, list[Problem], list[Problem]]:
-        """Return the task, problems to learn from and others to judge by, the same for all arms.
+        """Return the task, problems to learn from and others to evaluate on, alike for all.
 
         Raises:
             TooLittleData: the task has too few different problems.
         """
-        task, sizes = open_task(self.task), self.sizes
+        task, preset = open_task(self.task), self.preset
         context = Context(seed=self.seed)
-        judged = list(task.problems(sizes.judged, context.stream("judged problems")))
+        judged = list(task.problems(preset.judged, context.stream("judged problems")))
         held = {problem.question for problem in judged}
-        drawn = task.problems(sizes.problems, context.stream("problems"))
+        drawn = task.problems(preset.problems, context.stream("problems"))
         train = [problem for problem in drawn if problem.question not in held]
-        if len(train) < sizes.prompts:
+        if len(train) < preset.prompts:
             raise TooLittleData(
-                f"{len(train)} problems are left to learn from; a step takes {sizes.prompts}",
+                f"{len(train)} problems are left to learn from; a step takes {preset.prompts}",
                 hint="fewer judged problems, or a task with more problems",
             )
         return task, train, judged
@@ -80,69 +80,73 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArmSeed:
-    """One arm with one seed, counted from 0."""
+class AblationSeed:
+    """One ablation with one seed, counted from 0."""
 
-    arm: str
+    ablation: str
     seed: int
 
     @property
     def folder(self) -> str:
         """The name of its folder."""
-        return f"{self.arm}-{self.seed}"
+        return f"{self.ablation}-{self.seed}"
 
 
-def run_arm(
-    one: ArmSeed,
-    training: Training,
+def run_ablation(
+    one: AblationSeed,
+    options: HybridOptions,
     models: tuple[Model, Checkpoint | None],
     place: tuple[Path, bool],
     progress: Progress,
 ) -> None:
-    """Train, judge and keep one arm; what is complete is left as it is.
+    """Train, evaluate and keep one ablation; what is complete is left as it is.
 
     `models` are the base and the adapter that knows the format, `place` is the folder of all
-    arms and whether to resume.
+    ablations and whether to resume.
     """
     base = models[0]
     folder, resume = place[0] / one.folder, place[1]
-    context = Context(seed=training.seed * 1000 + one.seed, progress=progress)
-    identity = training.identity(one.arm, str(one.seed), base.spec.weights_hash)
+    seed = options.seed * 1000 + one.seed
+    context = Context(seed=seed, progress=progress, scratch=folder, resume=resume)
+    identity = options.identity(one.ablation, str(one.seed), base.spec.weights_hash)
     if resume and _is_complete(folder, identity):
         return
-    task, train, judged = training.problems()
-    learner = _learner(one, training, models, task, context)
-    reward = training.rewards(task)
+    task, train, judged = options.problems()
+    learner = _learner(one, options, models, task, context)
+    reward = options.rewards(task)
     how = Reinforcement(
-        reward=reward, decay=training.decay, clip=training.clip, minutes=training.minutes
+        reward=reward, decay=options.decay, clip=options.clip, minutes=options.minutes
     )
-    taught = lessons(base, task, train, training.mark)
-    asked = lessons(base, task, judged, training.mark)
-    start = verdicts(learner, asked, reward, gate_on=False)
-    curve = reinforce(learner, taught, how, place=(folder, identity, resume), context=context)
+    taught = demonstrations(base, task, train, options.mark)
+    prompted = demonstrations(base, task, judged, options.mark)
+    start = verdicts(learner, prompted, reward, gate_on=False)
+    curve = reinforce(learner, taught, how, identity=identity, context=context)
     found = {
         "start": start,
-        "right": verdicts(learner, asked, reward, gate_on=True),
-        "right_gate_off": verdicts(learner, asked, reward, gate_on=False),
+        "right": verdicts(learner, prompted, reward, gate_on=True),
+        "right_gate_off": verdicts(learner, prompted, reward, gate_on=False),
     }
-    manifest = _manifest(one, training, base, train, end_id(base, task))
-    told = {"steps": len(curve)} | {k: float(np.mean(v)) for k, v in found.items()}
-    manifest = Manifest(**{**vars(manifest), "scores": told})
-    dtype = torch.float16 if training.half else torch.float32
-    tensors = hybrid_tensors(learner.adapter, learner.gate)
-    Checkpoint(manifest=manifest, tensors=tensors).save(folder, dtype=dtype)
+    run = TrainingRun(
+        model=base,
+        preset=options.preset,
+        manifest=_manifest(one, options, base, train, end_id(base, task)),
+        context=context,
+        half=options.half,
+    )
+    scores = {"steps": len(curve)} | {k: float(np.mean(v)) for k, v in found.items()}
+    run.save(hybrid_tensors(learner.adapter, learner.gate), scores=scores)
     story = {"identity": identity, "curve": curve, "judged": found}
     write_whole(folder / JUDGED, json.dumps(story).encode())
 
 
-def read_judged(folder: Path, one: ArmSeed) -> dict[str, Any]:
-    """Return the curve of an arm and its verdicts on every judged problem."""
+def read_judged(folder: Path, one: AblationSeed) -> dict[str, Any]:
+    """Return the curve of an ablation and its verdicts on every judged problem."""
     story: dict[str, Any] = json.loads((folder / one.folder / JUDGED).read_bytes())
     return story
 
 
 def verdicts(
-    learner: Learner, judged: list[Lesson], reward: Reward, *, gate_on: bool
+    learner: Learner, judged: list[Demonstration], reward: Reward, *, gate_on: bool
 ) -> list[float]:
     """Return the reward of the greedy answer to each problem."""
     texts = learner.answers(judged, gate_on=gate_on)
@@ -150,26 +154,26 @@ def verdicts(
 
 
 def _learner(
-    one: ArmSeed,
-    training: Training,
+    one: AblationSeed,
+    options: HybridOptions,
     models: tuple[Model, Checkpoint | None],
     task: Task,
     context: Context,
 ) -> Learner:
     base, start = models
     generator = context.torch_stream("fresh weights")
-    adapter = Adapter(base, training.sizes.lora, generator=generator, suffix=one.folder)
+    adapter = Adapter(base, options.preset.lora, generator=generator, suffix=one.folder)
     reference = base
     if start is not None:
         adapter.load(start.tensors)
         reference = Adapter.restore(base, start).model
     setting = Setting(
-        mark=training.mark,
+        mark=options.mark,
         stop_ids=stop_ids(base, task),
-        beta=training.beta,
-        width=training.width,
+        beta=options.beta,
+        width=options.width,
     )
-    rest = (ARMS[one.arm], training.sizes, setting)
+    rest = (ABLATIONS[one.ablation], options.preset, setting)
     return Learner(base, reference, adapter, rest, generator)
 
 
@@ -179,23 +183,20 @@ def _is_complete(folder: Path, identity: str) -> bool:
 
 
 def _manifest(
-    one: ArmSeed, training: Training, base: Model, train: list[Problem], end: int
+    one: AblationSeed, options: HybridOptions, base: Model, train: list[Problem], end: int
 ) -> Manifest:
-    options = asdict(training)
-    options |= {
-        "arm": one.arm,
+    told = asdict(options) | {
+        "arm": one.ablation,
         "end_ids": [end],
         "arm_seed": one.seed,
-        "adapter": training.sizes.lora.as_dict(),
-        "temperature": training.sizes.temperature,
+        "adapter": options.preset.lora.as_dict(),
+        "temperature": options.preset.temperature,
     }
-    return Manifest(
-        recipe=RECIPE,
-        options=options,
-        base_model=base.spec.name,
-        base_hash=base.spec.weights_hash,
-        seed=training.seed,
-        data_hash=texts_hash(problem.question for problem in train),
-        data=f"{len(train)} problems of {training.task}",
-        hardware=hardware(),
+    return Manifest.of(
+        RECIPE,
+        base.spec,
+        options=told,
+        seed=options.seed,
+        texts=(problem.question for problem in train),
+        data=f"{len(train)} problems of {options.task}",
     )

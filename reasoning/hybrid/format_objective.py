@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from reasoning.hybrid.lessons import Lesson
+from reasoning.hybrid.demonstrations import Demonstration
 from workbench.model.tokens import pad
 
 _AT_ONCE = 64
 
 
-class FormatTask:
+class FormatObjective:
     """Next-token loss on written responses, mean over tokens then responses, in nats."""
 
     def __init__(
         self,
         module: Any,
         parameters: Mapping[str, nn.Parameter],
-        rows: Sequence[Lesson],
-        held_out: Sequence[Lesson],
+        rows: Sequence[Demonstration],
+        held_out: Sequence[Demonstration],
     ) -> None:
         """Train those parameters of a transformers model."""
         self._module, self._parameters = module, dict(parameters)
@@ -29,7 +29,7 @@ class FormatTask:
 
     @property
     def n_rows(self) -> int:
-        """The number of lessons."""
+        """The number of demonstrations."""
         return len(self._rows)
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
@@ -44,15 +44,15 @@ class FormatTask:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Return the mean loss on held-out lessons."""
+        """Return the mean loss on held-out demonstrations."""
         total = 0.0
         for start in range(0, len(self._held_out), _AT_ONCE):
             total += float(self._each(self._held_out[start : start + _AT_ONCE]).sum())
         return total / len(self._held_out)
 
-    def _each(self, lessons: Sequence[Lesson]) -> Tensor:
+    def _each(self, demonstrations: Sequence[Demonstration]) -> Tensor:
         device = next(self._module.parameters()).device
-        tokens = pad([(*one.prompt, *one.written) for one in lessons]).to(device)
+        tokens = pad([(*one.prompt, *one.written) for one in demonstrations]).to(device)
         logits = self._module(
             input_ids=tokens.ids[:, :-1],
             attention_mask=tokens.mask[:, :-1].long(),
@@ -60,7 +60,7 @@ class FormatTask:
             use_cache=False,
         ).logits.float()
         found = cross_entropy(logits.transpose(1, 2), tokens.ids[:, 1:], reduction="none")
-        starts = torch.tensor([len(one.prompt) - 1 for one in lessons], device=device)
+        starts = torch.tensor([len(one.prompt) - 1 for one in demonstrations], device=device)
         places = torch.arange(found.shape[1], device=device)
         counted = tokens.mask[:, 1:] & (places >= starts[:, None])
         summed: Tensor = found.masked_fill(~counted, 0.0).sum(dim=1)

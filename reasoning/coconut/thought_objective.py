@@ -36,7 +36,7 @@ def marks_of(network: Network, lines: Lines) -> Marks:
     return Marks(**{name: nn.Parameter(start.clone()) for name in ("begin", "end", "pause")})
 
 
-class ThoughtTask:
+class ThoughtObjective:
     """Next-token loss on what is still written after the thoughts, in nats per token.
 
     The answer sentence is always written. n thoughts take n passes over one position each, one

@@ -12,7 +12,8 @@ from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
 from workbench.sampling.judging import judge
-from workbench.sampling.task import Problem, Task
+from workbench.sampling.task import Problem
+from workbench.training.splits import Splits
 
 _BATCH = 64
 
@@ -29,9 +30,10 @@ def reasoners(folder: Path) -> Mapping[str, Reasoner]:
 
 
 def held_out_accuracies(
-    model: Model, folder: Path, task: Task, problems: Sequence[Problem], context: Context
+    model: Model, folder: Path, splits: Splits, context: Context
 ) -> tuple[Estimate, ...]:
     """Return the accuracy of each reasoner, the majority answer as its control."""
+    problems = splits.evaluated
     majority = Counter(p.answer for p in problems).most_common(1)[0][1] / len(problems)
     found = []
     for name, one in reasoners(folder).items():
@@ -42,7 +44,7 @@ def held_out_accuracies(
             seeds = list(range(at, at + len(some)))
             chains = one.solve(model, prompts, seeds=seeds, context=context)
             right += [
-                float(judge(task, p, c.response, is_cut=not c.is_finished).is_correct)
+                float(judge(splits.task, p, c.response, is_cut=not c.is_finished).is_correct)
                 for p, c in zip(some, chains, strict=True)
             ]
             context.progress(len(right), len(problems), f"{name} problems")

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reasoning.sentences.contrast import info_nce
-from reasoning.sentences.embedding_task import dropped
+from reasoning.sentences.embedding_objective import dropped
 from workbench.training.codec import SentenceCodec
 from workbench.training.latent import LatentModel
 from workbench.training.lines import Worked
@@ -19,7 +19,7 @@ _PIECE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class PredictionOptions:
     """How the latent model is trained.
 
     `contrast` weighs InfoNCE. `noise` is the noise-to-signal ratio of the vectors fed in, added
@@ -34,7 +34,7 @@ class Lesson:
     passes: int = 2
 
 
-class PredictionTask:
+class PredictionObjective:
     """Loss of the true sentence under the frozen decoder, in nats per token, and InfoNCE.
 
     Vectors of the training sentences are encoded once. Validation feeds the model nothing but
@@ -51,10 +51,10 @@ class PredictionTask:
         codec: SentenceCodec,
         train: Sequence[Worked],
         valid: Sequence[Worked],
-        lesson: Lesson,
+        options: PredictionOptions,
     ) -> None:
         """Encode every sentence once with the frozen codec."""
-        self._tuning, self._latent, self._codec, self._lesson = tuning, latent, codec, lesson
+        self._tuning, self._latent, self._codec, self._options = tuning, latent, codec, options
         codec.network.freeze()
         self._train, self._valid = list(train), list(valid)
         self._vectors = encoded(codec, self._train)
@@ -90,33 +90,33 @@ class PredictionTask:
 
     def _loss(self, rows: Sequence[int], generator: torch.Generator, *, noisy: bool) -> Tensor:
         problems = [self._train[i] for i in rows]
-        heads, lesson = self._latent.heads, self._lesson
+        heads, options = self._latent.heads, self._options
         vectors = [self._vectors[i].to(self._codec.network.device) for i in rows]
         given = vectors
-        if noisy and lesson.noise > 0:
-            given = [disturbed(v, lesson.noise, generator) for v in vectors]
-        fed = [heads.shared(dropped(heads.p_in(v[:-1]), lesson.dropout, generator)) for v in given]
+        if noisy and options.noise > 0:
+            given = [disturbed(v, options.noise, generator) for v in vectors]
+        fed = [heads.shared(dropped(heads.p_in(v[:-1]), options.dropout, generator)) for v in given]
         fed = self._mixed(problems, fed, generator)
         found = self._latent.forward(self._questions(problems), fed)
         joined = torch.cat(found)
         loss = self._reconstruction(problems, joined, generator) + self._stopping(problems, found)
-        if lesson.contrast > 0:
+        if options.contrast > 0:
             names = [s for w in problems for s in w.sentences]
             wanted = heads.p_in(torch.cat(vectors))
-            loss = loss + lesson.contrast * info_nce(joined, wanted, names)
+            loss = loss + options.contrast * info_nce(joined, wanted, names)
         return loss
 
     def _mixed(
         self, rows: Sequence[Worked], fed: list[Tensor], generator: torch.Generator
     ) -> list[Tensor]:
         """Replace the vectors of some problems by what the model itself would have fed on."""
-        own = torch.rand(len(rows), generator=generator) < self._lesson.feedback
+        own = torch.rand(len(rows), generator=generator) < self._options.feedback
         if not bool(own.any()):
             return fed
         chosen = [i for i, use in enumerate(own.tolist()) if use]
         with torch.no_grad():
             mine = self._fed_back(
-                [rows[i] for i in chosen], [fed[i].detach() for i in chosen], self._lesson.passes
+                [rows[i] for i in chosen], [fed[i].detach() for i in chosen], self._options.passes
             )
         replaced = dict(zip(chosen, mine, strict=True))
         return [replaced.get(i, one) for i, one in enumerate(fed)]
@@ -139,7 +139,7 @@ class PredictionTask:
         generator: torch.Generator | None = None,
     ) -> Tensor:
         targets = [self._codec.lines.sentence(s) for w in rows for s in w.sentences]
-        left = self._latent.heads.p_out(dropped(found, self._lesson.dropout, generator))
+        left = self._latent.heads.p_out(dropped(found, self._options.dropout, generator))
         losses, mask = self._codec.token_losses(left, targets)
         mean: Tensor = losses.sum() / mask.sum()
         return mean

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from probes.contrast.presets import Sizes
+from probes.contrast.presets import ContrastPreset
 from probes.contrast.selection import Response
 from probes.contrast.sequences import shared_prefill
 from workbench.model.generation import GenerationOptions
@@ -19,8 +19,8 @@ from workbench.sampling.task import Problem, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """How questions are asked: draws of each, the policy, the limit and the batch.
+class SamplingPlan:
+    """How responses are sampled: draws of each question, the policy, the limit and the batch.
 
     Every draw has a generator of its own, named by seed, question and number.
     """
@@ -37,22 +37,22 @@ class Asked:
         return [int.from_bytes(hashlib.sha256(n.encode()).digest()[:8], "big") >> 1 for n in names]
 
 
-def sampling(recipe: Any, sizes: Sizes, seed: int) -> Asked:
-    """Return how a recipe draws responses; the same settings give the same responses."""
-    return Asked(
-        samples=sizes.samples,
+def sampling_plan(recipe: Any, preset: ContrastPreset, seed: int) -> SamplingPlan:
+    """Return how a recipe draws responses; the same options give the same responses."""
+    return SamplingPlan(
+        samples=preset.samples,
         policy=Sampling(temperature=recipe.temperature, top_p=recipe.top_p),
         limit=recipe.new_tokens,
-        rows=sizes.at_once,
+        rows=preset.at_once,
         seed=seed,
     )
 
 
-def ask(  # noqa: PLR0913 - who is asked what, how, and where it is kept
+def sample_responses(  # noqa: PLR0913 - of which model to what, how, and where they are kept
     model: Model,
     task: Task,
     problems: Sequence[Problem],
-    asked: Asked,
+    plan: SamplingPlan,
     *,
     path: Path,
     progress: Progress = silent,
@@ -62,14 +62,16 @@ def ask(  # noqa: PLR0913 - who is asked what, how, and where it is kept
 
     What `path` already holds of the same questions and settings is not drawn again.
     """
-    identity = f"{model.spec.weights_hash} {asked} {type(task).__name__} {task}"
+    # The name of the class is kept: responses drawn under it are not drawn again.
+    named = str(plan).replace("SamplingPlan", "Asked", 1)
+    identity = f"{model.spec.weights_hash} {named} {type(task).__name__} {task}"
     kept = _read(path, identity)
     waiting = [p for p in problems if p.id not in kept]
-    at_once = max(1, asked.rows // asked.samples)
+    at_once = max(1, plan.rows // plan.samples)
     for start in range(0, len(waiting), at_once):
         progress(len(problems) - len(waiting) + start, len(problems), words)
         some = waiting[start : start + at_once]
-        for problem, responses in zip(some, _draw(model, task, some, asked), strict=True):
+        for problem, responses in zip(some, _draw(model, task, some, plan), strict=True):
             kept[problem.id] = responses
             _write(path, identity, problem.id, responses)
     progress(len(problems), len(problems), words)
@@ -77,19 +79,17 @@ def ask(  # noqa: PLR0913 - who is asked what, how, and where it is kept
 
 
 def _draw(
-    model: Model, task: Task, problems: Sequence[Problem], asked: Asked
+    model: Model, task: Task, problems: Sequence[Problem], plan: SamplingPlan
 ) -> Iterator[list[Response]]:
     stop = stop_ids(model, task)
     prefix = shared_prefill(model, [prompt_ids(model, task, p) for p in problems])
-    rows = [i for i in range(len(problems)) for _ in range(asked.samples)]
+    rows = [i for i in range(len(problems)) for _ in range(plan.samples)]
     options = GenerationOptions(
-        seeds=[seed for p in problems for seed in asked.seeds(p)], stop_ids=stop
+        seeds=[seed for p in problems for seed in plan.seeds(p)], stop_ids=stop
     )
-    trace = model.generate(
-        prefix.take(rows), policy=asked.policy, limit=asked.limit, options=options
-    )
+    trace = model.generate(prefix.take(rows), policy=plan.policy, limit=plan.limit, options=options)
     for i, problem in enumerate(problems):
-        mine = trace.generated[i * asked.samples : (i + 1) * asked.samples]
+        mine = trace.generated[i * plan.samples : (i + 1) * plan.samples]
         yield [_graded(model, task, problem, tuple(int(t) for t in ids)) for ids in mine]
 
 

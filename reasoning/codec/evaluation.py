@@ -16,7 +16,7 @@ _STEPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Evaluated:
     """One held-out sentence, what was written from its vector and from two controls.
 
     `random` was written from a random direction, `other` from the vector of another sentence.
@@ -38,9 +38,9 @@ class Judged:
     other_overlap: float
 
 
-def judge(
+def evaluate(
     codec: LoraCodec, families: Mapping[str, Sequence[str]], limit: int, context: Context
-) -> list[Judged]:
+) -> list[Evaluated]:
     """Encode and decode up to `limit` sentences of every family."""
     draw = context.stream("judged sentences")
     chosen: list[tuple[str, str]] = []
@@ -58,7 +58,7 @@ def judge(
     random = decode_alike(codec, noise.to(vectors.device), [len(row) for row in rows])
     context.progress(_STEPS, _STEPS, told)
     return [
-        _judged(chosen[i], rows[i], (written[i], random[i], written[i - 1]))
+        _evaluated(chosen[i], rows[i], (written[i], random[i], written[i - 1]))
         for i in range(len(chosen))
     ]
 
@@ -85,13 +85,13 @@ def overlap(one: Sequence[int], other: Sequence[int]) -> float:
     return 2 * common / (len(one) + len(other))
 
 
-def _judged(
+def _evaluated(
     chosen: tuple[str, str], row: Sequence[int], written: tuple[Decoded, Decoded, Decoded]
-) -> Judged:
+) -> Evaluated:
     ids, stop = list(row[:-1]), row[-1]
     mine, random, _ = written
     got, odd, strange = (_bare(one.ids, stop) for one in written)
-    return Judged(
+    return Evaluated(
         family=chosen[0],
         sentence=chosen[1],
         n_tokens=len(ids),

@@ -10,7 +10,7 @@ from workbench.sampling.task import Problem, Task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Lesson:
+class Demonstration:
     """One problem with its prompt, and the written response to learn the format from."""
 
     problem: Problem
@@ -23,11 +23,13 @@ def written_response(problem: Problem, mark: str) -> str:
     return f" {'; '.join(problem.steps)} {mark} {problem.answer}"
 
 
-def lessons(model: Model, task: Task, problems: Sequence[Problem], mark: str) -> list[Lesson]:
+def demonstrations(
+    model: Model, task: Task, problems: Sequence[Problem], mark: str
+) -> list[Demonstration]:
     """Return problems as a model reads and writes them; a written response ends the text."""
     end = end_id(model, task)
     return [
-        Lesson(
+        Demonstration(
             problem=problem,
             prompt=prompt_ids(model, task, problem),
             written=(

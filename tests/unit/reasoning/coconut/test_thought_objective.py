@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from reasoning.coconut.sizes import ARMS, PRESETS, arms_of
-from reasoning.coconut.thought_task import Stage, ThoughtTask, marks_of
+from reasoning.coconut.presets import ABLATIONS, PRESETS
+from reasoning.coconut.thought_objective import Stage, ThoughtObjective, marks_of
 from workbench.errors import BadOption
 from workbench.latent.thoughts import Marks
 from workbench.model.model import Model
 from workbench.sampling.sentences import chain_sentences
 from workbench.sampling.task import open_task
+from workbench.training.ablations import selected
 from workbench.training.lines import Lines, Worked, block
 from workbench.training.network import FullTuning, Network
 from workbench.training.scratch import ScratchShape, scratch_model
@@ -42,13 +43,13 @@ def model(problems: list[Worked]) -> Model:
     return made
 
 
-def _task(model: Model, problems: list[Worked], stage: Stage) -> tuple[ThoughtTask, Marks]:
+def _task(model: Model, problems: list[Worked], stage: Stage) -> tuple[ThoughtObjective, Marks]:
     weights = FullTuning(model)
     marks = marks_of(Network(weights.module), Lines(model.tokenizer))
     generator = torch.Generator().manual_seed(2)
     for vector in marks.tensors().values():
         vector.data += 0.1 * torch.randn(vector.shape, generator=generator)
-    task = ThoughtTask(weights, marks, Lines(model.tokenizer), (problems, problems[:2]), stage)
+    task = ThoughtObjective(weights, marks, Lines(model.tokenizer), (problems, problems[:2]), stage)
     return task, marks
 
 
@@ -123,7 +124,7 @@ def test_the_answer_is_always_written(model: Model, problems: list[Worked]) -> N
 
 def test_every_arm_makes_as_many_steps_and_ends_alike() -> None:
     sizes = PRESETS["cpu"]
-    plans = {name: sizes.curriculum(arm) for name, arm in ARMS.items()}
+    plans = {name: sizes.curriculum(arm) for name, arm in ABLATIONS.items()}
     assert len({sum(steps for _, steps in plan) for plan in plans.values()}) == 1
     assert {plan[-1][0].replaced for plan in plans.values()} == {sizes.stages}
     assert [s.thoughts for s, _ in plans["coconut"]] == [1, 2, 3]
@@ -134,4 +135,4 @@ def test_every_arm_makes_as_many_steps_and_ends_alike() -> None:
 @pytest.mark.parametrize("names", ["", "coconut,coconut", "coconut,latent"])
 def test_arms_that_are_none(names: str) -> None:
     with pytest.raises(BadOption, match="coconut, pause, no-thought, no-curriculum"):
-        arms_of(names)
+        selected(names, ABLATIONS)
