@@ -1,11 +1,13 @@
 """What decides how long a training run takes: presets for three amounts of compute."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 from workbench.training.adapter import LoraShape
 from workbench.training.loop import Plan
 from workbench.training.scratch import ScratchShape
+
+ChosenT = TypeVar("ChosenT", bound="Preset")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,7 @@ class Preset:
 
     limited: ClassVar[str] = "problems"
 
-    def with_options(self, recipe: Any, limit: int | None = None) -> Self:
+    def with_options(self: ChosenT, recipe: Any, limit: int | None = None) -> ChosenT:
         """Return these sizes with what a recipe sets on top."""
         names = {f.name for f in fields(self)}
         given = {n: v for n, v in vars(recipe).items() if n in names and v is not None}
