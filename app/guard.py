@@ -60,10 +60,9 @@ def owners_of(names: Iterable[str], installed: Iterable[Distribution]) -> dict[s
     for one in installed:
         declared = set((one.read_text("top_level.txt") or "").split())
         if not declared:
-            record = one.read_text("RECORD") or ""
-            declared = {
-                name for name in owners if re.search(rf"^{name}(/|\.py,)", record, re.MULTILINE)
-            }
+            # Searching for plain text is a tenth of the work of a pattern that begins at lines.
+            record = "\n" + (one.read_text("RECORD") or "")
+            declared = {n for n in owners if f"\n{n}/" in record or f"\n{n}.py," in record}
         for name in declared & set(owners):
             owners[name].add(_plain(one.metadata["Name"] or "an unnamed distribution"))
     return owners

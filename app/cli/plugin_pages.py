@@ -14,7 +14,13 @@ _LONGEST_REASON = 160
 def plugin_rows(kind: str) -> list[dict[str, Any]]:
     """Return one row per plugin of a kind, and say which could not be loaded."""
     rows = [
-        {"name": p.name, "summary": p.summary, "source": p.source, "package": p.package}
+        {
+            "name": p.name,
+            "summary": p.summary,
+            "takes": p.takes,
+            "source": p.source,
+            "package": p.package,
+        }
         for p in plugins(kind)
     ]
     for failure in failures():
@@ -36,6 +42,7 @@ def describe_plugin(kind: str, name: str) -> dict[str, Any]:
         "summary": plugin.summary,
         "description": plugin.description,
         "source": plugin.source,
+        "takes": plugin.takes,
         "package": plugin.package,
         "options": [_option(info) for info in plugin.options],
     }
