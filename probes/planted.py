@@ -152,7 +152,7 @@ def plant_next_token(
     clear = torch.nn.functional.one_hot(following, size).float()
     return PlantedTraces(
         trace=Trace(
-            spec=_made_up(n_layers, size),
+            spec=made_up_spec(n_layers, size),
             tokens=pad(ids.tolist()),
             activations={
                 Site(Kind.RESID_POST, k): clear * (k + 1) / n_layers for k in range(n_layers)
@@ -165,7 +165,8 @@ def plant_next_token(
     )
 
 
-def _made_up(n_layers: int, size: int) -> ModelSpec:
+def made_up_spec(n_layers: int, size: int) -> ModelSpec:
+    """Return the sizes of a model that does not exist."""
     return ModelSpec(
         name="planted",
         architecture="none",

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.errors import InputError
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import shuffled_tokens
 from workbench.methods.next_token import NextToken, following_tokens, next_token
@@ -107,10 +106,8 @@ class TokenTrace(PerUnit):
         return (*every_layer(Kind(self.site), spec), _FINAL)
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
-        if context.run is None:
-            raise InputError("a token trace needs a model", hint="give texts, not activations")
         order = shuffled_tokens(trace.tokens, context, "token-trace order")
-        null, _ = self._numbers(context.run(order, read=self.sites(trace.spec)), context)
+        null, _ = self._numbers(context.rerun(order, read=self.sites(trace.spec)), context)
         values, after = self._numbers(trace, context)
         return Measured(
             values={**values, "best_next_probability": after.best_probability},

@@ -25,6 +25,7 @@ from workbench.model.activations import Activations
 from workbench.model.model import Model
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
+from workbench.model.tokens import Tokens
 from workbench.model.trace import Trace
 from workbench.progress import Progress, silent
 from workbench.result.chain import Chain
@@ -97,6 +98,16 @@ class Context:
         return replace(
             self, spec=model.spec, unembed=model.unembed, decode=model.decode, run=model.run
         )
+
+    def rerun(self, tokens: Tokens, **asked: Any) -> Trace:
+        """Run a batch again, with `read`, `edits` and `logits` as `Model.run` takes them.
+
+        Raises:
+            InputError: there is no model to run.
+        """
+        if self.run is None:
+            raise InputError("this probe runs the model again", hint="give texts, not activations")
+        return self.run(tokens, **asked)
 
     def stream(self, name: str) -> np.random.Generator:
         """Return the generator of that name."""

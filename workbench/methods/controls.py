@@ -39,14 +39,20 @@ def random_like(
     return found
 
 
-def shuffled_tokens(tokens: Tokens, context: Context, name: str) -> Tokens:
-    """Return each text's tokens in random order, the first one left in its place."""
-    ids = tokens.ids.clone()
+def shuffled_order(tokens: Tokens, context: Context, name: str) -> Int[Tensor, "batch pos"]:
+    """Return the columns of each text in random order, the first token left in its place."""
+    order = torch.arange(tokens.ids.shape[1]).repeat(len(tokens.ids), 1)
     for i, draw in enumerate(draws(tokens, context, name)):
         columns = tokens.mask[i].cpu().nonzero()[:, 0]
-        order = np.concatenate([[0], 1 + draw.permutation(len(columns) - 1)]).astype(np.int64)
-        ids[i, columns] = tokens.ids[i, columns[torch.from_numpy(order)]]
-    return replace(tokens, ids=ids, texts=(), offsets=())
+        drawn = np.concatenate([[0], 1 + draw.permutation(len(columns) - 1)]).astype(np.int64)
+        order[i, columns] = columns[torch.from_numpy(drawn)]
+    return order
+
+
+def shuffled_tokens(tokens: Tokens, context: Context, name: str) -> Tokens:
+    """Return each text's tokens in random order, the first one left in its place."""
+    order = shuffled_order(tokens, context, name).to(tokens.ids.device)
+    return replace(tokens, ids=tokens.ids.gather(1, order), texts=(), offsets=())
 
 
 def other_positions(tokens: Tokens, context: Context, name: str) -> Int[Tensor, "batch pos"]:

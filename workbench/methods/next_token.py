@@ -1,5 +1,6 @@
 """What a state says about the next token, a bounded number of positions at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,12 +39,10 @@ def next_token(
     Raises:
         InputError: there is no output head.
     """
-    if context.spec is None or context.unembed is None:
-        raise InputError("this probe needs a model", hint="activation files have no output head")
-    rows = max(1, _BUDGET // (_ALIVE * context.spec.d_vocab))
+    unembed, rows = _head(context)
     goal = following.reshape(-1).to(states.device)
     found = [
-        _read(context.unembed(h, normed=normed).float(), goal[start : start + len(h)])
+        _read(unembed(h, normed=normed).float(), goal[start : start + len(h)])
         for start, h in _parts(states.flatten(0, 1), rows)
     ]
     joined = [torch.cat(parts).view(following.shape) for parts in zip(*found, strict=True)]
@@ -56,12 +55,56 @@ def next_token(
     )
 
 
+def compare(
+    states: Float[Tensor, "batch pos d_model"],
+    others: Float[Tensor, "batch pos d_model"],
+    context: Context,
+    *,
+    normed: bool = True,
+) -> tuple[Float[Tensor, "batch pos"], Float[Tensor, "batch pos"]]:
+    """Return KL(p‖q) in nats between the predictions of two states, and 1 where both agree.
+
+    Raises:
+        InputError: there is no output head.
+    """
+    unembed, rows = _head(context)
+    p_states, q_states = states.flatten(0, 1), others.flatten(0, 1)
+    kl, same = [], []
+    for start, h in _parts(p_states, rows):
+        p = torch.log_softmax(unembed(h, normed=normed).float(), dim=-1)
+        other = unembed(q_states[start : start + rows], normed=normed)
+        q = torch.log_softmax(other.float().to(p.device), dim=-1)
+        kl.append((p.exp() * (p - q).nan_to_num(posinf=0.0)).sum(dim=-1).clamp(min=0))
+        same.append((p.argmax(dim=-1) == q.argmax(dim=-1)).to(p.dtype))
+    shape = states.shape[:2]
+    return torch.cat(kl).view(shape), torch.cat(same).view(shape)
+
+
+def top_tokens(states: Float[Tensor, "*shape d_model"], context: Context) -> Int[Tensor, "*shape"]:
+    """Return the token that each residual-stream state ranks first, through the final norm.
+
+    Raises:
+        InputError: there is no output head.
+    """
+    unembed, rows = _head(context)
+    flat = states.reshape(-1, states.shape[-1])
+    best = [unembed(h).argmax(dim=-1) for _, h in _parts(flat, rows)]
+    return torch.cat(best).view(states.shape[:-1])
+
+
 def following_tokens(ids: Int[Tensor, "batch pos"], mask: Tensor) -> Int[Tensor, "batch pos"]:
     """Return the token after each position, −1 where the text ends and on the padding."""
     after = torch.full_like(ids, -1)
     is_next = mask[:, :-1] & mask[:, 1:]
     after[:, :-1] = torch.where(is_next, ids[:, 1:], after[:, :-1])
     return after
+
+
+def _head(context: Context) -> tuple[Callable[..., Tensor], int]:
+    """Return the output head and how many states go through it at once."""
+    if context.spec is None or context.unembed is None:
+        raise InputError("this probe needs a model", hint="activation files have no output head")
+    return context.unembed, max(1, _BUDGET // (_ALIVE * context.spec.d_vocab))
 
 
 def _parts(h: Float[Tensor, "n d_model"], rows: int) -> list[tuple[int, Float[Tensor, "n d"]]]:

@@ -63,7 +63,7 @@ class Samples:
     sites: Sequence[str] = ()
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - the numbers, what they mean and whose they are
         cls,
         values: Mapping[str, Mapping[str, NDArray[np.float64]]],
         metrics: Mapping[str, Metric],

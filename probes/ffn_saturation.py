@@ -1,0 +1,165 @@
+"""Which feed-forward blocks hardly move the residual stream, and what skipping them costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from probes.planted_states import PlantedStates, plant_blocks
+from workbench.methods.contracts import Context, Example
+from workbench.methods.controls import draws, random_like
+from workbench.methods.next_token import compare
+from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.registry import probe
+from workbench.model.edits import Edit, Op
+from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.spec import ModelSpec
+from workbench.model.trace import Trace
+from workbench.options import option
+from workbench.result.metric import Control, Metric, Plot
+from workbench.result.samples import Samples
+
+_FINAL = Site(Kind.FINAL_NORM)
+_POS, _BOTH = ("position",), ("layer", "position")
+
+
+@probe("ffn-saturation", source="Jaiswal et al. 2024, FFN-SkipLLM, arXiv:2404.03865")
+@dataclass(frozen=True, kw_only=True)
+class FfnSaturation(PerUnit):
+    """Measure how little each feed-forward block moves the residual stream, and skip those.
+
+    Saturation is s = cos(x, x + FFN(norm(x))), the stream before and after the block. In the skip
+    run a token leaves out the blocks of the next `run` layers once s ≥ `threshold`; the first and
+    last `cold` layers and the first `start` tokens run in full, and attention always does, so
+    that no key is missing. A block that moves little may still matter: compare 1 − s with the KL
+    beside it. Controls: a random vector as long as the block's output in its place, and as many
+    blocks per token skipped at random.
+
+    Units: saturation is a cosine, KL in nats, agreement and share of skipped blocks proportions.
+
+    Source: FFN-SkipLLM, section 3. We differ: s is that of the full model, not of the skipping
+    one; `cold` is an option and not taken from a calibration set.
+    """
+
+    metrics: ClassVar = {
+        "saturation": Metric(unit="cosine", help="cos before and after the block.", axes=_BOTH),
+        "change": Metric(unit="cosine", help="1 − saturation.", axes=_BOTH, headline=None),
+        "kl": Metric(unit="nats", help="KL(full‖skipped) of the next token.", axes=_POS),
+        "agreement": Metric(
+            unit="proportion", help="Same first choice when skipping.", axes=_POS, bounds=(0, 1)
+        ),
+        "skipped": Metric(
+            unit="proportion", help="Share of blocks skipped.", axes=_POS, bounds=(0, 1)
+        ),
+        "kl_alone": Metric(unit="nats", help="KL with only this block skipped.", axes=_BOTH),
+    }
+    controls_of: ClassVar = {
+        "random": Control("random", "a random vector as long, or as many random blocks skipped")
+    }
+    plots: ClassVar = (
+        Plot(title="How much each block moves the stream", metrics=("change",)),
+        Plot(title="Distance with only this block skipped", metrics=("kl_alone",)),
+        Plot(title="Saturation at every token", metrics=("saturation",), axes=_BOTH),
+        Plot(title="Distance of the skip run", metrics=("kl",), axes=_POS),
+    )
+
+    threshold: float = option(0.95, help="Skip from this saturation on; above 1 none.", low=-1)
+    run: int = option(1, help="Layers skipped after a saturated one.", low=1, high=1000)
+    cold: int = option(4, help="First and last layers that always run.", low=0, high=1000)
+    start: int = option(25, help="First tokens of a text that run in full.", low=0, high=100_000)
+    alone: bool = option(True, help="Also skip each block alone: one pass per layer.")
+    skip: bool = option(True, help="Run the model with blocks skipped.")
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        added, streams = every_layer(Kind.MLP_OUT, spec), every_layer(Kind.RESID_POST, spec)
+        return (*added, *streams, *((_FINAL,) if self.skip or self.alone else ()))
+
+    def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
+        after, added = trace.stack(Kind.RESID_POST), trace.stack(Kind.MLP_OUT)
+        before = after - added
+        noise = [
+            random_like(x, trace.tokens, context, f"ffn noise {layer}")
+            for layer, x in enumerate(added)
+        ]
+        saturation = _cosine(before, after)
+        found = _told(saturation)
+        null = _told(_cosine(before, before + torch.stack(noise)))
+        if self.skip:
+            chosen = self.skips(saturation, trace.tokens.mask)
+            found |= self._cost(chosen, trace, context)
+            null |= self._cost(self._at_random(chosen, trace, context), trace, context)
+        if self.alone:
+            one = torch.eye(len(saturation), dtype=torch.bool)[:, :, None, None]
+            each = (off.expand(saturation.shape) for off in one)
+            costs = [self._cost(off, trace, context)["kl"] for off in each]
+            found["kl_alone"] = torch.stack(costs, dim=1)
+        return Measured(values=found, controls={"random": null})
+
+    def skips(
+        self, saturation: Float[Tensor, "layer batch pos"], seen: Bool[Tensor, "batch pos"]
+    ) -> Bool[Tensor, "layer batch pos"]:
+        """Return which blocks are left out; a skipped block is not asked for its saturation."""
+        n, chosen = len(saturation), torch.zeros_like(saturation, dtype=torch.bool)
+        late = (seen.long().cumsum(dim=1) > self.start).to(saturation.device)
+        left = torch.zeros_like(saturation[0], dtype=torch.long)
+        for layer in range(min(self.cold, n), max(n - self.cold, 0)):
+            chosen[layer] = (left > 0) & late
+            saturated = (saturation[layer] >= self.threshold) & ~chosen[layer]
+            left = torch.where(saturated, self.run, (left - 1).clamp(min=0))
+        return chosen
+
+    def _at_random(
+        self, chosen: Bool[Tensor, "layer batch pos"], trace: Trace, context: Context
+    ) -> Bool[Tensor, "layer batch pos"]:
+        """Skip as many blocks at each token, anywhere outside the cold layers."""
+        noise = torch.full(chosen.shape, torch.inf)
+        warm = noise[min(self.cold, len(chosen)) : max(len(chosen) - self.cold, 0)]
+        for i, draw in enumerate(draws(trace.tokens, context, "ffn blocks")):
+            columns = trace.tokens.mask[i].cpu().nonzero()[:, 0]
+            drawn = draw.random((len(columns), len(warm)), dtype=np.float32)
+            warm[:, i, columns] = torch.from_numpy(drawn.T.copy())
+        return noise.argsort(dim=0).argsort(dim=0).to(chosen.device) < chosen.sum(dim=0)
+
+    def _cost(
+        self, chosen: Bool[Tensor, "layer batch pos"], trace: Trace, context: Context
+    ) -> Mapping[str, Float[Tensor, "batch pos"]]:
+        edits = [
+            Edit(site=Site(Kind.MLP_OUT, layer), op=Op.SCALE, value=(~off)[..., None].float())
+            for layer, off in enumerate(chosen)
+            if bool(off.any())
+        ]
+        again = context.rerun(trace.tokens, read=(_FINAL,), edits=edits)
+        kl, same = compare(trace.activations[_FINAL], again.activations[_FINAL], context)
+        return {"kl": kl, "agreement": same, "skipped": chosen.double().mean(dim=0)}
+
+    def summary(self, found: Samples) -> str:
+        mean = found.mean("saturation").value
+        most = int(mean.argmax())
+        cost = f"; skipping: {found.estimate('kl', 'random')}" if found.has("kl") else ""
+        return (
+            f"The block that moves the stream least is that of layer {found.layers[most]} "
+            f"(cosine {mean[most]:.3g}){cost}."
+        )
+
+    @staticmethod
+    def example(generator: torch.Generator) -> PlantedStates:
+        """Blocks that add an orthogonal vector as long as the stream: 1/√2."""
+        return plant_blocks(
+            read=lambda found: float(found.estimate("saturation").value or 0.0),
+            generator=generator,
+        )
+
+
+def _cosine(
+    x: Float[Tensor, "*shape d_model"], y: Float[Tensor, "*shape d_model"]
+) -> Float[Tensor, "*shape"]:
+    return torch.nn.functional.cosine_similarity(x.double(), y.double(), dim=-1)
+
+
+def _told(saturation: Float[Tensor, "layer batch pos"]) -> dict[str, Float[Tensor, "..."]]:
+    by_text = saturation.transpose(0, 1)
+    return {"saturation": by_text, "change": 1 - by_text}

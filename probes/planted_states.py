@@ -1,0 +1,111 @@
+"""Made-up traces whose order carries the answer: shuffling positions loses it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.planted import made_up_spec
+from workbench.methods.contracts import Context, Example
+from workbench.model.sites import Kind, Site
+from workbench.model.tokens import pad
+from workbench.model.trace import Trace
+from workbench.result.result import Result
+from workbench.runs.counting import start
+
+_TEXTS, _LENGTH, _SIZE = 6, 40, 32
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlantedStates:
+    """States of several texts by site; the output head is the identity times `sharpness`.
+
+    Shuffled, every site's positions are put in an order of their own.
+    """
+
+    states: Mapping[Site, Float[Tensor, "text pos d_model"]]
+    n_layers: int
+    read: Callable[[Result], float]
+    at_least: float
+    at_most: float
+    sharpness: float = 8.0
+    seed: int = 0
+
+    def answer(self, probe: object, *, shuffled: bool = False) -> float:
+        """Return the number that the probe finds."""
+        generator = torch.Generator().manual_seed(self.seed)
+        n, length = next(iter(self.states.values())).shape[:2]
+        ids = torch.randint(0, _SIZE, (n, length), generator=generator)
+        states = {site: _mixed(x, generator) if shuffled else x for site, x in self.states.items()}
+        spec = replace(made_up_spec(self.n_layers, _SIZE), name="planted states")
+        context = Context(spec=spec, unembed=lambda h, normed=False: self.sharpness * h)
+        trace = Trace(spec=spec, tokens=pad(ids.tolist()), activations=states)
+        accumulator = start(probe, context)
+        accumulator.add(trace, [Example(text=f"text {i}", number=i) for i in range(n)])
+        return self.read(accumulator.result(context))
+
+
+def plant_steps(
+    *, keep: float, read: Callable[[Result], float], generator: torch.Generator
+) -> PlantedStates:
+    """Draw states of which each keeps that share of the one before, at every layer.
+
+    h_{t+1} = keep·h_t + √(1 − keep²)·noise, so that the cosine of neighbours is `keep` and that
+    of distant tokens 0.
+    """
+    layers = 3
+    size = 2048  # cosines of random vectors are then about 0.02
+    states = {}
+    for layer in range(layers):
+        h = [torch.randn(_TEXTS, size, generator=generator)]
+        for _ in range(4 * _LENGTH - 1):
+            noise = torch.randn(_TEXTS, size, generator=generator)
+            h.append(keep * h[-1] + (1 - keep**2) ** 0.5 * noise)
+        states[Site(Kind.RESID_POST, layer)] = torch.stack(h, dim=1)
+    return PlantedStates(
+        states=states, n_layers=layers, read=read, at_least=keep - 0.05, at_most=0.05
+    )
+
+
+def plant_blocks(*, read: Callable[[Result], float], generator: torch.Generator) -> PlantedStates:
+    """Draw residual streams to which every feed-forward block adds an orthogonal vector as long.
+
+    The cosine of the stream before and after a block is then 1/√2.
+    """
+    layers = 3
+    states = {}
+    for layer in range(layers):
+        before = torch.randn(_TEXTS, _LENGTH, _SIZE, generator=generator)
+        added = torch.randn(before.shape, generator=generator)
+        unit = torch.nn.functional.normalize(before, dim=-1)
+        added = added - (added * unit).sum(dim=-1, keepdim=True) * unit
+        added = torch.nn.functional.normalize(added, dim=-1) * before.norm(dim=-1, keepdim=True)
+        states[Site(Kind.MLP_OUT, layer)] = added
+        states[Site(Kind.RESID_POST, layer)] = before + added
+    return PlantedStates(
+        states=states, n_layers=layers, read=read, at_least=0.5**0.5 - 1e-4, at_most=0.2
+    )
+
+
+def plant_decisions(
+    *, layer: int, read: Callable[[Result], float], generator: torch.Generator
+) -> PlantedStates:
+    """Build four layers whose states name one token from that layer on and another one before."""
+    layers = 4
+    final = torch.randint(0, _SIZE, (_TEXTS, _LENGTH), generator=generator)
+    one_hot = torch.nn.functional.one_hot
+    states = {
+        Site(Kind.RESID_POST, k): one_hot(
+            final if k >= layer else (final + 1) % _SIZE, _SIZE
+        ).float()
+        for k in range(layers)
+    }
+    return PlantedStates(states=states, n_layers=layers, read=read, at_least=0.99, at_most=0.25)
+
+
+def _mixed(
+    x: Float[Tensor, "text pos d_model"], generator: torch.Generator
+) -> Float[Tensor, "text pos d_model"]:
+    return x[:, torch.randperm(x.shape[1], generator=generator)]
