@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from workbench.result.samples import Samples
 
 _FINAL = Site(Kind.FINAL_NORM)
 _POS = ("position",)
+_share = partial(Metric, unit="proportion", axes=_POS, bounds=(0.0, 1.0))
 
 
 @probe("early-exit", source="Del Corro et al. 2023, SkipDecode, arXiv:2307.02628")
@@ -47,12 +49,8 @@ class EarlyExit(PerUnit):
     metrics: ClassVar = {
         "exit_depth": Metric(unit="layers", help="Layers until the choice is final.", axes=_POS),
         "kl": Metric(unit="nats", help="KL(full‖scheduled) of the next token.", axes=_POS),
-        "agreement": Metric(
-            unit="proportion", help="Same first choice as scheduled.", axes=_POS, bounds=(0.0, 1.0)
-        ),
-        "layers_run": Metric(
-            unit="proportion", help="Share of layers that are run.", axes=_POS, bounds=(0.0, 1.0)
-        ),
+        "agreement": _share(help="Same first choice as scheduled."),
+        "layers_run": _share(help="Share of layers that are run."),
         "settled": Metric(
             unit="proportion", help="Choice final by this layer.", axes=("layer", "position"),
             bounds=(0.0, 1.0), headline=None,
@@ -131,8 +129,7 @@ class EarlyExit(PerUnit):
         return {"kl": kl, "agreement": same, "layers_run": runs.double().mean(dim=0)}
 
     def summary(self, found: Samples) -> str:
-        cost = f"; the schedule: {found.estimate('kl', 'random')}" if found.has("kl") else ""
-        return f"Choices are final after: {found.estimate('exit_depth', 'shuffled')}{cost}."
+        return f"Choices are final after: {found.estimate('exit_depth', 'shuffled')}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

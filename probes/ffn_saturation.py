@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from workbench.result.samples import Samples
 
 _FINAL = Site(Kind.FINAL_NORM)
 _POS, _BOTH = ("position",), ("layer", "position")
+_share = partial(Metric, unit="proportion", axes=_POS, bounds=(0.0, 1.0))
 
 
 @probe("ffn-saturation", source="Jaiswal et al. 2024, FFN-SkipLLM, arXiv:2404.03865")
@@ -33,8 +35,8 @@ class FfnSaturation(PerUnit):
     """Measure how little each feed-forward block moves the residual stream, and skip those.
 
     Saturation is s = cos(x, x + FFN(norm(x))), the stream before and after the block. In the skip
-    run a token leaves out the blocks of the next `run` layers once s ≥ `threshold`; the first and
-    last `cold` layers and the first `start` tokens run in full, and attention always does, so
+    run a token leaves out the blocks of the next `span` layers once s ≥ `threshold`; the first and
+    last `cold` layers and the first `first` tokens run in full, and attention always does, so
     that no key is missing. A block that moves little may still matter: compare 1 − s with the KL
     beside it. Controls: a random vector as long as the block's output in its place, and as many
     blocks per token skipped at random.
@@ -47,30 +49,25 @@ class FfnSaturation(PerUnit):
 
     metrics: ClassVar = {
         "saturation": Metric(unit="cosine", help="cos before and after the block.", axes=_BOTH),
-        "change": Metric(unit="cosine", help="1 − saturation.", axes=_BOTH, headline=None),
         "kl": Metric(unit="nats", help="KL(full‖skipped) of the next token.", axes=_POS),
-        "agreement": Metric(
-            unit="proportion", help="Same first choice when skipping.", axes=_POS, bounds=(0, 1)
-        ),
-        "skipped": Metric(
-            unit="proportion", help="Share of blocks skipped.", axes=_POS, bounds=(0, 1)
-        ),
+        "agreement": _share(help="Same first choice when skipping."),
+        "skipped": _share(help="Share of blocks skipped."),
         "kl_alone": Metric(unit="nats", help="KL with only this block skipped.", axes=_BOTH),
     }
     controls_of: ClassVar = {
         "random": Control("random", "a random vector as long, or as many random blocks skipped")
     }
     plots: ClassVar = (
-        Plot(title="How much each block moves the stream", metrics=("change",)),
+        Plot(title="Saturation, 1 where a block moves nothing", metrics=("saturation",)),
         Plot(title="Distance with only this block skipped", metrics=("kl_alone",)),
         Plot(title="Saturation at every token", metrics=("saturation",), axes=_BOTH),
         Plot(title="Distance of the skip run", metrics=("kl",), axes=_POS),
     )
 
     threshold: float = option(0.95, help="Skip from this saturation on; above 1 none.", low=-1)
-    run: int = option(1, help="Layers skipped after a saturated one.", low=1, high=1000)
+    span: int = option(1, help="Layers skipped after a saturated one.", low=1, high=1000)
     cold: int = option(4, help="First and last layers that always run.", low=0, high=1000)
-    start: int = option(25, help="First tokens of a text that run in full.", low=0, high=100_000)
+    first: int = option(25, help="First tokens of a text that run in full.", low=0, high=100_000)
     alone: bool = option(True, help="Also skip each block alone: one pass per layer.")
     skip: bool = option(True, help="Run the model with blocks skipped.")
 
@@ -81,13 +78,10 @@ class FfnSaturation(PerUnit):
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         after, added = trace.stack(Kind.RESID_POST), trace.stack(Kind.MLP_OUT)
         before = after - added
-        noise = [
-            random_like(x, trace.tokens, context, f"ffn noise {layer}")
-            for layer, x in enumerate(added)
-        ]
+        like = random_like(added.movedim(0, 2), trace.tokens, context, "ffn noise").movedim(2, 0)
         saturation = _cosine(before, after)
-        found = _told(saturation)
-        null = _told(_cosine(before, before + torch.stack(noise)))
+        found = {"saturation": saturation.transpose(0, 1)}
+        null = {"saturation": _cosine(before, before + like).transpose(0, 1)}
         if self.skip:
             chosen = self.skips(saturation, trace.tokens.mask)
             found |= self._cost(chosen, trace, context)
@@ -104,12 +98,12 @@ class FfnSaturation(PerUnit):
     ) -> Bool[Tensor, "layer batch pos"]:
         """Return which blocks are left out; a skipped block is not asked for its saturation."""
         n, chosen = len(saturation), torch.zeros_like(saturation, dtype=torch.bool)
-        late = (seen.long().cumsum(dim=1) > self.start).to(saturation.device)
+        late = (seen.long().cumsum(dim=1) > self.first).to(saturation.device)
         left = torch.zeros_like(saturation[0], dtype=torch.long)
         for layer in range(min(self.cold, n), max(n - self.cold, 0)):
             chosen[layer] = (left > 0) & late
             saturated = (saturation[layer] >= self.threshold) & ~chosen[layer]
-            left = torch.where(saturated, self.run, (left - 1).clamp(min=0))
+            left = torch.where(saturated, self.span, (left - 1).clamp(min=0))
         return chosen
 
     def _at_random(
@@ -158,8 +152,3 @@ def _cosine(
     x: Float[Tensor, "*shape d_model"], y: Float[Tensor, "*shape d_model"]
 ) -> Float[Tensor, "*shape"]:
     return torch.nn.functional.cosine_similarity(x.double(), y.double(), dim=-1)
-
-
-def _told(saturation: Float[Tensor, "layer batch pos"]) -> dict[str, Float[Tensor, "..."]]:
-    by_text = saturation.transpose(0, 1)
-    return {"saturation": by_text, "change": 1 - by_text}

@@ -1,5 +1,7 @@
 """Saturation, early exit and smoothness: closed forms, off-switches and schedules."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -24,14 +26,14 @@ def run(model: Model, probe: object, texts: tuple[str, ...] = TEXTS) -> Result:
 
 
 def test_a_threshold_above_one_skips_nothing(tiny_llama: Model) -> None:
-    result = run(tiny_llama, FfnSaturation(threshold=1.5, cold=0, start=0, alone=False))
+    result = run(tiny_llama, FfnSaturation(threshold=1.5, cold=0, first=0, alone=False))
     assert result.estimate("kl").value == 0
     assert result.estimate("agreement").value == 1
     assert result.estimate("skipped").value == 0
 
 
 def test_skipping_is_the_plain_model_without_those_blocks(tiny_llama: Model) -> None:
-    result = run(tiny_llama, FfnSaturation(cold=0, start=0), TEXTS[:1])
+    result = run(tiny_llama, FfnSaturation(cold=0, first=0), TEXTS[:1])
     plain = tiny_llama.run(TEXTS[0], logits="all").logits[0].double().log_softmax(-1)
     for layer in range(tiny_llama.spec.n_layers):
         edit = Edit(site=Site(Kind.MLP_OUT, layer), op=Op.ABLATE)
@@ -44,17 +46,17 @@ def test_skipping_is_the_plain_model_without_those_blocks(tiny_llama: Model) -> 
 def test_saturated_blocks_are_followed_by_skipped_ones() -> None:
     saturation = torch.tensor([0.0, 0.99, 0.99, 0.99, 0.0, 0.99, 0.99])[:, None, None]
     seen = torch.ones(1, 1, dtype=torch.bool)
-    one = FfnSaturation(cold=0, start=0, run=1).skips(saturation, seen).flatten().tolist()
+    one = FfnSaturation(cold=0, first=0, span=1).skips(saturation, seen).flatten().tolist()
     assert one == [False, False, True, False, True, False, True]
-    two = FfnSaturation(cold=0, start=0, run=2).skips(saturation, seen).flatten().tolist()
+    two = FfnSaturation(cold=0, first=0, span=2).skips(saturation, seen).flatten().tolist()
     assert two == [False, False, True, True, False, False, True]
-    cold = FfnSaturation(cold=2, start=0).skips(saturation, seen).flatten().tolist()
+    cold = FfnSaturation(cold=2, first=0).skips(saturation, seen).flatten().tolist()
     assert cold == [False, False, False, True, False, False, False]
-    assert not FfnSaturation(cold=0, start=1).skips(saturation, seen).any()
+    assert not FfnSaturation(cold=0, first=1).skips(saturation, seen).any()
 
 
 def test_random_skips_are_as_many(tiny_llama: Model) -> None:
-    frame = run(tiny_llama, FfnSaturation(threshold=-1, cold=0, start=2)).table("tokens").frame
+    frame = run(tiny_llama, FfnSaturation(threshold=-1.0, cold=0, first=2)).table("tokens").frame
     assert frame["skipped"].tolist() == pytest.approx(frame["skipped_random"].tolist())
     assert frame["skipped"].max() > 0
 
@@ -64,7 +66,7 @@ def test_the_schedule_never_rises_and_is_nested() -> None:
     depths = probe.depths(torch.ones(1, 30, dtype=torch.bool), 12)
     n = depths[0].tolist()
     assert n[:4] == [12, 12, 12, 12]
-    assert all(a >= b for a, b in zip(n, n[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(n))
     assert n[12:] == [3] * 18
     assert n[3 + 4] == round(12 - 9 * 4 / 9)
     runs = probe._scheduled(depths, 12)
