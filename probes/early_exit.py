@@ -1,6 +1,6 @@
 """At which layer a prediction is settled, and what a schedule of fewer layers costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -117,7 +117,7 @@ class EarlyExit(PerUnit):
 
     def _cost(
         self, runs: Bool[Tensor, "layer batch pos"], trace: Trace, context: Context
-    ) -> Mapping[str, Float[Tensor, "batch pos"]]:
+    ) -> dict[str, Float[Tensor, "batch pos"]]:
         edits = [
             Edit(site=Site(kind, layer), op=Op.SCALE, value=on[..., None].float())
             for layer, on in enumerate(runs)

@@ -1,6 +1,6 @@
 """Which feed-forward blocks hardly move the residual stream, and what skipping them costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -26,6 +26,7 @@ from workbench.result.samples import Samples
 
 _FINAL = Site(Kind.FINAL_NORM)
 _POS, _BOTH = ("position",), ("layer", "position")
+_cosine = partial(torch.nn.functional.cosine_similarity, dim=-1)
 _share = partial(Metric, unit="proportion", axes=_POS, bounds=(0.0, 1.0))
 
 
@@ -76,7 +77,7 @@ class FfnSaturation(PerUnit):
         return (*added, *streams, *((_FINAL,) if self.skip or self.alone else ()))
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
-        after, added = trace.stack(Kind.RESID_POST), trace.stack(Kind.MLP_OUT)
+        after, added = (trace.stack(k).double() for k in (Kind.RESID_POST, Kind.MLP_OUT))
         before = after - added
         like = random_like(added.movedim(0, 2), trace.tokens, context, "ffn noise").movedim(2, 0)
         saturation = _cosine(before, after)
@@ -120,7 +121,7 @@ class FfnSaturation(PerUnit):
 
     def _cost(
         self, chosen: Bool[Tensor, "layer batch pos"], trace: Trace, context: Context
-    ) -> Mapping[str, Float[Tensor, "batch pos"]]:
+    ) -> dict[str, Float[Tensor, "batch pos"]]:
         edits = [
             Edit(site=Site(Kind.MLP_OUT, layer), op=Op.SCALE, value=(~off)[..., None].float())
             for layer, off in enumerate(chosen)
@@ -141,14 +142,8 @@ class FfnSaturation(PerUnit):
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
-        """Blocks that add an orthogonal vector as long as the stream: 1/√2."""
+        """Blocks that turn the stream round: a cosine of −1."""
         return plant_blocks(
-            read=lambda found: float(found.estimate("saturation").value or 0.0),
+            read=lambda found: -float(found.estimate("saturation").value or 0.0),
             generator=generator,
         )
-
-
-def _cosine(
-    x: Float[Tensor, "*shape d_model"], y: Float[Tensor, "*shape d_model"]
-) -> Float[Tensor, "*shape"]:
-    return torch.nn.functional.cosine_similarity(x.double(), y.double(), dim=-1)

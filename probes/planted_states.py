@@ -1,7 +1,8 @@
 """Made-up traces whose order carries the answer: shuffling positions loses it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,7 +23,8 @@ _TEXTS, _LENGTH, _SIZE = 6, 40, 32
 class PlantedStates:
     """States of several texts by site; the output head is the identity times `sharpness`.
 
-    Shuffled, every site's positions are put in an order of their own.
+    Shuffled, every site's positions are put in an order of their own. `options` switch off what
+    a made-up model cannot do: run again.
     """
 
     states: Mapping[Site, Float[Tensor, "text pos d_model"]]
@@ -30,10 +32,11 @@ class PlantedStates:
     read: Callable[[Result], float]
     at_least: float
     at_most: float
+    options: Mapping[str, bool] = field(default_factory=dict)
     sharpness: float = 8.0
     seed: int = 0
 
-    def answer(self, probe: object, *, shuffled: bool = False) -> float:
+    def answer(self, probe: Any, *, shuffled: bool = False) -> float:
         """Return the number that the probe finds."""
         generator = torch.Generator().manual_seed(self.seed)
         n, length = next(iter(self.states.values())).shape[:2]
@@ -42,7 +45,7 @@ class PlantedStates:
         spec = replace(made_up_spec(self.n_layers, _SIZE), name="planted states")
         context = Context(spec=spec, unembed=lambda h, normed=False: self.sharpness * h)
         trace = Trace(spec=spec, tokens=pad(ids.tolist()), activations=states)
-        accumulator = start(probe, context)
+        accumulator = start(replace(probe, **self.options), context)
         accumulator.add(trace, [Example(text=f"text {i}", number=i) for i in range(n)])
         return self.read(accumulator.result(context))
 
@@ -70,22 +73,23 @@ def plant_steps(
 
 
 def plant_blocks(*, read: Callable[[Result], float], generator: torch.Generator) -> PlantedStates:
-    """Draw residual streams to which every feed-forward block adds an orthogonal vector as long.
+    """Draw residual streams that every feed-forward block turns round: a cosine of −1.
 
-    The cosine of the stream before and after a block is then 1/√2.
+    `read` should return the cosine with its sign turned round as well.
     """
     layers = 3
     states = {}
     for layer in range(layers):
         before = torch.randn(_TEXTS, _LENGTH, _SIZE, generator=generator)
-        added = torch.randn(before.shape, generator=generator)
-        unit = torch.nn.functional.normalize(before, dim=-1)
-        added = added - (added * unit).sum(dim=-1, keepdim=True) * unit
-        added = torch.nn.functional.normalize(added, dim=-1) * before.norm(dim=-1, keepdim=True)
-        states[Site(Kind.MLP_OUT, layer)] = added
-        states[Site(Kind.RESID_POST, layer)] = before + added
+        states[Site(Kind.MLP_OUT, layer)] = -2 * before
+        states[Site(Kind.RESID_POST, layer)] = -before
     return PlantedStates(
-        states=states, n_layers=layers, read=read, at_least=0.5**0.5 - 1e-4, at_most=0.2
+        states=states,
+        n_layers=layers,
+        read=read,
+        at_least=0.999,
+        at_most=0.2,
+        options={"skip": False, "alone": False},
     )
 
 
@@ -102,7 +106,14 @@ def plant_decisions(
         ).float()
         for k in range(layers)
     }
-    return PlantedStates(states=states, n_layers=layers, read=read, at_least=0.99, at_most=0.25)
+    return PlantedStates(
+        states=states,
+        n_layers=layers,
+        read=read,
+        at_least=0.99,
+        at_most=0.25,
+        options={"schedule": False},
+    )
 
 
 def _mixed(

@@ -8,11 +8,14 @@ import torch
 
 from probes.early_exit import EarlyExit, exit_depth
 from probes.ffn_saturation import FfnSaturation
+from probes.planted import made_up_spec
 from probes.smoothness import smoothness
 from workbench.methods.contracts import Context, Example
 from workbench.model.edits import Edit, Op
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
+from workbench.model.tokens import pad
+from workbench.model.trace import Trace
 from workbench.result.result import Result
 from workbench.runs.counting import count_texts
 from workbench.runs.spec import RunSpec
@@ -41,6 +44,23 @@ def test_skipping_is_the_plain_model_without_those_blocks(tiny_llama: Model) -> 
         kl = (plain.exp() * (plain - other.log_softmax(-1))).sum(-1).mean()
         found = result.table("layers")["kl_alone"][layer]
         assert found == pytest.approx(float(kl), rel=1e-4, abs=1e-7)
+
+
+def test_no_output_saturates_and_an_orthogonal_one_as_long_does_not() -> None:
+    before = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(0))
+    unit = torch.nn.functional.normalize(before, dim=-1)
+    added = torch.randn(before.shape, generator=torch.Generator().manual_seed(1))
+    added -= (added * unit).sum(-1, keepdim=True) * unit
+    added *= before.norm(dim=-1, keepdim=True) / added.norm(dim=-1, keepdim=True)
+    blocks = {0: torch.zeros_like(before), 1: added}
+    spec = made_up_spec(2, 8)
+    states = {Site(Kind.RESID_POST, k): before + x for k, x in blocks.items()}
+    states |= {Site(Kind.MLP_OUT, k): x for k, x in blocks.items()}
+    trace = Trace(spec=spec, tokens=pad([[1, 2, 3, 4, 5, 6]]), activations=states)
+    probe = FfnSaturation(skip=False, alone=False)
+    found = probe.measure(trace, [Example(text="any")], Context(spec=spec)).values["saturation"]
+    assert found[0, 0].tolist() == pytest.approx([1.0] * 6)
+    assert found[0, 1].tolist() == pytest.approx([0.5**0.5] * 6)
 
 
 def test_saturated_blocks_are_followed_by_skipped_ones() -> None:
