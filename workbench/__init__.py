@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.runs.spec import DataRef, ModelRef, RunSpec
     from workbench.runs.store import Store
+    from workbench.runs.text_grid import TextGrid, grid
     from workbench.training.checkpoint import Checkpoint
 
 _HOMES = {
@@ -60,6 +61,7 @@ _HOMES = {
     "workbench.runs.run": ("Run",),
     "workbench.runs.spec": ("DataRef", "ModelRef", "RunSpec"),
     "workbench.runs.store": ("Store",),
+    "workbench.runs.text_grid": ("TextGrid", "grid"),
     "workbench.training.checkpoint": ("Checkpoint",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -85,6 +87,7 @@ __all__ = [
     "Site",
     "Store",
     "Table",
+    "TextGrid",
     "Tokens",
     "Trace",
     "WorkbenchError",
@@ -93,6 +96,7 @@ __all__ = [
     "draw",
     "execute",
     "fetch_model",
+    "grid",
     "load_model",
     "option",
     "plugins",

@@ -12,7 +12,7 @@ from app.cli.escaping import typed, visible
 from app.cli.output import console, say, write_json
 from app.cli.policies import SETTINGS, make_policy
 from app.cli.progress_bar import ProgressBar
-from app.cli.run_flags import MODEL, stdin_is_piped
+from app.cli.run_flags import MODEL, loaded_model, stdin_is_piped
 from workbench.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def command(text: Sequence[str], chat: bool, as_json: bool, save: str | None, **
     policy = make_policy(flags["policy"], {k: flags[k] for k in _SETTINGS})
     prompts = [typed(one) for one in text] or _piped()
     with ProgressBar() as progress:
-        model = _model(flags, progress)
+        model = loaded_model(flags, progress)
         trace = _generate(model, _asked(model, prompts, chat), policy, flags, progress)
     rows = _rows(model, prompts, trace)
     reads = _reads(trace, len(rows))
@@ -116,16 +116,6 @@ def _piped() -> list[str]:
     if not prompts:
         raise DataError("standard input holds no prompt")
     return prompts
-
-
-def _model(flags: Mapping[str, Any], progress: "Progress") -> "Model":
-    from workbench.runs.models import shared_model
-    from workbench.runs.spec import ModelRef
-
-    chosen = {key: flags[key] for key in ("backend", "device", "dtype") if flags[key]}
-    if flags["model"]:
-        chosen["name"] = flags["model"]
-    return shared_model(ModelRef(**chosen), progress)
 
 
 def _asked(model: "Model", prompts: Sequence[str], chat: bool) -> "Tokens":

@@ -17,6 +17,7 @@ GROUPS = {
     "doctor": "app.cli.doctor",
     "demo": "app.cli.demo",
     "models": "app.cli.models",
+    "look": "app.cli.look",
     "probe": "app.cli.probe",
     "batch": "app.cli.batch",
     "generate": "app.cli.generate",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,10 @@ from app.cli.output import say
 from workbench.errors import DataError, InputError
 from workbench.methods.registry import Plugin
 from workbench.runs.spec import DEFAULT_MODEL, SHIPPED_PROMPTS, DataRef, ModelRef, RunSpec
+
+if TYPE_CHECKING:
+    from workbench.model.model import Model
+    from workbench.progress import Progress
 
 STORE = click.Option(
     ["--store"],
@@ -114,6 +118,13 @@ def spec_from_flags(
         data=_data(spec.data, flags, reads_texts="texts" in plugin.takes),
         **typed,
     )
+
+
+def loaded_model(flags: Mapping[str, Any], progress: "Progress") -> "Model":
+    """Load the model that the flags name, the default one where they name none."""
+    from workbench.runs.models import shared_model
+
+    return shared_model(_model(None, flags) or ModelRef(), progress)
 
 
 def read_spec(path: str) -> RunSpec:

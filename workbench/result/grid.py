@@ -5,7 +5,7 @@ In a stored result the grid is two tables: `tokens` has a row for each token of 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,54 +60,57 @@ class Grid:
         """
         return self._find(self.strips, metric, "strip")
 
-    def joined(self, other: "Grid", prefix: str = "") -> "Grid":
+    def named(self, prefix: str) -> "Grid":
+        """Return the grid with a prefix before the name of every metric."""
+        return replace(
+            self,
+            maps={f"{prefix}{name}": x for name, x in self.maps.items()},
+            strips={f"{prefix}{name}": x for name, x in self.strips.items()},
+            words={f"{prefix}{name}": x for name, x in self.words.items()},
+            columns={f"{prefix}{name}": x for name, x in self.columns.items()},
+        )
+
+    def joined(self, other: "Grid") -> "Grid":
         """Return this grid with what another one of the same tokens holds; layers are aligned.
+
+        Where one shows fewer tokens, the rest of the text is undefined there.
 
         Raises:
             UnknownName: the other grid is of other tokens.
         """
-        if self.tokens != other.tokens:
+        n = min(len(self.tokens), len(other.tokens))
+        if self.tokens[:n] != other.tokens[:n]:
             raise UnknownName(
-                f"the grids are of {len(self.tokens)} and {len(other.tokens)} other tokens",
-                hint="measure the same text with the same model",
+                "the two grids are of other tokens", hint="measure one text with one model"
             )
         layers = tuple(sorted({*self.layers, *other.layers}))
-        parts = (self._on(layers), other._on(layers))
-        named = {f"{prefix}{name}": x for name, x in parts[1].maps.items()}
-        strips = {f"{prefix}{name}": x for name, x in other.strips.items()}
-        words = {f"{prefix}{name}": x for name, x in parts[1].words.items()}
-        columns = {f"{prefix}{name}": x for name, x in other.columns.items()}
-        return Grid(
-            text=self.text,
-            tokens=self.tokens,
-            layers=layers,
-            maps={**parts[0].maps, **named},
-            strips={**self.strips, **strips},
-            words={**parts[0].words, **words},
-            columns={**self.columns, **columns},
+        tokens = max(self.tokens, other.tokens, key=len)
+        one, two = self._on(layers, tokens), other._on(layers, tokens)
+        return replace(
+            one,
+            maps={**one.maps, **two.maps},
+            strips={**one.strips, **two.strips},
+            words={**one.words, **two.words},
+            columns={**one.columns, **two.columns},
         )
 
-    def _on(self, layers: tuple[int, ...]) -> "Grid":
-        """Return the grid on more layers, undefined where it has none."""
-        if layers == self.layers:
+    def _on(self, layers: tuple[int, ...], tokens: tuple[str, ...]) -> "Grid":
+        """Return the grid on more layers and tokens, undefined where it has none."""
+        if layers == self.layers and tokens == self.tokens:
             return self
-        rows = [layers.index(layer) for layer in self.layers]
-        maps, words = {}, {}
+        n, rows = len(tokens), [layers.index(layer) for layer in self.layers]
+        maps = {name: np.full((len(layers), n), np.nan) for name in self.maps}
+        strips = {name: np.full(n, np.nan) for name in self.strips}
+        words = {}
         for name, x in self.maps.items():
-            maps[name] = np.full((len(layers), len(self.tokens)), np.nan)
-            maps[name][rows] = x
+            maps[name][rows, : x.shape[1]] = x
+        for name, x in self.strips.items():
+            strips[name][: len(x)] = x
         for name, said in self.words.items():
             known = dict(zip(rows, said, strict=True))
-            words[name] = tuple(known.get(i, ("",) * len(self.tokens)) for i in range(len(layers)))
-        return Grid(
-            text=self.text,
-            tokens=self.tokens,
-            layers=layers,
-            maps=maps,
-            strips=self.strips,
-            words=words,
-            columns=self.columns,
-        )
+            padded = ((*known.get(i, ()), *("",) * n)[:n] for i in range(len(layers)))
+            words[name] = tuple(padded)
+        return replace(self, layers=layers, tokens=tokens, maps=maps, strips=strips, words=words)
 
     @staticmethod
     def _find(

@@ -1,0 +1,53 @@
+"""One text's grid drawn: a token strip, and a map of layers and tokens."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from workbench.figures.heatmap import draw_heatmap
+from workbench.figures.token_grid import draw_token_grid
+from workbench.result.grid import GRID, TOKENS, Grid
+from workbench.result.result import Result
+from workbench.result.tables import Column, Table
+from workbench.result.views import Heatmap, TokenStrip
+
+
+def draw_strip(grid: Grid, metric: str) -> go.Figure:
+    """Draw the text as a strip coloured by one metric.
+
+    Raises:
+        UnknownName: the grid holds no such strip.
+    """
+    frame = pd.DataFrame({"token": grid.tokens, metric: grid.strip(metric)})
+    about = {metric: grid.columns.get(metric, Column())}
+    view = TokenStrip(title=metric, table=TOKENS, token="token", color=metric)
+    return draw_token_grid(Table(frame, about), view)
+
+
+def draw_map(grid: Grid, metric: str, words: str = "") -> go.Figure:
+    """Draw one metric at every layer and token; `words` name what fills the cells.
+
+    Raises:
+        UnknownName: the grid holds no such map.
+    """
+    values = grid.map(metric)
+    places = [f"{p} {token!r}" for p, token in enumerate(grid.tokens)]
+    n, n_layers = len(places), len(grid.layers)
+    columns = {
+        "layer": np.tile(np.array(grid.layers), n),
+        "place": np.repeat(np.array(places, dtype=object), n_layers),
+        metric: values.T.reshape(-1),
+    }
+    if words in grid.words:
+        columns[words] = np.array(grid.words[words], dtype=object).T.reshape(-1)
+    about = {metric: grid.columns.get(metric, Column())}
+    view = Heatmap(
+        title=metric,
+        table=GRID,
+        row="layer",
+        column="place",
+        value=metric,
+        text=words if words in grid.words else "",
+    )
+    table = Table(pd.DataFrame(columns), about)
+    return draw_heatmap(Result(summary=metric, tables={GRID: table}), view)
