@@ -10,7 +10,6 @@ from app.cli.layout import number
 from app.cli.output import console, say, write_json
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import MODEL, loaded_model
-from workbench.result.tables import plain_cell
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,7 +33,7 @@ _CELL = 3
     "probes",
     multiple=True,
     metavar="NAME",
-    help=f"What to measure; may be repeated; all for every probe.  [default: {', '.join(_DEFAULT)}]",
+    help="What to measure; may be repeated; all for every one.  [default: token-trace, logit-lens]",
 )
 @click.option("--strip", metavar="METRIC", help="Colour of the tokens.  [default: surprisal]")
 @click.option("--map", "map_", metavar="METRIC", help="Cells of the map.  [default: kl]")
@@ -101,7 +100,7 @@ def _named(given: str | None, known: Sequence[str], default: str) -> str:
 def _strip(grid: "Grid", metric: str) -> "Text":
     from rich.text import Text
 
-    values, line = grid.strip(metric), Text()
+    values, line = grid.token_strip(metric), Text()
     levels = _levels(values.tolist())
     for token, value, level in zip(grid.tokens, values.tolist(), levels, strict=True):
         line.append(visible_cell(token), style=_style(level))
@@ -156,6 +155,8 @@ def _about(grid: "Grid", metric: str) -> str:
 
 
 def _plain(found: "TextGrid") -> dict[str, Any]:
+    from workbench.result.tables import plain_cell
+
     grid = found.grid
     return {
         "model": found.model,

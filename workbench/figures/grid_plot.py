@@ -18,7 +18,7 @@ def draw_strip(grid: Grid, metric: str) -> go.Figure:
     Raises:
         UnknownName: the grid holds no such strip.
     """
-    frame = pd.DataFrame({"token": grid.tokens, metric: grid.strip(metric)})
+    frame = pd.DataFrame({"token": grid.tokens, metric: grid.token_strip(metric)})
     about = {metric: grid.columns.get(metric, Column())}
     view = TokenStrip(title=metric, table=TOKENS, token="token", color=metric)
     return draw_token_grid(Table(frame, about), view)

@@ -100,11 +100,7 @@ class Context:
         )
 
     def rerun(self, tokens: Tokens, **asked: Any) -> Trace:
-        """Run a batch again, with `read`, `edits` and `logits` as `Model.run` takes them.
-
-        Raises:
-            InputError: there is no model to run.
-        """
+        """Run a batch again, as `Model.run` does; `InputError` where there is no model."""
         if self.run is None:
             raise InputError("this probe runs the model again", hint="give texts, not activations")
         return self.run(tokens, **asked)

@@ -52,7 +52,7 @@ class Grid:
         """
         return self._find(self.maps, metric, "map")
 
-    def strip(self, metric: str) -> Float[np.ndarray, " position"]:
+    def token_strip(self, metric: str) -> Float[np.ndarray, " position"]:
         """Return one metric at every position.
 
         Raises:

@@ -89,7 +89,8 @@ def grid(
     trace = Trace(spec=ready.spec, tokens=tokens)
     for i, plugin in enumerate(wanted):
         progress(i, len(wanted), "probes")
-        probe = build(plugin.recipe, plugin.recipe.every_token)
+        recipe: Any = plugin.recipe
+        probe: PerUnit = build(recipe, recipe.every_token)
         try:
             trace = _read(ready, probe, trace)
             part = _measured(probe, trace, example, context)

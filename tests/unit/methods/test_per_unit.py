@@ -121,7 +121,7 @@ def test_the_grid_holds_every_token_of_the_shown_texts(tiny_llama: Model) -> Non
         trace = tiny_llama.run(text, read=every_layer(Kind.RESID_POST, tiny_llama.spec))
         expected = trace.stack(Kind.RESID_POST)[:, 0].norm(dim=-1).numpy()
         assert grid.map("norm") == pytest.approx(expected, rel=1e-5)
-        assert grid.strip("index").tolist() == list(range(len(grid.tokens)))
+        assert grid.token_strip("index").tolist() == list(range(len(grid.tokens)))
         assert list(grid.layers) == list(range(tiny_llama.spec.n_layers))
 
 

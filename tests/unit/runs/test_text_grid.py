@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.errors import InputError, UnknownName
+from workbench.errors import TooLittleData, UnknownName
 from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
 from workbench.runs.text_grid import grid, grid_probes
@@ -30,7 +30,7 @@ def test_the_numbers_are_those_of_a_plain_pass(tiny_llama: Model) -> None:
     assert found.map("token-trace norm") == pytest.approx(norms, rel=1e-5)
     ids, logp = trace.tokens.row(0), trace.logits[0].log_softmax(-1)
     surprisal = [-float(logp[i, ids[i + 1]]) for i in range(len(ids) - 1)]
-    strip = found.strip("token-trace surprisal")
+    strip = found.token_strip("token-trace surprisal")
     assert np.isnan(strip[0])
     assert strip[1:].tolist() == pytest.approx(surprisal, rel=1e-4)
 
@@ -48,5 +48,5 @@ def test_it_draws_itself_and_says_what_it_lacks(tiny_llama: Model) -> None:
 def test_names_and_texts_that_cannot_be_used_are_named(tiny_llama: Model) -> None:
     with pytest.raises(UnknownName, match="isotropy measures no single tokens"):
         grid(TEXT, model=tiny_llama, probes=["isotropy"])
-    with pytest.raises(InputError, match="token"):
+    with pytest.raises(TooLittleData, match="no token|no text holds"):
         grid("", model=tiny_llama)
