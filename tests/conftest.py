@@ -3,6 +3,9 @@
 # beartype must come before anything that imports nnsight, which changes every object.
 import beartype  # noqa: F401  isort: skip
 
+# The packages are checked as this says from their first import on.
+import tests.checked_types  # noqa: F401  isort: skip
+
 import os
 from collections.abc import Iterator
 from pathlib import Path
