@@ -1,5 +1,6 @@
 """Independent components of one domain: FastICA with restarts, keeping every mode found."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +14,8 @@ from workbench.errors import FitError, NotFinite, TooLittleData
 GAUSSIAN_LOG_COSH = 0.3745672074914380
 DAMPING_STARTS = 60
 SAME_MODE = 0.999
+# Above this the values of an iteration no longer stay in the cache of a core.
+VALUES_AT_A_TIME = 2**16
 
 Subspace = Literal["shared", "domain"]
 
@@ -123,6 +126,47 @@ def fit_ica(
     return _assemble(x, modes, (mean, whitening, colouring), (len(starts), int((~converged).sum())))
 
 
+def gaussian_contrasts(
+    n: int, k: int, *, draws: int, generator: np.random.Generator, options: IcaOptions
+) -> Float[np.ndarray, "draw k"]:
+    """Return the contrasts of the components found in Gaussian rows, draw by draw.
+
+    Many draws are followed at a time; one that does not settle is left out.
+    """
+    found: list[np.ndarray] = []
+    width = max(1, VALUES_AT_A_TIME // (n * k * options.restarts))
+    for first in range(0, draws, width):
+        rows, starts = [], []
+        for _ in range(min(width, draws - first)):
+            rows.append(generator.standard_normal((n, k)))
+            starts.append(_starts(k, options.restarts, generator))
+        found += _contrasts(rows, np.concatenate(starts), generator, options)
+    return np.array(found).reshape(-1, k)
+
+
+def _contrasts(
+    rows: list[np.ndarray],
+    starts: Float[np.ndarray, "r k k"],
+    generator: np.random.Generator,
+    options: IcaOptions,
+) -> list[np.ndarray]:
+    k, each = starts.shape[-1], len(starts) // len(rows)
+    white = [whitening @ (x - mean).T for x in rows for mean, whitening, _ in [whiten(x, k)]]
+    z = np.repeat(white, each, axis=0)
+    rotations, converged = _iterate(z, starts, options)
+    contrasts = negentropy(rotations @ z).reshape(len(rows), each, k)
+    totals = np.where(converged.reshape(len(rows), each), contrasts.sum(axis=-1), -np.inf)
+    best = totals.argmax(axis=1)
+    found = []
+    for x, own, total, choice in zip(rows, contrasts, totals, best, strict=True):
+        if np.isfinite(total[choice]):
+            found.append(own[choice])
+        else:
+            with suppress(FitError):
+                found.append(fit_ica(x, k, generator=generator, options=options).contrasts)
+    return found
+
+
 def whiten(
     x: Float[np.ndarray, "n d"], k: int, basis: Float[np.ndarray, "d k"] | None = None
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "k d"], Float[np.ndarray, "d k"]]:
@@ -183,40 +227,37 @@ def _starts(k: int, count: int, generator: np.random.Generator) -> Float[np.ndar
     return np.concatenate([np.eye(k)[None], random])
 
 
-def _orthogonal(w: Float[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k k"]:
+def _orthogonal(w: NDArray[np.float64]) -> NDArray[np.float64]:
     left, _, right = np.linalg.svd(w)
     rotation: NDArray[np.float64] = left @ right
     return rotation
 
 
 def _iterate(
-    z: Float[np.ndarray, "k n"], starts: Float[np.ndarray, "r k k"], options: IcaOptions
+    z: Float[np.ndarray, "*r k n"], starts: Float[np.ndarray, "r k k"], options: IcaOptions
 ) -> tuple[Float[np.ndarray, "r k k"], "np.ndarray"]:
+    """Follow every start to its fixed point; `z` is one for all starts, or one for each."""
     rotations = starts.copy()
     active = np.arange(len(starts))
     converged = np.zeros(len(starts), dtype=bool)
     for step in range(options.max_iterations):
         w = rotations[active]
-        new = _fixed_point_step(z, w)
+        t = np.tanh(w @ z)
+        slope = 1.0 - np.einsum("rkn,rkn->rk", t, t) / z.shape[-1]
+        new = _orthogonal(t @ z.swapaxes(-1, -2) / z.shape[-1] - slope[..., None] * w)
         signs = np.sign(np.einsum("rij,rij->ri", new, w))
         new = new * np.where(signs == 0, 1.0, signs)[..., None]
         if step >= DAMPING_STARTS:
             new = _orthogonal(new + w)
         rotations[active] = new
         settled = np.abs(new - w).max(axis=(1, 2)) < options.tolerance
-        converged[active[settled]] = True
-        active = active[~settled]
+        if settled.any():
+            converged[active[settled]] = True
+            active = active[~settled]
+            z = z[~settled] if z.ndim > 2 else z
         if not len(active):
             break
     return rotations, converged
-
-
-def _fixed_point_step(
-    z: Float[np.ndarray, "k n"], w: Float[np.ndarray, "r k k"]
-) -> Float[np.ndarray, "r k k"]:
-    t = np.tanh(w @ z)
-    slope = 1.0 - np.einsum("rkn,rkn->rk", t, t) / z.shape[1]
-    return _orthogonal(t @ z.T / z.shape[1] - slope[..., None] * w)
 
 
 def _modes(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from causal.hca.alignment import search
 from causal.hca.components import fit_components
 from causal.hca.fit import HierarchicalFit, search_components
-from causal.hca.ica import IcaFit, IcaOptions, fit_ica
+from causal.hca.ica import IcaFit, IcaOptions, gaussian_contrasts
 from causal.hca.triangular import fit_triangular
 from causal.identification.bootstrap import BootstrapOptions, refit_components
 from causal.scores.rows import DomainRows
@@ -113,23 +113,14 @@ def gaussianity(
     k = len(fit.unmixing)
     if k < 2:
         return Gaussianity(contrast=float(fit.contrasts[0]), threshold=0.0, p=0.0)
-    null = []
-    for _ in range(draws):
-        try:
-            found = fit_ica(
-                generator.standard_normal((n, k)),
-                k,
-                generator=generator,
-                options=IcaOptions(restarts=4, tolerance=1e-4, max_iterations=300),
-            )
-        except FitError:
-            continue
-        null.append(np.sort(found.contrasts)[1])
+    options = IcaOptions(restarts=4, tolerance=1e-4, max_iterations=300)
+    null = gaussian_contrasts(n, k, draws=draws, generator=generator, options=options)
+    second = np.sort(null, axis=1)[:, 1]
     own = float(np.sort(fit.contrasts)[1])
     return Gaussianity(
         contrast=own,
-        threshold=float(np.quantile(null, 0.95)),
-        p=permutation_p(own, np.array(null)),
+        threshold=float(np.quantile(second, 0.95)),
+        p=permutation_p(own, second),
     )
 
 

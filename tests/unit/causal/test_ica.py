@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from causal.hca import ica
-from causal.hca.ica import GAUSSIAN_LOG_COSH, IcaOptions, fit_ica, negentropy, whiten
+from causal.hca.ica import (
+    GAUSSIAN_LOG_COSH,
+    IcaOptions,
+    fit_ica,
+    gaussian_contrasts,
+    negentropy,
+    whiten,
+)
 from causal.planted.recovery import amari_error
 from causal.planted.simulate import draw_noise
 from tests.unit.causal.conftest import grid_rows
@@ -81,9 +87,23 @@ def test_missing_scores_are_explained(rng: np.random.Generator) -> None:
         whiten(x, 2)
 
 
-def test_no_settling_is_an_error(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ica, "_fixed_point_step", lambda z, w: -np.roll(w, 1, axis=1))
+def test_no_settling_is_an_error(rng: np.random.Generator) -> None:
+    options = IcaOptions(max_iterations=20, tolerance=0.0)
     with pytest.raises(FitError, match="did not settle in 20 steps"):
-        fit_ica(
-            rng.standard_normal((50, 3)), 3, generator=rng, options=IcaOptions(max_iterations=20)
-        )
+        fit_ica(rng.standard_normal((50, 3)), 3, generator=rng, options=options)
+
+
+def test_contrasts_of_gaussian_rows_are_those_of_fits_one_by_one() -> None:
+    options = IcaOptions(restarts=4, tolerance=1e-4, max_iterations=300)
+    alone = np.random.default_rng(1)
+    one_by_one = [
+        fit_ica(alone.standard_normal((80, 3)), 3, generator=alone, options=options).contrasts
+        for _ in range(90)
+    ]
+    found = gaussian_contrasts(80, 3, draws=90, generator=np.random.default_rng(1), options=options)
+    assert found == pytest.approx(np.array(one_by_one), rel=1e-6)
+
+
+def test_gaussian_draws_that_do_not_settle_are_left_out(rng: np.random.Generator) -> None:
+    options = IcaOptions(restarts=2, max_iterations=2, tolerance=0.0)
+    assert gaussian_contrasts(50, 3, draws=2, generator=rng, options=options).shape == (0, 3)

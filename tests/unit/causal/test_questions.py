@@ -15,9 +15,9 @@ from workbench.runs.store import Store
 
 QUICK = {
     "resamples": 10,
-    "null_draws": 20,
-    "order_draws": 20,
-    "restarts": 4,
+    "null_draws": 5,
+    "order_draws": 5,
+    "restarts": 3,
     "variants": False,
     "model_column": "model",
     "domain_column": "domain",
