@@ -137,7 +137,14 @@ def _tower(state: State, block: int) -> list[int]:
 
 
 def _misplaced(state: State, goal: State) -> int:
-    return sum(_tower(state, b) != _tower(goal, b) for b in range(len(state)))
+    """Count the blocks that do not lie as in `goal` all the way down to the table."""
+    count = 0
+    for block in range(len(state)):
+        at = block
+        while at != TABLE and state[at] == goal[at]:
+            at = state[at]
+        count += at != TABLE
+    return count
 
 
 def _path(came: dict[State, tuple[State, Move] | None], state: State) -> list[Move]:
