@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,25 @@ from workbench.runs.store import Store
 ROOT = Path(__file__).resolve().parents[3]
 # What a machine does to a process is not ours to foretell: kills fall where they fall.
 PROGRAM = """
+import json
+import os
 import sys
 from pathlib import Path
 from workbench.batch.plan import BatchPlan
 from workbench.batch.run import run_batch
-from workbench.batch.session import Teller
 from workbench.model.tiny import tiny_model
 from workbench.runs.store import Store
-import json
 plan = BatchPlan.from_dict(json.loads(Path(sys.argv[1]).read_text()))
 model = tiny_model("llama")
 print("ready", flush=True)
 while sys.stdin.readline():
-    run_batch(plan, store=Store(sys.argv[2]), model=model, resume=True)
-    print("done", flush=True)
+    # a process for every run, without the imports of one
+    if child := os.fork():
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    else:
+        run_batch(plan, store=Store(sys.argv[2]), model=model, resume=True)
+        os._exit(0)
 """
 
 
@@ -135,29 +141,31 @@ def _kill_and_resume(
 ) -> int:
     """Kill the program at random moments, then let it finish; return how many kills hit."""
     hits = 0
-    for left in range(kills, -1, -1):
-        program = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", PROGRAM, str(values), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert program.stdin is not None
-        assert program.stdout is not None
-        with program:
-            assert program.stdout.readline() == "ready\n"
+    program = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(values), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with program:
+        assert program.stdout.readline() == "ready\n"
+        for left in range(kills, -1, -1):
             program.stdin.write("go\n")
             program.stdin.flush()
+            child = int(program.stdout.readline())
             if left:
                 time.sleep(draw.uniform(0, span))
-                hits += program.poll() is None
-                program.send_signal(signal.SIGKILL)
-            else:
-                assert program.stdout.readline() == "done\n"
-                program.stdin.close()
-                assert program.wait() == 0
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            status = int(program.stdout.readline())
+            assert status in ((0, -signal.SIGKILL) if left else (0,))
+            hits += status != 0
+        program.stdin.close()
+        assert program.wait() == 0
     return hits
 
 
