@@ -11,11 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.look import server_flags
-from app.panels.forms import _split
 from app.panels.reproduce import as_command, as_python
 from app.panels.table_panel import as_csv, as_json, as_parquet, shown_frame
 from app.panels.wording import plain_html, plain_markdown
-from workbench.options import option
+from workbench.options import option, split_list
 from workbench.result.tables import Column, Table
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
@@ -51,7 +50,7 @@ def test_columns_are_written_with_the_digits_their_interval_allows() -> None:
 
 
 def test_lists_of_addresses_split_outside_brackets_only() -> None:
-    assert _split("q.3[0,-1], resid_post.2") == ["q.3[0,-1]", " resid_post.2"]
+    assert split_list("q.3[0,-1], resid_post.2") == ["q.3[0,-1]", " resid_post.2"]
 
 
 @dataclass(frozen=True, kw_only=True)
