@@ -43,6 +43,22 @@ def test_a_chosen_position_is_marked_in_every_view(open_page) -> None:
     assert "shapes" not in page.figure("Surprise along the text")["layout"]
 
 
+def test_any_probe_with_a_grid_is_drawn_without_code_of_its_own(open_page) -> None:
+    page = open_page()
+    box = next(b for b in page.at.selectbox if b.label == "Probe at every token")
+    assert {"smoothness", "early-exit", "ffn-saturation"} <= set(box.options)
+    box.set_value("smoothness")
+    page.settle()
+    grid = page.run("smoothness").result.table("grid").frame
+    figure = page.figure("cosine")
+    drawn = figure["data"][0]["z"]
+    assert len(drawn) == grid["layer"].nunique()
+    assert drawn[1][1] == pytest.approx(
+        grid.query("layer == 1 and position == 1")["cosine"].iloc[0]
+    )
+    assert len(page.strips) == 2
+
+
 def test_another_text_is_looked_at_when_asked_for(open_page) -> None:
     page = open_page()
     page.at.text_area[0].set_value("a king saw the blue bird")

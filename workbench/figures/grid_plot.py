@@ -18,10 +18,19 @@ def draw_strip(grid: Grid, metric: str) -> go.Figure:
     Raises:
         UnknownName: the grid holds no such strip.
     """
+    return draw_token_grid(*strip_table(grid, metric))
+
+
+def strip_table(grid: Grid, metric: str) -> tuple[Table, TokenStrip]:
+    """Return the tokens with one metric, and the strip that shows them.
+
+    Raises:
+        UnknownName: the grid holds no such strip.
+    """
     frame = pd.DataFrame({"token": grid.tokens, metric: grid.token_strip(metric)})
     about = {metric: grid.columns.get(metric, Column())}
     view = TokenStrip(title=metric, table=TOKENS, token="token", color=metric)
-    return draw_token_grid(Table(frame, about), view)
+    return Table(frame, about), view
 
 
 def draw_map(grid: Grid, metric: str, words: str = "") -> go.Figure:

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from app.panels.grid_panel import show_any_grid
 from app.panels.model_loading import LOADER
-from app.panels.prompt_panel import quick_runs, show_quick
+from app.panels.prompt_panel import LONGEST, quick_runs, show_quick
 from app.panels.recent_panel import show_recent
 from app.panels.session import choose_prompt, model_ref, prompt
 from app.panels.shell import ready
@@ -16,6 +17,7 @@ def main() -> None:
     _ask()
     if ready(LOADER.plugins()):
         show_quick(quick_runs(prompt()))
+        show_any_grid(prompt(), longest=LONGEST)
         _further()
     with st.sidebar:
         show_recent()

@@ -48,5 +48,5 @@ def test_it_draws_itself_and_says_what_it_lacks(tiny_llama: Model) -> None:
 def test_names_and_texts_that_cannot_be_used_are_named(tiny_llama: Model) -> None:
     with pytest.raises(UnknownName, match="isotropy measures no single tokens"):
         grid(TEXT, model=tiny_llama, probes=["isotropy"])
-    with pytest.raises(TooLittleData, match="no token|no text holds"):
+    with pytest.raises(TooLittleData, match="no text holds"):
         grid("", model=tiny_llama)
