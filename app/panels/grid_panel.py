@@ -14,7 +14,7 @@ from workbench.figures.theme import marked
 from workbench.result.grid import Grid, grids_of
 from workbench.result.tables import Column
 from workbench.runs.spec import DataRef, RunSpec
-from workbench.runs.text_grid import grid_probes
+from workbench.runs.text_grid import every_token, grid_probes
 
 
 def show_any_grid(text: str, *, longest: int) -> None:
@@ -33,7 +33,7 @@ def show_any_grid(text: str, *, longest: int) -> None:
     st.caption(plain_markdown(known[name].summary))
     spec = RunSpec(
         name=name,
-        options=dict(known[name].recipe.every_token),
+        options=every_token(known[name]),
         model=model_ref(),
         data=DataRef(texts=(text,)),
         max_tokens=longest,

@@ -89,8 +89,7 @@ def grid(
     trace = Trace(spec=ready.spec, tokens=tokens)
     for i, plugin in enumerate(wanted):
         progress(i, len(wanted), "probes")
-        recipe: Any = plugin.recipe
-        probe: PerUnit = build(recipe, recipe.every_token)
+        probe: PerUnit = build(plugin.recipe, every_token(plugin))
         try:
             trace = _read(ready, probe, trace)
             part = _measured(probe, trace, example, context)
@@ -108,6 +107,12 @@ def grid(
 def grid_probes() -> tuple[Plugin, ...]:
     """Return the probes that measure every token of a text."""
     return tuple(p for p in plugins("probe") if issubclass(p.recipe, PerUnit))
+
+
+def every_token(plugin: Plugin) -> dict[str, Any]:
+    """Return the options under which a probe measures every token of a text."""
+    recipe: Any = plugin.recipe
+    return dict(recipe.every_token)
 
 
 def _wanted(names: Sequence[str]) -> tuple[Plugin, ...]:
