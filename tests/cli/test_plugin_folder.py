@@ -1,5 +1,6 @@
-"""A file that a user puts into a folder appears wherever a probe of ours does."""
+"""The probe of docs/howto/new-probe.md, put into a folder, appears wherever one of ours does."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from app.health import checkup
+from app import health
 from workbench.config import settings
 from workbench.methods import registry
 from workbench.methods.plugin_places import folder_package
@@ -18,13 +19,17 @@ from workbench.methods.plugin_places import folder_package
 Invoke = Callable[..., Result]
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "my-direction"
+NAME = "write-agreement"
+MODEL = ("--model", "tiny:llama")
+TEXTS = ("--text", "a dog and a cat", "--text", "he said it is so")
 
 
 def _filled(folder: Path) -> Path:
     folder.mkdir()
-    ours = (ROOT / "probes" / "mean_difference.py").read_text()
-    (folder / "mine.py").write_text(ours.replace('"mean-difference"', f'"{NAME}"'))
+    page = (ROOT / "docs" / "howto" / "new-probe.md").read_text()
+    code = page.split("```python\n", 1)[1].split("```", 1)[0]
+    assert len(code.splitlines()) <= 60
+    (folder / "mine.py").write_text(code)
     (folder / "broken.py").write_text("import nothing_of_that_name\n")
     return folder
 
@@ -51,18 +56,42 @@ def test_it_is_listed_explained_and_run(folder: Path, invoke: Invoke) -> None:
     packages = {row["name"]: row["package"] for row in json.loads(listed.stdout)}
     assert (packages[NAME], packages["isotropy"]) == (str(folder), "probes")
     assert f"skipped {folder / 'broken.py'}" in listed.stderr
-    assert "--unit-norm" in invoke("probe", "run", NAME, "--help").stdout
-    rows = [{"text": f"a dog {i}", "label": f"{i % 2}"} for i in range(12)]
-    lines = "\n".join(map(json.dumps, rows))
-    run = invoke(
-        "probe", "run", NAME, "--model", "tiny:llama", "--data", "-", "--label", "label",
-        "--site", "resid_post.0[-1]", "--json", input=lines,
-    )  # fmt: skip
-    assert json.loads(run.stdout)["status"] == "complete"
+    assert "--layers" in invoke("probe", "run", NAME, "--help").stdout
+    run = invoke("probe", "run", NAME, *MODEL, *TEXTS, "--layers", "1:", "--json")
+    facts = json.loads(run.stdout)
+    assert facts["status"] == "complete"
+    assert [row["layer"] for row in facts["tables"]["layers"]] == [1, 2]
+    refused = invoke("probe", "run", NAME, *MODEL, *TEXTS, "--layers", "7:", code=2)
+    assert "attn_out.7: matches no layer" in refused.stderr
+
+
+def test_it_is_in_a_batch_beside_ours(folder: Path, invoke: Invoke) -> None:
+    rows = folder.parent / "rows.jsonl"
+    rows.write_text("".join(f'{{"text": "a dog and cat {i}"}}\n' for i in range(6)))
+    plan = folder.parent / "plan.toml"
+    plan.write_text(
+        f'name = "both"\nshard_rows = 3\nresamples = 20\nmodel = {{ name = "tiny:llama" }}\n'
+        f'data = {{ path = "{rows}" }}\n'
+        f'[[probes]]\nname = "{NAME}"\n[[probes]]\nname = "token-trace"\n'
+    )
+    runs = json.loads(invoke("batch", str(plan), "--json").stdout)["runs"]
+    assert [run["status"] for run in runs] == ["complete", "complete"]
+    assert runs[0]["summary"].startswith("Attention and MLP write alike")
+
+
+def test_it_has_a_page(folder: Path) -> None:
+    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs" / "build_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    builder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(builder)
+    assert f"[{NAME}](probe/{NAME}.md)" in builder.plugin_index()
+    assert "`--layers`" in builder.plugin_page(registry.find("probe", NAME))
+    assert folder.is_dir()
 
 
 def test_doctor_names_the_folder_and_what_is_broken(folder: Path) -> None:
-    found = {check.name: check for check in checkup()}
+    found = {check.name: check for check in health._plugins()}
     assert found["plugin folder"].found == f"1 plugins in {folder}"
     assert found["plugin"].state == "warning"
     assert found["plugin"].found.startswith(f"{folder / 'broken.py'}: ModuleNotFoundError")
