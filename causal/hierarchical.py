@@ -9,7 +9,7 @@ from causal.hca.fit import HierarchicalFit
 from causal.hca.gate import Gate, gate
 from causal.hca.ica import IcaOptions, Subspace
 from causal.identification.choice import Candidates, choose_domains
-from causal.identification.judging import IdentificationOptions, identify
+from causal.identification.evaluation import IdentificationOptions, identify
 from causal.identification.published import beside_published
 from causal.identification.sensitivity import sensitivity
 from causal.planted.simulate import Design, Planted, plant

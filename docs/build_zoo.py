@@ -33,7 +33,7 @@ uncached, unbatched transformers, to 1e-4.
 
 
 @dataclass
-class Tried:
+class Attempt:
     """What one model type can do on one backend, and why it cannot do the rest."""
 
     name: str
@@ -55,9 +55,9 @@ def main(page: Path) -> None:
     page.write_text("\n".join([head, *overview(tried), *reasons(tried)]) + "\n", encoding="utf-8")
 
 
-def attempt(name: str, backend: str) -> Tried:
+def attempt(name: str, backend: str) -> Attempt:
     """Try one model type on one backend."""
-    found = Tried(name, backend)
+    found = Attempt(name, backend)
     try:
         model = wrap_model(zoo_module(name), tiny_tokenizer(), name=name, backend=backend)
     except WorkbenchError as error:
@@ -72,7 +72,7 @@ def attempt(name: str, backend: str) -> Tried:
     return found
 
 
-def overview(tried: dict[tuple[str, str], Tried]) -> Iterator[str]:
+def overview(tried: dict[tuple[str, str], Attempt]) -> Iterator[str]:
     """Yield one table: model type by backend, with what is refused there."""
     for backend in BACKENDS:
         loaded = [t for t in tried.values() if t.backend == backend and t.loads]
@@ -87,7 +87,7 @@ def overview(tried: dict[tuple[str, str], Tried]) -> Iterator[str]:
         yield f"| {name} | " + " | ".join(cell(tried[name, b]) for b in BACKENDS) + " |"
 
 
-def cell(found: Tried) -> str:
+def cell(found: Attempt) -> str:
     """Return what stands in one place of the table."""
     if not found.loads:
         return "does not load"
@@ -107,7 +107,7 @@ def shortened(capabilities: list[str]) -> Iterator[str]:
             yield kind
 
 
-def reasons(tried: dict[tuple[str, str], Tried]) -> Iterator[str]:
+def reasons(tried: dict[tuple[str, str], Attempt]) -> Iterator[str]:
     """Yield why something is refused, model type by model type."""
     yield "\n## Why\n"
     for (name, backend), found in tried.items():

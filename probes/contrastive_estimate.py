@@ -137,4 +137,4 @@ class ContrastiveEstimate:
             at_once=max(1, self.rows // 4),
         )
         pairs = zip(found, scored, strict=True)
-        return report([Compared(found=one, scored=said) for one, said in pairs], model, context)
+        return report([Compared(found=one, scored=said) for one, said in pairs], model)

@@ -11,7 +11,7 @@ from probes.critical.branches import alternatives
 from probes.critical.cost import expected_seconds, in_words
 from probes.critical.report import Finding, report
 from probes.critical.rollouts import Journal
-from probes.critical.sample import Exam, WrongAnswer
+from probes.critical.sample import RolloutSetup, WrongAnswer
 from probes.critical.search import Forced, Search, force_alternatives, locate
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped
@@ -82,7 +82,7 @@ class CriticalTokens:
         except KeyboardInterrupt as stop:
             if not found:
                 raise
-            raise Stopped(report(found, model, self.mode, self.draws, context)) from stop
+            raise Stopped(report(found, model, self.mode, self.draws)) from stop
         if not found:
             raise TooLittleData(
                 f"no question of {context.task} was answered wrongly within success rates "
@@ -90,9 +90,9 @@ class CriticalTokens:
                 hint="widen --min-success and --max-success, or raise --temperature",
             )
         context.progress(len(found), len(found), label)
-        return report(found, model, self.mode, self.draws, context)
+        return report(found, model, self.mode, self.draws)
 
-    def _exam(self, model: Model, task: Task, key: str, context: Context) -> Exam:
+    def _setup(self, model: Model, task: Task, key: str, context: Context) -> RolloutSetup:
         options = RolloutOptions(
             policy=Sampling(temperature=self.temperature, top_p=self.top_p),
             limit=self.new_tokens,
@@ -100,15 +100,15 @@ class CriticalTokens:
             seed=context.seed,
             key=key,
         )
-        return Exam(model=model, task=task, options=options)
+        return RolloutSetup(model=model, task=task, options=options)
 
     def _wrong_answers(
         self, model: Model, task: Task, wanted: int, context: Context
     ) -> Sequence[WrongAnswer]:
         kept: list[WrongAnswer] = []
         for problem in task.problems(20 * wanted, context.stream("problems")):
-            exam = self._exam(model, task, f"sample {problem.id}", context)
-            answer = exam.wrong_answer(
+            setup = self._setup(model, task, f"sample {problem.id}", context)
+            answer = setup.wrong_answer(
                 problem, draws=self.samples, journal=_journal(context, problem, "sample")
             )
             if answer is None or not self._in_bounds(answer):
@@ -125,8 +125,8 @@ class CriticalTokens:
     def _examine(self, model: Model, task: Task, answer: WrongAnswer, context: Context) -> Finding:
         clock = time.perf_counter()
         problem = answer.problem
-        exam = self._exam(model, task, problem.id, context)
-        rollouts = exam.rollouts(
+        setup = self._setup(model, task, problem.id, context)
+        rollouts = setup.rollouts(
             problem, answer.prompt, answer.response, _journal(context, problem, "rollouts")
         )
         search: Search = locate(

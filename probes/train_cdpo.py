@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from probes.contrast.ablations import (
     ABLATIONS,
@@ -17,6 +17,7 @@ from probes.contrast.ablations import (
 from probes.contrast.models import RESPONSES, ContrastModels, find_models
 from probes.contrast.presets import PREFERENCE, ContrastPreset
 from probes.contrast.prompting import SamplingPlan, sample_responses, sampling_plan
+from probes.contrast.recipe import ContrastRecipe
 from probes.contrast.report import (
     curve_tables,
     held_out_losses,
@@ -36,7 +37,7 @@ from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
-from workbench.sampling.asking import prompt_ids
+from workbench.sampling.prompting import prompt_ids
 from workbench.sampling.task import Problem, Task, open_task
 from workbench.training.adapter import Adapter
 from workbench.training.checkpoint import Checkpoint
@@ -52,7 +53,7 @@ _UNITS = dict.fromkeys(ABLATIONS, "nats per pair") | {
 
 @recipe(RECIPE, source="Lin et al. 2025, arXiv:2411.19943")
 @dataclass(frozen=True, kw_only=True)
-class TrainCDPO:
+class TrainCDPO(ContrastRecipe):
     """Prefer right to wrong responses, weighing each wrong token by its contrastive score.
 
     Minimises −log σ(φ⁺ − φ⁻): φ⁺ = γ Σ log π/π_ref over the right response, φ⁻ the same over the
@@ -76,15 +77,12 @@ class TrainCDPO:
         ModelNotFound: no contrastive estimate of that name, or none ships for this model.
         FitError: a loss is not finite.
 
-    Source: Lin et al. 2025, section 3; `gpu` has their preset. Theirs trains the baselines at
+    Source: Lin et al. 2025, section 3; `gpu` has their sizes. Theirs trains the baselines at
     half the learning rate; the released code takes the mean of −log σ over aligned positions
     with a strength of 0.1, here without those that are padding in both responses. The control
     is ours.
     """
 
-    default_task: ClassVar[str] = "arithmetic?steps=1&largest=30"
-
-    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
     estimate: str = option(
         "", help="Run or folder of a contrastive estimate; default: the one that ships."
     )
@@ -93,19 +91,7 @@ class TrainCDPO:
     released_gamma: float = option(
         0.1, help="The same in the loss of the released code.", low=1e-4, high=100
     )
-    questions: int | None = option(None, help="Questions to train on.", low=4, high=10**6)
-    samples: int | None = option(None, help="Responses of a question.", low=2, high=4096)
     held_out: int | None = option(None, help="Problems that judge.", low=2, high=10**6)
-    rank: int | None = option(None, help="Rank of the adapters.", low=1, high=1024)
-    epochs: int | None = option(None, help="Passes over the pairs.", low=1, high=1000)
-    batch: int | None = option(None, help="Pairs per step.", low=1, high=10_000)
-    learning_rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1.0)
-    at_once: int | None = option(None, help="Rows of one forward pass.", low=1, high=4096)
-    temperature: float = option(0.7, help="Sampling temperature.", low=0.01, high=5)
-    top_p: float = option(0.95, help="Nucleus mass.", low=0.01, high=1)
-    new_tokens: int = option(32, help="Limit of a response.", low=1, high=8192, unit="tokens")
-    validation: float = option(0.2, help="Share of pairs held out.", low=0.01, high=0.5)
-    half: bool = option(True, help="Store the adapters in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PREFERENCE[self.preset].with_options(self, context.limit)
@@ -132,14 +118,14 @@ class TrainCDPO:
             run, pairs, split, gamma=self.gamma, released_gamma=self.released_gamma
         )
         saved = save(fitted, run)
-        result = judge(evaluated, self._answers(task, evaluated, run, saved), COMPARED, context)
+        result = judge(evaluated, self._answers(task, evaluated, run, saved), COMPARED)
         save(fitted, run, _scores(result))
         mine = [pair for _, pair in pairs]
         return replace(
             result,
             estimates=(
-                *(*result.estimates, mean_weight(mine, context)),
-                sampled_accuracy(drawn, context),
+                *(*result.estimates, mean_weight(mine)),
+                sampled_accuracy(drawn),
                 *held_out_losses(fitted, "pairs", _UNITS),
             ),
             tables={

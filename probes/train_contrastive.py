@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
 
 from probes.contrast.models import NEGATIVE, POSITIVE, RECIPE, RESPONSES
+from probes.contrast.objectives import Likelihood
 from probes.contrast.presets import ESTIMATE
 from probes.contrast.prompting import sample_responses, sampling_plan
+from probes.contrast.recipe import ContrastRecipe
 from probes.contrast.report import (
     curve_tables,
     held_out_losses,
@@ -17,16 +18,14 @@ from probes.contrast.report import (
 )
 from probes.contrast.selection import Response, negatives, positive
 from probes.contrast.sequences import Row
-from probes.contrast.trainables import Likelihood
 from probes.contrast.training import ContrastRun, Fitted, Split, fit, save
 from probes.contrast.unseen import data_of
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.options import option
 from workbench.result.result import Result
-from workbench.sampling.asking import prompt_ids
+from workbench.sampling.prompting import prompt_ids
 from workbench.sampling.task import open_task
 from workbench.training.presets import lora_shape
 from workbench.training.report import loss_views
@@ -36,7 +35,7 @@ Chosen = Sequence[tuple[int, Row]]
 
 @recipe(RECIPE, source="Lin et al. 2025, arXiv:2411.19943")
 @dataclass(frozen=True, kw_only=True)
-class TrainContrastive:
+class TrainContrastive(ContrastRecipe):
     """Train one model on right and one on wrong responses, whose contrast scores every token.
 
     Responses to the task's questions are drawn and graded. The positive model learns one right
@@ -56,22 +55,6 @@ class TrainContrastive:
     Source: Lin et al. 2025, section 2; `gpu` has their sizes. We keep the weights of the lowest
     held-out loss; held-out questions are the same for both models.
     """
-
-    default_task: ClassVar[str] = "arithmetic?steps=1&largest=30"
-
-    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
-    questions: int | None = option(None, help="Questions drawn.", low=4, high=10**6)
-    samples: int | None = option(None, help="Responses of a question.", low=2, high=4096)
-    rank: int | None = option(None, help="Rank of the adapters.", low=1, high=1024)
-    epochs: int | None = option(None, help="Passes over the responses.", low=1, high=1000)
-    batch: int | None = option(None, help="Responses per step.", low=1, high=10_000)
-    learning_rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1.0)
-    at_once: int | None = option(None, help="Rows of one forward pass.", low=1, high=4096)
-    temperature: float = option(0.7, help="Sampling temperature.", low=0.01, high=5)
-    top_p: float = option(0.95, help="Nucleus mass.", low=0.01, high=1)
-    new_tokens: int = option(32, help="Limit of a response.", low=1, high=8192, unit="tokens")
-    validation: float = option(0.2, help="Share of usable questions held out.", low=0.01, high=0.5)
-    half: bool = option(True, help="Store the adapters in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = ESTIMATE[self.preset].with_options(self, context.limit)
@@ -98,7 +81,7 @@ class TrainContrastive:
         saved = save(fitted, run, {f.name: _scores(f) for f in fitted})
         units = {f.name: "nats per token" for f in fitted}
         losses = held_out_losses(fitted, "responses", units)
-        success = sampled_accuracy(drawn, context)
+        success = sampled_accuracy(drawn)
         return Result(
             summary="; ".join(map(str, (success, *losses))) + ".",
             estimates=(success, *losses),

@@ -11,7 +11,7 @@ from workbench.methods.contracts import Context, Prompt, Reasoner
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
-from workbench.sampling.judging import judge
+from workbench.sampling.evaluation import judge
 from workbench.sampling.task import Problem
 from workbench.training.splits import Splits
 
@@ -48,7 +48,7 @@ def held_out_accuracies(
                 for p, c in zip(some, chains, strict=True)
             ]
             context.progress(len(right), len(problems), f"{name} problems")
-        found.append(_accuracy(name, right, problems, majority, context))
+        found.append(_accuracy(name, right, problems, majority))
     return tuple(found)
 
 
@@ -57,14 +57,11 @@ def _accuracy(
     right: Sequence[float],
     problems: Sequence[Problem],
     majority: float,
-    context: Context,
 ) -> Estimate:
     estimate = grouped_proportion_estimate(
         name,
         list(right),
         [str(p.fields.get("group") or p.id) for p in problems],
-        generator=context.stream(f"held-out accuracy {name}"),
         n_unit="problems",
-        resamples=context.resamples,
     )
     return replace(estimate, control=majority, control_name="majority answer")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from reasoning.sentences.unroll import Unroller, Unrolling
 from workbench.methods.contracts import Context, Prompt
@@ -48,18 +48,8 @@ class SentenceDiscretized:
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
-        how = Unrolling(
-            limit=self.limit,
-            stop=self.stop,
-            threshold=self.threshold,
-            ground_every=1,
-            decode="all",
-            noise=self.noise,
-            tokens=self.tokens,
-            temperature=self.temperature,
-        )
-        unroll = Unroller(open_sentences(model, self.checkpoint), how)
-        return unroll([prompt.question for prompt in prompts], seeds)
+        how = Unrolling(ground_every=1, decode="all", **_shared(self))
+        return _unrolled(model, self.checkpoint, how, prompts, seeds)
 
 
 @reasoner("sentence-continuous", source=_SOURCE)
@@ -96,15 +86,18 @@ class SentenceContinuous:
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
-        how = Unrolling(
-            limit=self.limit,
-            stop=self.stop,
-            threshold=self.threshold,
-            ground_every=self.ground_every,
-            decode=self.decode,
-            noise=self.noise,
-            tokens=self.tokens,
-            temperature=self.temperature,
-        )
-        unroll = Unroller(open_sentences(model, self.checkpoint), how)
-        return unroll([prompt.question for prompt in prompts], seeds)
+        how = Unrolling(ground_every=self.ground_every, decode=self.decode, **_shared(self))
+        return _unrolled(model, self.checkpoint, how, prompts, seeds)
+
+
+def _shared(recipe: "SentenceDiscretized | SentenceContinuous") -> dict[str, Any]:
+    """Return the options that both ways have."""
+    names = ("limit", "stop", "threshold", "noise", "tokens", "temperature")
+    return {name: vars(recipe)[name] for name in names}
+
+
+def _unrolled(
+    model: Model, checkpoint: str, how: Unrolling, prompts: Sequence[Prompt], seeds: Sequence[int]
+) -> Sequence[Chain]:
+    unroll = Unroller(open_sentences(model, checkpoint), how)
+    return unroll([prompt.question for prompt in prompts], seeds)

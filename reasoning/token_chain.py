@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
 from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
-from workbench.model.tokens import pad, token_ids
+from workbench.model.tokens import token_ids
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.chain import Chain, Step
-from workbench.sampling.asking import newline_ids
 from workbench.sampling.flops import Size, generation_cost
+from workbench.sampling.prompting import generate_batch, newline_ids
 from workbench.sampling.sentences import answer_lead
 from workbench.training.sentence_model import open_sentences
 
@@ -111,15 +110,8 @@ def written_chains(
     Raises:
         BadOption: prompts that end in different ways share a batch.
     """
-    ends = {prompt.stop_ids for prompt in prompts}
-    if len(ends) != 1:
-        raise BadOption("the prompts of one batch end at different tokens; expected the same")
-    trace = model.generate(
-        pad([prompt.ids for prompt in prompts], side="left"),
-        policy=policy,
-        limit=limit,
-        options=GenerationOptions(seeds=list(seeds), stop_ids=ends.pop(), keep_logprobs=True),
-    )
+    options = GenerationOptions(seeds=list(seeds), keep_logprobs=True)
+    trace = generate_batch(model, prompts, policy=policy, limit=limit, options=options)
     size = Size.of(model.backend.module, model.spec)
     return [_chain(model, prompt, trace, i, size) for i, prompt in enumerate(prompts)]
 

@@ -88,7 +88,7 @@ class TrainCoconut:
         for ablation in selected(preset.arms, ABLATIONS):
             place = stages.ablation(ablation, writer, base)
             found += evaluator.ablation(ablation.name, base, place)
-        result = ablation_report(found, stages.histories, context)
+        result = ablation_report(found, stages.histories)
         stages.save_scores(found)
         note = Note(
             f"arms written to {run.folder}, for the model {base.spec.name}", code="checkpoint"

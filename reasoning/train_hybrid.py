@@ -114,7 +114,7 @@ class TrainHybrid:
         )
         run_ablations(ablations, options, base, workplace, context.progress)
         stories = {one: read_judged(folder, one) for one in ablations}
-        result = ablation_report(stories, history, context)
+        result = ablation_report(stories, history)
         gated = [one for one in ablations if ABLATIONS[one.ablation].gate_learns]
         first = (gated or ablations)[0]
         scores = {e.name: {"accuracy": e.value, "gate off": e.control} for e in result.estimates}

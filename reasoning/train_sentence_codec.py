@@ -96,9 +96,9 @@ class TrainSentenceCodec:
         options = {**run.manifest.options, KNOWN: list(known.texts)}
         kept = run.save(codec_tensors(adapters, known), options=options)
         found = evaluate(codec, corpus.part("test"), preset.judged, context)
-        scores = {e.name: _score(e) for e in estimates_of(found, context)}
+        scores = {e.name: _score(e) for e in estimates_of(found)}
         kept = kept.rescored(scores, run.folder)
-        result = report(found, history, corpus, context)
+        result = report(found, history, corpus)
         return replace(result, notes=notes(corpus, run.folder, kept.manifest, self.longest))
 
     def _objective(

@@ -43,7 +43,7 @@ def command(
 
     from workbench.batch.plan import read_plan
     from workbench.batch.run import run_batch
-    from workbench.batch.session import Teller
+    from workbench.batch.session import Reporter
     from workbench.runs.store import Store
 
     found, executor = read_plan(Path(plan)), _executor(**where)
@@ -51,8 +51,10 @@ def command(
         _foretell(found, as_json=as_json)
         return
     with ProgressBar() as progress:
-        teller = Teller(progress=progress, pace=lambda pace: say(str(pace)), say=say)
-        done = run_batch(found, store=Store(store), resume=resume, executor=executor, teller=teller)
+        reporter = Reporter(progress=progress, pace=lambda pace: say(str(pace)), say=say)
+        done = run_batch(
+            found, store=Store(store), resume=resume, executor=executor, reporter=reporter
+        )
     if as_json:
         write_json(done.as_dict())
     else:

@@ -91,7 +91,6 @@ def compare(names: Sequence[str], **flags: Any) -> None:
     Options are written behind a name: sentence-continuous?ground_every=2. A reasoner that does
     not apply to the model is left out and said so; the exit code is then 1.
     """
-    from workbench.methods.contracts import Context
     from workbench.runs.chain_compare import compare_chains, reasoner_address
     from workbench.runs.drivers import opened
 
@@ -103,7 +102,7 @@ def compare(names: Sequence[str], **flags: Any) -> None:
     left_out = [_failure(run) for name, run in runs.items() if name not in done]
     if not done:
         raise left_out[0]
-    result = compare_chains(list(done.values()), list(done), Context(seed=flags["seed"]))
+    result = compare_chains(list(done.values()), list(done))
     _show_comparison(result, flags)
     for error in left_out:
         say_error(error, word="left out")

@@ -130,7 +130,6 @@ def _show_comparison(runs: Sequence[Run], names: Sequence[str]) -> None:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _compared(run_ids: tuple[str, ...], names: tuple[str, ...]) -> Result:
-    from workbench.methods.contracts import Context
     from workbench.runs.chain_compare import compare_chains
 
-    return compare_chains([stored(run_id) for run_id in run_ids], names, Context())
+    return compare_chains([stored(run_id) for run_id in run_ids], names)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from causal.hca.gate import Gate
 from causal.identification.bounds import LEAST_FOR_PERCENTILES, how, interval
 from causal.identification.choice import Candidates
-from causal.identification.judging import Identification
+from causal.identification.evaluation import Identification
 from causal.report.tables import (
     ARROW,
     anchor_table,

@@ -10,7 +10,7 @@ from causal.hca.gate import Gate
 from causal.identification.bootstrap import Bootstrap, spread
 from causal.identification.bounds import bounds, interval
 from causal.identification.choice import Candidates
-from causal.identification.judging import Identification
+from causal.identification.evaluation import Identification
 from causal.scores.leaderboard import ScoreTable
 from workbench.result.tables import Column, Table
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from probes.contrast.models import ContrastModels
+from probes.contrast.objectives import Form, Likelihood, Pair, Preference, reference_logprobs
 from probes.contrast.selection import Response, pair
 from probes.contrast.sequences import Row
-from probes.contrast.trainables import Form, Likelihood, Pair, Preference, reference_logprobs
 from probes.contrast.training import ContrastRun, Fitted, Split, fit
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
@@ -115,7 +115,7 @@ def _preference(
     kept, held_out = split.parts(pairs)
     return partial(
         Preference,
-        pairs=kept,
+        rows=kept,
         held_out=held_out,
         gamma=gamma,
         form=form,

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 
@@ -18,7 +17,7 @@ TOLD = (1, 3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
+class Evaluation:
     """The signals of one response beside what rollouts found; high means suspicious.
 
     `signals` and `drop` have one value per token, NaN where rollouts do not tell the drop;
@@ -74,19 +73,19 @@ class Judged:
         return min(1.0, k / len(self.candidates))
 
 
-def correlations(judged: Sequence[Judged], context: Context) -> list[Estimate]:
+def correlations(judged: Sequence[Evaluation]) -> list[Estimate]:
     """Return each signal's mean rank correlation, and the contrast minus the other signals."""
     values = {signal: [one.correlation(signal) for one in judged] for signal in SIGNALS}
     null = 0.0 if any(v is not None for v in values[CONTRAST]) else None
-    return _told("rank correlation", "correlation", values, null, context)
+    return _told("rank correlation", "correlation", values, null)
 
 
-def hits(judged: Sequence[Judged], k: int, context: Context) -> list[Estimate]:
+def hits(judged: Sequence[Evaluation], k: int) -> list[Estimate]:
     """Return each signal's hit@k of the critical token, and the contrast minus the others."""
     values = {signal: [one.hit(signal, k) for one in judged] for signal in SIGNALS}
     chances = [c for one in judged if (c := one.chance(k)) is not None]
     null = float(np.mean(chances)) if chances else None
-    return _told(f"hit@{k}", "proportion", values, null, context)
+    return _told(f"hit@{k}", "proportion", values, null)
 
 
 def _told(
@@ -94,12 +93,11 @@ def _told(
     unit: str,
     values: Mapping[str, Sequence[float | None]],
     null: float | None,
-    context: Context,
 ) -> list[Estimate]:
     least, most = (-1.0, 1.0) if unit == "correlation" else (0.0, 1.0)
     found = [
         replace(
-            _mean(f"{what}, {signal}", unit, values[signal], context, (least, most)),
+            _mean(f"{what}, {signal}", unit, values[signal], (least, most)),
             control=null,
             control_name="random order",
         )
@@ -111,18 +109,12 @@ def _told(
             for one, two in zip(values[CONTRAST], values[other], strict=True)
         ]
         apart = (least - most, most - least)
-        found.append(
-            _mean(f"{what}, {CONTRAST} − {other}", f"{unit} difference", gaps, context, apart)
-        )
+        found.append(_mean(f"{what}, {CONTRAST} − {other}", f"{unit} difference", gaps, apart))
     return found
 
 
 def _mean(
-    name: str,
-    unit: str,
-    values: Sequence[float | None],
-    context: Context,
-    bounds: tuple[float, float],
+    name: str, unit: str, values: Sequence[float | None], bounds: tuple[float, float]
 ) -> Estimate:
     known = [value for value in values if value is not None]
     if not known:
@@ -134,12 +126,4 @@ def _mean(
             n_unit="trajectories",
             note="rollouts decide nothing in any trajectory",
         )
-    return mean_estimate(
-        name,
-        known,
-        unit=unit,
-        generator=context.stream("trajectories"),
-        n_unit="trajectories",
-        resamples=context.resamples,
-        bounds=bounds,
-    )
+    return mean_estimate(name, known, unit=unit, n_unit="trajectories", bounds=bounds)

@@ -13,7 +13,7 @@ from workbench.errors import InputError
 from workbench.model.model import Model
 from workbench.result.result import Result
 from workbench.runs.store import Store
-from workbench.sampling.asking import prompt_ids
+from workbench.sampling.prompting import prompt_ids
 from workbench.sampling.task import Problem, Task
 
 FINDER = "critical-tokens"

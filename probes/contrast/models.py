@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from probes.contrast.objectives import contrastive_scores
 from probes.contrast.sequences import Row
-from probes.contrast.trainables import contrastive_scores
 from workbench.errors import ModelNotFound
 from workbench.model.model import Model
 from workbench.runs.store import Store

@@ -5,16 +5,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from probes.contrast.presets import ContrastPreset
+from probes.contrast.recipe import ContrastRecipe
 from probes.contrast.selection import Response
 from probes.contrast.sequences import shared_prefill
 from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
 from workbench.model.policy import GREEDY, Sampling
 from workbench.progress import Progress, silent
-from workbench.sampling.asking import prompt_ids, stop_ids
+from workbench.sampling.prompting import prompt_ids, stop_ids
 from workbench.sampling.task import Problem, Task
 
 
@@ -37,7 +37,7 @@ class SamplingPlan:
         return [int.from_bytes(hashlib.sha256(n.encode()).digest()[:8], "big") >> 1 for n in names]
 
 
-def sampling_plan(recipe: Any, preset: ContrastPreset, seed: int) -> SamplingPlan:
+def sampling_plan(recipe: ContrastRecipe, preset: ContrastPreset, seed: int) -> SamplingPlan:
     """Return how a recipe draws responses; the same options give the same responses."""
     return SamplingPlan(
         samples=preset.samples,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from probes.contrast.selection import Response, ranked_wrong
 from probes.contrast.training import Fitted
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Note
@@ -24,15 +23,13 @@ _QUESTIONS = {
 _LOSS = Column("nats", "The loss that is minimised.")
 
 
-def sampled_accuracy(drawn: Sequence[Sequence[Response]], context: Context) -> Estimate:
+def sampled_accuracy(drawn: Sequence[Sequence[Response]]) -> Estimate:
     """Return the share of right responses, questions being the units."""
     return mean_estimate(
         "sampled accuracy",
         [sum(r.correct for r in rs) / len(rs) for rs in drawn],
         unit="proportion",
-        generator=context.stream("sampled accuracy"),
         n_unit="questions",
-        resamples=context.resamples,
         bounds=(0.0, 1.0),
     )
 

@@ -13,13 +13,12 @@ from probes.contrast.agreement import (
     SIGNALS,
     SURPRISAL,
     TOLD,
-    Judged,
+    Evaluation,
     correlations,
     hits,
 )
 from probes.contrast.examined import Examined
 from probes.contrast.scoring import Likely, Scored
-from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
@@ -89,9 +88,9 @@ class Compared:
     scored: Scored
 
     @property
-    def judged(self) -> Judged:
+    def judged(self) -> Evaluation:
         """Its signals, high meaning suspicious, beside the success drop."""
-        return Judged(
+        return Evaluation(
             signals={
                 CONTRAST: -self.scored.own.s.double().numpy(),
                 ENTROPY: self.found.entropy,
@@ -103,12 +102,12 @@ class Compared:
         )
 
 
-def report(compared: Sequence[Compared], model: Model, context: Context) -> Result:
+def report(compared: Sequence[Compared], model: Model) -> Result:
     """Turn scored trajectories into a Result."""
     judged = [one.judged for one in compared]
-    agreed = correlations(judged, context)
-    at = {k: hits(judged, k, context) for k in KS}
-    estimates = [*agreed, *(e for k in TOLD for e in at[k]), _draws(compared, context)]
+    agreed = correlations(judged)
+    at = {k: hits(judged, k) for k in KS}
+    estimates = [*agreed, *(e for k in TOLD for e in at[k]), _draws(compared)]
     tables = {
         "tokens": Table.from_rows(_token_rows(compared, model), _TOKENS),
         "preferred": Table.from_rows(_preferred_rows(compared, model), _PREFERRED),
@@ -215,7 +214,7 @@ def _likely(values: Likely, at: tuple[int, ...]) -> dict[str, float]:
 
 
 def _trajectory_rows(
-    compared: Sequence[Compared], judged: Sequence[Judged], model: Model
+    compared: Sequence[Compared], judged: Sequence[Evaluation], model: Model
 ) -> Iterator[dict[str, Any]]:
     for one, said in zip(compared, judged, strict=True):
         found, response = one.found, one.found.row.response
@@ -238,18 +237,16 @@ def _trajectory_rows(
         }
 
 
-def _draws(compared: Sequence[Compared], context: Context) -> Estimate:
+def _draws(compared: Sequence[Compared]) -> Estimate:
     return mean_estimate(
         "rollouts, where the contrast takes two passes over the response",
         [float(one.found.draws) for one in compared],
         unit="continuations per trajectory",
-        generator=context.stream("draws"),
         n_unit="trajectories",
-        resamples=context.resamples,
     )
 
 
-def _notes(judged: Sequence[Judged]) -> tuple[Note, ...]:
+def _notes(judged: Sequence[Evaluation]) -> tuple[Note, ...]:
     notes = []
     undecided = sum(one.critical is None for one in judged)
     partly = sum(one.known < len(one.candidates) - 1 for one in judged)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from probes.contrast.selection import Response
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, proportion_estimate
 from workbench.result.result import Note, Result
@@ -32,7 +31,6 @@ def judge(
     problems: Sequence[Problem],
     answers: Mapping[str, Sequence[Response]],
     compared: Sequence[tuple[str, str]],
-    context: Context,
 ) -> Result:
     """Report the accuracy of every model and their differences, paired by problem.
 
@@ -43,7 +41,7 @@ def judge(
     pairs = [*((name, BASE) for name in arms), *compared]
     found = (
         *accuracies(answers),
-        *(_difference(answers, one, other, context) for one, other in pairs),
+        *(_difference(answers, one, other) for one, other in pairs),
     )
     text = (
         f"intervals are over problems, for one training run each: another seed moves the arms too; "
@@ -128,18 +126,10 @@ def _summary(estimates: Sequence[Estimate]) -> str:
     return f"{levels}; {changes}."
 
 
-def _difference(
-    answers: Mapping[str, Sequence[Response]], one: str, other: str, context: Context
-) -> Estimate:
+def _difference(answers: Mapping[str, Sequence[Response]], one: str, other: str) -> Estimate:
     change = _right(answers[one]).astype(float) - _right(answers[other])
     made = mean_estimate(
-        _minus(one, other),
-        change,
-        unit="proportion",
-        generator=context.stream("paired difference"),
-        n_unit="problems",
-        resamples=context.resamples,
-        bounds=(-1.0, 1.0),
+        _minus(one, other), change, unit="proportion", n_unit="problems", bounds=(-1.0, 1.0)
     )
     return replace(made, method=f"{made.method}, paired by problem")
 

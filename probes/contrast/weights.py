@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from probes.contrast.trainables import Pair
-from workbench.methods.contracts import Context
+from probes.contrast.objectives import Pair
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
@@ -44,15 +43,13 @@ def weight_table(pairs: Sequence[Pair], model: Model) -> Table:
     return Table.from_rows(rows, _REJECTED)
 
 
-def mean_weight(pairs: Sequence[Pair], context: Context) -> Estimate:
+def mean_weight(pairs: Sequence[Pair]) -> Estimate:
     """Return the mean weight of a rejected token, responses being the units; DPO has one."""
     return mean_estimate(
         "mean weight of rejected tokens",
         [float(pair.weights.mean(dtype=torch.float64)) for pair in pairs],
         unit="weight",
-        generator=context.stream("mean weight"),
         n_unit="pairs",
-        resamples=context.resamples,
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from probes.critical.rules import pass_at_k
 from probes.critical.search import Forced
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, mean_interval
 from workbench.result.tables import Column, Table
@@ -27,7 +26,7 @@ def _pass_values(forced: Sequence[tuple[Forced, ...]], kind: str, k: int) -> lis
     ]
 
 
-def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int, context: Context) -> Table:
+def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int) -> Table:
     """Return pass@k with the critical token forbidden, beside a random one, for several k."""
     rows = []
     for k in _ks(draws):
@@ -37,13 +36,7 @@ def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int, context: Contex
             if not values:
                 continue
             estimate = mean_estimate(
-                kind,
-                values,
-                unit="probability",
-                generator=context.stream(f"pass {kind}"),
-                n_unit="trajectories",
-                resamples=context.resamples,
-                bounds=(0.0, 1.0),
+                kind, values, unit="probability", n_unit="trajectories", bounds=(0.0, 1.0)
             )
             row |= {
                 kind: estimate.value,
@@ -64,9 +57,7 @@ def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int, context: Contex
     return Table.from_rows(rows, columns)
 
 
-def pass_estimates(
-    forced: Sequence[tuple[Forced, ...]], draws: int, context: Context
-) -> list[Estimate]:
+def pass_estimates(forced: Sequence[tuple[Forced, ...]], draws: int) -> list[Estimate]:
     """Return pass@16 (or the most draws allow) and its paired gain over a random position."""
     k = min(16, max(_ks(draws)))
     paired = [both for both in forced if len(both) == 2]
@@ -79,9 +70,7 @@ def pass_estimates(
         f"pass@{k} without the critical token",
         critical,
         unit="probability",
-        generator=context.stream("pass alone"),
         n_unit="trajectories",
-        resamples=context.resamples,
         bounds=(0.0, 1.0),
     )
     return [

@@ -9,7 +9,6 @@ from probes.critical.forbidden import pass_estimates, pass_table
 from probes.critical.rules import Decision
 from probes.critical.sample import WrongAnswer
 from probes.critical.search import Forced, Mode, Search
-from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import proportion_estimate
@@ -89,9 +88,7 @@ class Finding:
     seconds: float
 
 
-def report(
-    found: Sequence[Finding], model: Model, mode: Mode, draws: int, context: Context
-) -> Result:
+def report(found: Sequence[Finding], model: Model, mode: Mode, draws: int) -> Result:
     """Turn examined trajectories into a Result."""
     tables = {
         "tokens": Table.from_rows(
@@ -105,8 +102,8 @@ def report(
     estimates = [*_cost(found), _found(found)]
     forced = [f.forced for f in found]
     if any(forced):
-        tables["pass_at_k"] = pass_table(forced, draws, context)
-        estimates += pass_estimates(forced, draws, context)
+        tables["pass_at_k"] = pass_table(forced, draws)
+        estimates += pass_estimates(forced, draws)
     return Result(
         summary=_summary(found, estimates, mode),
         estimates=tuple(estimates),

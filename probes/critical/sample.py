@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from probes.critical.rollouts import GradedRollouts, Journal
 from workbench.model.model import Model
-from workbench.sampling.asking import prompt_ids, stop_ids
 from workbench.sampling.branch import Branch
-from workbench.sampling.judging import judge
+from workbench.sampling.evaluation import judge
+from workbench.sampling.prompting import prompt_ids, stop_ids
 from workbench.sampling.rollout import RolloutOptions, Trajectory
 from workbench.sampling.task import Problem, Task
 
@@ -30,7 +30,7 @@ class WrongAnswer:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Exam:
+class RolloutSetup:
     """A model, the task it is asked, and how its continuations are drawn."""
 
     model: Model

@@ -12,7 +12,7 @@ from workbench.methods.contracts import Context, Prompt
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
 from workbench.result.chain import Chain
-from workbench.sampling.judging import judge
+from workbench.sampling.evaluation import judge
 from workbench.training.lines import Lines
 from workbench.training.splits import Splits
 

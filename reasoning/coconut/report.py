@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from reasoning.coconut.evaluator import Evaluated
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Result
@@ -43,12 +42,11 @@ _AGAINST = ("pause", "no-thought", "no-curriculum", "cot", "no-cot")
 def ablation_report(
     evaluated: Sequence[Evaluated],
     histories: Mapping[str, Sequence[tuple[int, History]]],
-    context: Context,
 ) -> Result:
     """Report every way of answering; intervals resample problems, differences are paired."""
     by_name = {one.name: one for one in evaluated}
-    estimates = [_accuracy(one, by_name, context) for one in evaluated]
-    pairs = _pairs(by_name, context)
+    estimates = [_accuracy(one, by_name) for one in evaluated]
+    pairs = _pairs(by_name)
     return Result(
         summary=_summary(estimates, pairs),
         estimates=tuple(estimates),
@@ -67,14 +65,12 @@ def ablation_report(
     )
 
 
-def _accuracy(one: Evaluated, by_name: Mapping[str, Evaluated], context: Context) -> Estimate:
+def _accuracy(one: Evaluated, by_name: Mapping[str, Evaluated]) -> Estimate:
     made = mean_estimate(
         one.name,
         [float(r) for r in one.right],
         unit="proportion",
-        generator=context.stream(f"accuracy {one.name}"),
         n_unit="problems",
-        resamples=context.resamples,
         bounds=(0.0, 1.0),
     )
     control = by_name.get("no-cot")
@@ -95,24 +91,18 @@ def _row(found: Estimate, one: Evaluated) -> dict[str, Any]:
     }
 
 
-def _pairs(by_name: Mapping[str, Evaluated], context: Context) -> list[dict[str, Any]]:
+def _pairs(by_name: Mapping[str, Evaluated]) -> list[dict[str, Any]]:
     mine = by_name.get("coconut")
     if mine is None:
         return []
     others = [n for n in by_name if n in _AGAINST or n.startswith("coconut,")]
-    return [_pair(mine, by_name[name], context) for name in others]
+    return [_pair(mine, by_name[name]) for name in others]
 
 
-def _pair(mine: Evaluated, other: Evaluated, context: Context) -> dict[str, Any]:
+def _pair(mine: Evaluated, other: Evaluated) -> dict[str, Any]:
     gap = np.array(mine.right, dtype=float) - np.array(other.right, dtype=float)
     made = mean_estimate(
-        "difference",
-        gap,
-        unit="proportion",
-        generator=context.stream(f"paired {mine.name} {other.name}"),
-        n_unit="problems",
-        resamples=context.resamples,
-        bounds=(-1.0, 1.0),
+        "difference", gap, unit="proportion", n_unit="problems", bounds=(-1.0, 1.0)
     )
     return {
         "who": mine.name,

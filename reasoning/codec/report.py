@@ -6,7 +6,6 @@ from typing import Any
 
 from reasoning.codec.corpus import Corpus
 from reasoning.codec.evaluation import Evaluated
-from workbench.methods.contracts import Context
 from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, proportion_estimate, proportion_interval
@@ -25,11 +24,9 @@ _TRAINING = Column("nats", "Mean over the tokens of half-disturbed sentences.")
 _HELD_OUT = Column("nats", "Mean over the tokens of held-out sentences; lowest is kept.")
 
 
-def report(
-    judged: Sequence[Evaluated], history: History, corpus: Corpus, context: Context
-) -> Result:
+def report(judged: Sequence[Evaluated], history: History, corpus: Corpus) -> Result:
     """Describe how well held-out sentences come back, and how training went."""
-    estimates = estimates_of(judged, context)
+    estimates = estimates_of(judged)
     return Result(
         summary=f"{estimates[0]}; {estimates[1]}.",
         estimates=estimates,
@@ -59,12 +56,12 @@ def report(
     )
 
 
-def estimates_of(judged: Sequence[Evaluated], context: Context) -> tuple[Estimate, ...]:
+def estimates_of(judged: Sequence[Evaluated]) -> tuple[Estimate, ...]:
     """Return exact match and token overlap, all together, then exact match by family."""
     told = "tokens in common"
-    mine = _mean(told, [one.overlap for one in judged], context)
+    mine = _mean(told, [one.overlap for one in judged])
     random = [one.random_overlap for one in judged]
-    mean = with_control(mine, _RANDOM, _mean(_RANDOM, random, context), random)
+    mean = with_control(mine, _RANDOM, _mean(_RANDOM, random), random)
     found = [_exact("exact match", judged), mean]
     names = list(dict.fromkeys(one.family for one in judged))
     for name in names if len(names) > 1 else ():
@@ -84,16 +81,8 @@ def notes(corpus: Corpus, folder: Path, manifest: Manifest, longest: int) -> tup
     return tuple(found)
 
 
-def _mean(name: str, values: Sequence[float], context: Context) -> Estimate:
-    return mean_estimate(
-        name,
-        values,
-        unit="F1",
-        n_unit="sentences",
-        generator=context.stream("codec bootstrap"),
-        resamples=context.resamples,
-        bounds=(0.0, 1.0),
-    )
+def _mean(name: str, values: Sequence[float]) -> Estimate:
+    return mean_estimate(name, values, unit="F1", n_unit="sentences", bounds=(0.0, 1.0))
 
 
 def _exact(name: str, judged: Sequence[Evaluated]) -> Estimate:

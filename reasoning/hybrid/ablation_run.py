@@ -18,8 +18,8 @@ from workbench.latent.trained import RECIPE, hybrid_tensors
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.progress import Progress
-from workbench.sampling.asking import stop_ids
 from workbench.sampling.marked import is_marked_right
+from workbench.sampling.prompting import stop_ids
 from workbench.sampling.task import Problem, Task, open_task
 from workbench.training.adapter import Adapter
 from workbench.training.checkpoint import Checkpoint, Manifest, write_whole

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from workbench.errors import BadOption
 from workbench.latent.gate import Gate
 from workbench.latent.inputs import GatedMixture, LatentInput, MixtureOfInputs, SoftTokens
 from workbench.latent.interventions import Intervened
@@ -12,10 +11,10 @@ from workbench.latent.thinking import LatentThinking, StepRecord
 from workbench.methods.contracts import Prompt
 from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
-from workbench.model.tokens import pad
 from workbench.model.trace import Trace
 from workbench.result.chain import Chain, Step
 from workbench.sampling.flops import Size, flat_cost, generation_cost
+from workbench.sampling.prompting import generate_batch
 
 
 def think(
@@ -34,15 +33,8 @@ def think(
     Raises:
         BadOption: prompts that end in different ways share a batch.
     """
-    ends = {prompt.stop_ids for prompt in prompts}
-    if len(ends) != 1:
-        raise BadOption("the prompts of one batch end at different tokens; expected the same")
-    trace = model.generate(
-        pad([prompt.ids for prompt in prompts], side="left"),
-        policy=policy,
-        limit=limit,
-        options=GenerationOptions(seeds=list(seeds), stop_ids=ends.pop()),
-    )
+    options = GenerationOptions(seeds=list(seeds))
+    trace = generate_batch(model, prompts, policy=policy, limit=limit, options=options)
     size = Size.of(model.backend.module, model.spec)
     table = EmbeddingTable(model)
     return [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from workbench.model.model import Model
 from workbench.model.tokens import token_ids
-from workbench.sampling.asking import prompt_ids, stop_ids
+from workbench.sampling.prompting import prompt_ids, stop_ids
 from workbench.sampling.task import Problem, Task
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from reasoning.hybrid.ablation_run import AblationSeed
 from reasoning.hybrid.ratios import RATIOS
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_interval
 from workbench.result.result import Note, Result
@@ -54,19 +53,17 @@ CURVE = {
 _MEANS = ("reward", "format", "mixed", "length", "kl", *RATIOS)
 
 
-def ablation_report(stories: Stories, format_stage: History, context: Context) -> Result:
+def ablation_report(stories: Stories, format_stage: History) -> Result:
     """Report all ablations; intervals resample problems, and from three seeds on also follow t."""
     right = {arm: _verdicts(stories, arm, "right") for arm in _names(stories)}
     off = {arm: _verdicts(stories, arm, "right_gate_off") for arm in right}
     start = _verdicts(stories, next(iter(right)), "start")
-    estimates = [_accuracy(arm, right[arm], off[arm], context) for arm in right]
-    pairs = [
-        _paired(arm, "grpo", right, context) for arm in right if arm != "grpo" and "grpo" in right
-    ]
+    estimates = [_accuracy(arm, right[arm], off[arm]) for arm in right]
+    pairs = [_paired(arm, "grpo", right) for arm in right if arm != "grpo" and "grpo" in right]
     if {"hrpo", "decay-only"} <= set(right):
-        pairs.append(_paired("hrpo", "decay-only", right, context))
-    estimates.append(_accuracy("start", start, start, context))
-    pairs += [_paired(arm, "start", {**right, "start": start}, context) for arm in right]
+        pairs.append(_paired("hrpo", "decay-only", right))
+    estimates.append(_accuracy("start", start, start))
+    pairs += [_paired(arm, "start", {**right, "start": start}) for arm in right]
     tables = {
         "accuracy": Table.from_rows(
             [_accuracy_row(e, right.get(e.name, start), off.get(e.name, start)) for e in estimates],
@@ -101,9 +98,7 @@ def _verdicts(stories: Stories, arm: str, name: str) -> NDArray[np.float64]:
     )
 
 
-def _accuracy(
-    arm: str, right: NDArray[np.float64], off: NDArray[np.float64], context: Context
-) -> Estimate:
+def _accuracy(arm: str, right: NDArray[np.float64], off: NDArray[np.float64]) -> Estimate:
     mean = right.mean(axis=0)
     band = mean_interval(mean, bounds=(0.0, 1.0))
     return Estimate(
@@ -134,9 +129,7 @@ def _accuracy_row(
     }
 
 
-def _paired(
-    arm: str, other: str, right: Mapping[str, NDArray[np.float64]], context: Context
-) -> dict[str, Any]:
+def _paired(arm: str, other: str, right: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     gap = right[arm] - right[other]
     by_problem, by_seed = gap.mean(axis=0), gap.mean(axis=1)
     band = mean_interval(by_problem, bounds=(-1.0, 1.0))

@@ -58,7 +58,7 @@ class BatchBench:
 
 
 @dataclass(kw_only=True)
-class Taken:
+class Timing:
     """Seconds of one way, by the processor and by the wall, and its rows and padded tokens."""
 
     cpu: float = 0.0
@@ -136,7 +136,7 @@ def _facts(work: ShardWork, bench: BatchBench, blocks: Blocks) -> dict[str, Any]
     }
 
 
-def _told(taken: dict[str, Taken]) -> dict[str, Any]:
+def _told(taken: dict[str, Timing]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for way, one in taken.items():
         found[f"{way}_cpu_seconds"] = round(one.cpu, 3)
@@ -146,7 +146,7 @@ def _told(taken: dict[str, Taken]) -> dict[str, Any]:
     return found
 
 
-def _speed_bars(taken: dict[str, Taken], device: str) -> list[Bar]:
+def _speed_bars(taken: dict[str, Timing], device: str) -> list[Bar]:
     clock = "cpu" if device == "cpu" else "wall"
     ours, similar, fixed = (
         getattr(taken[way], clock) for way in ("batch", "sorted_loop", "fixed_loop")
@@ -157,7 +157,7 @@ def _speed_bars(taken: dict[str, Taken], device: str) -> list[Bar]:
     ]
 
 
-def _race(work: ShardWork, blocks: Blocks, folder: Path, progress: Progress) -> dict[str, Taken]:
+def _race(work: ShardWork, blocks: Blocks, folder: Path, progress: Progress) -> dict[str, Timing]:
     """Let the three ways take turns; the one that has done the least goes next."""
     n_rows = sum(map(len, blocks))
     # The first pass of a process is slower than any other.
@@ -168,7 +168,7 @@ def _race(work: ShardWork, blocks: Blocks, folder: Path, progress: Progress) -> 
         "sorted_loop": _sorted_loop(work.model, blocks, work.plan.specs[0].batch_tokens),
         "fixed_loop": _fixed_loop(work.model, blocks),
     }
-    taken = {way: Taken() for way in running}
+    taken = {way: Timing() for way in running}
     while running:
         way = min(running, key=lambda name: taken[name].rows)
         cpu, wall = time.process_time(), _wall()

@@ -92,7 +92,7 @@ def _joined(session: Session, number: int, bad: Sequence[BadRow], started: datet
     plugin, recipe = plan.recipes()[number]
     manifests = [session.manifests[i] for i in sorted(session.manifests)]
     parts = Parts.of(session.folder, plan.keys()[number], manifests, limit=_limit(session))
-    context = replace(work.context(), progress=session.teller.progress)
+    context = replace(work.context(), progress=session.reporter.progress)
     provenance: dict[str, Any] = {
         "started": started.isoformat(timespec="milliseconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 3),

@@ -37,7 +37,7 @@ ASSUMES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
+class Pilot:
     """What some rows took: seconds by kind of work, and bytes of half of them and of all."""
 
     manifest: Manifest
@@ -119,7 +119,7 @@ def _tokens(count: RowCount, manifest: Manifest, rows: Sequence[Example]) -> flo
     return count.n_characters * manifest.n_tokens / max(1, sum(len(row.text) for row in rows))
 
 
-def _try(work: ShardWork, folder: Path, rows: list[Example]) -> Tried:
+def _try(work: ShardWork, folder: Path, rows: list[Example]) -> Pilot:
     # Half of the rows go first: the first pass of a process is slower than any other.
     half = rows[: -(-len(rows) // 2)]
     budget = work.plan.specs[0].batch_tokens
@@ -132,7 +132,7 @@ def _try(work: ShardWork, folder: Path, rows: list[Example]) -> Tried:
     if not whole.n_good:
         raise TooLittleData("none of the first rows can be used", hint="see quarantine.jsonl")
     joining, reading = _end(work, folder, [replace(whole, shard=1), whole])
-    return Tried(
+    return Pilot(
         manifest=whole,
         n_half=few.n_good,
         half_bytes=_size(folder, 0),

@@ -1,8 +1,6 @@
 """Peak memory of a whole batch, measured in a process of its own."""
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -12,6 +10,7 @@ from workbench.batch.pace import peak_memory_mb
 from workbench.batch.plan import BatchPlan, Keep
 from workbench.batch.run import run_batch
 from workbench.errors import EnvironmentProblem
+from workbench.runs.bench.memory import measured_apart
 from workbench.runs.spec import RunSpec
 from workbench.runs.store import Store
 
@@ -25,21 +24,10 @@ def peak_of_batch(plan: BatchPlan, limit: int) -> float:
     Raises:
         EnvironmentProblem: the process failed.
     """
-    asked = {"plan": plan.as_dict(), "limit": limit}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "workbench.batch.peak", json.dumps(asked)],
-        capture_output=True,
-        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
-        text=True,
-        check=False,
+    given = {"plan": plan.as_dict(), "limit": limit}
+    return measured_apart(
+        "workbench.batch.peak", given, what=f"{limit} rows", hint="try fewer rows"
     )
-    if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line[:1].strip()]
-        raise EnvironmentProblem(
-            f"measuring the memory of {limit} rows failed: {said[-1] if said else 'no message'}",
-            hint="try fewer rows",
-        )
-    return float(done.stdout.strip().splitlines()[-1])
 
 
 def measure(plan: dict[str, Any], limit: int) -> float:

@@ -14,7 +14,7 @@ from workbench.batch.folder import batch_folder, begin, locked
 from workbench.batch.pace import Pacer
 from workbench.batch.plan import BatchPlan
 from workbench.batch.rows import RowCount, count_rows, shards_of
-from workbench.batch.session import Session, Teller
+from workbench.batch.session import Reporter, Session
 from workbench.batch.shards import Manifest, commit, shard_path
 from workbench.errors import DataError
 from workbench.model.model import Model
@@ -114,7 +114,7 @@ def run_batch(
     resume: bool = False,
     model: Model | None = None,
     executor: Executor | None = None,
-    teller: Teller | None = None,
+    reporter: Reporter | None = None,
 ) -> BatchDone:
     """Carry a plan out and keep one run per probe in the store.
 
@@ -130,7 +130,9 @@ def run_batch(
     plan = plan.pinned()
     folder = batch_folder(store, plan.name)
     count = count_rows(plan.data)
-    session = Session(plan=plan, folder=folder, store=store, teller=teller or Teller(), model=model)
+    session = Session(
+        plan=plan, folder=folder, store=store, reporter=reporter or Reporter(), model=model
+    )
     with locked(folder):
         for line in begin(folder, plan, resume=resume):
             session.tell_damage(line)
@@ -149,18 +151,18 @@ def run_batch(
 
 def _compute(session: Session, count: RowCount, executor: Executor) -> int:
     n_shards = count.n_shards(session.plan.shard_rows)
-    pacer = Pacer(n_shards=n_shards, n_rows=count.n_rows, told=session.teller.pace)
+    pacer = Pacer(n_shards=n_shards, n_rows=count.n_rows, told=session.reporter.pace)
     for manifest in session.manifests.values():
         pacer.found(manifest)
     missing = [n for n in range(n_shards) if n not in session.manifests]
     if not missing:
         return 0
-    session.teller.progress(pacer.rows, count.n_rows, "rows")
+    session.reporter.progress(pacer.rows, count.n_rows, "rows")
     try:
         for manifest in executor.compute(session, missing):
             session.manifests[manifest.shard] = manifest
             pacer.computed(manifest)
-            session.teller.progress(pacer.rows, count.n_rows, "rows")
+            session.reporter.progress(pacer.rows, count.n_rows, "rows")
     except KeyboardInterrupt as stop:
         stop.add_note(f"{pacer.shards} of {n_shards} shards are kept; --resume goes on")
         raise

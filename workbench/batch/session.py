@@ -22,7 +22,7 @@ def _unheard(_: object) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teller:
+class Reporter:
     """Where news goes: steps done, the pace after each shard, and lines worth reading."""
 
     progress: Progress = silent
@@ -40,7 +40,7 @@ class Session:
     plan: BatchPlan
     folder: Path
     store: Store
-    teller: Teller
+    reporter: Reporter
     model: Model | None = None
     damaged: list[str] = field(default_factory=list)
     manifests: dict[int, Manifest] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Session:
                 self.tell_damage(line)
             if manifest is not None:
                 self.manifests[number] = manifest
-            self.teller.progress(number + 1, n_shards, "shards checked")
+            self.reporter.progress(number + 1, n_shards, "shards checked")
 
     @cached_property
     def work(self) -> ShardWork:
@@ -64,7 +64,7 @@ class Session:
             InputError: the shards that are there were computed with another model.
             WorkbenchError: the model cannot be loaded, or lacks a site of the plan.
         """
-        model = self.model or shared_model(self.plan.model, self.teller.progress)
+        model = self.model or shared_model(self.plan.model, self.reporter.progress)
         work = ShardWork(self.plan, model)
         others = {m.model for m in self.manifests.values()} - {work.identity}
         if others:
@@ -77,4 +77,4 @@ class Session:
     def tell_damage(self, line: str) -> None:
         """Keep and say that something was found broken."""
         self.damaged.append(line)
-        self.teller.say(f"damaged, made anew: {line}")
+        self.reporter.say(f"damaged, made anew: {line}")

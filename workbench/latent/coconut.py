@@ -15,7 +15,7 @@ from workbench.training.adapter import Adapter
 from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.lines import Lines
 from workbench.training.network import Tuning, tuning
-from workbench.training.shipped import find_checkpoint, shipped_checkpoints
+from workbench.training.shipped import open_checkpoint, place_of, ready_model
 
 RECIPE = "coconut"
 NETWORK, MARKS = "network.", "marks."
@@ -56,19 +56,22 @@ def coconut_tensors(weights: Tuning, marks: Marks) -> dict[str, Tensor]:
 
 
 def open_coconut(model: Model, folder: str = "") -> CoconutModel:
-    """Return what a folder holds for a model, or what lies beside its weights or ships for it.
-
-    Raises:
-        ModelNotFound: there is none for this model.
-        ModelError: the folder belongs to another model, or is damaged.
-    """
-    return _opened(model, Path(folder).expanduser() if folder else _folder(model))
+    """Return what a folder holds for a model, found as `place_of` and `open_checkpoint` say."""
+    place = place_of(
+        model,
+        folder,
+        RECIPE,
+        what="model that thinks in continuous thoughts",
+        hint=f"{ready_model(RECIPE)}`workbench train {RECIPE}`, then --checkpoint with the "
+        "folder it names",
+        beside=lambda weights: (weights, weights.parent, weights.parent / RECIPE),
+    )
+    return _opened(model, place)
 
 
 @lru_cache(maxsize=2)
 def _opened(model: Model, folder: Path) -> CoconutModel:
-    found = Checkpoint.load(folder)
-    found.check(model.spec, recipe=RECIPE)
+    found = open_checkpoint(model, folder, RECIPE)
     missing = sorted({MARKS + n for n in ("begin", "end", "pause")} - set(found.tensors))
     if missing:
         raise ModelError(f"{folder} lacks {', '.join(missing)}", hint="train it again")
@@ -87,12 +90,7 @@ def _thinker(model: Model, found: Checkpoint) -> Model:
     if shape is not None:
         return Adapter.restore(model, found, prefix=NETWORK).model
     grown = tuning(model, None, generator=torch.Generator(), suffix=RECIPE)
-    kept = {
-        name.removeprefix(NETWORK): tensor.float().to(model.device)
-        for name, tensor in found.tensors.items()
-        if name.startswith(NETWORK)
-    }
-    grown.load(kept)
+    grown.load({n: t.float().to(model.device) for n, t in found.part(NETWORK).items()})
     return as_model(grown, model)
 
 
@@ -102,15 +100,3 @@ def as_model(weights: Tuning, base: Model) -> Model:
         return weights.model
     module = weights.module.requires_grad_(False)
     return wrap_model(module, base.tokenizer, name=f"{base.spec.name} + {RECIPE}")
-
-
-def _folder(model: Model) -> Path:
-    ready = next((f"--model {place.name}, or " for place in shipped_checkpoints(RECIPE)), "")
-    beside = Path(model.spec.name).expanduser()
-    return find_checkpoint(
-        model.spec,
-        RECIPE,
-        what="model that thinks in continuous thoughts",
-        hint=f"{ready}`workbench train {RECIPE}`, then --checkpoint with the folder it names",
-        beside=(beside, beside.parent, beside.parent / RECIPE),
-    )

@@ -1,6 +1,5 @@
 """A trained gate and the adapter it was trained with, from one folder."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from workbench.latent.inputs import GATE_WIDTH, GatedMixture, LatentInput, Token
 from workbench.model.model import Model
 from workbench.training.adapter import Adapter
 from workbench.training.checkpoint import Checkpoint, Manifest
-from workbench.training.shipped import find_checkpoint
+from workbench.training.shipped import open_checkpoint, place_of
 
 RECIPE = "hybrid"
 ADAPTER, GATE = "adapter.", "gate."
@@ -58,39 +57,26 @@ def hybrid_tensors(adapter: Adapter, gate: Gate | None) -> dict[str, Tensor]:
 
 
 def open_hybrid(model: Model, folder: str = "") -> HybridModel:
-    """Return what a folder holds for a model, or what lies beside its weights or ships for it.
-
-    Raises:
-        ModelNotFound: there is none for this model.
-        ModelError: the folder belongs to another model, or is damaged.
-    """
-    return _opened(model, Path(folder).expanduser() if folder else _folder(model))
+    """Return what a folder holds for a model, found as `place_of` and `open_checkpoint` say."""
+    place = place_of(
+        model,
+        folder,
+        RECIPE,
+        what="trained gate",
+        hint=f"`workbench train {RECIPE}`, then --checkpoint with the folder it names; "
+        "soft-thinking, moi and hidden-feedback need no training",
+        beside=lambda weights: (weights, weights.parent),
+    )
+    return _opened(model, place)
 
 
 @lru_cache(maxsize=2)
 def _opened(model: Model, folder: Path) -> HybridModel:
-    found = Checkpoint.load(folder)
-    found.check(model.spec, recipe=RECIPE)
-    adapted = Checkpoint(manifest=found.manifest, tensors=_part(found.tensors, ADAPTER))
-    gate = _part(found.tensors, GATE)
+    found = open_checkpoint(model, folder, RECIPE)
+    adapted = Checkpoint(manifest=found.manifest, tensors=found.part(ADAPTER))
+    gate = found.part(GATE)
     return HybridModel(
         model=Adapter.restore(model, adapted).model,
         gate=Gate.restore(gate).to(model.device).requires_grad_(False) if gate else None,
         manifest=found.manifest,
     )
-
-
-def _folder(model: Model) -> Path:
-    beside = Path(model.spec.name).expanduser()
-    return find_checkpoint(
-        model.spec,
-        RECIPE,
-        what="trained gate",
-        hint=f"`workbench train {RECIPE}`, then --checkpoint with the folder it names; "
-        "soft-thinking, moi and hidden-feedback need no training",
-        beside=(beside, beside.parent),
-    )
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

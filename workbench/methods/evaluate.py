@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.errors import BadSite, NotFinite
 from workbench.methods.contracts import Context, Example, ReadoutProbe
-from workbench.methods.judging import Evaluation, evaluate
+from workbench.methods.evaluation import Evaluation, evaluate
 from workbench.methods.labels import Labelled
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec

@@ -96,6 +96,19 @@ def _with_heads(points: Mapping[Kind, Point], config: Any) -> dict[Kind, Point]:
     }
 
 
+def _paths(
+    config: Any, block: Mapping[Kind, Point], *, embed: str, layers: str, norm: str
+) -> ModulePaths:
+    return ModulePaths(
+        embed=embed,
+        layers=layers,
+        norm=norm,
+        head="lm_head",
+        n_layers=config.num_hidden_layers,
+        block=_with_heads(block, config),
+    )
+
+
 def _gpt2(config: Any) -> ModulePaths:
     block = _block(
         _projections(_fused("attn.c_attn"), Layout.JOINED),
@@ -104,13 +117,8 @@ def _gpt2(config: Any) -> ModulePaths:
         mid="ln_2",
         outputs=("attn", "mlp"),
     )
-    return ModulePaths(
-        embed="transformer.wte",
-        layers="transformer.h",
-        norm="transformer.ln_f",
-        head="lm_head",
-        n_layers=config.num_hidden_layers,
-        block=_with_heads(block, config),
+    return _paths(
+        config, block, embed="transformer.wte", layers="transformer.h", norm="transformer.ln_f"
     )
 
 
@@ -122,13 +130,12 @@ def _gpt_neox(config: Any) -> ModulePaths:
         mid="post_attention_layernorm",
         outputs=("attention", "mlp"),
     )
-    paths = ModulePaths(
+    paths = _paths(
+        config,
+        block,
         embed="gpt_neox.embed_in",
         layers="gpt_neox.layers",
         norm="gpt_neox.final_layer_norm",
-        head="lm_head",
-        n_layers=config.num_hidden_layers,
-        block=_with_heads(block, config),
     )
     return paths.without([Kind.RESID_MID]) if config.use_parallel_residual else paths
 
@@ -136,13 +143,8 @@ def _gpt_neox(config: Any) -> ModulePaths:
 def _llama_like(config: Any, projections: Mapping[Kind, Point], **parts: Any) -> ModulePaths:
     usual = {"mid": "post_attention_layernorm", "outputs": ("self_attn", "mlp")}
     block = _block(projections, attention="self_attn", out="o_proj", **usual | parts)
-    return ModulePaths(
-        embed="model.embed_tokens",
-        layers="model.layers",
-        norm="model.norm",
-        head="lm_head",
-        n_layers=config.num_hidden_layers,
-        block=_with_heads(block, config),
+    return _paths(
+        config, block, embed="model.embed_tokens", layers="model.layers", norm="model.norm"
     )
 
 
@@ -184,13 +186,12 @@ def _opt(config: Any) -> ModulePaths:
         mid="final_layer_norm",
         outputs=("self_attn", "fc2"),
     )
-    return ModulePaths(
+    return _paths(
+        config,
+        block,
         embed="model.decoder.embed_tokens",
         layers="model.decoder.layers",
         norm="model.decoder.final_layer_norm",
-        head="lm_head",
-        n_layers=config.num_hidden_layers,
-        block=_with_heads(block, config),
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import InputError
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_mean_estimate
 from workbench.result.result import Note, Result
@@ -43,7 +42,7 @@ def reasoner_address(text: str) -> tuple[str, dict[str, str]]:
     return asked.name, asked.options
 
 
-def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) -> Result:
+def compare_chains(runs: Sequence[Run], names: Sequence[str]) -> Result:
     """Put finished runs on the same problems side by side; differences are paired by problem.
 
     Raises:
@@ -54,7 +53,7 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str], context: Context) 
     if any(found != problems[0] for found in problems):
         raise InputError("the runs are about different problems", hint="same --task and --limit")
     rows = [
-        _row(name, run, result, results[0], context)
+        _row(name, run, result, results[0])
         for name, run, result in zip(names, runs, results, strict=True)
     ]
     rows += [_baseline(results[0].estimate(name)) for name in ("majority", "chance")]
@@ -115,8 +114,8 @@ def _result(run: Run) -> Result:
     return run.result
 
 
-def _row(name: str, run: Run, result: Result, first: Result, context: Context) -> dict[str, Any]:
-    accuracy, difference = result.estimate("accuracy"), _difference(result, first, context)
+def _row(name: str, run: Run, result: Result, first: Result) -> dict[str, Any]:
+    accuracy, difference = result.estimate("accuracy"), _difference(result, first)
     values = {e.name: e.value for e in result.estimates}
     base = {e.name: e.value for e in first.estimates}
     return {
@@ -138,20 +137,13 @@ def _row(name: str, run: Run, result: Result, first: Result, context: Context) -
     }
 
 
-def _difference(result: Result, first: Result, context: Context) -> Estimate:
+def _difference(result: Result, first: Result) -> Estimate:
     here, there = (
         np.asarray(r.table("problems")["correct"], dtype=np.float64) for r in (result, first)
     )
     groups = [str(g) for g in result.table("problems")["group"]]
     found = grouped_mean_estimate(
-        "difference",
-        here - there,
-        groups,
-        unit="proportion",
-        generator=context.stream("difference"),
-        n_unit="problems",
-        resamples=context.resamples,
-        bounds=(-1.0, 1.0),
+        "difference", here - there, groups, unit="proportion", n_unit="problems", bounds=(-1.0, 1.0)
     )
     if result is first:
         return replace(found, low=0.0, high=0.0, method="compared with itself")

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import (
     grouped_proportion_estimate,
@@ -23,9 +22,9 @@ SHOWN_PROBLEMS = 12
 FEW = 30
 
 
-def report(name: str, solved: Sequence[Solved], asked: int, context: Context) -> Result:
+def report(name: str, solved: Sequence[Solved], asked: int) -> Result:
     """Report accuracy with interval and baselines, every chain, and what it took."""
-    accuracy = _accuracy(solved, context)
+    accuracy = _accuracy(solved)
     majority, chance = _majority(solved), _chance(solved)
     accuracy = replace(accuracy, control=majority.value, control_name="majority answer")
     costs = cost_table(solved)
@@ -42,7 +41,7 @@ def report(name: str, solved: Sequence[Solved], asked: int, context: Context) ->
     return Result(
         summary=f"{name}: {_words(accuracy)} of {len(solved)} problems right; "
         f"{_million(_total(costs, 'flops_last'))} million operations each",
-        estimates=(accuracy, majority, chance, _unfinished(solved), *_means(solved, context)),
+        estimates=(accuracy, majority, chance, _unfinished(solved), *_means(solved)),
         tables=tables,
         arrays={"vectors": vectors} if len(vectors) else {},
         notes=_notes(solved, asked, accuracy),
@@ -50,7 +49,7 @@ def report(name: str, solved: Sequence[Solved], asked: int, context: Context) ->
     )
 
 
-def _accuracy(solved: Sequence[Solved], context: Context) -> Estimate:
+def _accuracy(solved: Sequence[Solved]) -> Estimate:
     right = [float(one.is_correct) for one in solved]
     groups = [one.group for one in solved]
     if len(set(groups)) == len(groups):
@@ -59,9 +58,7 @@ def _accuracy(solved: Sequence[Solved], context: Context) -> Estimate:
         "accuracy",
         right,
         groups,
-        generator=context.stream("accuracy"),
         n_unit="problems",
-        resamples=context.resamples,
     )
 
 
@@ -102,15 +99,13 @@ def _unfinished(solved: Sequence[Solved]) -> Estimate:
     return proportion_estimate("unfinished", count, len(solved), n_unit="problems")
 
 
-def _means(solved: Sequence[Solved], context: Context) -> tuple[Estimate, ...]:
+def _means(solved: Sequence[Solved]) -> tuple[Estimate, ...]:
     def mean(name: str, values: list[float], unit: str) -> Estimate:
         return mean_estimate(
             name,
             values,
             unit=unit,
-            generator=context.stream(name),
             n_unit="problems",
-            resamples=context.resamples,
         )
 
     return (

@@ -18,7 +18,7 @@ from workbench.runs.spec import RunSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Done:
+class Outcome:
     """A result, the rows found unusable on the way, and what stopped the work early."""
 
     result: Result
@@ -28,7 +28,7 @@ class Done:
 
 def count_texts(
     recipe: Any, spec: RunSpec, examples: Sequence[Example], model: Model, context: Context
-) -> Done:
+) -> Outcome:
     """Run the model over all texts and count them; Ctrl-C keeps what was counted.
 
     Raises:
@@ -57,7 +57,7 @@ def count_texts(
         text = f"stopped after {done} of {len(work.examples)} texts"
         notes.append(Note(text, "warning", "interrupted"))
     bad = tuple(BadRow(source=e.source, reason="the text holds no token") for e in work.skipped)
-    return Done(result=replace(result, notes=tuple(notes)), bad=bad, stop=stop)
+    return Outcome(result=replace(result, notes=tuple(notes)), bad=bad, stop=stop)
 
 
 def _count(
@@ -82,7 +82,7 @@ def _count(
     return done, None
 
 
-def count_arrays(recipe: Any, spec: RunSpec, context: Context) -> Done:
+def count_arrays(recipe: Any, spec: RunSpec, context: Context) -> Outcome:
     """Count the rows of an activation file.
 
     Raises:
@@ -101,7 +101,7 @@ def count_arrays(recipe: Any, spec: RunSpec, context: Context) -> Done:
     if stop is not None:
         note = Note("stopped before the end of the file", "warning", "interrupted")
         result = replace(result, notes=(*result.notes, note))
-    return Done(result=result, stop=stop)
+    return Outcome(result=result, stop=stop)
 
 
 def _collect_vectors(recipe: ReadoutProbe, context: Context) -> Accumulator:

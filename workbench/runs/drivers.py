@@ -30,7 +30,7 @@ from workbench.methods.shapes import follows
 from workbench.model.model import Model
 from workbench.options import build, plain
 from workbench.result.result import Result
-from workbench.runs.counting import STARTS, Done, count_arrays, count_texts, no_shape
+from workbench.runs.counting import STARTS, Outcome, count_arrays, count_texts, no_shape
 from workbench.runs.graphs import FoundGraph, open_graph
 from workbench.runs.models import shared_model
 from workbench.runs.overflow import finite_only
@@ -80,7 +80,7 @@ class Driver(ABC):
         return shared_model(job.spec.model, context.progress) if job.spec.model else None
 
     @abstractmethod
-    def run(self, job: Job, model: Model | None, context: Context) -> Done:
+    def run(self, job: Job, model: Model | None, context: Context) -> Outcome:
         """Do the work."""
 
 
@@ -93,9 +93,9 @@ class _OnTable(Driver):
             )
         return replace(job, spec=replace(job.spec, model=None))
 
-    def run(self, job: Job, model: Model | None, context: Context) -> Done:
+    def run(self, job: Job, model: Model | None, context: Context) -> Outcome:
         table = job.recipe.read(job.spec.data.file)
-        return Done(result=job.recipe.fit(table, context))
+        return Outcome(result=job.recipe.fit(table, context))
 
 
 class _OnGraph(Driver):
@@ -103,10 +103,10 @@ class _OnGraph(Driver):
         about = open_graph(store, job.spec)
         return replace(job, spec=replace(job.spec, graph=about.run_id, model=None), about=about)
 
-    def run(self, job: Job, model: Model | None, context: Context) -> Done:
+    def run(self, job: Job, model: Model | None, context: Context) -> Outcome:
         if job.about is None:
             raise InputError(f"{job.spec.name} is about a graph and none was opened")
-        return Done(result=self.judge(job.recipe, job.about, context))
+        return Outcome(result=self.judge(job.recipe, job.about, context))
 
     @abstractmethod
     def judge(self, recipe: Any, about: FoundGraph, context: Context) -> Result:
@@ -131,21 +131,21 @@ class _OnModel(Driver):
             )
         return job
 
-    def run(self, job: Job, model: Model | None, context: Context) -> Done:
+    def run(self, job: Job, model: Model | None, context: Context) -> Outcome:
         if model is None:
             raise InputError(f"{job.spec.name} needs a model", hint="add [model] to the spec")
         context = context.on(model)
 
-        def work(examples: Sequence[Example]) -> Done:
+        def work(examples: Sequence[Example]) -> Outcome:
             try:
                 return self.work(replace(job, examples=tuple(examples)), model, context)
             except Stopped as stop:
-                return Done(result=stop.result, stop=stop)
+                return Outcome(result=stop.result, stop=stop)
 
         return finite_only(work, job.examples, model, job.spec)
 
     @abstractmethod
-    def work(self, job: Job, model: Model, context: Context) -> Done:
+    def work(self, job: Job, model: Model, context: Context) -> Outcome:
         """Do the work on the rows of the job."""
 
 
@@ -153,7 +153,7 @@ class _Reasoning(_OnModel):
     def resolve(self, job: Job, store: Store | None) -> Job:
         return replace(super().resolve(job, store), spec=with_task(job.spec))
 
-    def work(self, job: Job, model: Model, context: Context) -> Done:
+    def work(self, job: Job, model: Model, context: Context) -> Outcome:
         return solve_task(job.recipe, job.spec, model, context)
 
 
@@ -181,8 +181,8 @@ class _OnInputs(_OnModel):
 
 
 class _Studying(_OnInputs):
-    def work(self, job: Job, model: Model, context: Context) -> Done:
-        return Done(result=job.recipe.study(model, job.examples, context))
+    def work(self, job: Job, model: Model, context: Context) -> Outcome:
+        return Outcome(result=job.recipe.study(model, job.examples, context))
 
 
 class _Training(_OnInputs):
@@ -192,14 +192,14 @@ class _Training(_OnInputs):
         own = job.recipe.base_model(context) if isinstance(job.recipe, BringsModel) else None
         return own or super().model(job, context)
 
-    def work(self, job: Job, model: Model, context: Context) -> Done:
-        return Done(result=job.recipe.train(model, job.examples, context))
+    def work(self, job: Job, model: Model, context: Context) -> Outcome:
+        return Outcome(result=job.recipe.train(model, job.examples, context))
 
 
 class _Counting(_OnInputs):
     can_batch = True
 
-    def work(self, job: Job, model: Model, context: Context) -> Done:
+    def work(self, job: Job, model: Model, context: Context) -> Outcome:
         return count_texts(job.recipe, job.spec, job.examples, model, context)
 
 
@@ -214,7 +214,7 @@ class _Measuring(_Counting):
     def read(self, job: Job) -> Job:
         return job if job.spec.data.activations else super().read(job)
 
-    def run(self, job: Job, model: Model | None, context: Context) -> Done:
+    def run(self, job: Job, model: Model | None, context: Context) -> Outcome:
         if job.spec.data.activations:
             return count_arrays(job.recipe, job.spec, context)
         return super().run(job, model, context)

@@ -15,7 +15,7 @@ from workbench.model.sites import Kind, every_layer
 from workbench.model.tokens import Tokens
 from workbench.result.result import Note
 from workbench.runs.batching import plan
-from workbench.runs.counting import Done
+from workbench.runs.counting import Outcome
 from workbench.runs.reading import BadRow
 from workbench.runs.spec import RunSpec
 
@@ -24,7 +24,7 @@ CODE = "not-finite"
 _NAMED = 3
 _TEXT = "The quick brown fox jumps over the lazy dog."
 
-Work = Callable[[Sequence[Example]], Done]
+Work = Callable[[Sequence[Example]], Outcome]
 
 
 class _Overflow(Exception):
@@ -35,7 +35,7 @@ class _Overflow(Exception):
         self.broken = broken
 
 
-def finite_only(work: Work, examples: Sequence[Example], model: Model, spec: RunSpec) -> Done:
+def finite_only(work: Work, examples: Sequence[Example], model: Model, spec: RunSpec) -> Outcome:
     """Do the work, and again without the rows on which the model is not finite, if there are any.
 
     Raises:
@@ -72,7 +72,7 @@ def finite_only(work: Work, examples: Sequence[Example], model: Model, spec: Run
     return replace(done, result=result, bad=(*done.bad, *rows))
 
 
-def _watched(work: Work, examples: Sequence[Example]) -> Done:
+def _watched(work: Work, examples: Sequence[Example]) -> Outcome:
     """Do the work; whatever it makes of numbers that are not finite, those are the cause."""
     with watching() as watch:
         try:

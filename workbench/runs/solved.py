@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from workbench.result.chain import Chain
-from workbench.sampling.judging import Verdict
+from workbench.sampling.evaluation import Verdict
 from workbench.sampling.task import Problem
 
 

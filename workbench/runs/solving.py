@@ -11,11 +11,11 @@ from workbench.result.chain import Chain
 from workbench.result.result import Note
 from workbench.runs.batching import group_by_length
 from workbench.runs.chain_report import report
-from workbench.runs.counting import Done
+from workbench.runs.counting import Outcome
 from workbench.runs.solved import Solved
 from workbench.runs.spec import RunSpec
-from workbench.sampling.asking import prompt_ids, stop_ids, unknown_words
-from workbench.sampling.judging import judge
+from workbench.sampling.evaluation import judge
+from workbench.sampling.prompting import prompt_ids, stop_ids, unknown_words
 from workbench.sampling.task import Choices, Problem, Task, open_task
 
 MOST_PROBLEMS = 100
@@ -29,7 +29,7 @@ class _Asked:
     seed: int
 
 
-def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) -> Done:
+def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) -> Outcome:
     """Solve the problems, grade the answers and report; Ctrl-C keeps what was solved.
 
     Problems of similar length share a batch under `spec.batch_tokens`. Seconds are those of the
@@ -55,8 +55,8 @@ def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) 
         if not found:
             raise
     solved = [found[i] for i in sorted(found)]
-    result = report(spec.name, solved, len(asked), context)
-    return Done(
+    result = report(spec.name, solved, len(asked))
+    return Outcome(
         result=replace(result, notes=(*_unread(asked, model), *result.notes)),
         stop=stop,
     )

@@ -105,6 +105,11 @@ class Checkpoint:
         write_whole(folder / MANIFEST, text.encode())
         return Checkpoint(manifest=manifest, tensors=tensors)
 
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors behind a prefix, by their names without it."""
+        named = self.tensors.items()
+        return {n.removeprefix(prefix): t for n, t in named if n.startswith(prefix)}
+
     def rescored(self, scores: Mapping[str, Any], folder: Path) -> "Checkpoint":
         """Write a checkpoint that was saved or loaded once more, with what was measured of it."""
         dtype = next(iter(self.tensors.values())).dtype

@@ -9,11 +9,11 @@ from torch import Tensor
 from workbench.errors import ModelError
 from workbench.model.model import Model
 from workbench.training.adapter import Adapter, LoraShape
-from workbench.training.checkpoint import Checkpoint, read_manifest
+from workbench.training.checkpoint import read_manifest
 from workbench.training.codec import Known
 from workbench.training.lora_codec import LoraCodec
 from workbench.training.network import Network
-from workbench.training.shipped import find_checkpoint, shipped_checkpoints
+from workbench.training.shipped import find_checkpoint, open_checkpoint, shipped_checkpoints
 
 RECIPE = "sentence-codec"
 ENCODER, DECODER, KNOWN = "encoder.", "decoder.", "known"
@@ -61,8 +61,7 @@ def has_codec(model: Model) -> bool:
 
 @lru_cache(maxsize=2)
 def _opened(model: Model, folder: Path) -> LoraCodec:
-    found = Checkpoint.load(folder)
-    found.check(model.spec, recipe=RECIPE)
+    found = open_checkpoint(model, folder, RECIPE)
     adapters = {side: Adapter.restore(model, found, prefix=side) for side in (ENCODER, DECODER)}
     vectors, texts = found.tensors.get(KNOWN), found.manifest.options.get(KNOWN, ())
     if vectors is None or len(vectors) != len(texts):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.model.model import Model
@@ -17,7 +16,7 @@ from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Known, SentenceCodec, Space
 from workbench.training.latent import LatentHeads, LatentModel
 from workbench.training.network import Network, tuning
-from workbench.training.shipped import find_checkpoint, shipped_checkpoints
+from workbench.training.shipped import open_checkpoint, place_of, ready_model
 
 RECIPE = "sentence-chain"
 WRITER, CODEC, LATENT, HEADS, KNOWN = "writer.", "codec.", "latent.", "heads.", "known"
@@ -52,23 +51,25 @@ class SentenceModel:
 
 
 def open_sentences(model: Model, folder: str = "") -> SentenceModel:
-    """Return what a folder holds for a model, or what lies beside its weights or ships for it.
-
-    Raises:
-        ModelNotFound: there is none for this model.
-        ModelError: the folder belongs to another model, or is damaged.
-    """
-    return _opened(model, Path(folder).expanduser() if folder else _folder(model))
+    """Return what a folder holds for a model, found as `place_of` and `open_checkpoint` say."""
+    place = place_of(
+        model,
+        folder,
+        RECIPE,
+        what="pair of sentence codec and latent model",
+        hint=f"{ready_model(RECIPE)}`workbench train {RECIPE}`, then --model with the folder it "
+        "names",
+    )
+    return _opened(model, place)
 
 
 @lru_cache(maxsize=2)
 def _opened(model: Model, folder: Path) -> SentenceModel:
-    found = Checkpoint.load(folder)
-    found.check(model.spec, recipe=RECIPE)
+    found = open_checkpoint(model, folder, RECIPE)
     options, tensors = found.manifest.options, found.tensors
     codec, latent = (_tuned(model, found, prefix) for prefix in (CODEC, LATENT))
     known = Known(texts=tuple(options.get(KNOWN, ())), vectors=tensors[KNOWN].float())
-    heads = LatentHeads.restore(_part(tensors, HEADS), model.spec.d_model).to(model.device)
+    heads = LatentHeads.restore(found.part(HEADS), model.spec.d_model).to(model.device)
     return SentenceModel(
         writer=_writer(model, found),
         codec=SentenceCodec(codec, model.tokenizer, cast(Space, options["space"]), known),
@@ -79,19 +80,8 @@ def _opened(model: Model, folder: Path) -> SentenceModel:
     )
 
 
-def _folder(model: Model) -> Path:
-    ready = next((f"--model {place.name}, or " for place in shipped_checkpoints(RECIPE)), "")
-    return find_checkpoint(
-        model.spec,
-        RECIPE,
-        what="pair of sentence codec and latent model",
-        hint=f"{ready}`workbench train {RECIPE}`, then --model with the folder it names",
-        beside=(Path(model.spec.name).expanduser(),),
-    )
-
-
 def _tuned(model: Model, found: Checkpoint, prefix: str) -> Network:
-    tensors = _part(found.tensors, prefix)
+    tensors = found.part(prefix)
     if not tensors:
         raise ModelError(f"the checkpoint holds no {prefix.rstrip('.')}", hint="train it again")
     suffix = f"{prefix}{found.manifest.weights_hash[:12]}"
@@ -103,7 +93,7 @@ def _tuned(model: Model, found: Checkpoint, prefix: str) -> Network:
 def _writer(model: Model, found: Checkpoint) -> Model:
     from workbench.training.adapter import Adapter
 
-    if not _part(found.tensors, WRITER):
+    if not found.part(WRITER):
         return model
     return Adapter.restore(model, found, prefix=WRITER).model
 
@@ -111,7 +101,3 @@ def _writer(model: Model, found: Checkpoint) -> Model:
 def _lora(found: Checkpoint) -> LoraShape | None:
     shape: Mapping[str, Any] | None = found.manifest.options.get("adapter")
     return None if shape is None else LoraShape(**shape)
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,12 +1,13 @@
 """Checkpoints that ship with the package, found by recipe and by the model they belong to."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 
 from workbench.errors import ModelNotFound
+from workbench.model.model import Model
 from workbench.model.spec import ModelSpec
-from workbench.training.checkpoint import MANIFEST, read_manifest
+from workbench.training.checkpoint import MANIFEST, Checkpoint, read_manifest
 
 
 def shipped_checkpoints(recipe: str) -> tuple[Path, ...]:
@@ -33,6 +34,49 @@ def find_checkpoint(
         f"no {what} is known for {spec.name}; there is one for {', '.join(known) or 'no model'}",
         hint=hint,
     )
+
+
+def open_checkpoint(model: Model, folder: Path, recipe: str) -> Checkpoint:
+    """Load the checkpoint of a recipe that belongs to a model.
+
+    Raises:
+        ModelNotFound: there is none.
+        ModelError: it belongs to another recipe or model, or is damaged.
+    """
+    found = Checkpoint.load(folder)
+    found.check(model.spec, recipe=recipe)
+    return found
+
+
+def _itself(weights: Path) -> tuple[Path, ...]:
+    return (weights,)
+
+
+def place_of(
+    model: Model,
+    folder: str,
+    recipe: str,
+    *,
+    what: str,
+    hint: str,
+    beside: Callable[[Path], Iterable[Path]] = _itself,
+) -> Path:
+    """Return a folder that was named; else one beside the model's weights, or one that ships.
+
+    `beside` gives the folders to look into from that of the weights.
+
+    Raises:
+        ModelNotFound: there is none for this model.
+    """
+    if folder:
+        return Path(folder).expanduser()
+    weights = Path(model.spec.name).expanduser()
+    return find_checkpoint(model.spec, recipe, what=what, hint=hint, beside=beside(weights))
+
+
+def ready_model(recipe: str) -> str:
+    """Return the words that name a model with a checkpoint of the recipe that ships."""
+    return next((f"--model {place.name}, or " for place in shipped_checkpoints(recipe)), "")
 
 
 def _of_recipe(recipe: str, places: Iterable[Path]) -> list[Path]:

@@ -89,8 +89,6 @@ class FirstTokenAccumulator:
                 f"first_token_ratio.{site}",
                 ratios[:, i],
                 unit="ratio",
-                generator=context.stream(f"interval {site}"),
-                resamples=context.resamples,
             )
             for i, site in enumerate(self._sites)
         ]

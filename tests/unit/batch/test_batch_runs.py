@@ -14,7 +14,7 @@ from workbench import activations
 from workbench.batch.folder import locked
 from workbench.batch.forecast import forecast
 from workbench.batch.run import Local, run_batch
-from workbench.batch.session import Teller
+from workbench.batch.session import Reporter
 from workbench.batch.work import ShardWork
 from workbench.errors import CorruptRun, InputError, RunNotFound, StoreError, UnknownName
 from workbench.model.model import Model
@@ -264,8 +264,8 @@ def test_the_pace_is_told_after_every_shard(
     make_plan: MakePlan, store: Store, model: Model
 ) -> None:
     told: list[str] = []
-    teller = Teller(pace=lambda pace: told.append(str(pace)))
-    run_batch(make_plan(), store=store, model=model, teller=teller)
+    reporter = Reporter(pace=lambda pace: told.append(str(pace)))
+    run_batch(make_plan(), store=store, model=model, reporter=reporter)
     assert len(told) == 5
     assert told[-1].startswith("shard 5 of 5, 40 of 40 rows, ")
     assert "tokens/s, 0:00:00 left" in told[-1]

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.batch.conftest import PROBES, MakePlan, everything, write_rows
 from workbench.batch.on_ray import OnRay, ShardWorker
 from workbench.batch.run import run_batch
-from workbench.batch.session import Teller
+from workbench.batch.session import Reporter
 from workbench.batch.shards import shard_path
 from workbench.errors import BadOption, DataError, EnvironmentProblem
 from workbench.model.model import Model
@@ -91,7 +91,7 @@ def test_two_workers_one_of_them_killed_give_identical_tables(
             os.kill(killed[0], signal.SIGKILL)
 
     done = run_batch(
-        plan, store=store, model=model, executor=OnRay(workers=2), teller=Teller(pace=kill)
+        plan, store=store, model=model, executor=OnRay(workers=2), reporter=Reporter(pace=kill)
     )
     assert len(killed) == 1
     assert done.n_computed == 20

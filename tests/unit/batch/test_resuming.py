@@ -18,7 +18,7 @@ from tests.unit.batch.conftest import LENS, PROBES, MakePlan, everything, write_
 from workbench.batch import run
 from workbench.batch.plan import BatchPlan
 from workbench.batch.run import Local, run_batch
-from workbench.batch.session import Teller
+from workbench.batch.session import Reporter
 from workbench.batch.shards import Manifest
 from workbench.batch.work import ShardCount, ShardWork
 from workbench.model.model import Model
@@ -67,9 +67,11 @@ def test_stopped_after_any_shard_it_goes_on_to_the_same_bytes(
             if heard == left:
                 raise Stop
 
-        heard, teller = 0, Teller(pace=stop)
+        heard, reporter = 0, Reporter(pace=stop)
         with pytest.raises(Stop):
-            run_batch(plan, store=store, model=model, resume=True, teller=teller, executor=local)
+            run_batch(
+                plan, store=store, model=model, resume=True, reporter=reporter, executor=local
+            )
     done = run_batch(plan, store=store, model=model, resume=True, executor=local)
     assert done.n_computed == 1
     assert everything(store, plan) == everything(clean, plan)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from app.cli.runs import command
 from tests.unit.batch.conftest import MakePlan
 from workbench.batch.run import run_batch
-from workbench.batch.session import Teller
+from workbench.batch.session import Reporter
 from workbench.batch.shards import shard_path
 from workbench.batch.watching import Sight, Watcher
 from workbench.errors import RunNotFound
@@ -26,7 +26,7 @@ def test_every_shard_is_seen_when_it_is_in_its_place(
     def look(pace: object) -> None:
         seen.append(Watcher.of(store).look(0.0))
 
-    done = run_batch(make_plan(), store=store, model=model, teller=Teller(pace=look))
+    done = run_batch(make_plan(), store=store, model=model, reporter=Reporter(pace=look))
     assert [(s.shards, s.rows, s.is_done) for s in seen] == [(n, 8 * n, False) for n in range(1, 6)]
     last = Watcher.of(store, "nightly").look(0.0)
     assert last.is_done

@@ -17,7 +17,7 @@ from causal.identification.bootstrap import (
     spread,
 )
 from causal.identification.choice import choose_domains
-from causal.identification.judging import Identification, IdentificationOptions, fit_all
+from causal.identification.evaluation import Identification, IdentificationOptions, fit_all
 from causal.identification.nulls import (
     all_subsets,
     gaussianity,

@@ -126,7 +126,7 @@ def test_a_chain_that_a_limit_cut_off_has_no_answer() -> None:
     assert texts["limit"] == f"{cut} chains were ended by the limit on steps"
     assert texts["unfinished"].startswith(f"{cut} of 40 chains are not finished")
     assert f"judged by number; answers by convention: answer-is {40 - cut}" in texts["grader"]
-    compared = compare_chains([_run(cut_above=20), _run()], ["cut", "whole"], Context())
+    compared = compare_chains([_run(cut_above=20), _run()], ["cut", "whole"])
     assert [r["unfinished"] for r in compared.table("comparison").rows()[:2]] == [cut / 40, 0]
 
 
@@ -158,7 +158,7 @@ def test_a_reasoner_needs_a_task_and_answers_every_prompt() -> None:
 
 def test_reasoners_that_never_differ_may_still_differ() -> None:
     runs = [_run(limit=30), _run(limit=30, wrong_above=10**9)]
-    result = compare_chains(runs, ["careful", "as careful"], Context())
+    result = compare_chains(runs, ["careful", "as careful"])
     same, other = result.table("comparison").rows()[:2]
     assert (same["diff_low"], same["difference"], same["diff_high"]) == (0, 0, 0)
     assert other["difference"] == 0
@@ -168,7 +168,7 @@ def test_reasoners_that_never_differ_may_still_differ() -> None:
 
 def test_comparison_is_paired_and_needs_the_same_problems() -> None:
     runs = [_run(wrong_above=20), _run()]
-    result = compare_chains(runs, ["careless", "careful"], Context())
+    result = compare_chains(runs, ["careless", "careful"])
     rows = {row["reasoner"]: row for row in result.table("comparison").rows()}
     missed = 1 - rows["careless"]["accuracy"]
     assert rows["careful"]["difference"] == pytest.approx(missed)
@@ -177,7 +177,7 @@ def test_comparison_is_paired_and_needs_the_same_problems() -> None:
     assert rows["careful"]["share_last"] == 1
     assert {"majority", "chance"} <= set(rows)
     with pytest.raises(InputError, match="different problems"):
-        compare_chains([runs[0], _run(limit=10)], ["a", "b"], Context())
+        compare_chains([runs[0], _run(limit=10)], ["a", "b"])
 
 
 def test_options_are_written_behind_a_name() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from workbench.errors import DataError
+from workbench.sampling.evaluation import judge
 from workbench.sampling.grading import ChoiceGrader
-from workbench.sampling.judging import judge
 from workbench.sampling.task import Problem, open_task
 
 LETTERS = [

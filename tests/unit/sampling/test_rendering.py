@@ -6,7 +6,7 @@ from tokenizers.processors import TemplateProcessing
 from workbench.errors import InputError, Unsupported
 from workbench.model.model import Model
 from workbench.model.tiny_tokenizer import tiny_tokenizer
-from workbench.sampling.asking import prompt_ids
+from workbench.sampling.prompting import prompt_ids
 from workbench.sampling.rendering import message_ids, text_ids
 from workbench.sampling.task import Problem, open_task
 

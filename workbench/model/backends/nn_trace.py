@@ -1,17 +1,14 @@
 """The nnsight backend: reads and edits inside a trace."""
 
 import sys
-from collections.abc import Sequence
 from typing import Any, cast
 
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.backend import Wanted
+from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.one_pass import Caller, Pass
-from workbench.model.backends.twin import Ends, twin
-from workbench.model.edits import Edit
-from workbench.model.module_paths import find_paths
+from workbench.model.backends.twin import twin
 from workbench.model.patterns import watched_patterns
 from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
@@ -33,7 +30,7 @@ def _import_nnsight() -> Any:
 nnsight = _import_nnsight()
 
 
-class NNsightBackend:
+class NNsightBackend(TwinBackend):
     """Reads and edits through an nnsight trace, place by place in the order of the forward pass.
 
     An attention pattern can be read but not edited.
@@ -47,12 +44,10 @@ class NNsightBackend:
         Raises:
             Unsupported: the architecture is not known.
         """
-        self.paths = paths or find_paths(module)
+        super().__init__(module, tokenizer, paths)
         self.module: Any = twin(module)
-        self.tokenizer = tokenizer
         self._call = Caller(self.module, self.paths)
         self._traced = nnsight.NNsight(self._call)
-        self._ends = Ends(module, self.paths)
 
     @property
     def plain(self) -> Any:
@@ -67,27 +62,12 @@ class NNsightBackend:
         """Whether sites of that kind can be read (or edited) on this model."""
         return self.paths.supports(kind) and not (edit and kind is Kind.ATTN_PATTERN)
 
-    def forward(
-        self, inputs: Inputs, *, read: Sequence[Site], edits: Sequence[Edit], logits: Wanted
-    ) -> Outputs:
-        """Run once; reads see the state after the edits at the same site."""
-        run = Pass(inputs, read, edits)
-        attention = (self.paths.point(place).path for place in run.patterns)
+    def run(self, step: Pass, wanted: Wanted) -> Tensor | None:
+        """Run once inside a trace."""
+        attention = (self.paths.point(place).path for place in step.patterns)
         shown = {self.module.get_submodule(path): _as_it_is for path in attention}
         with watched_patterns(self.module, shown):
-            found = self._trace(run, run.logits_needed(logits))
-        kept = run.finish(found, logits)
-        return Outputs(logits=kept, captured=run.found(read))
-
-    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
-        """Look token ids up in the input embedding."""
-        return self._ends.embed(ids)
-
-    def unembed(
-        self, h: Float[Tensor, "*batch d_model"], *, normed: bool
-    ) -> Float[Tensor, "*batch d_vocab"]:
-        """Map residual-stream states to logits, through the final norm unless `normed`."""
-        return self._ends.unembed(h, normed=normed)
+            return self._trace(step, wanted)
 
     def _trace(self, run: Pass, wanted: Wanted) -> Tensor | None:
         places = [

@@ -6,25 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from workbench.errors import Unsupported, WorkbenchError, first_line
-from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.backend import Wanted
+from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.bridge_points import hook_points
 from workbench.model.backends.one_pass import Caller, Pass
-from workbench.model.backends.twin import Ends, twin
-from workbench.model.edits import Edit
-from workbench.model.module_paths import find_paths
+from workbench.model.backends.twin import twin
 from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
 
 _ENDS = {Kind.EMBED: "embed.hook_out", Kind.FINAL_NORM: "ln_final.hook_out"}
 
 
-class BridgeBackend:
+class BridgeBackend(TwinBackend):
     """Reads and edits through a TransformerBridge on Hugging Face weights, never processed.
 
     The bridge always computes attention eagerly. Its own objects (`bridge.W_Q`, analysis helpers)
@@ -39,9 +37,7 @@ class BridgeBackend:
         Raises:
             Unsupported: the workbench or TransformerLens does not know the architecture.
         """
-        self.paths = paths or find_paths(module)
-        self.tokenizer = tokenizer
-        self._ends = Ends(module, self.paths)
+        super().__init__(module, tokenizer, paths)
         self.plain: Any = _eager(module)
         with _failures_named(type(module).__name__):
             self.bridge = _boot(twin(module), tokenizer)
@@ -62,26 +58,11 @@ class BridgeBackend:
         """Return the layers that have a site of that kind."""
         return tuple(layer for layer, block in self._blocks.items() if kind in block)
 
-    def forward(
-        self, inputs: Inputs, *, read: Sequence[Site], edits: Sequence[Edit], logits: Wanted
-    ) -> Outputs:
-        """Run once; reads see the state after the edits at the same site."""
-        run = Pass(inputs, read, edits)
-        hooks = [self._hook(run, place) for place in run.inside]
-        with self.bridge.hooks(fwd_hooks=hooks):
-            found = self._call(run.logits_needed(logits), run)
-        kept = run.finish(found, logits)
-        return Outputs(logits=kept, captured=run.found(read))
-
-    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
-        """Look token ids up in the input embedding."""
-        return self._ends.embed(ids)
-
-    def unembed(
-        self, h: Float[Tensor, "*batch d_model"], *, normed: bool
-    ) -> Float[Tensor, "*batch d_vocab"]:
-        """Map residual-stream states to logits, through the final norm unless `normed`."""
-        return self._ends.unembed(h, normed=normed)
+    def run(self, step: Pass, wanted: Wanted) -> Tensor | None:
+        """Run once under the bridge's hooks."""
+        with self.bridge.hooks(fwd_hooks=[self._hook(step, place) for place in step.inside]):
+            logits: Tensor | None = self._call(wanted, step)
+        return logits
 
     def _hook(self, run: Pass, place: Site) -> tuple[str, Callable[..., Tensor | None]]:
         if place.layer is None:

@@ -1,24 +1,22 @@
 """The reference backend: plain forward hooks on the transformers model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.model.backend import Inputs, Outputs, Wanted
+from workbench.model.backend import Wanted
+from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.one_pass import Caller, Pass
-from workbench.model.backends.twin import Ends, twin
-from workbench.model.edits import Edit
-from workbench.model.module_paths import find_paths
+from workbench.model.backends.twin import twin
 from workbench.model.patterns import Visit, watched_patterns
 from workbench.model.points import ModulePaths, Point
 from workbench.model.sites import Kind, Site
 
 
-class HooksBackend:
+class HooksBackend(TwinBackend):
     """Reads and edits through hooks that live for one forward pass.
 
     A whole site is captured by reference, without a copy; selected positions are copied out so
@@ -34,11 +32,9 @@ class HooksBackend:
         Raises:
             Unsupported: the architecture is not known.
         """
-        self.paths = paths or find_paths(module)
+        super().__init__(module, tokenizer, paths)
         self.module: Any = twin(module)
-        self.tokenizer = tokenizer
         self._call = Caller(self.module, self.paths)
-        self._ends = Ends(module, self.paths)
 
     @property
     def plain(self) -> Any:
@@ -53,29 +49,15 @@ class HooksBackend:
         """Whether sites of that kind can be read (or edited) on this model."""
         return self.paths.supports(kind)
 
-    def forward(
-        self, inputs: Inputs, *, read: Sequence[Site], edits: Sequence[Edit], logits: Wanted
-    ) -> Outputs:
-        """Run once; reads see the state after the edits at the same site."""
-        run = Pass(inputs, read, edits)
+    def run(self, step: Pass, wanted: Wanted) -> Tensor | None:
+        """Run once under hooks."""
         with ExitStack() as stack:
-            stack.enter_context(watched_patterns(self.module, self._patterns(run)))
-            for place in run.inside:
+            stack.enter_context(watched_patterns(self.module, self._patterns(step)))
+            for place in step.inside:
                 if place.kind is not Kind.ATTN_PATTERN:
-                    stack.enter_context(self._watch(run, place))
-            found = self._call(run.logits_needed(logits), run)
-        kept = run.finish(found, logits)
-        return Outputs(logits=kept, captured=run.found(read))
-
-    def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
-        """Look token ids up in the input embedding."""
-        return self._ends.embed(ids)
-
-    def unembed(
-        self, h: Float[Tensor, "*batch d_model"], *, normed: bool
-    ) -> Float[Tensor, "*batch d_vocab"]:
-        """Map residual-stream states to logits, through the final norm unless `normed`."""
-        return self._ends.unembed(h, normed=normed)
+                    stack.enter_context(self._watch(step, place))
+            logits: Tensor | None = self._call(wanted, step)
+        return logits
 
     def _patterns(self, run: Pass) -> dict[nn.Module, Visit]:
         return {

@@ -13,8 +13,13 @@ from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.model.tokens import Tokens
 from workbench.progress import Progress, silent
+from workbench.runs.bench.capture import (
+    CAPTURE_METHODS,
+    CaptureMethod,
+    capture_method,
+    random_tokens,
+)
 from workbench.runs.bench.memory import peak_memory
-from workbench.runs.bench.ways import WAYS, Way, build_way, random_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +102,13 @@ def bench_hooks(
         raise BadOption(f"batch {batch}, length {length}, repeats {repeats}; expected at least 1")
     model = load_model(name, device=device)
     tokens = random_tokens(model, batch=batch, length=length)
-    ways = {way: build_way(way, model) for way in WAYS}
+    ways = {way: capture_method(way, model) for way in CAPTURE_METHODS}
     times = time_ways(model, ways, tokens, repeats=repeats, progress=progress)
     few = random_tokens(model, batch=1, length=8)
     fixed = time_ways(model, ways, few, repeats=30)
     peaks: dict[str, float] = {}
-    for way in WAYS:
-        progress(len(peaks), len(WAYS), f"memory of {way}")
+    for way in CAPTURE_METHODS:
+        progress(len(peaks), len(CAPTURE_METHODS), f"memory of {way}")
         peaks[way] = peak_memory(name, way, batch=batch, length=length, device=device)
     bars = [Bar(**bar) for bar in _bars(times, fixed, peaks)]
     return {
@@ -113,7 +118,7 @@ def bench_hooks(
         "attention": model.spec.attention,
         "threads": torch.get_num_threads(),
         **sizes,
-        "costs": [asdict(_cost(way, times, fixed, peaks[way])) for way in WAYS],
+        "costs": [asdict(_cost(way, times, fixed, peaks[way])) for way in CAPTURE_METHODS],
         "bit_identical": _bit_identical(ways, tokens),
         "bars": [{**asdict(bar), "passed": bar.passed} for bar in bars],
     }
@@ -121,7 +126,7 @@ def bench_hooks(
 
 def time_ways(
     model: Model,
-    ways: Mapping[str, Way],
+    ways: Mapping[str, CaptureMethod],
     tokens: Tokens,
     *,
     repeats: int,
@@ -143,7 +148,7 @@ def time_ways(
     return Times(seconds, wall=model.device.type != "cpu")
 
 
-def _spent(way: Way, tokens: Tokens, model: Model) -> tuple[float, float]:
+def _spent(way: CaptureMethod, tokens: Tokens, model: Model) -> tuple[float, float]:
     _wait(model)
     processor, wall = time.process_time(), time.perf_counter()
     kept = way(tokens)
@@ -158,7 +163,7 @@ def _wait(model: Model) -> None:
         torch.cuda.synchronize()
 
 
-def _bit_identical(ways: Mapping[str, Way], tokens: Tokens) -> bool:
+def _bit_identical(ways: Mapping[str, CaptureMethod], tokens: Tokens) -> bool:
     plain, captured = ways["plain"](tokens), ways["hooks"](tokens)
     return plain is not None and captured is not None and torch.equal(plain, captured)
 

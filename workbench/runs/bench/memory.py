@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,22 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
     Raises:
         EnvironmentProblem: the process failed.
     """
-    asked = {"name": name, "way": way, "batch": batch, "length": length, "device": device}
+    given = {"name": name, "way": way, "batch": batch, "length": length, "device": device}
+    return measured_apart(
+        "workbench.runs.bench.memory", given, what=repr(way), hint="try a smaller batch"
+    )
+
+
+def measured_apart(module: str, given: Mapping[str, Any], *, what: str, hint: str) -> float:
+    """Run a module that prints a number of megabytes, in a process of its own.
+
+    Raises:
+        EnvironmentProblem: the process failed.
+    """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "workbench.runs.bench.memory", json.dumps(asked)],
+        [sys.executable, "-W", "ignore", "-m", module, json.dumps(given)],
         capture_output=True,
+        # Large blocks are given back at once, so that the peak is what was held.
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
         text=True,
         check=False,
@@ -35,8 +48,8 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line[:1].strip()]
         raise EnvironmentProblem(
-            f"measuring the memory of {way!r} failed: {said[-1] if said else 'no message'}",
-            hint="try a smaller batch",
+            f"measuring the memory of {what} failed: {said[-1] if said else 'no message'}",
+            hint=hint,
         )
     return float(done.stdout.strip().splitlines()[-1])
 
@@ -44,10 +57,10 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
 def measure(name: str, way: str, *, batch: int, length: int, device: str) -> float:
     """Load the model, run once on a few tokens, then measure the peak of one batch."""
     from workbench.model.loading import load_model
-    from workbench.runs.bench.ways import build_way, random_tokens
+    from workbench.runs.bench.capture import capture_method, random_tokens
 
     model = load_model(name, device=device)
-    run = build_way(way, model)
+    run = capture_method(way, model)
     for parameter in model.backend.module.parameters():
         parameter.sum()  # weights that lie in a mapped file count once they have been touched
     run(random_tokens(model, batch=1, length=8))

@@ -10,7 +10,7 @@ from probes.contrast.scoring import score
 from probes.contrast.sequences import Row
 from workbench.model.model import Model
 from workbench.runs.store import Store
-from workbench.sampling.asking import prompt_ids
+from workbench.sampling.prompting import prompt_ids
 from workbench.sampling.task import Problem, open_task
 
 pytestmark = pytest.mark.slow

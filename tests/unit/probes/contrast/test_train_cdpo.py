@@ -9,10 +9,10 @@ import torch
 
 from probes.contrast.ablations import ABLATIONS, _shuffled
 from probes.contrast.models import RESPONSES
+from probes.contrast.objectives import Pair, Preference, reference_logprobs
 from probes.contrast.presets import PREFERENCE
 from probes.contrast.selection import Response
 from probes.contrast.sequences import Row
-from probes.contrast.trainables import Pair, Preference, reference_logprobs
 from probes.contrast.verdict import judge
 from probes.train_cdpo import _problems
 from workbench.errors import TooLittleData
@@ -165,7 +165,7 @@ def test_differences_are_paired_by_problem():
     base = _made(*[1, 0] * 20)
     better = _made(*[1, 0] * 12, *[1] * 16)
     answers = {"base": base, "dpo": base, "cdpo": better}
-    result = judge(problems, answers, (("cdpo", "dpo"),), Context(resamples=400))
+    result = judge(problems, answers, (("cdpo", "dpo"),))
     same, gain = result.estimate("dpo − base"), result.estimate("cdpo − base")
     unseen, share = proportion_interval(0, 40).high, proportion_interval(8, 40)
     assert (same.value, same.low, same.high) == pytest.approx((0, -unseen, unseen))
@@ -179,7 +179,7 @@ def test_differences_are_paired_by_problem():
 def test_no_clear_difference_is_said_in_so_many_words():
     problems = [Problem(id=str(i), question=str(i), answer="7") for i in range(10)]
     base = _made(*[1, 0] * 5)
-    result = judge(problems, {"base": base, "cdpo": base}, (), Context(resamples=50))
+    result = judge(problems, {"base": base, "cdpo": base}, ())
     assert "no difference lies beyond its interval" in result.summary
 
 

@@ -18,7 +18,7 @@ from workbench.model.tiny import tiny_model
 from workbench.model.tokens import pad
 from workbench.runs.execute import execute
 from workbench.runs.store import Store
-from workbench.sampling.asking import prompt_ids
+from workbench.sampling.prompting import prompt_ids
 from workbench.sampling.task import open_task
 from workbench.training.checkpoint import Checkpoint
 from workbench.training.presets import lora_shape

@@ -8,7 +8,6 @@ from probes.critical.forbidden import pass_estimates
 from probes.critical.offpath import _curve, _shares
 from probes.critical.rollouts import Outcome
 from probes.critical.search import Forced
-from workbench.methods.contracts import Context
 from workbench.sampling.rollout import Branch
 
 
@@ -51,6 +50,6 @@ def test_the_gain_of_forbidding_is_critical_less_random():
         (_forced("critical", 1, 0, 0, 0), _forced("random", 0, 0, 0, 1)),
         (_forced("critical", 1, 1, 1, 1),),
     ]
-    alone, gain = pass_estimates(trajectories, 4, Context(resamples=20))
+    alone, gain = pass_estimates(trajectories, 4)
     assert (alone.value, alone.control, alone.n) == (1.0, 0.5, 2)
     assert gain.value == 0.5

@@ -10,7 +10,7 @@ from reasoning.hybrid.demonstrations import Demonstration, demonstrations, writt
 from reasoning.hybrid.learner import Learner, Setting
 from reasoning.hybrid.presets import ABLATIONS, PRESETS, HybridPreset
 from workbench.model.model import Model
-from workbench.sampling.asking import stop_ids
+from workbench.sampling.prompting import stop_ids
 from workbench.training.adapter import Adapter
 from workbench.training.scratch import scratch_model
 

@@ -1,4 +1,4 @@
-"""The ways of reading every layer's residual stream whose costs are compared."""
+"""The methods of capturing every layer's residual stream whose costs are compared."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ from workbench.model.sites import Kind, every_layer
 from workbench.model.tokens import Tokens, pad
 from workbench.model.wrap import make_backend
 
-Way = Callable[[Tokens], Tensor | None]
+CaptureMethod = Callable[[Tokens], Tensor | None]
 
-WAYS = (
+CAPTURE_METHODS = (
     "plain",
     "hooks",
     "hooks, no logits",
@@ -27,11 +27,11 @@ WAYS = (
 )
 
 
-def build_way(name: str, model: Model) -> Way:
-    """Return a function that runs a batch that way, keeps what was read, and returns the logits.
+def capture_method(name: str, model: Model) -> CaptureMethod:
+    """Return a function that runs a batch, keeps what was read, and returns the logits.
 
     Raises:
-        BadOption: there is no such way.
+        BadOption: there is no such method.
     """
     module = model.backend.module
     if name == "plain":
@@ -48,7 +48,9 @@ def build_way(name: str, model: Model) -> Way:
         return _reading(model, make_backend("nnsight", module, model.tokenizer), "all")
     if name == "TransformerBridge cache":
         return _bridge(make_backend("transformer-lens", module, model.tokenizer))
-    raise BadOption(f"{name!r} is not a way to read; expected one of {', '.join(WAYS)}")
+    raise BadOption(
+        f"{name!r} is not a capture method; expected one of {', '.join(CAPTURE_METHODS)}"
+    )
 
 
 def random_tokens(model: Model, *, batch: int, length: int) -> Tokens:
@@ -64,7 +66,7 @@ def _eager(module: nn.Module) -> Any:
     return switched
 
 
-def _plain(module: Any, **options: Any) -> Way:
+def _plain(module: Any, **options: Any) -> CaptureMethod:
     def run(tokens: Tokens) -> Tensor | None:
         with torch.no_grad():
             kept = module(tokens.ids, use_cache=False, **options)
@@ -74,7 +76,7 @@ def _plain(module: Any, **options: Any) -> Way:
     return run
 
 
-def _reading(model: Model, backend: Backend, logits: Wanted) -> Way:
+def _reading(model: Model, backend: Backend, logits: Wanted) -> CaptureMethod:
     read = every_layer(Kind.RESID_POST, model.spec)
 
     def run(tokens: Tokens) -> Tensor | None:
@@ -86,7 +88,7 @@ def _reading(model: Model, backend: Backend, logits: Wanted) -> Way:
     return run
 
 
-def _bridge(backend: Any) -> Way:
+def _bridge(backend: Any) -> CaptureMethod:
     def wanted(name: str) -> bool:
         return name.endswith("hook_resid_post")
 

@@ -1,8 +1,9 @@
 """What the training loop needs: likelihood of responses, and preference between pairs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -14,21 +15,26 @@ from workbench.model.model import Model
 from workbench.training.adapter import Adapter
 
 Form = Literal["paper", "as-released"]
+RowT = TypeVar("RowT")
 
 
-class Likelihood:
-    """Mean negative log-likelihood of response tokens, in nats; every response counts alike."""
+class AdapterObjective(ABC, Generic[RowT]):
+    """The mean over rows of a loss, which an adapter is trained to lower."""
 
     def __init__(
-        self, adapter: Adapter, rows: Sequence[Row], held_out: Sequence[Row], *, at_once: int
+        self, adapter: Adapter, rows: Sequence[RowT], held_out: Sequence[RowT], *, at_once: int
     ) -> None:
-        """Train an adapter on some rows, judge it on others."""
+        """Train an adapter on some rows, validate it on others."""
         self.adapter, self.at_once = adapter, at_once
         self.rows, self.held_out = rows, held_out
 
+    @abstractmethod
+    def loss(self, rows: Sequence[RowT]) -> Float[Tensor, " batch"]:
+        """Return the loss of each row."""
+
     @property
     def n_rows(self) -> int:
-        """The number of training responses."""
+        """The number of training rows."""
         return len(self.rows)
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
@@ -39,16 +45,21 @@ class Likelihood:
         """Yield the loss in pieces of a few rows each."""
         with self.adapter.training(generator):
             for part in _parts(rows, self.at_once):
-                yield self._loss([self.rows[i] for i in part]).sum() / len(rows)
+                yield self.loss([self.rows[i] for i in part]).sum() / len(rows)
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Return the mean over held-out responses."""
+        """Return the mean over held-out rows."""
         parts = _parts(range(len(self.held_out)), self.at_once)
-        losses = [self._loss([self.held_out[i] for i in part]) for part in parts]
+        losses = [self.loss([self.held_out[i] for i in part]) for part in parts]
         return float(torch.cat(losses).mean())
 
-    def _loss(self, rows: Sequence[Row]) -> Float[Tensor, " batch"]:
+
+class Likelihood(AdapterObjective[Row]):
+    """Mean negative log-likelihood of response tokens, in nats; every response counts alike."""
+
+    def loss(self, rows: Sequence[Row]) -> Float[Tensor, " batch"]:
+        """Return the loss of each response."""
         sums = token_logprobs(self.adapter.model, rows).sum(dim=1)
         return -sums / sums.new_tensor([len(row.response) for row in rows])
 
@@ -68,57 +79,35 @@ class Pair:
     weights: Float[Tensor, " other"]
 
 
-class Preference:
+class Preference(AdapterObjective[Pair]):
     """A preference loss over pairs: DPO if all weights are one, cDPO if they are 1 − s."""
 
     def __init__(
         self,
         adapter: Adapter,
-        pairs: Sequence[Pair],
+        rows: Sequence[Pair],
         held_out: Sequence[Pair],
         *,
         gamma: float,
         form: Form,
         at_once: int,
     ) -> None:
-        """Train an adapter on some pairs, judge it on others."""
-        self.adapter, self.at_once = adapter, at_once
-        self.pairs, self.held_out = pairs, held_out
+        """Train an adapter on some pairs, of two rows each, and validate it on others."""
+        super().__init__(adapter, rows, held_out, at_once=max(1, at_once // 2))
         self.gamma, self.form = gamma, form
 
-    @property
-    def n_rows(self) -> int:
-        """The number of training pairs."""
-        return len(self.pairs)
-
-    def parameters(self) -> Mapping[str, nn.Parameter]:
-        """The adapter's matrices."""
-        return self.adapter.parameters()
-
-    def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield the loss in pieces of a few pairs each."""
-        with self.adapter.training(generator):
-            for part in _parts(rows, max(1, self.at_once // 2)):
-                yield self.loss([self.pairs[i] for i in part]).sum() / len(rows)
-
-    @torch.no_grad()
-    def validate(self) -> float:
-        """Return the mean over held-out pairs."""
-        parts = _parts(range(len(self.held_out)), max(1, self.at_once // 2))
-        losses = [self.loss([self.held_out[i] for i in part]) for part in parts]
-        return float(torch.cat(losses).mean())
-
-    def loss(self, pairs: Sequence[Pair]) -> Float[Tensor, " batch"]:
+    def loss(self, rows: Sequence[Pair]) -> Float[Tensor, " batch"]:
         """Return the loss of each pair."""
-        rows = [p.chosen for p in pairs] + [p.rejected for p in pairs]
-        now = token_logprobs(self.adapter.model, rows)
-        before = _stack([*(p.chosen_reference for p in pairs),
-                         *(p.rejected_reference for p in pairs)], now)  # fmt: skip
+        now = token_logprobs(
+            self.adapter.model, [p.chosen for p in rows] + [p.rejected for p in rows]
+        )
+        before = _stack([*(p.chosen_reference for p in rows),
+                         *(p.rejected_reference for p in rows)], now)  # fmt: skip
         chosen, rejected = (now - before).chunk(2)
-        weights = _stack([p.weights for p in pairs], now)
+        weights = _stack([p.weights for p in rows], now)
         if self.form == "paper":
             return paper_loss(chosen, rejected, weights, self.gamma)
-        lengths = [max(len(p.chosen.response), len(p.rejected.response)) for p in pairs]
+        lengths = [max(len(p.chosen.response), len(p.rejected.response)) for p in rows]
         return released_loss(chosen, rejected, weights, self.gamma, now.new_tensor(lengths))
 
 

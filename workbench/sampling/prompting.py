@@ -1,10 +1,17 @@
-"""How a model is asked the problems of a task: prompt ids, and where a response ends."""
+"""How a model is prompted with the problems of a task, and where a response ends."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from workbench.errors import BadOption
+from workbench.methods.contracts import Prompt
+from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
+from workbench.model.policy import Policy
+from workbench.model.tokens import pad
+from workbench.model.trace import Trace
 from workbench.sampling.rendering import has_chat_template, message_ids, text_ids
 from workbench.sampling.task import Problem, Task
 
@@ -19,6 +26,30 @@ def prompt_ids(model: Model, task: Task, problem: Problem) -> tuple[int, ...]:
     if task.is_chat and has_chat_template(model.tokenizer):
         return tuple(message_ids(model.tokenizer, text, name=model.spec.name))
     return tuple(text_ids(model.tokenizer, text)[: model.spec.max_positions])
+
+
+def generate_batch(
+    model: Model,
+    prompts: Sequence[Prompt],
+    *,
+    policy: Policy,
+    limit: int,
+    options: GenerationOptions,
+) -> Trace:
+    """Generate a response to each prompt of a batch, until the stop ids of the prompts.
+
+    Raises:
+        BadOption: prompts that end in different ways share a batch.
+    """
+    ends = {prompt.stop_ids for prompt in prompts}
+    if len(ends) != 1:
+        raise BadOption("the prompts of one batch end at different tokens; expected the same")
+    return model.generate(
+        pad([prompt.ids for prompt in prompts], side="left"),
+        policy=policy,
+        limit=limit,
+        options=replace(options, stop_ids=ends.pop()),
+    )
 
 
 def unknown_words(model: Model, prompts: Sequence[Sequence[int]]) -> float:

@@ -83,7 +83,7 @@ def evaluate(
     order = _by_content(rows, next(iter(vectors.values())))
     rows = [rows[i] for i in order]
     found = targets(rows, target=evaluation.target, n_folds=evaluation.n_folds)
-    judge = _Judge(probe, found, context, evaluation)
+    judge = _Evaluator(probe, found, context, evaluation)
     # One site at a time: the vectors may lie on disk.
     scores = [
         judge.score(site, vectors[site][order], i, len(vectors)) for i, site in enumerate(vectors)
@@ -102,7 +102,7 @@ def _by_content(rows: Sequence[Labelled], x: Float[np.ndarray, "n d_model"]) -> 
     )
 
 
-class _Judge:
+class _Evaluator:
     """The folds and shuffles that all sites share."""
 
     def __init__(
