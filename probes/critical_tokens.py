@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from probes.critical.branches import alternatives
 from probes.critical.cost import expected_seconds, in_words
-from probes.critical.report import Finding, report
+from probes.critical.report import TrajectoryResult, report
 from probes.critical.rollouts import Journal
 from probes.critical.sample import RolloutSetup, WrongAnswer
 from probes.critical.search import Forced, Search, force_alternatives, locate
@@ -68,7 +68,7 @@ class CriticalTokens:
     def search(self, model: Model, task: Task, context: Context) -> Result:
         """Do the same on a task that is open already."""
         wanted = context.limit or 5
-        found: list[Finding] = []
+        found: list[TrajectoryResult] = []
         try:
             answers = self._wrong_answers(model, task, wanted, context)
             label = "trajectories" + in_words(
@@ -122,7 +122,9 @@ class CriticalTokens:
     def _in_bounds(self, answer: WrongAnswer) -> bool:
         return self.min_success <= answer.wins / answer.draws <= self.max_success
 
-    def _examine(self, model: Model, task: Task, answer: WrongAnswer, context: Context) -> Finding:
+    def _examine(
+        self, model: Model, task: Task, answer: WrongAnswer, context: Context
+    ) -> TrajectoryResult:
         clock = time.perf_counter()
         problem = answer.problem
         setup = self._setup(model, task, problem.id, context)
@@ -140,7 +142,7 @@ class CriticalTokens:
                 draws=self.draws,
                 generator=context.stream(f"control {problem.id}"),
             )
-        return Finding(
+        return TrajectoryResult(
             answer=answer,
             extracted=task.extract(answer.text),
             search=search,

@@ -137,9 +137,9 @@ def watch(batch: str, every: float, once: bool, as_json: bool, store: str | None
     from dataclasses import asdict
 
     from app.cli.escaping import visible
-    from workbench.batch.watching import Watcher
+    from workbench.batch.monitor import BatchMonitor
 
-    for sight in Watcher.of(_open(store), batch).follow(time.time, lambda: time.sleep(every)):
+    for sight in BatchMonitor.of(_open(store), batch).follow(time.time, lambda: time.sleep(every)):
         click.echo(json.dumps(asdict(sight)) if as_json else visible(str(sight)))
         if once:
             return

@@ -7,7 +7,7 @@ import streamlit as st
 from app.panels.session import store
 from app.panels.wording import plain_markdown
 from workbench.batch.folder import DONE, PLAN
-from workbench.batch.watching import Watcher
+from workbench.batch.monitor import BatchMonitor
 from workbench.errors import WorkbenchError
 
 
@@ -37,6 +37,6 @@ def _unfinished() -> list[str]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _watcher(folder: str, name: str, version: int) -> Watcher:
+def _watcher(folder: str, name: str, version: int) -> BatchMonitor:
     # Counting the rows of a large file takes a while: once for each version of the plan.
-    return Watcher.of(store(), name)
+    return BatchMonitor.of(store(), name)

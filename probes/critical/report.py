@@ -76,7 +76,7 @@ _VIEWS: tuple[View, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Finding:
+class TrajectoryResult:
     """One examined trajectory."""
 
     answer: WrongAnswer
@@ -88,7 +88,7 @@ class Finding:
     seconds: float
 
 
-def report(found: Sequence[Finding], model: Model, mode: Mode, draws: int) -> Result:
+def report(found: Sequence[TrajectoryResult], model: Model, mode: Mode, draws: int) -> Result:
     """Turn examined trajectories into a Result."""
     tables = {
         "tokens": Table.from_rows(
@@ -113,7 +113,7 @@ def report(found: Sequence[Finding], model: Model, mode: Mode, draws: int) -> Re
     )
 
 
-def _token_rows(index: int, finding: Finding, model: Model) -> list[dict[str, Any]]:
+def _token_rows(index: int, finding: TrajectoryResult, model: Model) -> list[dict[str, Any]]:
     search, response = finding.search, finding.answer.response
     points = {point.position: point for point in search.points}
     rows = []
@@ -149,7 +149,7 @@ def _badge(decision: Decision) -> str:
     return "fallback" if decision.fallback else "critical"
 
 
-def _trajectory_row(index: int, finding: Finding, model: Model) -> dict[str, Any]:
+def _trajectory_row(index: int, finding: TrajectoryResult, model: Model) -> dict[str, Any]:
     answer, search = finding.answer, finding.search
     position = search.decision.position
     return {
@@ -172,7 +172,7 @@ def _trajectory_row(index: int, finding: Finding, model: Model) -> dict[str, Any
     }
 
 
-def _cost(found: Sequence[Finding]) -> list[Estimate]:
+def _cost(found: Sequence[TrajectoryResult]) -> list[Estimate]:
     draws = sum(f.search.draws for f in found)
     exhaustive = sum(f.search.exhaustive for f in found)
     return [
@@ -187,14 +187,14 @@ def _cost(found: Sequence[Finding]) -> list[Estimate]:
     ]
 
 
-def _found(found: Sequence[Finding]) -> Estimate:
+def _found(found: Sequence[TrajectoryResult]) -> Estimate:
     hits = sum(
         f.search.decision.position is not None and not f.search.decision.fallback for f in found
     )
     return proportion_estimate("critical token exists", hits, len(found), n_unit="trajectories")
 
 
-def _summary(found: Sequence[Finding], estimates: Sequence[Estimate], mode: Mode) -> str:
+def _summary(found: Sequence[TrajectoryResult], estimates: Sequence[Estimate], mode: Mode) -> str:
     by_name = {e.name: e for e in estimates}
     cost = by_name["cost"].value or 0.0
     text = (
@@ -205,7 +205,7 @@ def _summary(found: Sequence[Finding], estimates: Sequence[Estimate], mode: Mode
     return text + (f"; {gains[0]}" if gains else "") + "."
 
 
-def _notes(found: Sequence[Finding], mode: Mode) -> tuple[Note, ...]:
+def _notes(found: Sequence[TrajectoryResult], mode: Mode) -> tuple[Note, ...]:
     notes = []
     hopeless = sum(f.search.decision.hopeless for f in found)
     fallback = sum(f.search.decision.fallback for f in found)

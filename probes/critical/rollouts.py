@@ -70,7 +70,7 @@ class Scan(Protocol):
 
     spent: dict[int, int]
 
-    def open(self) -> list[int]:
+    def pending(self) -> list[int]:
         """Positions that need draws, the most urgent first."""
 
     def need(self, position: int) -> int:
@@ -118,7 +118,7 @@ class GradedRollouts:
         counts depend on which row finishes first, on the number of rows, or on a resumption.
         """
         self._draw_ahead(copy.deepcopy(scan))
-        while todo := scan.open():
+        while todo := scan.pending():
             branch = Branch(position=todo[0], draw=scan.spent[todo[0]])
             scan.record(todo[0], success=self.draw([branch])[branch].success)
 
@@ -140,7 +140,7 @@ class GradedRollouts:
     ) -> set[Branch]:
         room = self.trajectory.options.rows - len(flying)
         new: set[Branch] = set()
-        for position in scan.open()[:AHEAD]:
+        for position in scan.pending()[:AHEAD]:
             waiting = issued[position] - scan.spent[position]
             # As many at once as are known already: a position that is alive shows it early.
             at_once = min(scan.need(position), max(FIRST, scan.spent[position]))
@@ -161,7 +161,7 @@ class GradedRollouts:
 
     def _count(self, scan: Scan) -> None:
         """Hand over every outcome whose turn has come."""
-        for position in scan.open():
+        for position in scan.pending():
             while scan.need(position):
                 branch = Branch(position=position, draw=scan.spent[position])
                 if branch not in self.used or branch not in self.journal.outcomes:

@@ -52,7 +52,7 @@ def forward_rule(counts: Mapping[int, int]) -> Decision:
 class BackwardScan:
     """The same decision from the last position backwards, asking for as few draws as it can.
 
-    Feed outcomes in the order of their draw numbers with `record`; `open` lists the positions
+    Feed outcomes in the order of their draw numbers with `record`; `pending` lists the positions
     whose outcome still matters, deepest first. A position is alive at its fourth success, and not
     alive once its remaining draws cannot bring a fourth. Whether it has no success at all takes
     every draw, and matters only from the first position after an alive one on, until one is found.
@@ -81,11 +81,11 @@ class BackwardScan:
             return self.draws - self.spent[position] if position == self._exact else 0
         return self.draws - self.spent[position] - (ALIVE_AT - 1 - self.wins[position])
 
-    def open(self) -> list[int]:
+    def pending(self) -> list[int]:
         """Return positions whose draws may matter, deepest first; empty once all is known.
 
         Nothing before a position that has shown a success is asked for while anything from
-        there on is open: once it is alive, what comes before can only matter as a fallback.
+        there on is pending: once it is alive, what comes before can only matter as a fallback.
         """
         waiting: list[int] = []
         if self.decision() is not None:

@@ -114,7 +114,7 @@ class Screening:
             more += 1
         return more
 
-    def open(self) -> list[int]:
+    def pending(self) -> list[int]:
         """Return the positions to draw at, deepest first, down to the first alive one."""
         waiting = []
         for position in self.positions:

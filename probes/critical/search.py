@@ -23,7 +23,7 @@ OFF_PATH_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class PositionSuccess:
     """The success probability after i response tokens, with its interval and its draws."""
 
     position: int
@@ -44,7 +44,7 @@ class Search:
     """
 
     decision: Decision
-    points: tuple[Point, ...]
+    points: tuple[PositionSuccess, ...]
     draws: int
     exhaustive: int
     q: Float[np.ndarray, " pos"]
@@ -119,7 +119,7 @@ def force_alternatives(
 
 def _exhaustive(
     rollouts: GradedRollouts, positions: Sequence[int], draws: int
-) -> tuple[Decision, tuple[Point, ...]]:
+) -> tuple[Decision, tuple[PositionSuccess, ...]]:
     branches = [Branch(position=i, draw=k) for i in positions for k in range(draws)]
     counts = dict.fromkeys(positions, 0)
     for branch, outcome in rollouts.draw(branches).items():
@@ -129,7 +129,7 @@ def _exhaustive(
 
 def _paper_identical(
     rollouts: GradedRollouts, positions: Sequence[int], draws: int
-) -> tuple[Decision, tuple[Point, ...]]:
+) -> tuple[Decision, tuple[PositionSuccess, ...]]:
     scan = BackwardScan(positions, draws=draws)
     rollouts.drive(scan)
     decision = scan.decision() or Decision(position=None)
@@ -138,7 +138,7 @@ def _paper_identical(
 
 def _screening(
     rollouts: GradedRollouts, positions: Sequence[int], draws: int
-) -> tuple[Decision, tuple[Point, ...]]:
+) -> tuple[Decision, tuple[PositionSuccess, ...]]:
     """Screen by sequential tests, then confirm the winner and its neighbours by the paper's rule.
 
     The winner gets all draws, a neighbour as many as settle whether it is above 5 %. When the
@@ -188,13 +188,13 @@ _SEARCHES = {
 }
 
 
-def _points(wins: dict[int, int], spent: dict[int, int]) -> tuple[Point, ...]:
+def _points(wins: dict[int, int], spent: dict[int, int]) -> tuple[PositionSuccess, ...]:
     points = []
     for position in sorted(wins):
         n = spent[position]
         bounds = proportion_interval(wins[position], n) if n else None
         points.append(
-            Point(
+            PositionSuccess(
                 position=position,
                 p=wins[position] / n if n else None,
                 low=bounds.low if bounds else None,
@@ -206,10 +206,10 @@ def _points(wins: dict[int, int], spent: dict[int, int]) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _curve_points(curve: OffPath) -> tuple[Point, ...]:
+def _curve_points(curve: OffPath) -> tuple[PositionSuccess, ...]:
     n = len(curve.q)
     return tuple(
-        Point(
+        PositionSuccess(
             position=i,
             p=float(curve.p[i]),
             low=float(curve.low[i]),

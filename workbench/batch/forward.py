@@ -75,12 +75,12 @@ class Passes:
 
     def _run(self, batch: Batch) -> tuple[Trace, tuple[Example, ...]] | None:
         trace = self.model.run(batch.tokens.to(self.model.device), read=self.sites)
-        endless = endless_rows(trace)
-        if not endless:
+        non_finite = non_finite_rows(trace)
+        if not non_finite:
             return trace, batch.examples
-        for i, site in endless.items():
+        for i, site in non_finite.items():
             self._refuse([batch.examples[i]], f"{site} holds NaN or infinity")
-        kept = [i for i in range(len(batch.examples)) if i not in endless]
+        kept = [i for i in range(len(batch.examples)) if i not in non_finite]
         if not kept:
             return None
         fewer = Batch(
@@ -92,18 +92,18 @@ class Passes:
         self.bad += [BadRow(source=example.source, reason=reason) for example in examples]
 
 
-def endless_rows(trace: Trace) -> dict[int, Site]:
+def non_finite_rows(trace: Trace) -> dict[int, Site]:
     """Return the rows of which a real token's activation is not finite, each with one site."""
     found: dict[int, Site] = {}
     for site, x in trace.activations.items():
         if bool(torch.isfinite(x.sum(dtype=torch.float32))):
             continue
-        rows = _endless(x, site, trace.tokens.mask.to(x.device))
+        rows = _non_finite(x, site, trace.tokens.mask.to(x.device))
         found.update((int(i), site) for i in rows.nonzero().flatten())
     return found
 
 
-def _endless(x: Tensor, site: Site, mask: Bool[Tensor, "batch pos"]) -> Bool[Tensor, " batch"]:
+def _non_finite(x: Tensor, site: Site, mask: Bool[Tensor, "batch pos"]) -> Bool[Tensor, " batch"]:
     if site.kind is Kind.ATTN_PATTERN:
         return (~torch.isfinite(x)).flatten(2).any(-1).any(-1)
     broken = (~torch.isfinite(x)).flatten(2).any(-1)

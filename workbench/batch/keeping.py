@@ -19,7 +19,7 @@ VECTORS = "activations.safetensors"
 INDEX = "activations.parquet"
 
 
-class Keeper:
+class ActivationWriter:
     """Collects the sites asked for; one row of the index per text."""
 
     def __init__(self, sites: Sequence[Site], dtype: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.batch.forward import Limits, Passes
-from workbench.batch.keeping import Keeper
+from workbench.batch.keeping import ActivationWriter
 from workbench.batch.plan import BatchPlan
 from workbench.batch.rows import Row
 from workbench.batch.shards import Manifest, commit
@@ -103,7 +103,7 @@ class ShardCount:
         self.work, self.number, self.budget = work, number, batch_tokens
         limits = Limits(max_tokens=work.plan.specs[0].max_tokens, batch_tokens=batch_tokens)
         self.passes = Passes(work.model, work.sites, limits)
-        self.keeper = Keeper(work.kept, work.plan.keep.dtype)
+        self.keeper = ActivationWriter(work.kept, work.plan.keep.dtype)
         self.accumulators: list[Accumulator] = [
             start(recipe, work.context()) for recipe in work.recipes
         ]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.model.points import Layout, Point
+from workbench.model.points import HookPoint, Layout
 from workbench.model.sites import Kind
 
 _OUT = ("o_proj", "out_proj", "c_proj", "dense", "wo")
@@ -28,13 +28,13 @@ def within(seen: Seen, block: str) -> Seen:
     }
 
 
-def block_points(seen: Seen, config: Any, attention: Sequence[str]) -> dict[Kind, Point]:
+def block_points(seen: Seen, config: Any, attention: Sequence[str]) -> dict[Kind, HookPoint]:
     """Return the places of one block in the order in which a forward pass meets them.
 
     `attention` are the paths of the block's attention modules. A block without any, as in a
     hybrid model, has no `attn_out`, whatever its mixer adds.
     """
-    found = {Kind.RESID_PRE: Point("", "input"), Kind.RESID_POST: Point("", "output")}
+    found = {Kind.RESID_PRE: HookPoint("", "input"), Kind.RESID_POST: HookPoint("", "output")}
     found |= _summands(seen) | _heads(seen, config, attention)
     if not attention:
         found.pop(Kind.ATTN_OUT, None)
@@ -54,7 +54,7 @@ def adds_up(parts: Sequence[Tensor], total: Tensor) -> bool:
     return bool((gap <= 4 * torch.finfo(total.dtype).eps * size).all())
 
 
-def _summands(seen: Seen) -> dict[Kind, Point]:
+def _summands(seen: Seen) -> dict[Kind, HookPoint]:
     pre, post = seen["", "input"], seen["", "output"]
     fitting = {key: x for key, x in seen.items() if key[0] and x.shape == pre.shape}
     outputs = [path for path, side in fitting if side == "output"]
@@ -66,26 +66,26 @@ def _summands(seen: Seen) -> dict[Kind, Point]:
             for second in outputs:
                 if adds_up([seen[mid, "input"], seen[second, "output"]], post):
                     return {
-                        Kind.ATTN_OUT: Point(first, "output"),
-                        Kind.RESID_MID: Point(mid, "input", shared=True),
-                        Kind.MLP_OUT: Point(second, "output"),
+                        Kind.ATTN_OUT: HookPoint(first, "output"),
+                        Kind.RESID_MID: HookPoint(mid, "input", shared=True),
+                        Kind.MLP_OUT: HookPoint(second, "output"),
                     }
     return _parallel(seen, [path for path in outputs if "." not in path])
 
 
-def _parallel(seen: Seen, outputs: list[str]) -> dict[Kind, Point]:
+def _parallel(seen: Seen, outputs: list[str]) -> dict[Kind, HookPoint]:
     pre, post = seen["", "input"], seen["", "output"]
     for first in (path for path in outputs if "att" in path):
         for second in (path for path in outputs if "att" not in path):
             if adds_up([pre, seen[first, "output"], seen[second, "output"]], post):
                 return {
-                    Kind.ATTN_OUT: Point(first, "output"),
-                    Kind.MLP_OUT: Point(second, "output"),
+                    Kind.ATTN_OUT: HookPoint(first, "output"),
+                    Kind.MLP_OUT: HookPoint(second, "output"),
                 }
     return {}
 
 
-def _heads(seen: Seen, config: Any, attentions: Sequence[str]) -> dict[Kind, Point]:
+def _heads(seen: Seen, config: Any, attentions: Sequence[str]) -> dict[Kind, HookPoint]:
     n_heads = config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads
     n_key_value = getattr(config, "num_key_value_heads", None) or n_heads
@@ -97,12 +97,12 @@ def _heads(seen: Seen, config: Any, attentions: Sequence[str]) -> dict[Kind, Poi
     if len(outs) != 1:
         return {}
     attention = outs[0].rpartition(".")[0]
-    found: dict[Kind, Point] = {}
+    found: dict[Kind, HookPoint] = {}
     if seen[outs[0], "input"].shape[-1] == n_heads * d_head:
-        found[Kind.Z] = Point(outs[0], "input", Layout.JOINED, n_heads, d_head)
+        found[Kind.Z] = HookPoint(outs[0], "input", Layout.JOINED, n_heads, d_head)
     pattern = seen.get((attention, "pattern"))
     if pattern is not None and _is_pattern(pattern, n_heads):
-        found[Kind.ATTN_PATTERN] = Point(attention, "output", Layout.PATTERN, n_heads, d_head)
+        found[Kind.ATTN_PATTERN] = HookPoint(attention, "output", Layout.PATTERN, n_heads, d_head)
     for kind, names in _QKV.items():
         paths = [
             f"{attention}.{name}" for name in names if (f"{attention}.{name}", "output") in seen
@@ -110,7 +110,7 @@ def _heads(seen: Seen, config: Any, attentions: Sequence[str]) -> dict[Kind, Poi
         n = n_heads if kind is Kind.Q else n_key_value
         layout = _layout(seen[paths[0], "output"], n, d_head) if paths else None
         if layout is not None:
-            found[kind] = Point(paths[0], "output", layout, n, d_head)
+            found[kind] = HookPoint(paths[0], "output", layout, n, d_head)
     return found
 
 

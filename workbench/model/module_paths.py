@@ -17,7 +17,7 @@ from torch import nn
 
 from workbench.errors import Unsupported
 from workbench.model.module_search import has_module, search_paths
-from workbench.model.points import Layout, ModulePaths, Point
+from workbench.model.points import HookPoint, Layout, ModulePaths
 from workbench.model.sites import Kind, Site
 
 
@@ -59,30 +59,35 @@ def _fused(path: str) -> dict[Kind, str]:
 
 
 def _block(
-    projections: Mapping[Kind, Point], *, attention: str, out: str, mid: str, outputs: Sequence[str]
-) -> dict[Kind, Point]:
+    projections: Mapping[Kind, HookPoint],
+    *,
+    attention: str,
+    out: str,
+    mid: str,
+    outputs: Sequence[str],
+) -> dict[Kind, HookPoint]:
     attn_out, mlp_out = outputs
     return {
-        Kind.RESID_PRE: Point("", "input"),
+        Kind.RESID_PRE: HookPoint("", "input"),
         **projections,
-        Kind.Z: Point(f"{attention}.{out}", "input", Layout.JOINED),
-        Kind.ATTN_PATTERN: Point(attention, "output", Layout.PATTERN),
-        Kind.ATTN_OUT: Point(attn_out, "output"),
-        Kind.RESID_MID: Point(mid, "input", shared=True),
-        Kind.MLP_OUT: Point(mlp_out, "output"),
-        Kind.RESID_POST: Point("", "output"),
+        Kind.Z: HookPoint(f"{attention}.{out}", "input", Layout.JOINED),
+        Kind.ATTN_PATTERN: HookPoint(attention, "output", Layout.PATTERN),
+        Kind.ATTN_OUT: HookPoint(attn_out, "output"),
+        Kind.RESID_MID: HookPoint(mid, "input", shared=True),
+        Kind.MLP_OUT: HookPoint(mlp_out, "output"),
+        Kind.RESID_POST: HookPoint("", "output"),
     }
 
 
-def _projections(paths: Mapping[Kind, str], layout: Layout) -> dict[Kind, Point]:
+def _projections(paths: Mapping[Kind, str], layout: Layout) -> dict[Kind, HookPoint]:
     fused = len(set(paths.values())) == 1
     return {
-        kind: Point(path, "output", layout, part=i if fused else 0)
+        kind: HookPoint(path, "output", layout, part=i if fused else 0)
         for i, (kind, path) in enumerate(paths.items())
     }
 
 
-def _with_heads(points: Mapping[Kind, Point], config: Any) -> dict[Kind, Point]:
+def _with_heads(points: Mapping[Kind, HookPoint], config: Any) -> dict[Kind, HookPoint]:
     n_heads = config.num_attention_heads
     n_key_value = getattr(config, "num_key_value_heads", None) or n_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads
@@ -97,7 +102,7 @@ def _with_heads(points: Mapping[Kind, Point], config: Any) -> dict[Kind, Point]:
 
 
 def _paths(
-    config: Any, block: Mapping[Kind, Point], *, embed: str, layers: str, norm: str
+    config: Any, block: Mapping[Kind, HookPoint], *, embed: str, layers: str, norm: str
 ) -> ModulePaths:
     return ModulePaths(
         embed=embed,
@@ -140,7 +145,7 @@ def _gpt_neox(config: Any) -> ModulePaths:
     return paths.without([Kind.RESID_MID]) if config.use_parallel_residual else paths
 
 
-def _llama_like(config: Any, projections: Mapping[Kind, Point], **parts: Any) -> ModulePaths:
+def _llama_like(config: Any, projections: Mapping[Kind, HookPoint], **parts: Any) -> ModulePaths:
     usual = {"mid": "post_attention_layernorm", "outputs": ("self_attn", "mlp")}
     block = _block(projections, attention="self_attn", out="o_proj", **usual | parts)
     return _paths(

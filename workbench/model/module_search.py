@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from workbench.errors import Unsupported, WorkbenchError
 from workbench.model.block_search import Seen, adds_up, block_points, within
 from workbench.model.patterns import watched_patterns
-from workbench.model.points import ModulePaths, Point
+from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind
 
 
@@ -165,8 +165,8 @@ def _same(out: Tensor, into: Tensor) -> bool:
 
 
 def _without_detours(
-    model: Any, blocks: Sequence[str], found: list[dict[Kind, Point]], config: Any
-) -> list[dict[Kind, Point]]:
+    model: Any, blocks: Sequence[str], found: list[dict[Kind, HookPoint]], config: Any
+) -> list[dict[Kind, HookPoint]]:
     """Leave `resid_mid` out where a change made there does not reach the end of the block."""
     reaches: dict[tuple[str, str], bool] = {}
     for path, block in zip(blocks, found, strict=True):
@@ -180,7 +180,7 @@ def _without_detours(
     return found
 
 
-def _goes_round(model: Any, path: str, block: Mapping[Kind, Point], config: Any) -> bool:
+def _goes_round(model: Any, path: str, block: Mapping[Kind, HookPoint], config: Any) -> bool:
     """Whether a change made in the tensor at `resid_mid` also goes round the feed-forward part."""
     mid, out = block[Kind.RESID_MID].path, block[Kind.MLP_OUT].path
 

@@ -24,7 +24,7 @@ class Layout(StrEnum):
 
 
 @dataclass(frozen=True)
-class Point:
+class HookPoint:
     """One side of one module, and how to see the activation in what passes there.
 
     `part` picks query, key or value out of a fused projection. With `shared`, the residual
@@ -78,14 +78,14 @@ class ModulePaths:
     norm: str
     head: str
     n_layers: int
-    block: Mapping[Kind, Point]
-    differing: Mapping[int, Mapping[Kind, Point]] = field(default_factory=dict)
+    block: Mapping[Kind, HookPoint]
+    differing: Mapping[int, Mapping[Kind, HookPoint]] = field(default_factory=dict)
 
     def supports(self, kind: Kind) -> bool:
         """Whether the architecture has such a place in any layer."""
         return not kind.has_layer or bool(self.layers_with(kind))
 
-    def in_layer(self, layer: int) -> Mapping[Kind, Point]:
+    def in_layer(self, layer: int) -> Mapping[Kind, HookPoint]:
         """Return the places of one layer, relative to it."""
         return self.differing.get(layer, self.block)
 
@@ -93,18 +93,18 @@ class ModulePaths:
         """Return the layers that have a place of that kind, first layer first."""
         return tuple(i for i in range(self.n_layers) if kind in self.in_layer(i))
 
-    def point(self, site: Site) -> Point:
+    def point(self, site: Site) -> HookPoint:
         """Return where that site is found.
 
         Raises:
             Unsupported: the architecture has no such place.
         """
         if site.kind is Kind.EMBED:
-            return Point(self.embed, "output")
+            return HookPoint(self.embed, "output")
         if site.kind is Kind.FINAL_NORM:
-            return Point(self.norm, "output")
+            return HookPoint(self.norm, "output")
         if site.kind is Kind.LOGITS:
-            return Point(self.head, "output")
+            return HookPoint(self.head, "output")
         point = self.in_layer(site.layer or 0).get(site.kind)
         if point is None:
             raise Unsupported(f"this architecture has no {site.kind} in layer {site.layer}")
@@ -120,7 +120,7 @@ class ModulePaths:
     def without(self, kinds: Sequence[Kind]) -> "ModulePaths":
         """Return the same paths with some kinds left out."""
 
-        def kept(block: Mapping[Kind, Point]) -> dict[Kind, Point]:
+        def kept(block: Mapping[Kind, HookPoint]) -> dict[Kind, HookPoint]:
             return {kind: point for kind, point in block.items() if kind not in kinds}
 
         differing = {layer: kept(block) for layer, block in self.differing.items()}

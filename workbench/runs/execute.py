@@ -118,7 +118,7 @@ def prepare(spec: RunSpec, store: Store | None = None) -> Job:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Outcome:
+class _Attempt:
     status: Status
     result: Result | None = None
     failure: Failure | None = None
@@ -126,21 +126,21 @@ class _Outcome:
     model: Model | None = None
 
 
-def _attempt(job: Job, model: Model | None, context: Context) -> _Outcome:
+def _attempt(job: Job, model: Model | None, context: Context) -> _Attempt:
     try:
         model = model or job.driver.model(job, context)
         done = job.driver.run(job, model, context)
         check_finite(done.result)
     except KeyboardInterrupt as error:
-        return _Outcome(status="interrupted", failure=Failure.of(error), error=error, model=model)
+        return _Attempt(status="interrupted", failure=Failure.of(error), error=error, model=model)
     except Unfitted as error:
         failure = Failure.of(error)
-        return _Outcome(status="failed", result=error.result, failure=failure, error=error)
+        return _Attempt(status="failed", result=error.result, failure=failure, error=error)
     except Exception as error:
-        return _Outcome(status="failed", failure=Failure.of(error), error=error, model=model)
+        return _Attempt(status="failed", failure=Failure.of(error), error=error, model=model)
     bad = (*job.bad, *done.bad)
     is_partial = bool(bad) or any(note.code == UNFITTED for note in done.result.notes)
-    return _Outcome(
+    return _Attempt(
         status="interrupted" if done.stop else "partial" if is_partial else "complete",
         result=with_bad_rows(done.result, bad),
         failure=Failure.of(done.stop) if done.stop else None,

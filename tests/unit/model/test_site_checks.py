@@ -18,7 +18,7 @@ from workbench.model.capabilities import verdict
 from workbench.model.edits import Edit, Op
 from workbench.model.model import Model
 from workbench.model.offers import site_offers
-from workbench.model.points import Layout, ModulePaths, Point
+from workbench.model.points import HookPoint, Layout, ModulePaths
 from workbench.model.sites import Kind, Site
 from workbench.model.tiny import tiny_model, tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
@@ -26,7 +26,7 @@ from workbench.model.tokens import pad
 from workbench.model.wrap import describe_model, wrap_model
 
 ROW = [[5, 6, 7, 8, 9, 10]]
-Change = Callable[[Mapping[Kind, Point]], dict[Kind, Point]]
+Change = Callable[[Mapping[Kind, HookPoint]], dict[Kind, HookPoint]]
 
 
 def planted(change: Change, backend: type[HooksBackend] = HooksBackend) -> Model:

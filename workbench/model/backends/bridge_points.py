@@ -12,7 +12,7 @@ from workbench.errors import Unsupported
 from workbench.model.backend import Inputs
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.comparison import across, largest_error
-from workbench.model.points import Layout, ModulePaths, Point
+from workbench.model.points import HookPoint, Layout, ModulePaths
 from workbench.model.sites import Kind
 
 _HOOKS = {
@@ -31,7 +31,7 @@ _HOOKS = {
 
 def hook_points(
     call: Caller, bridge: Any, paths: ModulePaths, plain: Any
-) -> dict[int, Mapping[Kind, Point]]:
+) -> dict[int, Mapping[Kind, HookPoint]]:
     """Return, layer by layer, the first hook point of each kind that fires once, and its layout.
 
     A bridge names hook points that its own forward pass never reaches; they are not offered.
@@ -92,7 +92,9 @@ def _check_logits(found: Tensor, wanted: Tensor, name: str) -> None:
         )
 
 
-def _first(kind: Kind, layer: int, point: Point, seen: Mapping[str, Tensor]) -> Point | None:
+def _first(
+    kind: Kind, layer: int, point: HookPoint, seen: Mapping[str, Tensor]
+) -> HookPoint | None:
     for name in (f"blocks.{layer}.{name}" for name in _HOOKS[kind]):
         if name not in seen:
             continue
@@ -102,7 +104,7 @@ def _first(kind: Kind, layer: int, point: Point, seen: Mapping[str, Tensor]) -> 
     return None
 
 
-def _layout(kind: Kind, x: Tensor, point: Point) -> Layout | None:
+def _layout(kind: Kind, x: Tensor, point: HookPoint) -> Layout | None:
     if not kind.has_heads or kind is Kind.ATTN_PATTERN:
         return point.layout
     width, n_heads = point.d_head, point.heads

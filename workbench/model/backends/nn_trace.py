@@ -10,7 +10,7 @@ from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import twin
 from workbench.model.patterns import watched_patterns
-from workbench.model.points import ModulePaths, Point
+from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site
 
 
@@ -90,7 +90,7 @@ class NNsightBackend(TwinBackend):
         return found
 
 
-def _pass_through(run: Pass, place: Site, point: Point, envoy: Any) -> None:
+def _pass_through(run: Pass, place: Site, point: HookPoint, envoy: Any) -> None:
     whole = envoy.input if point.side == "input" else envoy.output
     raw = whole if isinstance(whole, Tensor) else whole[point.element]
     x = point.view(raw, run.batch)

@@ -16,7 +16,7 @@ from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.bridge_points import hook_points
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import twin
-from workbench.model.points import ModulePaths, Point
+from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site
 
 _ENDS = {Kind.EMBED: "embed.hook_out", Kind.FINAL_NORM: "ln_final.hook_out"}
@@ -66,7 +66,7 @@ class BridgeBackend(TwinBackend):
 
     def _hook(self, run: Pass, place: Site) -> tuple[str, Callable[..., Tensor | None]]:
         if place.layer is None:
-            point = Point(_ENDS[place.kind], "output")
+            point = HookPoint(_ENDS[place.kind], "output")
         else:
             point = self._blocks[place.layer][place.kind]
 

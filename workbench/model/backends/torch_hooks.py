@@ -12,7 +12,7 @@ from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import twin
 from workbench.model.patterns import Visit, watched_patterns
-from workbench.model.points import ModulePaths, Point
+from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site
 
 
@@ -77,7 +77,7 @@ class HooksBackend(TwinBackend):
 
 
 def _hook(
-    module: nn.Module, point: Point, through: Callable[[Tensor], Tensor]
+    module: nn.Module, point: HookPoint, through: Callable[[Tensor], Tensor]
 ) -> AbstractContextManager[Any]:
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:

@@ -23,7 +23,7 @@ from workbench.runs.bench.hooks import Bar
 BATCHES = (1, 8, 32)
 _TEXT = "The history of the city begins with a small settlement on the river, where traders met"
 _FREE = GenerationOptions(stop_ids=())
-Way = Callable[[], object]
+CaptureMethod = Callable[[], object]
 
 
 def bench_latent(
@@ -69,7 +69,7 @@ def bench_latent(
     }
 
 
-def _ways(model: Model, gate: Gate, batch: int, n: int) -> dict[str, Way]:
+def _ways(model: Model, gate: Gate, batch: int, n: int) -> dict[str, CaptureMethod]:
     tokens = model.tokenize([_TEXT] * batch, side="left")
     hybrid = LatentThinking(
         inputs=GatedMixture(gate=gate), sampling=Sampling(temperature=0.5), greedy=True
@@ -81,11 +81,11 @@ def _ways(model: Model, gate: Gate, batch: int, n: int) -> dict[str, Way]:
     }
 
 
-def _loop(model: Model, tokens: Tokens, policy: Policy, n: int) -> Way:
+def _loop(model: Model, tokens: Tokens, policy: Policy, n: int) -> CaptureMethod:
     return lambda: model.generate(tokens, policy=policy, limit=n, options=_FREE)
 
 
-def _generate(model: Model, tokens: Tokens, n: int) -> Way:
+def _generate(model: Model, tokens: Tokens, n: int) -> CaptureMethod:
     module: Any = model.backend.module
 
     def run() -> object:
@@ -102,7 +102,7 @@ def _generate(model: Model, tokens: Tokens, n: int) -> Way:
     return run
 
 
-def _timed(model: Model, ways: Mapping[str, Way], repeats: int) -> dict[str, list[float]]:
+def _timed(model: Model, ways: Mapping[str, CaptureMethod], repeats: int) -> dict[str, list[float]]:
     """Time every way in turn, the order turning; the first repeat fills caches and is lost."""
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter
     seconds: dict[str, list[float]] = {way: [] for way in ways}

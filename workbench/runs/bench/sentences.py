@@ -26,7 +26,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "sentence-continuous": {"decode": "answer"},
     "sentence-discretized": {},
 }
-Way = Callable[[], Sequence[str]]
+CaptureMethod = Callable[[], Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def bars(rows: Sequence[Mapping[str, Any]], batch: int) -> list[Bar]:
 
 def _ways(
     strategy: str, bench: SentenceBench, model: Model, trained: SentenceModel, asked: Sequence[str]
-) -> dict[str, Way]:
+) -> dict[str, CaptureMethod]:
     options = {**STRATEGIES[strategy], "checkpoint": bench.checkpoint}
     recipe: Any = build(find("reasoner", strategy).recipe, options)
     ground = strategy == "sentence-discretized"
@@ -114,7 +114,7 @@ def _ways(
 
 
 def _timed(
-    model: Model, ways: Mapping[str, Way], repeats: int
+    model: Model, ways: Mapping[str, CaptureMethod], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, Sequence[str]]]:
     """Time every way in turn, the order turning; the first repeat warms up and is lost."""
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter

@@ -20,7 +20,7 @@ def scan(outcomes):
     """Run the backward scan on a matrix of outcomes [position, draw]."""
     positions = range(1, len(outcomes) + 1)
     machine = BackwardScan(positions, draws=outcomes.shape[1])
-    while todo := machine.open():
+    while todo := machine.pending():
         for position in todo[:1]:
             while machine.need(position):
                 draw = machine.spent[position]
@@ -98,7 +98,7 @@ def test_sequential_test_error_rates(rate, wrong):
 def test_screening_stops_at_the_first_alive_position():
     machine = Screening(range(1, 9), test=SequentialTest())
     rates = {1: 1, 2: 1, 3: 1, 4: 1, 5: 0, 6: 0, 7: 0, 8: 0}
-    while todo := machine.open():
+    while todo := machine.pending():
         machine.record(todo[0], success=bool(rates[todo[0]]))
     assert machine.candidate() == 5
     assert machine.spent[4] == 1
@@ -108,7 +108,7 @@ def test_screening_stops_at_the_first_alive_position():
 
 def test_a_tied_position_shares_the_verdict_of_the_next_one():
     machine = Screening(range(1, 9), test=SequentialTest(), tied=(2, 4, 5, 7))
-    while todo := machine.open():
+    while todo := machine.pending():
         machine.record(todo[0], success=todo[0] <= 3)
     assert machine.candidate() == 4
     assert [machine.spent[i] for i in (4, 5, 6, 7, 8)] == [0, 0, 14, 0, 14]

@@ -16,7 +16,7 @@ _RECENT = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class BatchStatus:
     """How far a batch has come.
 
     `tokens_per_second` is that of the last twenty shards, None before there are two;
@@ -56,7 +56,7 @@ class Sight:
 
 
 @dataclass(kw_only=True, eq=False)
-class Watcher:
+class BatchMonitor:
     """Looks at one batch folder again and again; a manifest is read once."""
 
     folder: Path
@@ -65,7 +65,7 @@ class Watcher:
     _seen: dict[Path, tuple[float, Manifest]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: Store, name: str = "") -> "Watcher":
+    def of(cls, store: Store, name: str = "") -> "BatchMonitor":
         """Find a batch by name, or the one that was written to last, and count its rows.
 
         Raises:
@@ -83,7 +83,7 @@ class Watcher:
         n_shards = count.n_shards(body["shard_rows"])
         return cls(folder=folder, n_rows=count.n_rows, n_shards=n_shards)
 
-    def look(self, now: float) -> Sight:
+    def look(self, now: float) -> BatchStatus:
         """Say how far it is; `now` is the time in seconds since the epoch."""
         found = sorted(self._manifests(), key=lambda pair: pair[0])
         shards = [manifest for _, manifest in found]
@@ -93,7 +93,7 @@ class Watcher:
         span = recent[-1][0] - recent[0][0] if len(recent) > 1 else 0.0
         speed = sum(m.n_tokens for _, m in recent[1:]) / span if span > 0 else None
         pace = sum(m.n_rows for _, m in recent[1:]) / span if span > 0 else None
-        return Sight(
+        return BatchStatus(
             name=self.folder.name,
             shards=len(shards),
             n_shards=self.n_shards,
@@ -107,7 +107,7 @@ class Watcher:
             is_done=(self.folder / DONE).exists(),
         )
 
-    def follow(self, now: Callable[[], float], wait: Callable[[], None]) -> Iterator[Sight]:
+    def follow(self, now: Callable[[], float], wait: Callable[[], None]) -> Iterator[BatchStatus]:
         """Yield what is seen whenever it changed, until the batch is done."""
         last = (-1, False)
         while not last[1]:
