@@ -95,21 +95,10 @@ class TrainCDPO(ContrastRecipe):
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PREFERENCE[self.preset].with_options(self, context.limit)
-        address = context.task or self.default_task
-        task = open_task(address)
+        task = open_task(context.task or self.default_task)
         learned, evaluated = _problems(task, preset, context)
         models = find_models(model, self.estimate, store_of(context))
-        run = ContrastRun.of(
-            self,
-            RECIPE,
-            preset,
-            model,
-            context,
-            texts=(p.question for p in learned),
-            data=data_of(len(learned), address),
-            adapter=lora_shape(preset.rank, dropout=preset.dropout).as_dict(),
-            estimate_hash=models.manifest.weights_hash,
-        )
+        run = self._run(model, preset, learned, models, context)
         drawn = self._drawn(task, learned, models, run)
         prompts = [prompt_ids(model, task, problem) for problem in learned]
         pairs = weighted(pairs_of(prompts, drawn, context), models, run, self.beta)
@@ -136,6 +125,26 @@ class TrainCDPO(ContrastRecipe):
             },
             notes=(*result.notes, *notes(fitted, "pairs", run.folder, saved)),
             views=(*result.views, weight_view(), *loss_views(group="model")),
+        )
+
+    def _run(
+        self,
+        model: Model,
+        preset: ContrastPreset,
+        problems: Sequence[Problem],
+        models: ContrastModels,
+        context: Context,
+    ) -> ContrastRun:
+        return ContrastRun.of(
+            self,
+            RECIPE,
+            preset,
+            model,
+            context,
+            texts=(p.question for p in problems),
+            data=data_of(len(problems), context.task or self.default_task),
+            adapter=lora_shape(preset.rank, dropout=preset.dropout).as_dict(),
+            estimate_hash=models.manifest.weights_hash,
         )
 
     def _drawn(

@@ -6,9 +6,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from workbench.model.backend import Wanted
-from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import twin
+from workbench.model.backends.twin_backend import TwinBackend
 from workbench.model.patterns import watched_patterns
 from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site

@@ -12,10 +12,10 @@ from transformers.utils import logging as transformers_logging
 
 from workbench.errors import Unsupported, WorkbenchError, first_line
 from workbench.model.backend import Wanted
-from workbench.model.backends.base import TwinBackend
 from workbench.model.backends.bridge_points import hook_points
 from workbench.model.backends.one_pass import Caller, Pass
 from workbench.model.backends.twin import twin
+from workbench.model.backends.twin_backend import TwinBackend
 from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site
 
