@@ -6,6 +6,7 @@ import beartype  # noqa: F401  isort: skip
 # The packages are checked as this says from their first import on.
 import tests.checked_types  # noqa: F401  isort: skip
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("workbench")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collection, which Streamlit asks for at every run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
