@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from probes.hybrid.changes import Trial, named_changes, rewritten_rows, try_changes
-from probes.hybrid.report import Collected, report
+from probes.hybrid.changes import Trial, rewritten_rows, try_changes
+from probes.hybrid.report import report
 from probes.hybrid.steps import atlas_rows, layer_rows, mixture_rows, step_rows
 from probes.hybrid.thoughts import Limits, Thought, run_again, think_once
 from workbench.errors import TooLittleData
@@ -21,6 +21,7 @@ from workbench.latent.inputs import (
     SoftTokens,
 )
 from workbench.latent.mixture import EmbeddingTable
+from workbench.latent.named_changes import named_changes
 from workbench.latent.thinking import LatentThinking
 from workbench.latent.trained import open_hybrid
 from workbench.methods.contracts import Context, Example
@@ -31,8 +32,10 @@ from workbench.model.tokens import token_ids
 from workbench.options import option
 from workbench.result.result import Note, Result
 
+_TABLES = ("chains", "steps", "mixtures", "grid", "interventions", "rewritten", "atlas")
 _CHANGES = "closed,top-1,mean,noise,without-drawn,answer-now,tokens-after,tokens"
 _MARK = "####"
+Rows = dict[str, list[dict[str, Any]]]
 _UNTRAINED: dict[str, LatentInput] = {
     "soft-thinking": SoftTokens(),
     "moi": MixtureOfInputs(),
@@ -82,65 +85,66 @@ class HybridTrace:
         limits = Limits(tokens=self.tokens, stop_ids=ends)
         trial = Trial(names=names, step=self.step, limits=limits)
         table = EmbeddingTable(model)
-        found, skipped = Collected(), 0
+        rows: Rows = {name: [] for name in _TABLES}
         for i, example in enumerate(examples):
             context.progress(i, len(examples), "texts")
             thought = think_once(model, table, example.text, policy, limits)
-            if len(thought.response) < 2:
-                skipped += 1
-                continue
-            self._collect(found, (model, table, gate), thought, context)
-            self._intervene(found, (model, policy), thought, trial)
+            if len(thought.response) > 1:
+                self._collect(rows, (model, table, gate), thought, context)
+                self._intervene(rows, (model, policy), thought, trial)
         context.progress(len(examples), len(examples), "texts")
-        if not found.chains:
+        if not rows["chains"]:
             raise TooLittleData(
                 f"every one of {len(examples)} responses is a single token",
                 hint="give prompts that the model continues",
             )
         if gate is not None:
-            found.atlas = atlas_rows(model, table, gate, shown=self.shown)
-        return report(found, self._notes(skipped, len(found.chains)), context)
+            rows["atlas"] = atlas_rows(model, table, gate, shown=self.shown)
+        notes = []
+        if self.untrained and self.method == "hrpo":
+            notes.append(Note("the gate is fresh and has learnt nothing", "warning", "untrained"))
+        return report(rows, len(examples), notes)
 
     def _collect(
         self,
-        found: Collected,
+        rows: Rows,
         rest: tuple[Model, EmbeddingTable, Gate | None],
         thought: Thought,
         context: Context,
     ) -> None:
         model, table, gate = rest
-        text = len(found.chains)
+        text = len(rows["chains"])
         seed = int(context.stream(f"directions {text}").integers(2**62))
         noise = thought.with_random_deviations(torch.Generator().manual_seed(seed))
-        inputs = (thought.fed, thought.token, noise)
-        passes = tuple(run_again(model, table, thought, fed) for fed in inputs)
-        three = (passes[0], passes[1], passes[2])
-        found.chains.append(
-            {
-                "text": text,
-                "prompt": model.decode(list(thought.prompt)),
-                "response": model.decode(list(thought.response)),
-                "tokens": len(thought.response),
-                "thinking": sum(thought.latent),
-            }
+        hybrid, plain, control = (
+            run_again(model, table, thought, fed) for fed in (thought.fed, thought.token, noise)
         )
-        rows = step_rows(model, table, gate, thought, three)
-        found.steps += [{"text": text, **row} for row in rows]
-        found.mixtures += [{"text": text, **row} for row in mixture_rows(model, thought)]
-        found.grids.append(layer_rows(thought, three))
+        passes = (hybrid, plain, control)
+        chain = {
+            "prompt": model.decode(list(thought.prompt)),
+            "response": model.decode(list(thought.response)),
+            "tokens": len(thought.response),
+            "thinking": sum(thought.latent),
+        }
+        for name, some in (
+            ("chains", [chain]),
+            ("steps", step_rows(model, table, gate, thought, passes)),
+            ("mixtures", mixture_rows(model, thought)),
+            ("grid", layer_rows(thought, passes)),
+        ):
+            rows[name] += [{"text": text, **row} for row in some]
 
     def _intervene(
-        self, found: Collected, rest: tuple[Model, LatentThinking], thought: Thought, trial: Trial
+        self, rows: Rows, rest: tuple[Model, LatentThinking], thought: Thought, trial: Trial
     ) -> None:
         model, policy = rest
-        text, before = len(found.chains) - 1, thought.response
-        for row in try_changes(model, policy, thought, trial):
-            after = row.pop("ids")
-            found.changes.append({"text": text, **row})
-            if text == 0:
-                found.rewritten += rewritten_rows(model, row["intervention"], before, after)
-        if text == 0:
-            found.rewritten += rewritten_rows(model, "unchanged", before, before)
+        text, before = len(rows["chains"]) - 1, thought.response
+        found = try_changes(model, policy, thought, trial)
+        written = {row["intervention"]: row.pop("ids") for row in found}
+        rows["interventions"] += [{"text": text, **row} for row in found]
+        if not text and written:
+            for name, after in {**written, "unchanged": list(before)}.items():
+                rows["rewritten"] += rewritten_rows(model, name, before, after)
 
     def _policy(self, model: Model) -> tuple[Model, LatentThinking, Gate | None, tuple[int, ...]]:
         """Return what thinks, how, its gate, and the tokens that end a response."""
@@ -170,14 +174,3 @@ class HybridTrace:
             keep=GATE_WIDTH,
         )
         return model, replace(policy, vectors=True), gate, ends
-
-    def _notes(self, skipped: int, kept: int) -> tuple[Note, ...]:
-        notes = []
-        if self.untrained and self.method == "hrpo":
-            notes.append(Note("the gate is fresh and has learnt nothing", "warning", "untrained"))
-        if skipped:
-            notes.append(Note(f"{skipped} responses of one token left out", "warning", "short"))
-        if kept < 10:
-            texts = "1 text" if kept == 1 else f"{kept} texts"
-            notes.append(Note(f"{texts} only: intervals are rough or absent", code="few"))
-        return tuple(notes)

@@ -8,14 +8,14 @@ import numpy as np
 from reasoning._decoder_runs import Continuation, Written
 from reasoning.repetition import diversity, repeated_lengths
 from workbench.methods.contracts import Example
-from workbench.result.tables import Column, Table
 
 Decode = Callable[..., str]
+Rows = list[dict[str, Any]]
 
 
-def text_table(prompts: Sequence[Example], written: Mapping[str, Written], decode: Decode) -> Table:
-    """Return one row per prompt and decoder."""
-    rows = [
+def text_rows(prompts: Sequence[Example], written: Mapping[str, Written], decode: Decode) -> Rows:
+    """Return one row per prompt and decoder; diversity is that of the text alone."""
+    return [
         {
             "prompt": i,
             "source": example.source,
@@ -27,16 +27,6 @@ def text_table(prompts: Sequence[Example], written: Mapping[str, Written], decod
         for i, example in enumerate(prompts)
         for name, found in written.items()
     ]
-    return Table.from_rows(
-        rows,
-        {
-            "prompt": Column(help="Number of the prompt, from 0"),
-            "continuation": Column(help="What the decoder wrote"),
-            "diversity": Column("proportion", "Of this text alone; empty below four tokens"),
-            "logprob": Column("nats per token", "Mean log-probability under the model"),
-            "ended": Column(help="Why the text ended"),
-        },
-    )
 
 
 def _measures(text: Continuation) -> dict[str, Any]:
@@ -50,9 +40,9 @@ def _measures(text: Continuation) -> dict[str, Any]:
     }
 
 
-def token_table(
+def token_rows(
     prompt: Sequence[int], written: Mapping[str, Written], shown: int, decode: Decode
-) -> Table:
+) -> Rows:
     """Return the tokens of one prompt's continuations with the length of what they repeat."""
     rows = []
     for name, found in written.items():
@@ -69,13 +59,7 @@ def token_table(
                     "back": _distance([*prompt, *ids[: step + 1]], length),
                 }
             )
-    return Table.from_rows(
-        rows,
-        {
-            "repeated": Column("tokens", "Tokens up to here that occurred before, at most 5"),
-            "back": Column("tokens", "Distance to their latest earlier occurrence"),
-        },
-    )
+    return rows
 
 
 def _distance(tokens: list[int], length: int) -> int | None:
@@ -89,26 +73,10 @@ def _distance(tokens: list[int], length: int) -> int | None:
     return None
 
 
-def candidate_table(written: Written, decode: Decode) -> Table:
+def candidate_rows(written: Written, decode: Decode) -> Rows:
     """Return the candidates of one prompt, one row per step and candidate."""
-    rows = [
-        {
-            "step": step,
-            "rank": rank + 1,
-            "token": decode([candidate["token_id"]]),
-            **candidate,
-        }
+    return [
+        {"step": step, "rank": rank + 1, "token": decode([candidate["token_id"]]), **candidate}
         for step, candidates in enumerate(written.candidates)
         for rank, candidate in enumerate(candidates)
     ]
-    return Table.from_rows(
-        rows,
-        {
-            "rank": Column(help="Place by probability, from 1"),
-            "p": Column("probability", "Under the model"),
-            "penalty": Column(help="Cosine with the nearest earlier state, or resistance"),
-            "score": Column(help="What is maximised: probability less penalty, weighted"),
-            "repeated": Column("tokens", "Tokens that would repeat in order, if counted"),
-            "chosen": Column(help="Whether this one was taken"),
-        },
-    )

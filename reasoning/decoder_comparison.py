@@ -4,21 +4,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from reasoning._decoder_report import BASELINE, DIVERSITY, SECONDS, Measured, decoder_table
+from reasoning._decoder_report import (
+    BASELINE,
+    COLUMNS,
+    PLOTS,
+    SHUFFLED,
+    candidate_plot,
+    measured,
+)
 from reasoning._decoder_runs import Plan, Written, write_all
-from reasoning._decoder_tables import candidate_table, text_table, token_table
+from reasoning._decoder_tables import candidate_rows, text_rows, token_rows
 from reasoning.policy_contrastive import ContrastiveSearch
 from reasoning.policy_momentum import GPT2_XL, MomentumDecoding
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe
+from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.model.policy import GREEDY, Policy, Sampling
 from workbench.options import option
+from workbench.result.along import estimates_along, ratios_along
 from workbench.result.estimate import Estimate
 from workbench.result.result import Note, Result
-from workbench.result.tables import Table
-from workbench.result.views import Bars, Heatmap, TokenStrip, View
 
 Decoder = Literal["greedy", "sampling", "contrastive", "momentum"]
 
@@ -109,50 +116,45 @@ class DecoderComparison:
         written: Mapping[str, Written],
         context: Context,
     ) -> Result:
-        measured = Measured(written, context)
-        finished = prompts[: measured.n["texts"]]
-        shown = min(plan.shown, len(finished) - 1)
-        prompt = model.tokenize(finished[shown].text).row(0)
+        texts, batches = measured(written, context)
+        shown = min(plan.shown, texts.n - 1)
+        prompt = model.tokenize(prompts[shown].text).row(0)
         candidates = {
-            f"candidates_{name}": candidate_table(found, model.decode)
+            f"candidates_{name}": candidate_rows(found, model.decode)
             for name, found in written.items()
             if found.candidates
         }
-        return Result(
-            summary=_summary(measured),
-            estimates=_estimates(measured),
-            tables={
-                "decoders": decoder_table(measured),
-                "texts": text_table(finished, written, model.decode),
-                "tokens": token_table(prompt, written, shown, model.decode),
+        diversity = estimates_along(texts, "diversity", SHUFFLED)
+        return study_report(
+            (texts, batches),
+            summary=_summary(diversity),
+            estimates=(
+                *diversity,
+                *estimates_along(batches, "seconds_per_token"),
+                *ratios_along(texts, "diversity", BASELINE),
+                *ratios_along(batches, "seconds_per_token", BASELINE),
+            ),
+            averages={"decoders": ("decoder",)},
+            rows={
+                "texts": text_rows(prompts[: texts.n], written, model.decode),
+                "tokens": token_rows(prompt, written, shown, model.decode),
                 **candidates,
             },
-            notes=_notes(model, len(finished), self),
-            views=_views(candidates),
+            columns=COLUMNS,
+            plots=(*PLOTS, *map(candidate_plot, candidates)),
+            notes=_notes(model, texts.n, self),
         )
 
 
-def _estimates(measured: Measured) -> tuple[Estimate, ...]:
-    names = tuple(measured.sums)
-    quantities = (DIVERSITY, SECONDS)
-    found = [measured.estimate(quantity, name) for quantity in quantities for name in names]
-    if BASELINE in names:
-        others = [name for name in names if name != BASELINE]
-        found += [measured.against_baseline(q, name) for q in quantities for name in others]
-    return tuple(found)
-
-
-def _summary(measured: Measured) -> str:
-    def known(name: str) -> float:
-        value = measured.estimate(DIVERSITY, name).value
-        return -1.0 if value is None else value
-
-    best = max(measured.sums, key=known)
-    if known(best) < 0:
+def _summary(diversity: Sequence[Estimate]) -> str:
+    known = [one for one in diversity if one.value is not None]
+    if not known:
         return "The texts are too short to count repeated 4-grams."
-    words = f"{best} repeats itself least: {measured.estimate(DIVERSITY, best)}"
-    if BASELINE in measured.sums and best != BASELINE:
-        words += f"; {BASELINE}: {measured.estimate(DIVERSITY, BASELINE)}"
+    best = max(known, key=lambda one: one.value or 0.0)
+    words = f"{best.name.removeprefix('diversity.')} repeats itself least: {best}"
+    baseline = [one for one in diversity if one.name == f"diversity.{BASELINE}"]
+    if baseline and baseline[0] is not best:
+        words += f"; {BASELINE}: {baseline[0]}"
     return words + "."
 
 
@@ -167,38 +169,5 @@ def _notes(model: Model, n: int, recipe: DecoderComparison) -> tuple[Note, ...]:
             "Diversity falls with the length of a text, so compare it at equal new_tokens"
             + (" and look at n_tokens: texts end early here." if recipe.stop else "."),
             code="length",
-        ),
-    )
-
-
-def _views(candidates: Mapping[str, Table]) -> tuple[View, ...]:
-    return (
-        Bars(
-            title="Diversity of what each decoder writes",
-            table="decoders",
-            x="decoder",
-            y="diversity",
-            control="diversity_shuffled",
-        ),
-        Bars(title="Seconds per token", table="decoders", x="decoder", y="seconds_per_token"),
-        TokenStrip(
-            title="One prompt: tokens that repeat what came before",
-            table="tokens",
-            token="token",
-            color="repeated",
-            rows=("back",),
-            group="decoder",
-        ),
-        *(
-            Heatmap(
-                title=f"Candidates and their scores: {name.removeprefix('candidates_')}",
-                table=name,
-                row="rank",
-                column="step",
-                value="score",
-                text="token",
-                diverging=True,
-            )
-            for name in candidates
         ),
     )

@@ -16,22 +16,9 @@ _GATED = "hrpo"
 _SUM = "25+5+18="
 _TOKENS = 40
 _ASKED_APART = ("method", "interventions", "step", "tokens")
-_CHANGES = {
-    "closed": "closed gate: every thought is fed as its token",
-    "top-1": "the likeliest token alone in place of the mixture",
-    "mean": "the mean embedding in place of the mixture",
-    "noise": "a random direction in place of the mixture",
-    "without-drawn": "the written token left out of the mixture",
-    "answer-now": "the thinking ends at a step",
-    "tokens-after": "tokens are fed from a step on",
-    "tokens": "tokens are fed throughout",
-    "open": "open gate: the mixture alone is fed",
-}
 PLACES = ("Problems of a task", "Inside one latent chain")
 PLACE = "reason place"
 _METHOD = "inside method"
-_WITH_STEP = ("answer-now", "tokens-after")
-_WITHOUT_GATE = ("tokens", "answer-now")
 
 
 def chain_form(plugin: Plugin) -> RunSpec | None:
@@ -61,15 +48,17 @@ def chain_form(plugin: Plugin) -> RunSpec | None:
 
 
 def _change(method: str) -> tuple[str, int | None]:
+    from workbench.latent.named_changes import CHANGES
+
     a, b = st.columns([4, 1])
-    names = tuple(_CHANGES) if method == _GATED else _WITHOUT_GATE
+    names = [n for n, change in CHANGES.items() if method == _GATED or change.to_gate is None]
     change = a.selectbox(
         "Write the chain again with",
         names,
-        format_func=lambda name: f"{name} — {_CHANGES[name]}",
+        format_func=lambda name: f"{name} — {CHANGES[name].words}",
         key=f"inside change {len(names)}",
     )
-    if change not in _WITH_STEP:
+    if not CHANGES[change].has_step:
         return change, None
     chosen = position()
     step = b.number_input(

@@ -1,40 +1,16 @@
 """Interventions by name: the chain is written again with one thing changed, and compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from probes.hybrid.thoughts import Limits, Thought
-from workbench.errors import BadOption
 from workbench.latent.inputs import GatedMixture, TokenInput
-from workbench.latent.interventions import Intervened, Intervention
+from workbench.latent.interventions import Intervened
+from workbench.latent.named_changes import ANSWER, CHANGES, TOKENS
 from workbench.latent.thinking import LatentThinking
 from workbench.model.model import Model
 from workbench.model.tokens import pad
-
-CHANGES: Mapping[str, Intervention] = {
-    "closed": Intervention(gate=1.0),
-    "open": Intervention(gate=0.0),
-    "top-1": Intervention(mixture="top-1"),
-    "mean": Intervention(mixture="mean"),
-    "noise": Intervention(mixture="noise"),
-    "without-drawn": Intervention(drawn=True),
-}
-ANSWER, SPLICE, TOKENS = "answer-now", "tokens-after", "tokens"
-NAMES = (*CHANGES, ANSWER, SPLICE, TOKENS)
-
-
-def named_changes(names: str) -> tuple[str, ...]:
-    """Return the interventions of a comma-separated list.
-
-    Raises:
-        BadOption: one does not exist.
-    """
-    found = tuple(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
-    unknown = sorted(set(found) - set(NAMES))
-    if unknown:
-        raise BadOption(f"no intervention {', '.join(unknown)}; known: {', '.join(NAMES)}")
-    return found
 
 
 def changed(policy: LatentThinking, name: str, step: int) -> LatentThinking | None:
@@ -43,9 +19,10 @@ def changed(policy: LatentThinking, name: str, step: int) -> LatentThinking | No
         return replace(policy, inputs=TokenInput())
     if name == ANSWER:
         return replace(policy, close_at=step) if policy.closing else None
-    if not isinstance(policy.inputs, GatedMixture):
+    change = CHANGES[name].to_gate
+    if change is None or not isinstance(policy.inputs, GatedMixture):
         return None
-    change = Intervention(gate=1.0, first=step) if name == SPLICE else CHANGES[name]
+    change = replace(change, first=step if CHANGES[name].has_step else 0)
     return replace(policy, inputs=Intervened(inner=policy.inputs, change=change))
 
 
@@ -89,10 +66,9 @@ def _compared(
             break
         same += 1
     differs = list(before) != list(after)
-    has_step = name in (ANSWER, SPLICE)
     return {
         "intervention": name,
-        "at": step if has_step else None,
+        "at": step if CHANGES[name].has_step else None,
         "differs": differs,
         "first_change": same if differs else None,
         "kept": same / max(len(before), len(after)),

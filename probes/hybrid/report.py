@@ -1,34 +1,76 @@
-"""Tables, estimates and charts of hybrid chains."""
+"""What a hybrid trace measures per text, and how it is shown."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from probes.hybrid.views import trace_views
-from workbench.methods.contracts import Context
-from workbench.result.estimate import Estimate
-from workbench.result.intervals import mean_estimate
+from workbench.methods.study_report import study_report
+from workbench.result.metric import Axis, Control, Metric, Plot
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.row_samples import samples_of
+from workbench.result.samples import Samples
+from workbench.result.tables import Column
+from workbench.result.views import Bars, Curve, Heatmap, TokenStrip
 
-_TEXT = Column(help="Number of the text, from 0.")
-_STEP = Column("tokens", "Tokens of the response before this one.")
-_CONTROL = "inputs as far from the tokens in random directions"
-STEPS = {
-    "text": _TEXT,
-    "step": _STEP,
-    "token": Column(help="The token that was written."),
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+_SHARE = (0.0, 1.0)
+METRICS = {
+    "flips": Metric(
+        unit="share of tokens",
+        help="1 where latent inputs change the likeliest token.",
+        axes=(),
+        bounds=_SHARE,
+    ),
+    "kl": Metric(
+        unit="nats per token",
+        help="KL of this token's distribution, latent inputs from token inputs.",
+        axes=(),
+    ),
+    "entropy": Metric(
+        unit="nats per token", help="Of the distribution after temperature.", axes=()
+    ),
+    "disagreement": Metric(
+        unit="probability",
+        help="1 − p: what else might have been said.",
+        axes=(),
+        bounds=_SHARE,
+    ),
+    "ratio_of_mean": Metric(unit="", help="√(1−ā²), ā the mean over dimensions.", axes=()),
+    "mean_ratio": Metric(unit="", help="Mean of √(1−a²) over dimensions.", axes=()),
+    "norm_share": Metric(
+        unit="proportion",
+        help="Length of the latent part among both parts.",
+        axes=(),
+        bounds=_SHARE,
+    ),
+    "distance": Metric(
+        unit="",
+        help="‖hybrid − token-only‖ / ‖token-only‖ of the residual stream.",
+        headline=None,
+    ),
+    "differs": Metric(
+        unit="proportion",
+        help="1 where it is another one than in the unchanged chain.",
+        axes=("intervention",),
+        bounds=_SHARE,
+        headline=None,
+    ),
+}
+CONTROLS = {
+    "control": Control(
+        "random directions", "the same for inputs as far from the tokens in random directions"
+    )
+}
+AXES = {
+    "layer": Axis(help="Layer, counted from 0."),
+    "intervention": Axis(help="What was changed while the chain was written again."),
+}
+COLUMNS = {
+    "text": Column(help="Number of the text, from 0."),
+    "step": Column("tokens", "Tokens of the response before this one."),
+    "token": Column(help="The token: written, in the mixture, or of the vocabulary."),
     "latent": Column(help="Whether a vector was fed in its place."),
     "p": Column("probability", "Of the token, after temperature."),
-    "disagreement": Column("probability", "1 − p: what else might have been said."),
-    "entropy": Column("nats", "Of the distribution after temperature."),
     "residual_mass": Column("probability", "Of the tokens that are not in the mixture."),
-    "kl": Column("nats", "KL of this token's distribution, latent inputs from token inputs."),
-    "flips": Column("share", "1 where latent inputs change the likeliest token."),
-    "kl_control": Column("nats", f"The same for {_CONTROL}."),
-    "flips_control": Column("share", f"The same for {_CONTROL}."),
     "attention": Column("proportion", "Onto latent positions, mean of heads and layers."),
     "norm_token": Column("", "Length of the token's embedding."),
     "norm_fed": Column("", "Length of what was fed."),
@@ -38,175 +80,105 @@ STEPS = {
     "a_q50": Column("", "Its median."),
     "a_q95": Column("", "Its 95 % quantile."),
     "i_mean": Column("", "Mean of the input gate."),
-    "ratio_of_mean": Column("", "√(1−ā²), ā the mean over dimensions."),
-    "mean_ratio": Column("", "Mean of √(1−a²) over dimensions."),
-    "norm_share": Column("proportion", "Length of the latent part among both parts."),
     "norm_mixture": Column("", "Length of the spread mixture."),
     "cosine_mixture": Column("", "Cosine of the mixture with the token's embedding."),
     "badge": Column(help="flip: latent inputs change the likeliest token here."),
-}
-MIXTURES = {
-    "text": _TEXT,
-    "step": _STEP,
-    "rank": Column(help="1 is the heaviest."),
-    "token": Column(help="Token in the mixture."),
-    "weight": Column("probability", "Its weight."),
-}
-LAYERS = {
+    "rank": Column(help="1: the heaviest of the mixture, or the most open of the vocabulary."),
+    "weight": Column("probability", "Its weight in the mixture."),
     "layer": Column(help="Layer, counted from 0."),
-    "distance": Column("", "‖hybrid − token-only‖ / ‖token-only‖, mean over steps and texts."),
-    "distance_control": Column("", f"The same for {_CONTROL}."),
-}
-GRID = {
-    "layer": Column(help="Layer, counted from 0."),
-    "step": _STEP,
-    "distance": Column("", "‖hybrid − token-only‖ / ‖token-only‖ of the residual stream."),
-    "distance_control": Column("", f"The same for {_CONTROL}."),
-}
-CHANGES = {
-    "text": _TEXT,
-    "intervention": Column(help="What was changed while the chain was written again."),
+    "intervention": Column(help="What was changed; unchanged: the chain as it was."),
     "at": Column("tokens", "Step from which it acts, where it has one."),
-    "differs": Column(help="Whether the response is another."),
     "first_change": Column("tokens", "First token that differs."),
     "kept": Column("proportion", "Of the longer response that stayed the same at its start."),
-    "response": Column(help="What was written instead."),
-}
-REWRITTEN = {
-    "intervention": Column(help="What was changed; unchanged: the chain as it was."),
-    "step": _STEP,
-    "token": Column(help="The token that was written."),
-    "differs": Column("share", "1 where the unchanged chain has another token here."),
+    "response": Column(help="What was written."),
     "other": Column(help="Whether the unchanged chain has another token here."),
-}
-EFFECTS = {
-    "intervention": Column(help="What was changed."),
-    "differs": Column("proportion", "Of the responses became another."),
-}
-ATLAS = {
-    "rank": Column(help="1: most open of the vocabulary."),
-    "token": Column(help="Token."),
-    "mean_ratio": Column("", "Mean of √(1−a²) for this token."),
-    "i_mean": Column("", "Mean of the input gate for this token."),
     "kind": Column(help="Which end of the vocabulary."),
-}
-CHAINS = {
-    "text": _TEXT,
     "prompt": Column(help="What was continued."),
-    "response": Column(help="The hybrid response."),
     "tokens": Column("tokens", "Of the response."),
     "thinking": Column("tokens", "Fed as vectors."),
 }
+_GATE = ("mean_ratio", "norm_share")
+PLOTS = (
+    TokenStrip(
+        title="What else each token might have been",
+        table="steps",
+        token="token",
+        color="disagreement",
+        rows=("p", "entropy", "kl", *_GATE),
+        group="text",
+        flag="latent",
+        badge="badge",
+        details="mixtures",
+        key="step",
+    ),
+    TokenStrip(
+        title="The chain written again with one thing changed",
+        table="rewritten",
+        token="token",
+        color="differs",
+        group="intervention",
+        flag="other",
+    ),
+    Heatmap(
+        title="Mixtures: the heaviest tokens fed",
+        table="mixtures",
+        row="rank",
+        column="step",
+        value="weight",
+        text="token",
+        group="text",
+    ),
+    Curve(
+        title="Next token: latent inputs against tokens",
+        table="steps",
+        x="step",
+        y=("kl",),
+        control=("kl_control",),
+        group="text",
+    ),
+    Plot(title="Residual stream: distance from token-only", metrics=("distance",)),
+    Curve(
+        title="How open the gate is: three ratios",
+        table="steps",
+        x="step",
+        y=("ratio_of_mean", *_GATE),
+        group="text",
+    ),
+    Plot(title="Responses changed", metrics=("differs",), axes=("intervention",)),
+    Bars(title="Gate over the vocabulary", table="atlas", x="token", y="mean_ratio"),
+    Heatmap(
+        title="Distance at every token of the first text",
+        table="grid",
+        row="layer",
+        column="step",
+        value="distance",
+    ),
+)
 
 
-@dataclass(kw_only=True)
-class Collected:
-    """Rows of all texts."""
-
-    chains: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    mixtures: list[dict[str, Any]] = field(default_factory=list)
-    grids: list[list[dict[str, Any]]] = field(default_factory=list)
-    changes: list[dict[str, Any]] = field(default_factory=list)
-    rewritten: list[dict[str, Any]] = field(default_factory=list)
-    atlas: list[dict[str, Any]] = field(default_factory=list)
-
-
-def report(found: Collected, notes: Sequence[Note], context: Context) -> Result:
+def report(rows: Rows, n_given: int, notes: Sequence[Note]) -> Result:
     """Report the texts; means are over steps within a text, then over texts."""
-    steps = [{**row, "badge": "flip" if row["flips"] else ""} for row in found.steps]
-    estimates = _estimates(found.steps, context)
-    tables = {
-        "chains": Table.from_rows(found.chains, CHAINS),
-        "steps": Table.from_rows(steps, STEPS),
-        "mixtures": Table.from_rows(found.mixtures, MIXTURES),
-        "layers": Table.from_rows(_layers(found.grids), LAYERS),
-        "grid": Table.from_rows(found.grids[0], GRID),
-    }
-    if found.changes:
-        tables["interventions"] = Table.from_rows(found.changes, CHANGES)
-        tables["rewritten"] = Table.from_rows(found.rewritten, REWRITTEN)
-        tables["effects"] = Table.from_rows(_effects(found.changes), EFFECTS)
-    if found.atlas:
-        tables["atlas"] = Table.from_rows(found.atlas, ATLAS)
-    return Result(
-        summary=_summary(estimates, found.changes),
-        estimates=estimates,
-        tables=tables,
-        notes=tuple(notes),
-        views=trace_views(tables, several=len(found.chains) > 1),
+    found = samples_of(
+        [*rows["steps"], *rows["grid"], *rows["interventions"]],
+        METRICS,
+        controls_of=CONTROLS,
+        axes_of=AXES,
+        n_given=n_given,
+    )
+    first = [row for row in rows["grid"] if not row["text"]]
+    return study_report(
+        found,
+        summary=_summary(found, rows["interventions"]),
+        averages={"layers": ("layer",), "effects": ("intervention",)},
+        rows={**rows, "grid": first},
+        columns=COLUMNS,
+        plots=PLOTS,
+        notes=notes,
     )
 
 
-def _per_text(steps: Sequence[dict[str, Any]], name: str) -> list[float]:
-    values: dict[int, list[float]] = {}
-    for row in steps:
-        if row[name] is not None:
-            values.setdefault(row["text"], []).append(float(row[name]))
-    return [float(np.mean(known)) for known in values.values()]
-
-
-_SHARES = ("share of tokens", "probability", "proportion")
-
-
-def _estimates(steps: Sequence[dict[str, Any]], context: Context) -> tuple[Estimate, ...]:
-    found = []
-    for name, unit, control in (
-        ("flips", "share of tokens", "flips_control"),
-        ("kl", "nats per token", "kl_control"),
-        ("entropy", "nats per token", ""),
-        ("disagreement", "probability", ""),
-        ("ratio_of_mean", "", ""),
-        ("mean_ratio", "", ""),
-        ("norm_share", "proportion", ""),
-    ):
-        values = _per_text(steps, name)
-        if not values:
-            continue
-        one = mean_estimate(
-            name,
-            values,
-            unit=unit,
-            generator=context.stream(name),
-            resamples=context.resamples,
-            bounds=(0.0, 1.0) if unit in _SHARES else None,
-        )
-        if control:
-            null = float(np.mean(_per_text(steps, control)))
-            one = Estimate(**{**vars(one), "control": null, "control_name": "random directions"})
-        found.append(one)
-    return tuple(found)
-
-
-def _layers(grids: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    layers = sorted({row["layer"] for row in grids[0]}) if grids[0] else []
-    rows = []
-    for layer in layers:
-        mine = [[row for row in grid if row["layer"] == layer] for grid in grids]
-        rows.append(
-            {"layer": layer}
-            | {
-                name: float(np.mean([np.mean([r[name] for r in some]) for some in mine if some]))
-                for name in ("distance", "distance_control")
-            }
-        )
-    return rows
-
-
-def _effects(changes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = dict.fromkeys(row["intervention"] for row in changes)
-    return [
-        {
-            "intervention": name,
-            "differs": float(np.mean([r["differs"] for r in changes if r["intervention"] == name])),
-        }
-        for name in names
-    ]
-
-
-def _summary(estimates: Sequence[Estimate], changes: Sequence[dict[str, Any]]) -> str:
-    by_name = {e.name: e for e in estimates}
-    flips, kl = by_name["flips"], by_name["kl"]
+def _summary(found: Samples, changes: Sequence[Mapping[str, Any]]) -> str:
+    flips, kl = found.estimate("flips", "control"), found.estimate("kl", "control")
     told = (
         f"Latent inputs change the likeliest next token in {flips.value or 0:.1%} of steps and its "
         f"distribution by {kl.value or 0:.3g} nats; random directions as far from the tokens in "

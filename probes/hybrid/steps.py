@@ -44,6 +44,7 @@ def step_rows(
                 "flips": float(flips[t]),
                 "kl_control": float(null[t]),
                 "flips_control": float(null_flips[t]),
+                "badge": "flip" if flips[t] else "",
                 "attention": float(hybrid.attention[t - 1]) if t else None,
                 **_lengths(thought, t),
                 **gate_facts(gate, table, thought, t),

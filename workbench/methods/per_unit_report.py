@@ -1,6 +1,7 @@
 """From numbers per unit to the Result that every front end shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
 from workbench.methods.shown import ShownText, shown_tables
+from workbench.result.estimate import singular
 from workbench.result.grid import GRID, TOKENS
 from workbench.result.metric import Axes, Plot
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import Column, Table
-from workbench.result.views import Curve, Heatmap, TokenStrip, View
+from workbench.result.views import Bars, Curve, Heatmap, TokenStrip
 
 if TYPE_CHECKING:
     from workbench.methods.per_unit import PerUnit
@@ -36,7 +38,10 @@ def report(
     tables = {name: axis_table(found, axes) for axes, name in named.items()}
     tables |= shown_tables(texts, probe.metrics, probe.controls_of, found.layers, probe.words_of)
     first = next(iter(texts), None)
-    views = (_view(p, found, tables) if isinstance(p, Plot) else p for p in probe.plots)
+    views = (
+        view_of(p, found, tables, named.get(p.axes, "")) if isinstance(p, Plot) else p
+        for p in probe.plots
+    )
     return Result(
         summary=probe.summary(found),
         estimates=estimates_of(found),
@@ -63,7 +68,7 @@ def axes_of(found: Samples) -> list[Axes]:
     return sorted(axes, key=lambda a: (len(a), a))
 
 
-def axis_table(found: Samples, axes: Axes) -> Table:
+def axis_table(found: Samples, axes: Axes, *, control_intervals: bool = False) -> Table:
     """Return a row per place along the axes: every metric, its interval and its controls."""
     columns: dict[str, NDArray[Any]] = {}
     about = {axis: Column(found.axes_of[axis].unit, found.axes_of[axis].help) for axis in axes}
@@ -75,14 +80,18 @@ def axis_table(found: Samples, axes: Axes) -> Table:
             continue
         mean = found.mean(name, axes=axes, with_interval=True)
         columns |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
-        about |= _interval_columns(name, metric.unit, metric.help)
+        about |= _interval_columns(name, Column(metric.unit, metric.help))
         for kind in found.controls:
             if found.has(name, kind, axes):
-                columns[f"{name}_{kind}"] = found.mean(name, kind, axes).value
+                null = found.mean(name, kind, axes, with_interval=control_intervals)
+                columns[f"{name}_{kind}"] = null.value
                 words = found.controls_of[kind]
                 about[f"{name}_{kind}"] = Column(
                     metric.unit, f"Control: {words.help or words.name}.", control_of=name
                 )
+                if control_intervals:
+                    columns |= {f"{name}_{kind}_low": null.low, f"{name}_{kind}_high": null.high}
+                    about |= _interval_columns(f"{name}_{kind}", about[f"{name}_{kind}"])
     counts = _counts(found, axes)
     shape = np.broadcast_shapes(*(x.shape for x in columns.values()))
     flat = {name: np.broadcast_to(x, shape).reshape(-1) for name, x in columns.items()}
@@ -94,29 +103,35 @@ def axis_table(found: Samples, axes: Axes) -> Table:
         }
         row |= {"site": found.sites[place[0]]} if is_by_layer else {}
         row |= {name: float(x[i]) if np.isfinite(x[i]) else None for name, x in flat.items()}
-        rows.append({**row, **{name: n for name, (n, _) in counts.items()}})
+        rows.append({**row, **{name: int(n[place]) for name, (n, _) in counts.items()}})
     return Table.from_rows(rows, about | {name: column for name, (_, column) in counts.items()})
 
 
-def _interval_columns(name: str, unit: str, words: str) -> dict[str, Column]:
+def _interval_columns(name: str, about: Column) -> dict[str, Column]:
     return {
-        name: Column(unit, words, f"{name}_low", f"{name}_high"),
-        f"{name}_low": Column(unit, "Lower end of the 95 % interval."),
-        f"{name}_high": Column(unit, "Upper end of the 95 % interval."),
+        name: replace(about, low=f"{name}_low", high=f"{name}_high"),
+        f"{name}_low": Column(about.unit, "Lower end of the 95 % interval."),
+        f"{name}_high": Column(about.unit, "Upper end of the 95 % interval."),
     }
 
 
-def _counts(found: Samples, axes: Axes) -> dict[str, tuple[int, Column]]:
+def _counts(found: Samples, axes: Axes) -> dict[str, tuple[NDArray[np.int64], Column]]:
+    """Return how many units each place has, and has of controls where these are fewer."""
     unit = found.unit
-    counts = {f"n_{unit}": (found.n, Column(unit, f"{unit.capitalize()} averaged over."))}
+    counted = _most(found, VALUE, axes)
+    counts = {f"n_{unit}": (counted, Column(unit, f"{unit.capitalize()} averaged over."))}
     for kind in found.controls:
-        names = [name for k, name, a in found.sums if k == kind and a == axes]
-        n = max((found.n_of(name, kind) for name in names), default=0)
-        if names and n != found.n:
+        n = _most(found, kind, axes)
+        if n.size and (n != counted).any():
             words = found.controls_of[kind]
             help_ = f"{unit.capitalize()} compared with {words.help or words.name}."
             counts[f"n_{kind}"] = (n, Column(unit, help_))
     return counts
+
+
+def _most(found: Samples, kind: str, axes: Axes) -> NDArray[np.int64]:
+    counts = [x.sum(axis=0) for (k, _, a), x in found.counts.items() if (k, a) == (kind, axes)]
+    return np.asarray(np.max(counts, axis=0) if counts else (), dtype=np.int64)
 
 
 def cautions(found: Samples) -> list[Note]:
@@ -125,10 +140,10 @@ def cautions(found: Samples) -> list[Note]:
     notes = []
     if n < _FEW:
         rough = "the intervals are rough" if n > 2 else "too few for intervals"
-        units = found.unit if n > 1 else found.unit.rstrip("s")
+        units = found.unit if n > 1 else singular(found.unit)
         notes.append(Note(f"{n} {units} only: {rough}", "info", "few-texts"))
     if left:
-        units = f"{left} {found.unit if left > 1 else found.unit.rstrip('s')}"
+        units = f"{left} {found.unit if left > 1 else singular(found.unit)}"
         notes.append(Note(f"{units} too short and not counted", "warning", "short"))
     for name, metric in found.metrics.items():
         missing = n - found.n_of(name)
@@ -152,13 +167,19 @@ def _of_format(context: Context) -> list[Note]:
     return [Note(f"the model runs in {dtype}; small differences are rounding", "warning", "dtype")]
 
 
-def _view(plot: Plot, found: Samples, tables: dict[str, Table]) -> View | None:
+def view_of(
+    plot: Plot, found: Samples, tables: Mapping[str, Table], table: str
+) -> Curve | Bars | Heatmap | TokenStrip | None:
+    """Draw metrics along their axes from the table that holds them, None where it is missing."""
     if "position" in plot.axes:
         return _over_text(plot, tables)
-    table = f"{plot.axes[-1]}s"
-    if len(plot.axes) == 2:
-        row, column = plot.axes
-        return Heatmap(title=plot.title, table=table, row=row, column=column, value=plot.metrics[0])
+    if table not in tables:
+        return None
+    *row, column = plot.axes
+    are_names = [isinstance(label, str) for axis in plot.axes for label in _labels(found, axis)[:1]]
+    if row and are_names != [True, False]:
+        value = plot.metrics[0]
+        return Heatmap(title=plot.title, table=table, row=row[0], column=column, value=value)
     known = tables[table].frame.columns
     control = tuple(
         f"{name}_{kind}"
@@ -166,17 +187,25 @@ def _view(plot: Plot, found: Samples, tables: dict[str, Table]) -> View | None:
         for kind in found.controls
         if f"{name}_{kind}" in known
     )
+    if are_names == [True]:
+        null = "".join(control[:1])
+        return Bars(title=plot.title, table=table, x=column, y=plot.metrics[0], control=null)
     return Curve(
         title=plot.title,
         table=table,
-        x=plot.axes[0],
+        x=column,
         y=plot.metrics,
+        group="".join(row),
         control=control,
         log_y=plot.log_y,
     )
 
 
-def _over_text(plot: Plot, tables: dict[str, Table]) -> View | None:
+def _labels(found: Samples, axis: str) -> tuple[Any, ...]:
+    return found.axes_of[axis].labels or (0,)
+
+
+def _over_text(plot: Plot, tables: Mapping[str, Table]) -> Curve | Heatmap | TokenStrip | None:
     """Draw the shown texts: a map of layer and position, or a strip of tokens."""
     name = GRID if len(plot.axes) == 2 else TOKENS
     if name not in tables:

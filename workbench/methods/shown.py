@@ -13,7 +13,8 @@ from workbench.methods.host import Named, layer_by_position
 from workbench.methods.sentence_ends import ends_sentence
 from workbench.result.grid import GRID, LABELS, TOKENS
 from workbench.result.metric import Control, Metric
-from workbench.result.samples import VALUE, mean_of_defined
+from workbench.result.row_samples import column_name
+from workbench.result.samples import mean_of_defined
 from workbench.result.tables import Column, Table
 
 Words = Mapping[str, NDArray[Any]]
@@ -113,7 +114,7 @@ def shown_tables(
     words_of: Mapping[str, Column],
 ) -> dict[str, Table]:
     """Return the tables `tokens` and `grid`; the second where something has both axes."""
-    about = {**LABELS, **words_of, **_columns(metrics, controls_of)}
+    about = {**LABELS, **words_of, **columns_of(metrics, controls_of)}
     found = {
         TOKENS: [_strip_frame(text, metrics) for text in texts],
         GRID: [frame for text in texts for frame in _cell_frames(text, layers)],
@@ -127,7 +128,7 @@ def shown_tables(
 
 
 def _strip_frame(text: ShownText, metrics: Mapping[str, Metric]) -> pd.DataFrame:
-    columns = {_column(*key): _strip(x, metrics[key[1]]) for key, x in text.numbers.items()}
+    columns = {column_name(*key): _strip(x, metrics[key[1]]) for key, x in text.numbers.items()}
     columns |= {name: x for name, x in text.words.items() if x.ndim == 1}
     return pd.DataFrame(
         {
@@ -143,7 +144,7 @@ def _strip_frame(text: ShownText, metrics: Mapping[str, Metric]) -> pd.DataFrame
 
 def _cell_frames(text: ShownText, layers: Sequence[int]) -> list[pd.DataFrame]:
     """Return a row for each layer of each token, nothing where nothing has both axes."""
-    columns = {_column(*key): x for key, x in text.numbers.items() if x.ndim == 2}
+    columns = {column_name(*key): x for key, x in text.numbers.items() if x.ndim == 2}
     columns |= {name: x for name, x in text.words.items() if x.ndim == 2}
     if not columns:
         return []
@@ -170,19 +171,16 @@ def _strip(x: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
     return mean_of_defined(part if len(part) else x, axis=0)
 
 
-def _columns(
+def columns_of(
     metrics: Mapping[str, Metric], controls_of: Mapping[str, Control]
 ) -> dict[str, Column]:
+    """Return the columns of metrics and of their controls."""
     found = {name: Column(metric.unit, metric.help) for name, metric in metrics.items()}
     for kind, control in controls_of.items():
         for name, metric in metrics.items():
             words = f"Control: {control.help or control.name}."
-            found[f"{name}_{kind}"] = Column(metric.unit, words, control_of=name)
+            found[column_name(kind, name)] = Column(metric.unit, words, control_of=name)
     return found
-
-
-def _column(kind: str, name: str) -> str:
-    return name if kind == VALUE else f"{name}_{kind}"
 
 
 def _told(x: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:

@@ -66,3 +66,8 @@ class Estimate:
 def format_number(value: float) -> str:
     """Write a number with four significant digits."""
     return f"{value:.4g}"
+
+
+def singular(unit: str) -> str:
+    """Return the word for one of some units: problem, batch, exchange."""
+    return unit.removesuffix("es" if unit.endswith("ches") else "s")

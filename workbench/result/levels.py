@@ -26,6 +26,9 @@ def levels_of(
     for kind, found in values.items():
         for name, x in found.items():
             about = metrics[name]
+            if about.of is not None:
+                yield (kind, name, about.unit_axes), x
+                continue
             for axes in about.levels:
                 if axes:
                     yield (kind, name, axes), _over_the_rest(x, len(axes))

@@ -1,10 +1,15 @@
 """What a number is: its unit, its meaning, the axes it is spread over, and how it is drawn."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
 
 from workbench.result.pivots import Bounds
 
 Axes = tuple[str, ...]
+Statistic = Callable[[Float[np.ndarray, "*axes part"]], Float[np.ndarray, "*axes"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,8 @@ class Metric:
     - `skip_first` leaves the first position out of averages.
     - `strip` is the layer that a token strip shows; None is the mean over the headline part.
     - `is_averaged` is False where only the values at single positions have a meaning.
+    - `of` makes it a function of sums over units, such as a ratio of two: its arrays have one
+      more axis, the last, for what is summed. Its interval is that of leaving units out.
     """
 
     unit: str
@@ -49,6 +56,7 @@ class Metric:
     skip_first: bool = False
     strip: int | None = None
     is_averaged: bool = True
+    of: Statistic | None = None
 
     @property
     def unit_axes(self) -> Axes:
@@ -60,6 +68,8 @@ class Metric:
         """What is averaged over units: all axes of a unit, then one fewer, down to none."""
         if not self.is_averaged:
             return ()
+        if self.of is not None:
+            return (self.unit_axes,)
         return tuple(self.unit_axes[:n] for n in range(len(self.unit_axes), -1, -1))
 
 
@@ -75,7 +85,8 @@ class Control:
 class Plot:
     """Metrics along one axis as curves, or one metric over two axes as a heat map.
 
-    Over positions they are drawn for the shown texts, over layers and heads for the averages.
+    Over positions they are drawn for the shown texts, over all other axes for the averages. An
+    axis of names gives bars; as the first of two it gives a curve for each name.
     `words` names the words of a heat map's cells.
     """
 

@@ -14,14 +14,16 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from workbench.result.control_words import with_control
-from workbench.result.estimate import Estimate
+from workbench.result.estimate import Estimate, singular
 from workbench.result.levels import VALUE, Cells, levels_of, mean_of_defined
 from workbench.result.means import mean_interval
 from workbench.result.metric import HEAD, LAYER, Axes, Axis, Control, Metric
 from workbench.result.pivots import Interval, NoInterval
 from workbench.result.resampling import left_out
+from workbench.result.sums import added, left_one_out, stacked
 
 MOST_UNITS = 4096
+Place = tuple[int, ...]
 __all__ = ["MOST_UNITS", "VALUE", "Cells", "Mean", "Samples", "mean_of_defined"]
 
 
@@ -53,7 +55,7 @@ class Samples:
     metrics: Mapping[str, Metric]
     keys: Int[np.ndarray, " unit"]
     groups: Int[np.ndarray, " unit"]
-    sums: Mapping[Cells, Float[np.ndarray, "unit *axes"]]
+    sums: Mapping[Cells, Float[np.ndarray, "unit ..."]]
     counts: Mapping[Cells, Int[np.ndarray, "unit *axes"]]
     n_given: int = 0
     is_blocked: bool = False
@@ -86,7 +88,7 @@ class Samples:
             keys=keys,
             groups=keys if groups is None else groups,
             sums={cells: np.nan_to_num(x, nan=0.0) for cells, x in levels.items()},
-            counts={cells: np.isfinite(x).astype(np.int64) for cells, x in levels.items()},
+            counts={c: _defined(x, metrics[c[1]]).astype(np.int64) for c, x in levels.items()},
             n_given=n,
             unit=unit,
             controls_of=controls_of or {},
@@ -103,8 +105,8 @@ class Samples:
             parts[0],
             keys=np.concatenate([part.keys for part in parts]),
             groups=np.concatenate([part.groups for part in parts]),
-            sums=_stacked([part.sums for part in parts], sizes),
-            counts=_stacked([part.counts for part in parts], sizes),
+            sums=stacked([part.sums for part in parts], sizes),
+            counts=stacked([part.counts for part in parts], sizes),
             n_given=sum(part.n_given for part in parts),
         )
         if found.is_blocked or len(found.keys) > MOST_UNITS:
@@ -119,8 +121,8 @@ class Samples:
             self,
             keys=present,
             groups=present,
-            sums={cells: _added(x, row, len(present)) for cells, x in self.sums.items()},
-            counts={cells: _added(x, row, len(present)) for cells, x in self.counts.items()},
+            sums={cells: added(x, row, len(present)) for cells, x in self.sums.items()},
+            counts={cells: added(x, row, len(present)) for cells, x in self.counts.items()},
             is_blocked=True,
         )
 
@@ -165,8 +167,10 @@ class Samples:
         cells = (kind, metric, self.metrics[metric].unit_axes if axes is None else axes)
         sums, counts = self.sums[cells], self.counts[cells]
         total = np.asarray(counts.sum(axis=0))
-        with np.errstate(invalid="ignore"):
-            value = np.asarray(self._ordered(sums).sum(axis=0) / total)
+        of = self.metrics[metric].of
+        with np.errstate(invalid="ignore", divide="ignore"):
+            added_up = self._ordered(sums).sum(axis=0)
+            value = np.asarray(added_up / total if of is None else of(added_up))
         low, high, method = np.full(value.shape, np.nan), np.full(value.shape, np.nan), ""
         if with_interval:
             for place in np.ndindex(value.shape):
@@ -181,13 +185,19 @@ class Samples:
             **dict(zip(("value", "low", "high"), told, strict=True)), n=total, method=method
         )
 
-    def estimate(self, metric: str, control: str = "") -> Estimate:
-        """Average the headline part of a metric, beside a control that knows its own n."""
+    def estimate(
+        self, metric: str, control: str = "", at: Mapping[str, Any] | None = None, name: str = ""
+    ) -> Estimate:
+        """Average the headline part of a metric, beside a control that knows its own n.
+
+        `at` gives the label of one place along the first axes of the metric instead.
+        """
         about = self.metrics[metric]
-        found = self._estimate(metric, VALUE)
-        if found.value is None or not self.has(metric, control):
+        cells, place = self.cells(metric, VALUE, at or {})
+        found = self._estimate(cells, place, name)
+        if found.value is None or not self.has(metric, control, cells[2]):
             return found
-        beside = self._estimate(metric, control)
+        beside = self._estimate((control, *cells[1:]), place, name)
         name = self.controls_of.get(control, Control(control)).name
         if beside.n == found.n and beside.value is not None:
             found = found.against(beside.value, name)
@@ -195,19 +205,41 @@ class Samples:
             found = with_control(found, name, beside)
         return replace(found, note=about.headline_note)
 
-    def _estimate(self, metric: str, kind: str) -> Estimate:
-        about, cells = self.metrics[metric], (kind, metric, ())
-        name, n = about.headline_name or metric, self.n_of(metric, kind)
-        if not n:
-            why = f"no {self.unit.rstrip('s')} has a number for it"
-            return Estimate(name=name, value=None, unit=about.unit, n=0, n_unit=self.unit, note=why)
-        mean, interval = self.mean(metric, kind, ()), self._interval(cells, ())
+    def cells(self, metric: str, kind: str, at: Mapping[str, Any]) -> tuple[Cells, Place]:
+        """Return where the numbers at some labels are kept."""
+        axes = tuple(axis for axis in self.metrics[metric].unit_axes if axis in at)
+        place = tuple(self.axes_of[axis].labels.index(at[axis]) for axis in axes)
+        return (kind, metric, axes), place
+
+    def left_out(
+        self, cells: Cells, place: Place
+    ) -> tuple[float, Float[np.ndarray, " group"], Int[np.ndarray, " group"]]:
+        """Return a value, the values without each group of units, and the sizes of the groups."""
+        of = self.metrics[cells[1]].of
+        sums = self._ordered(_at(self.sums[cells], place))
+        counts = self._ordered(_at(self.counts[cells], place))
+        there = counts > 0
+        return left_one_out(sums[there], counts[there], self._ordered(self.groups)[there], of)
+
+    def _estimate(self, cells: Cells, place: Place, name: str) -> Estimate:
+        kind, metric, axes = cells
+        about = self.metrics[metric]
+        n = int(_at(self.counts[cells], place).sum()) if axes else self.n_of(metric, kind)
+        labels = [str(self.axes_of[a].labels[i]) for a, i in zip(axes, place, strict=True)]
+        name = name or ".".join((about.headline_name or metric, *labels))
+        value = float(self.mean(metric, kind, axes).value[place]) if n else float("nan")
+        if not np.isfinite(value):
+            why = f"no {singular(self.unit)} has a number for it"
+            if n:
+                why = f"the {self.unit} are too few or too short for it"
+            return Estimate(name=name, value=None, unit=about.unit, n=n, n_unit=self.unit, note=why)
+        interval = self._interval(cells, place)
         low, high = interval.low, interval.high
         if about.geometric and interval:
             low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
         return Estimate(
             name=name,
-            value=float(mean.value),
+            value=value,
             unit=about.unit,
             n=n,
             n_unit=self.unit,
@@ -217,21 +249,20 @@ class Samples:
             note=about.headline_note,
         )
 
-    def _interval(self, cells: Cells, place: tuple[int, ...]) -> Interval | NoInterval:
-        sums = self._ordered(_at(self.sums[cells], place))
-        counts = self._ordered(_at(self.counts[cells], place))
-        there = counts > 0
+    def _interval(self, cells: Cells, place: Place) -> Interval | NoInterval:
+        there = self._ordered(_at(self.counts[cells], place)) > 0
         if not there.any():
             return NoInterval("there is no value")
-        sums, counts = sums[there], counts[there]
-        bounds = self.metrics[cells[1]].bounds
-        if not self.is_blocked:
+        about = self.metrics[cells[1]]
+        if about.of is None and not self.is_blocked:
+            sums = self._ordered(_at(self.sums[cells], place))[there]
             groups = self._ordered(self.groups)[there]
             alone = len(np.unique(groups)) == len(groups)
-            return mean_interval(sums, None if alone else groups, bounds=bounds)
-        value, n = sums.sum() / counts.sum(), counts.sum()
-        without = (sums.sum() - sums) / np.maximum(n - counts, 1)
-        return left_out(float(value), without, counts.astype(np.float64), bounds=bounds)
+            return mean_interval(sums, None if alone else groups, bounds=about.bounds)
+        value, without, sizes = self.left_out(cells, place)
+        if not np.isfinite(value):
+            return NoInterval("undefined")
+        return left_out(value, without, sizes.astype(np.float64), bounds=about.bounds)
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
@@ -248,30 +279,11 @@ class Samples:
         return np.asarray(found[0].reshape(len(self.keys), -1).max(axis=1, initial=0))
 
 
-def _at(x: NDArray[Any], place: tuple[int, ...]) -> NDArray[Any]:
-    """Return one number per unit."""
-    return np.asarray(
-        x.reshape(len(x), -1)[:, np.ravel_multi_index(place, x.shape[1:])] if place else x
-    )
+def _at(x: NDArray[Any], place: Place) -> NDArray[Any]:
+    """Return what each unit has at one place."""
+    return np.asarray(x[(slice(None), *place)])
 
 
-def _stacked(
-    parts: Sequence[Mapping[Cells, NDArray[Any]]], sizes: Sequence[int]
-) -> dict[Cells, NDArray[Any]]:
-    """Lay rows one after the other; what a part lacks counts for nothing there."""
-    like = {cells: x for part in parts for cells, x in part.items()}
-    return {
-        cells: np.concatenate(
-            [
-                part[cells] if cells in part else np.zeros((n, *x.shape[1:]), x.dtype)
-                for part, n in zip(parts, sizes, strict=True)
-            ]
-        )
-        for cells, x in like.items()
-    }
-
-
-def _added(x: NDArray[Any], row: NDArray[np.int64], n: int) -> NDArray[Any]:
-    found = np.zeros((n, *x.shape[1:]), x.dtype)
-    np.add.at(found, row, x)
-    return found
+def _defined(x: NDArray[np.float64], about: Metric) -> NDArray[np.bool_]:
+    found = np.isfinite(x)
+    return found if about.of is None else np.asarray(found.all(axis=-1))

@@ -116,6 +116,11 @@ class Table:
         kept = {name: self.columns[name] for name in names if name in self.columns}
         return Table(self.frame[list(names)], kept)
 
+    def beside(self, other: "Table", *, on: Sequence[str]) -> "Table":
+        """Return this table with the columns of another, whose rows agree in `on`."""
+        frame = self.frame.merge(other.frame, on=list(on), how="left")
+        return Table(frame, {**self.columns, **other.columns})
+
     def label(self, name: str) -> str:
         """Return the column's name with its unit, as an axis shows it."""
         unit = self.columns.get(name, Column()).unit

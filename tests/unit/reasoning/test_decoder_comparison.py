@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from reasoning._decoder_tables import token_table
+from reasoning._decoder_tables import token_rows
 from reasoning.decoder_comparison import DecoderComparison
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped, Study
@@ -94,9 +94,9 @@ def test_loops_point_back_to_their_last_occurrence() -> None:
     from reasoning._decoder_runs import Continuation, Written
 
     text = Continuation(ids=(1, 2, 3, 1, 2, 9), logprob=0.0, ended="limit")
-    table = token_table([9], {"greedy": Written(texts=[text])}, 0, lambda ids: str(ids[0]))
-    assert [row["repeated"] for row in table.rows()] == [0, 0, 0, 1, 2, 1]
-    assert [row["back"] for row in table.rows()] == [None, None, None, 3, 3, 6]
+    rows = token_rows([9], {"greedy": Written(texts=[text])}, 0, lambda ids: str(ids[0]))
+    assert [row["repeated"] for row in rows] == [0, 0, 0, 1, 2, 1]
+    assert [row["back"] for row in rows] == [None, None, None, 3, 3, 6]
 
 
 def test_an_interruption_keeps_what_every_decoder_has_finished(tiny_llama: Model) -> None:

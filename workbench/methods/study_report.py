@@ -1,0 +1,80 @@
+"""From what a study measured per unit to the Result that every front end shows."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+from workbench.methods.per_unit_report import axis_table, cautions, estimates_of, view_of
+from workbench.methods.shown import columns_of
+from workbench.result.estimate import Estimate
+from workbench.result.filled_views import filled
+from workbench.result.metric import Axes, Plot
+from workbench.result.result import Note, Result
+from workbench.result.samples import Samples
+from workbench.result.tables import Column, Table
+from workbench.result.views import View
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
+    found: Samples | Sequence[Samples],
+    *,
+    summary: str,
+    averages: Mapping[str, Axes],
+    rows: Mapping[str, Rows | Table],
+    columns: Mapping[str, Column],
+    plots: Sequence[Plot | View] = (),
+    estimates: Sequence[Estimate] | None = None,
+    notes: Sequence[Note] = (),
+) -> Result:
+    """Lay averages and rows out as tables, with estimates, cautions and the charts they can fill.
+
+    `averages` name a table for each set of axes; where several samples (texts, batches) have the
+    same axes their columns stand side by side. `rows` are tables of what was seen one by one:
+    their columns are described by the metrics and by `columns`. Tables without rows are left out,
+    and so are charts of them. Without `estimates` every metric with a headline has one.
+    """
+    samples = [found] if isinstance(found, Samples) else list(found)
+    about = dict(columns)
+    for one in samples:
+        about |= columns_of(one.metrics, one.controls_of)
+    tables = {name: _averaged(samples, axes) for name, axes in averages.items()}
+    tables |= {
+        name: some if isinstance(some, Table) else described(some, about)
+        for name, some in rows.items()
+    }
+    tables = {name: table for name, table in tables.items() if len(table)}
+    named = {axes: name for name, axes in averages.items()}
+    views = (
+        view_of(plot, samples[0], tables, named.get(plot.axes, ""))
+        if isinstance(plot, Plot)
+        else plot
+        for plot in plots
+    )
+    return Result(
+        summary=summary,
+        estimates=tuple(
+            [e for one in samples for e in estimates_of(one)] if estimates is None else estimates
+        ),
+        tables=tables,
+        notes=(*cautions(samples[0]), *notes),
+        views=tuple(v for view in views if view and (v := filled(view, tables)) is not None),
+    )
+
+
+def described(rows: Rows, columns: Mapping[str, Column]) -> Table:
+    """Return rows as a table with the columns that are known of them."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Table.from_rows(rows, {name: columns[name] for name in names if name in columns})
+
+
+def _averaged(samples: Sequence[Samples], axes: Axes) -> Table:
+    parts = [
+        axis_table(one, axes, control_intervals=True)
+        for one in samples
+        if any(axes == known for _, _, known in one.sums)
+    ]
+    return (
+        reduce(lambda one, other: one.beside(other, on=axes), parts) if parts else described([], {})
+    )
