@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from probes.boundary.of_chain import read_chains
-from probes.boundary.of_text import read_texts
-from probes.boundary.settings import Settings
+from probes.sentences.of_chain import read_chains
+from probes.sentences.of_text import read_texts
+from probes.sentences.settings import Settings
 from workbench.errors import ModelNotFound
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
@@ -78,9 +78,9 @@ class SentenceLens:
         settings = Settings(**{k: v for k, v in values.items() if k not in ("codec", "of")})
         if self._reads_chains(model):
             trained = open_sentences(model, self.codec)
-            return read_chains(trained, examples, settings, context).result(context)
+            return read_chains(trained, examples, settings, context).result()
         codec = open_codec(model, self.codec)
-        return read_texts(codec, model, examples, settings, context).result(context)
+        return read_texts(codec, model, examples, settings, context).result()
 
     def _reads_chains(self, model: Model) -> bool:
         if self.of != "auto":

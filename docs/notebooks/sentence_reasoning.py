@@ -69,7 +69,7 @@ lens
 
 # %%
 layers = lens.result.tables["layers"].frame
-layers[["way", "layer", "exact", "random_exact", "other_exact", "faithfulness"]].round(2)
+layers[["way", "layer", "exact", "exact_random", "exact_swapped", "faithfulness"]].round(2)
 
 # %% [markdown]
 # ## One step changed
@@ -111,4 +111,4 @@ plain
 
 # %%
 layers = plain.result.tables["layers"].frame
-layers[["way", "layer", "overlap", "random_overlap", "other_overlap", "faithfulness"]].round(2)
+layers[["way", "layer", "overlap", "overlap_random", "overlap_swapped", "faithfulness"]].round(2)

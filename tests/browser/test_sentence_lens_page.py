@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from probes.boundary.grid import OTHER, RANDOM, STATE
+from probes.sentences.grid import SWAPPED, RANDOM, ACTUAL
 from reasoning.train_sentence_codec import TrainSentenceCodec
 from workbench.methods.contracts import Context
 from workbench.model.tiny import tiny_model
@@ -43,8 +43,8 @@ def test_the_grid_shows_states_and_its_controls_by_one_choice(visit: Visit, run:
     page.goto(page.url.split("?")[0] + f"?model=tiny:llama&run={run.run_id}")
     figure = page.locator(".js-plotly-plot").first
     figure.locator(".updatemenu-header").wait_for()
-    assert _shown(figure) == _written(grid, f"raw: {STATE}")
-    readings = [f"{w}: {k}" for w in ("raw", "normed", "tuned") for k in (STATE, RANDOM, OTHER)]
+    assert _shown(figure) == _written(grid, f"raw: {ACTUAL}")
+    readings = [f"{w}: {k}" for w in ("raw", "normed", "tuned") for k in (ACTUAL, RANDOM, SWAPPED)]
     for reading in (readings[1], readings[6]):
         figure.locator(".updatemenu-header").click()
         names = figure.locator(".updatemenu-dropdown-button")

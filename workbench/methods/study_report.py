@@ -47,10 +47,11 @@ def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
     tables = {name: table for name, table in tables.items() if len(table)}
     named = {axes: name for name, axes in averages.items()}
     views = (
-        view_of(plot, samples[0], tables, named.get(plot.axes, ""))
+        view_of(plot, _with_axes(samples, plot.axes)[0], tables, named.get(plot.axes, ""))
         if isinstance(plot, Plot)
         else plot
         for plot in plots
+        if not isinstance(plot, Plot) or _with_axes(samples, plot.axes)
     )
     return Result(
         summary=summary,
@@ -70,11 +71,13 @@ def described(rows: Rows, columns: Mapping[str, Column]) -> Table:
 
 
 def _averaged(samples: Sequence[Samples], axes: Axes) -> Table:
-    parts = [
-        axis_table(one, axes, control_intervals=True)
-        for one in samples
-        if any(axes == known for _, _, known in one.sums)
-    ]
-    return (
-        reduce(lambda one, other: one.beside(other, on=axes), parts) if parts else described([], {})
-    )
+    """Return a row per place that any unit reached, with the columns of all samples."""
+    parts = []
+    for one in _with_axes(samples, axes):
+        table = axis_table(one, axes, control_intervals=True)
+        parts.append(Table(table.frame[table.frame[f"n_{one.unit}"] > 0], table.columns))
+    return reduce(lambda a, b: a.beside(b, on=axes), parts) if parts else described([], {})
+
+
+def _with_axes(samples: Sequence[Samples], axes: Axes) -> list[Samples]:
+    return [one for one in samples if any(axes == known for _, _, known in one.sums)]

@@ -21,6 +21,7 @@ def samples_of(  # noqa: PLR0913 - rows, what they mean and how they belong toge
     *,
     by: tuple[str, ...] = ("text",),
     group: str = "",
+    kind: str = "",
     unit: str = "texts",
     controls_of: Mapping[str, Control] | None = None,
     axes_of: Mapping[str, Axis] | None = None,
@@ -29,8 +30,9 @@ def samples_of(  # noqa: PLR0913 - rows, what they mean and how they belong toge
     """Average the rows of each unit that stand at one place, and keep what each unit gave.
 
     `by` are the columns that tell units apart, `group` the one that tells groups of them. A metric
-    stands in the column of its name and its control in `name_kind`; a row without it, or with
-    None, counts for nothing there. Metrics of no row are left out. The places along an axis are
+    stands in the column of its name and its control in `name_kind`; or the column `kind` says of
+    which control a row is, and all others are values. A row without it, or with None, counts for
+    nothing there. Metrics of no row are left out. The places along an axis are
     the values of its column, in their order of appearance unless `axes_of` gives labels.
     """
     units = {key: i for i, key in enumerate(dict.fromkeys(_key(row, by) for row in rows))}
@@ -41,14 +43,16 @@ def samples_of(  # noqa: PLR0913 - rows, what they mean and how they belong toge
             labels = tuple(dict.fromkeys(row[axis] for row in rows if axis in row))
             known[axis] = replace(about, labels=labels)
     values: dict[str, dict[str, NDArray[np.float64]]] = {VALUE: {}}
-    for kind in (VALUE, *(controls_of or {})):
+    for of in (VALUE, *(controls_of or {})):
+        mine = [r for r in rows if not kind or _kind(r, kind, controls_of or {}) == of]
         for name, metric in metrics.items():
-            found = list(_numbers(rows, column_name(kind, name), metric, known))
+            column = name if kind else column_name(of, name)
+            found = list(_numbers(mine, column, metric, known))
             if found:
                 shape = (len(units), *(len(known[axis].labels) for axis in metric.axes))
                 places = [(units[_key(row, by)], *place) for row, place, _ in found]
                 numbers = [x for _, _, x in found]
-                values.setdefault(kind, {})[name] = _averaged(places, numbers, shape)
+                values.setdefault(of, {})[name] = _averaged(places, numbers, shape)
     groups = {key: row[group] for row in rows for key in [_key(row, by)]} if group else {}
     samples = Samples.of(
         values,
@@ -64,6 +68,10 @@ def samples_of(  # noqa: PLR0913 - rows, what they mean and how they belong toge
 def column_name(kind: str, metric: str) -> str:
     """Return the column of a metric, or of a kind of control of it."""
     return metric if kind == VALUE else f"{metric}_{kind}"
+
+
+def _kind(row: Row, column: str, controls_of: Mapping[str, Control]) -> str:
+    return row[column] if row.get(column) in controls_of else VALUE
 
 
 def _key(row: Row, by: tuple[str, ...]) -> tuple[Any, ...]:

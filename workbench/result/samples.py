@@ -80,7 +80,7 @@ class Samples:
 
         Without `keys` no two units are the same; without `groups` each unit is one.
         """
-        n = len(next(iter(values[VALUE].values())))
+        n = len(next(iter(values[VALUE].values()), ()))
         keys = np.arange(n, dtype=np.int64) if keys is None else keys
         levels = dict(levels_of(values, metrics))
         return cls(
@@ -202,7 +202,7 @@ class Samples:
         if beside.n == found.n and beside.value is not None:
             found = found.against(beside.value, name)
         else:
-            found = with_control(found, name, beside)
+            found = with_control(found, name, beside, self._told((control, *cells[1:]), place))
         return replace(found, note=about.headline_note)
 
     def cells(self, metric: str, kind: str, at: Mapping[str, Any]) -> tuple[Cells, Place]:
@@ -220,6 +220,14 @@ class Samples:
         counts = self._ordered(_at(self.counts[cells], place))
         there = counts > 0
         return left_one_out(sums[there], counts[there], self._ordered(self.groups)[there], of)
+
+    def _told(self, cells: Cells, place: Place) -> list[float]:
+        """Return the numbers of units as they are told, none where only sums are known."""
+        about = self.metrics[cells[1]]
+        if self.is_blocked or about.geometric or about.of is not None:
+            return []
+        there = _at(self.counts[cells], place) > 0
+        return [float(x) for x in _at(self.sums[cells], place)[there]]
 
     def _estimate(self, cells: Cells, place: Place, name: str) -> Estimate:
         kind, metric, axes = cells
@@ -281,7 +289,8 @@ class Samples:
 
 def _at(x: NDArray[Any], place: Place) -> NDArray[Any]:
     """Return what each unit has at one place."""
-    return np.asarray(x[(slice(None), *place)])
+    at: Any = (slice(None), *place)
+    return np.asarray(x[at])
 
 
 def _defined(x: NDArray[np.float64], about: Metric) -> NDArray[np.bool_]:

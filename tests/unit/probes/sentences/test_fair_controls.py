@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from probes.boundary.grid import RANDOM, STATE, Reader
-from probes.boundary.of_text import _ways
-from probes.boundary.settings import Settings
-from probes.boundary.states import Ends, Place
+from probes.sentences.grid import ACTUAL, RANDOM, Reader
+from probes.sentences.of_text import _ways
+from probes.sentences.settings import Settings
+from probes.sentences.states import Ends, Place
 from workbench.methods.contracts import Context
 from workbench.training.codec import Decoded
 from workbench.training.lora_codec import LoraCodec
@@ -45,7 +45,7 @@ def test_random_vectors_are_as_long_as_the_states_they_stand_for():
     states = torch.randn(4, 2, 16, generator=draw) * scale[..., None]
     writer = _Recorder()
     reader = Reader(
-        writer=writer, ways={"raw": lambda _, h: h}, layers=(0, 5), goals=states[:, 0], controls=3
+        writer=writer, ways={"raw": lambda _, h: h}, layers=(0, 5), targets=states[:, 0], controls=3
     )
     cells = reader.cells(states, [1, 2, 3, 0], CONTEXT)
     handed = torch.cat(writer.seen)
@@ -54,7 +54,7 @@ def test_random_vectors_are_as_long_as_the_states_they_stand_for():
         if cell.kind == RANDOM:
             torch.testing.assert_close(vector.norm(), state.norm(), rtol=1e-5, atol=0)
             assert abs(float(torch.cosine_similarity(vector, state, dim=0))) < 0.9
-        elif cell.kind == STATE:
+        elif cell.kind == ACTUAL:
             assert torch.equal(vector, state)
     assert sum(c.kind == RANDOM for c in cells) == 6
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from workbench.methods.contracts import Context
 from workbench.training.codec import Decoded
 
-STATE, RANDOM, OTHER = "state", "random vector", "another sentence's state"
+ACTUAL, RANDOM, SWAPPED = "actual", "random", "swapped"
 Way = Callable[[int, Tensor], Tensor]
 
 
@@ -30,16 +30,16 @@ class Writer(Protocol):
 class Cell:
     """What one vector was written as.
 
-    `place` is the number of the sentence or step whose state it is, `goal` that of the one it is
+    `place` is the number of the sentence or step whose state it is, `target` that of the one it is
     shown for; they differ in the control that shows another sentence's state. `cosine` is that
-    between the vector and the codec's own vector of the goal.
+    between the vector and the codec's own vector of the target.
     """
 
     way: str
     kind: str
     layer: int
     place: int
-    goal: int
+    target: int
     written: Decoded
     cosine: float
 
@@ -48,13 +48,13 @@ class Cell:
 class Reader:
     """Reads states through every way and has the codec write them.
 
-    `goals` are the codec's own vectors of the sentences; `layers` name the second axis.
+    `targets` are the codec's own vectors of the sentences; `layers` name the second axis.
     """
 
     writer: Writer
     ways: Mapping[str, Way]
     layers: Sequence[int]
-    goals: Float[Tensor, "n d_model"]
+    targets: Float[Tensor, "n d_model"]
     limit: int = 48
     controls: int = 4
     at_once: int = 256
@@ -72,14 +72,16 @@ class Reader:
         noise = self._noise(states, context)
         for way, read in self.ways.items():
             for at, layer in enumerate(self.layers):
-                for kind, given in ((STATE, states[:, at]), (RANDOM, noise[:, at])):
+                for kind, given in ((ACTUAL, states[:, at]), (RANDOM, noise[:, at])):
                     asked += [(way, kind, layer, place) for place in range(len(given))]
                     vectors.append(read(layer, given))
         flat = torch.cat(vectors)
         written = self._write(flat, context)
-        cosines = torch.cosine_similarity(flat, self.goals[[a[3] for a in asked]].to(flat), dim=-1)
+        cosines = torch.cosine_similarity(
+            flat, self.targets[[a[3] for a in asked]].to(flat), dim=-1
+        )
         found = [
-            Cell(way=a[0], kind=a[1], layer=a[2], place=a[3], goal=a[3], written=w, cosine=c)
+            Cell(way=a[0], kind=a[1], layer=a[2], place=a[3], target=a[3], written=w, cosine=c)
             for a, w, c in zip(asked, written, cosines.tolist(), strict=True)
         ]
         return [*found, *self._swapped(found, flat, others)]
@@ -108,22 +110,22 @@ class Reader:
         mine = {
             (cell.way, cell.layer, cell.place): (cell, vector)
             for cell, vector in zip(found, vectors, strict=True)
-            if cell.kind == STATE
+            if cell.kind == ACTUAL
         }
         swapped = []
         for (way, layer, place), _ in mine.items():
             other, vector = mine[way, layer, others[place]]
             if other.place != place:
-                goal = self.goals[place].to(vector)
+                target = self.targets[place].to(vector)
                 swapped.append(
                     Cell(
                         way=way,
-                        kind=OTHER,
+                        kind=SWAPPED,
                         layer=layer,
                         place=other.place,
-                        goal=place,
+                        target=place,
                         written=other.written,
-                        cosine=float(torch.cosine_similarity(vector, goal, dim=-1)),
+                        cosine=float(torch.cosine_similarity(vector, target, dim=-1)),
                     )
                 )
         return swapped

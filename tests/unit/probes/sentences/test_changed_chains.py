@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from probes.boundary.chains import Thought, think
-from probes.boundary.changes import (
+from probes.sentences.chains import Thought, think
+from probes.sentences.changes import (
     FORCED,
     NOISE,
     SHIFTED,
     Changed,
     change_estimates,
+    change_samples,
     change_step,
-    change_tables,
     say,
+    step_rows,
 )
-from probes.boundary.settings import Settings
+from probes.sentences.settings import Settings
 from workbench.methods.contracts import Context
+from workbench.methods.per_unit_report import axis_table
 from workbench.model.loading import load_model
 from workbench.sampling.task import open_task
 from workbench.training.sentence_model import open_sentences
@@ -90,7 +92,8 @@ def test_a_vector_that_says_it_already_is_left_where_it_is(trained, thoughts):
 
 def test_a_step_beyond_every_chain_changes_nothing(trained, questions, thoughts):
     assert _change(trained, questions, thoughts, step=24) == []
-    assert change_estimates([], Context()) == ()
+    assert change_estimates([]) == ()
+    assert change_samples(step_rows([])) == ()
 
 
 def _thought(*sentences, at=()):
@@ -108,13 +111,14 @@ def test_tables_count_steps_from_the_change():
         for p in (0, 1)
         for name, after in pairs
     ]
-    tables = change_tables(found, Context(resamples=20))
-    means = {(r["intervention"], r["steps_after"]): r for r in tables["propagation"].rows()}
+    (felt,) = change_samples(step_rows(found))
+    rows = axis_table(felt, ("intervention", "steps_after")).rows()
+    means = {(r["intervention"], r["steps_after"]): r for r in rows}
     assert means[FORCED, 0]["same_sentence"] == 0
     assert means[FORCED, 1]["same_sentence"] == 1
     assert means[FORCED, 0]["cosine"] == -1
     assert means[SHIFTED, 0]["same_sentence"] == 1
     assert means[SHIFTED, 1]["same_sentence"] == 0, "one chain had ended"
-    assert np.isnan(means[SHIFTED, 1]["cosine"] or np.nan)
-    (estimate,) = change_estimates(found, Context(resamples=20))
+    assert means[SHIFTED, 1]["cosine"] is None
+    (estimate,) = change_estimates(found)
     assert (estimate.value, estimate.control, estimate.n) == (0.0, 1.0, 2)

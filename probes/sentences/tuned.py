@@ -31,7 +31,7 @@ class LowRankMap:
 
 
 def fit_low_rank(
-    h: Float[Tensor, "n d_model"], goal: Float[Tensor, "n d_out"], rank: int
+    h: Float[Tensor, "n d_model"], target: Float[Tensor, "n d_out"], rank: int
 ) -> LowRankMap:
     """Fit by ridge regression, then keep the `rank` directions that explain most of what it fits.
 
@@ -41,7 +41,7 @@ def fit_low_rank(
     Source: reduced-rank regression, Izenman 1975; leave-one-out of ridge by the hat matrix.
     """
     x = torch.nn.functional.normalize(h.double(), dim=-1)
-    y = goal.double()
+    y = target.double()
     mean_x, mean_y = x.mean(dim=0), y.mean(dim=0)
     x, y = x - mean_x, y - mean_y
     values, vectors = torch.linalg.eigh(x @ x.T)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from probes.boundary.chains import block_states, think
-from probes.boundary.of_chain import read_chains
-from probes.boundary.settings import Settings
+from probes.sentences.chains import block_states, think
+from probes.sentences.of_chain import read_chains
+from probes.sentences.settings import Settings
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.sampling.flops import Size
@@ -85,15 +85,15 @@ def test_a_chain_in_a_batch_is_the_chain_alone(trained):
 def test_chains_are_read_with_controls_and_exchanges(trained):
     examples = [Example(text=q) for q in QUESTIONS]
     seen = read_chains(trained, examples, SETTINGS, Context(resamples=20))
-    result = seen.result(Context(resamples=20))
+    result = seen.result()
     assert seen.layers == (0, 1, 2)
-    last = [c for c in seen.cells if (c.way, c.layer, c.kind) == ("raw", 2, "state")]
-    assert [c.written.text for c in last] == [goal.sentence for goal in seen.goals]
+    last = [c for c in seen.cells if (c.way, c.layer, c.kind) == ("raw", 2, "actual")]
+    assert [c.written.text for c in last] == [target.sentence for target in seen.targets]
     exchanges = result.tables["exchanges"].rows()
     assert {row["by"] for row in exchanges} <= {"another chain's state", "random"}
     assert result.estimate("words in common, raw, layer 1").control is not None
     assert all(row["is_changed"] == (row["answer_after"] != row["answer"]) for row in exchanges)
     one = read_chains(trained, examples[:1], SETTINGS, Context(resamples=20))
-    assert not one.tables["exchanges"].rows(), "nothing to exchange with"
+    assert "exchanges" not in one.result().tables, "nothing to exchange with"
     with pytest.raises(TooLittleData, match="question"):
         read_chains(trained, [], SETTINGS, Context())

@@ -1,37 +1,61 @@
 """The lens on a chain of sentence vectors: every block at every step, and exchanged states."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.boundary.chains import MOST_STEPS, Exchanged, Thought, block_states, think
-from probes.boundary.changes import VIEW, Changed, change_estimates, change_step, change_tables
-from probes.boundary.grid import Reader, Way, partners
-from probes.boundary.report import named
-from probes.boundary.scores import Goal
-from probes.boundary.seen import Seen
-from probes.boundary.settings import Settings
-from probes.boundary.tuned import fit_low_rank
+from probes.sentences.chains import MOST_STEPS, Exchanged, Thought, block_states, think
+from probes.sentences.changes import (
+    PLOT,
+    STEPS,
+    Changed,
+    change_estimates,
+    change_samples,
+    change_step,
+    step_rows,
+)
+from probes.sentences.grid import RANDOM, Reader, Way, partners
+from probes.sentences.report import LensGrid, named
+from probes.sentences.scores import Target
+from probes.sentences.settings import Settings
+from probes.sentences.tuned import fit_low_rank
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
-from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_proportion_estimate
+from workbench.result.metric import Control, Metric
 from workbench.result.result import Note
-from workbench.result.tables import Column, Table
+from workbench.result.row_samples import samples_of
+from workbench.result.tables import Column
 from workbench.training.sentence_model import SentenceModel
 
 _LEAST_FIT = 24
 _AT_ONCE = 64
 _EXCHANGED = 32
+_ANSWERS = {
+    name: Metric(unit="proportion", help=said, axes=(), bounds=(0, 1), headline_name=said)
+    for name, said in (
+        ("is_changed", "answer changes with an exchanged state"),
+        ("is_donors", "answer becomes the other chain's"),
+    )
+}
+EXCHANGES = {
+    "problem": Column(help="Number of the problem, from 0."),
+    "by": Column(help="What was put in the place of the state."),
+    "answer": Column(help="Answer of the chain by itself."),
+    "donor_answer": Column(help="Answer of the chain that gave the state."),
+    "answer_after": Column(help="Answer of the chain that went on from the exchanged state."),
+    "is_changed": Column(help="Whether the answer is another one."),
+    "is_donors": Column(help="Whether it is that of the other chain."),
+}
 
 
 def read_chains(
     trained: SentenceModel, examples: Sequence[Example], settings: Settings, context: Context
-) -> Seen:
+) -> LensGrid:
     """Run every question's chain, read the first steps, and exchange states between chains.
 
     Raises:
@@ -44,7 +68,7 @@ def read_chains(
     shown = _first(thoughts, settings.sentences)
     states = torch.cat([block_states(trained, questions[i], thoughts[i]) for i in shown]).cpu()
     layers = settings.layers(states.shape[1])
-    goals, vectors = _goals([(i, thoughts[i]) for i in shown])
+    targets, vectors = _targets([(i, thoughts[i]) for i in shown])
     rest = _first(thoughts[len(shown) :], settings.fitted)
     fit = [(questions[len(shown) + i], thoughts[len(shown) + i]) for i in rest]
     ways, best = _ways(trained, fit, layers, settings)
@@ -54,19 +78,19 @@ def read_chains(
         writer=trained.codec,
         ways=ways,
         layers=layers,
-        goals=spoken,
+        targets=spoken,
         limit=settings.limit,
         controls=settings.controls,
     )
-    swap = partners([goal.unit for goal in goals], context.stream("sentence lens partners"))
+    swap = partners([target.unit for target in targets], context.stream("sentence lens partners"))
     some = states[:, list(layers)]
-    seen = Seen(
+    seen = LensGrid(
         cells=reader.cells(some, swap, context),
-        goals=goals,
+        targets=targets,
         states=some,
         layers=layers,
         best=best,
-        n_unit="steps",
+        unit="steps",
         notes=(
             Note("the last layer of the raw way is what the chain itself says", code="last-layer"),
         ),
@@ -75,25 +99,26 @@ def read_chains(
 
 
 def _with_changes(
-    seen: Seen,
+    seen: LensGrid,
     trained: SentenceModel,
     questions: Sequence[str],
     thoughts: Sequence[Thought],
     settings: Settings,
     context: Context,
-) -> Seen:
+) -> LensGrid:
     """Add what became of the first chains with a state exchanged or a step changed."""
     exchanges = _exchanges(trained, questions, settings, context)
     changed = change_step(trained, questions, thoughts, settings, context)
+    steps = step_rows(changed)
     return replace(
         seen,
-        estimates=(*_estimates(exchanges, context), *change_estimates(changed, context)),
-        tables={
-            "exchanges": Table.from_rows([vars(one) for one in exchanges], _COLUMNS),
-            **change_tables(changed, context),
-        },
+        estimates=(*exchange_estimates(exchanges), *change_estimates(changed)),
+        samples=change_samples(steps),
+        averages={"propagation": PLOT.axes},
+        rows={"exchanges": exchanges, "interventions": steps},
+        columns={**EXCHANGES, **STEPS},
         notes=(*seen.notes, _what_was_forced(changed, settings)),
-        views=(VIEW,) if changed else (),
+        plots=(PLOT,),
     )
 
 
@@ -130,11 +155,11 @@ def _first(thoughts: Sequence[Thought], steps: int) -> list[int]:
     return chosen
 
 
-def _goals(
+def _targets(
     shown: Sequence[tuple[int, Thought]],
-) -> tuple[list[Goal], Float[Tensor, "n d_model"]]:
-    goals = [
-        Goal(
+) -> tuple[list[Target], Float[Tensor, "n d_model"]]:
+    targets = [
+        Target(
             name=named(f"{i}.{step}", sentence),
             sentence=sentence,
             after=thought.sentences[step] if step < len(thought.sentences) else "",
@@ -143,7 +168,7 @@ def _goals(
         for i, thought in shown
         for step, sentence in enumerate(thought.sentences, start=1)
     ]
-    return goals, torch.cat([thought.vectors for _, thought in shown]).float()
+    return targets, torch.cat([thought.vectors for _, thought in shown]).float()
 
 
 def _ways(
@@ -175,33 +200,16 @@ def _ways(
     best = dict.fromkeys(ways, earlier[-1] if earlier else final)
     if settings.tuned and sum(len(t.vectors) for _, t in fit) >= _LEAST_FIT:
         states = torch.cat([block_states(trained, q, t) for q, t in fit]).cpu()
-        goal = torch.cat([t.vectors for _, t in fit]).float().cpu()
-        maps = {at: fit_low_rank(states[:, at], goal, settings.rank) for at in layers}
+        target = torch.cat([t.vectors for _, t in fit]).float().cpu()
+        maps = {at: fit_low_rank(states[:, at], target, settings.rank) for at in layers}
         ways["tuned"] = lambda layer, h: spoken(maps[layer](h))
         best["tuned"] = best.get("raw", earlier[-1] if earlier else final)
     return ways, best
 
 
-@dataclass(frozen=True, kw_only=True)
-class Exchange:
-    """One state of a chain put in the place of another chain's, or a random vector.
-
-    `by` says which; `answer` and `donor_answer` are those of both chains by themselves.
-    """
-
-    problem: int
-    step: int
-    by: str
-    answer: str
-    donor_answer: str
-    answer_after: str
-    is_changed: bool
-    is_donors: bool
-
-
 def _exchanges(
     trained: SentenceModel, questions: Sequence[str], settings: Settings, context: Context
-) -> list[Exchange]:
+) -> list[dict[str, Any]]:
     """Exchange the state of every step but the last, one at a time, and let the chain go on."""
     thoughts = think(trained, questions, steps=MOST_STEPS, limit=settings.limit)
     donors = partners(range(len(questions)), context.stream("sentence lens donors"))
@@ -213,21 +221,21 @@ def _exchanges(
         for step in range(min(len(thought.vectors) - 1, len(theirs)) if donors[i] != i else 0):
             noise = torch.from_numpy(draw.standard_normal(theirs.shape[1])).to(theirs)
             random = noise * (theirs[step].norm() / noise.norm())
-            for by, vector in (("another chain's state", theirs[step]), ("random", random)):
+            for by, vector in (("another chain's state", theirs[step]), (RANDOM, random)):
                 exchanged[len(asked)] = (step, vector)
                 asked.append((i, step, donors[i], by))
     after = _after(trained, [questions[a[0]] for a in asked], exchanged, settings, context)
     return [
-        Exchange(
-            problem=i,
-            step=step + 1,
-            by=by,
-            answer=thoughts[i].answer,
-            donor_answer=thoughts[j].answer,
-            answer_after=found.answer,
-            is_changed=found.answer != thoughts[i].answer,
-            is_donors=found.answer == thoughts[j].answer,
-        )
+        {
+            "problem": i,
+            "step": step + 1,
+            "by": by,
+            "answer": thoughts[i].answer,
+            "donor_answer": thoughts[j].answer,
+            "answer_after": found.answer,
+            "is_changed": found.answer != thoughts[i].answer,
+            "is_donors": found.answer == thoughts[j].answer,
+        }
         for (i, step, j, by), found in zip(asked, after, strict=True)
     ]
 
@@ -248,45 +256,19 @@ def _after(
     return found
 
 
-def _estimates(exchanges: Sequence[Exchange], context: Context) -> tuple[Estimate, ...]:
+def exchange_estimates(exchanges: Sequence[Mapping[str, Any]]) -> tuple[Estimate, ...]:
     """Return how often the answer changes, and how often it becomes that of the other chain."""
-    told = (
-        ("answer changes with an exchanged state", "is_changed", exchanges),
-        (
-            "answer becomes the other chain's",
-            "is_donors",
-            [one for one in exchanges if one.answer != one.donor_answer],
-        ),
+    rows = [
+        {**row, "is_donors": row["is_donors"] if row["answer"] != row["donor_answer"] else None}
+        for row in exchanges
+    ]
+    found = samples_of(
+        rows,
+        _ANSWERS,
+        by=("problem", "step"),
+        group="problem",
+        kind="by",
+        unit="exchanges",
+        controls_of={RANDOM: Control("random vector of the same length")},
     )
-    found = []
-    for name, field, some in told:
-        mine = [one for one in some if one.by != "random"]
-        random = [one for one in some if one.by == "random"]
-        if mine:
-            other = _share(name, field, random, context) if random else None
-            mean = _share(name, field, mine, context)
-            found.append(with_control(mean, "random vector of the same length", other))
-    return tuple(found)
-
-
-def _share(name: str, field: str, some: Sequence[Exchange], context: Context) -> Estimate:
-    return grouped_proportion_estimate(
-        name,
-        [float(getattr(one, field)) for one in some],
-        [str(one.problem) for one in some],
-        generator=context.stream("sentence lens bootstrap"),
-        n_unit="exchanges",
-        resamples=context.resamples,
-    )
-
-
-_COLUMNS = {
-    "problem": Column(help="Number of the problem, from 0."),
-    "step": Column(help="Step whose state was exchanged, counted from 1."),
-    "by": Column(help="What was put in its place."),
-    "answer": Column(help="Answer of the chain by itself."),
-    "donor_answer": Column(help="Answer of the chain that gave the state."),
-    "answer_after": Column(help="Answer of the chain that went on from the exchanged state."),
-    "is_changed": Column(help="Whether the answer is another one."),
-    "is_donors": Column(help="Whether it is that of the other chain."),
-}
+    return tuple(found.estimate(name, RANDOM) for name in found.metrics)

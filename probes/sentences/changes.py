@@ -1,6 +1,6 @@
 """One step of a chain changed, and the chain that follows set beside the chain itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,29 +8,52 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.boundary.chains import MOST_STEPS, Exchanged, Thought, think
-from probes.boundary.grid import partners
-from probes.boundary.scores import mean_cells
-from probes.boundary.settings import Settings
+from probes.sentences.chains import MOST_STEPS, Exchanged, Thought, think
+from probes.sentences.grid import partners
+from probes.sentences.settings import Settings
 from workbench.methods.contracts import Context
-from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_proportion_estimate
-from workbench.result.tables import Column, Table
-from workbench.result.views import Curve
+from workbench.result.metric import Control, Metric, Plot
+from workbench.result.row_samples import samples_of
+from workbench.result.samples import Samples
+from workbench.result.tables import Column
 from workbench.training.sentence_model import SentenceModel
 
 NOISE, FORCED, SHIFTED = "noise", "another sentence", "as far, at random"
 _ROUNDS = 300
 _RATE = 0.05
 _SURE = 0.3
-VIEW = Curve(
-    title="How far a changed step is felt",
-    table="propagation",
-    x="steps_after",
-    y=("same_sentence",),
-    group="intervention",
-)
+_BY_STEP = ("intervention", "steps_after")
+_FELT = {
+    "same_sentence": Metric(
+        unit="proportion",
+        help="Sentences as without the change.",
+        axes=_BY_STEP,
+        bounds=(0, 1),
+        headline=None,
+    ),
+    "cosine": Metric(unit="", help="Cosine of the two vectors.", axes=_BY_STEP, headline=None),
+}
+_ANSWER = {
+    "differs": Metric(
+        unit="proportion",
+        help="Chains with another answer.",
+        axes=(),
+        bounds=(0, 1),
+        headline_name="answer changes with a forced sentence",
+    )
+}
+PLOT = Plot(title="How far a changed step is felt", metrics=("same_sentence",), axes=_BY_STEP)
+STEPS = {
+    "problem": Column(help="Number of the problem, from 0."),
+    "intervention": Column(help="What was done to the step."),
+    "step": Column(help="Step, counted from 1."),
+    "steps_after": Column("steps", "Steps since the one that was changed; 0: that one."),
+    "before": Column(help="Sentence of the chain by itself; nothing where it had ended."),
+    "after": Column(help="Sentence of the chain that went on from the changed step."),
+    "differs": Column(help="Whether they are different."),
+    "wanted": Column(help="Sentence that was to be forced."),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,50 +145,33 @@ def say(
     return (vectors + scale * moved).detach()
 
 
-def change_tables(found: Sequence[Changed], context: Context) -> dict[str, Table]:
-    """Return every step of both chains beside each other, and means by steps after the change."""
-    rows = [row for one in found for row in _steps(one)]
-    means = []
-    for name, after in dict.fromkeys((r["intervention"], r["steps_after"]) for r in rows):
-        some = [r for r in rows if (r["intervention"], r["steps_after"]) == (name, after)]
-        units = [r["problem"] for r in some]
-        same = [float(not r["differs"]) for r in some]
-        cosines = [r["cosine"] for r in some if r["cosine"] is not None]
-        means.append(
-            {
-                "intervention": name,
-                "steps_after": after,
-                "n": len(some),
-                **mean_cells("same_sentence", same, units, context),
-                "cosine": sum(cosines) / len(cosines) if cosines else None,
-            }
-        )
-    return {
-        "interventions": Table.from_rows(rows, _STEPS),
-        "propagation": Table.from_rows(means, _MEANS),
-    }
+def step_rows(found: Sequence[Changed]) -> list[dict[str, Any]]:
+    """Return every step of both chains beside each other."""
+    return [row for one in found for row in _steps(one)]
 
 
-def change_estimates(found: Sequence[Changed], context: Context) -> tuple[Estimate, ...]:
+def change_samples(steps: Sequence[Mapping[str, Any]]) -> tuple[Samples, ...]:
+    """Return how far a change is felt, by steps after it; nothing where nothing was changed."""
+    rows = [{**row, "same_sentence": not row["differs"]} for row in steps]
+    return (samples_of(rows, _FELT, by=("problem",), unit="chains"),) if rows else ()
+
+
+def change_estimates(found: Sequence[Changed]) -> tuple[Estimate, ...]:
     """Return how often a forced sentence changes the answer, beside a random shift as long."""
-    forced = [one for one in found if one.intervention == FORCED]
-    if not forced:
-        return ()
-    shifted = [one for one in found if one.intervention == SHIFTED]
-    name = "answer changes with a forced sentence"
-    control = _share(SHIFTED, shifted, context) if shifted else None
-    return (with_control(_share(name, forced, context), SHIFTED, control),)
-
-
-def _share(name: str, some: Sequence[Changed], context: Context) -> Estimate:
-    return grouped_proportion_estimate(
-        name,
-        [float(one.answer_differs) for one in some],
-        [str(one.problem) for one in some],
-        generator=context.stream("sentence lens bootstrap"),
-        n_unit="chains",
-        resamples=context.resamples,
+    rows = [
+        {"problem": one.problem, "by": one.intervention, "differs": one.answer_differs}
+        for one in found
+        if one.intervention in (FORCED, SHIFTED)
+    ]
+    answers = samples_of(
+        rows,
+        _ANSWER,
+        by=("problem",),
+        kind="by",
+        unit="chains",
+        controls_of={SHIFTED: Control(SHIFTED)},
     )
+    return tuple(answers.estimate(name, SHIFTED) for name in answers.metrics)
 
 
 def _steps(one: Changed) -> Iterator[dict[str, Any]]:
@@ -215,25 +221,3 @@ def _wanted(
         turned = [thoughts[rows[(near + k) % len(rows)]].sentences[at] for k in range(len(rows))]
         wanted.append(next((text for text in turned if text != own), own))
     return wanted
-
-
-_STEPS = {
-    "problem": Column(help="Number of the problem, from 0."),
-    "intervention": Column(help="What was done to the step."),
-    "step": Column(help="Step, counted from 1."),
-    "steps_after": Column("steps", "Steps since the one that was changed; 0: that one."),
-    "before": Column(help="Sentence of the chain by itself; nothing where it had ended."),
-    "after": Column(help="Sentence of the chain that went on from the changed step."),
-    "differs": Column(help="Whether they are different."),
-    "cosine": Column("", "Cosine of the two vectors."),
-    "wanted": Column(help="Sentence that was to be forced."),
-}
-_MEANS = {
-    "intervention": _STEPS["intervention"],
-    "steps_after": _STEPS["steps_after"],
-    "n": Column("chains", "Chains that reach so far with or without the change."),
-    "same_sentence": Column(
-        "proportion", "Sentences as without the change.", "same_sentence_low", "same_sentence_high"
-    ),
-    "cosine": Column("", "Mean cosine of the two vectors."),
-}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from probes.boundary.grid import OTHER, RANDOM, STATE, Reader, partners
-from probes.boundary.scores import Goal, Slice, overlap
-from probes.boundary.states import sentence_ends
-from probes.boundary.tuned import fit_low_rank
 from probes.sentence_lens import SentenceLens
+from probes.sentences.grid import ACTUAL, RANDOM, SWAPPED, Reader, partners
+from probes.sentences.scores import Target, cell_rows, overlap
+from probes.sentences.states import sentence_ends
+from probes.sentences.tuned import fit_low_rank
 from workbench.errors import ModelNotFound, TooLittleData
 from workbench.figures.draw import draw
 from workbench.methods.contracts import Context, Example
@@ -67,29 +67,32 @@ def codec(model, folder):
 
 
 def _reader(codec, ways, **options):
-    goals = codec.encode(SENTENCES)
-    return Reader(writer=codec, ways=ways, layers=(0,), goals=goals, **options)
+    targets = codec.encode(SENTENCES)
+    return Reader(writer=codec, ways=ways, layers=(0,), targets=targets, **options)
 
 
-def _goals():
-    return [Goal(name=str(i), sentence=s, after="", unit=i) for i, s in enumerate(SENTENCES)]
+def _of(cells, name, kind, way="raw"):
+    return [r[name] for r in cell_rows(cells, _targets()) if (r["way"], r["kind"]) == (way, kind)]
+
+
+def _targets():
+    return [Target(name=str(i), sentence=s, after="", unit=i) for i, s in enumerate(SENTENCES)]
 
 
 def test_planted_states_are_read_back_and_controls_are_not(codec):
     states = 5 * codec.encode(SENTENCES)[:, None]
     swap = partners(range(6), np.random.default_rng(0))
     cells = _reader(codec, {"raw": lambda _, h: h}).cells(states, swap, CONTEXT)
-    found = Slice(cells, _goals(), "raw", 0)
-    assert [c.written.text for c in found.of(STATE)] == SENTENCES
-    assert [c.written.nearest[0][0] for c in found.of(STATE)] == SENTENCES
-    assert all(c.cosine == pytest.approx(1, abs=1e-4) for c in found.of(STATE))
-    assert [c.written.text for c in found.of(OTHER)] == [SENTENCES[j] for j in swap]
-    assert len(found.of(RANDOM)) == 4
-    assert found.exact(STATE) == [1.0] * 6
-    assert sum(found.exact(OTHER)) == 0
-    assert sum(found.overlaps(RANDOM)) / 4 < 0.7
-    assert all(abs(c.cosine) < 0.8 for c in found.of(RANDOM))
-    shared = found.shared()
+    assert _of(cells, "written", ACTUAL) == SENTENCES
+    assert _of(cells, "nearest", ACTUAL) == SENTENCES
+    assert _of(cells, "cosine", ACTUAL) == pytest.approx([1] * 6, abs=1e-4)
+    assert _of(cells, "written", SWAPPED) == [SENTENCES[j] for j in swap]
+    assert len(_of(cells, "written", RANDOM)) == 4
+    assert _of(cells, "exact", ACTUAL) == [1.0] * 6
+    assert sum(_of(cells, "exact", SWAPPED)) == 0
+    assert sum(_of(cells, "overlap", RANDOM)) / 4 < 0.7
+    assert all(abs(x) < 0.8 for x in _of(cells, "cosine", RANDOM))
+    shared = _of(cells, "faithfulness", ACTUAL)
     assert shared == [1 - overlap(SENTENCES[j], s) for j, s in zip(swap, SENTENCES, strict=True)]
     assert sum(shared) / 6 > 0.6
 
@@ -103,10 +106,10 @@ def test_a_fitted_map_finds_what_a_turned_space_holds(codec):
     ways = {"raw": lambda _, h: h, "tuned": lambda _, h: found(h)}
     states = (vectors @ turn)[:, None]
     cells = _reader(codec, ways).cells(states, list(range(6)), CONTEXT)
-    tuned, raw = (Slice(cells, _goals(), way, 0) for way in ("tuned", "raw"))
-    assert [c.written.text for c in tuned.of(STATE)] == SENTENCES
-    assert sum(raw.overlaps(STATE)) < 4
-    assert not tuned.of(OTHER), "nobody stood in for anybody"
+    assert _of(cells, "written", ACTUAL, "tuned") == SENTENCES
+    assert sum(_of(cells, "overlap", ACTUAL)) < 4
+    assert not _of(cells, "written", SWAPPED, "tuned"), "nobody stood in for anybody"
+    assert _of(cells, "faithfulness", ACTUAL) == [None] * 6
 
 
 def test_a_map_of_little_rank_keeps_the_leading_directions():
@@ -157,14 +160,14 @@ def test_the_probe_reports_every_way_with_its_controls(model, folder):
     result = probe.study(model, TEXTS, CONTEXT)
     grid = result.tables["grid"].frame
     assert set(grid["reading"]) == {
-        f"{way}: {kind}" for way in ("raw", "normed", "tuned") for kind in (STATE, RANDOM, OTHER)
+        f"{way}: {kind}" for way in ("raw", "normed", "tuned") for kind in (ACTUAL, RANDOM, SWAPPED)
     }
     assert sorted(set(grid["layer"])) == [0, 2]
     assert all(e.control is not None for e in result.estimates)
     layers = result.tables["layers"].rows()
     assert len(layers) == 6
     for row in layers:
-        assert row["faithfulness"] == pytest.approx(row["overlap"] - row["other_overlap"])
+        assert row["faithfulness"] == pytest.approx(row["overlap"] - row["overlap_swapped"])
     again = probe.study(model, TEXTS, CONTEXT)
     assert again.equals(result)
     figure = draw(result)

@@ -6,22 +6,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.boundary.grid import Reader, Way, partners
-from probes.boundary.report import named
-from probes.boundary.scores import Goal, overlap
-from probes.boundary.seen import Seen
-from probes.boundary.settings import Settings
-from probes.boundary.states import Ends, Place, sentence_ends
-from probes.boundary.tuned import fit_low_rank
+from probes.sentences.grid import Reader, Way, partners
+from probes.sentences.report import LensGrid, named
+from probes.sentences.scores import Target, overlap
+from probes.sentences.settings import Settings
+from probes.sentences.states import Ends, Place, sentence_ends
+from probes.sentences.tuned import fit_low_rank
 from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
-from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_mean_estimate
+from workbench.result.metric import Control, Metric
 from workbench.result.result import Note
+from workbench.result.row_samples import samples_of
 from workbench.training.lora_codec import LoraCodec
 
 LEAST_FIT = 24
+_CEILING = {
+    "overlap": Metric(
+        unit="F1",
+        help="Words in common with the sentence.",
+        axes=(),
+        bounds=(0, 1),
+        headline_name="words in common, codec's own vectors",
+    )
+}
+_OTHER = {"other": Control("another sentence's vector")}
 
 
 def read_texts(
@@ -30,7 +39,7 @@ def read_texts(
     examples: Sequence[Example],
     settings: Settings,
     context: Context,
-) -> Seen:
+) -> LensGrid:
     """Read the first sentences of the texts; the other texts fit the maps."""
     ends = sentence_ends(model, examples, settings.longest, context)
     shown = ends.take(range(min(settings.sentences, len(ends.places))))
@@ -38,32 +47,32 @@ def read_texts(
     rest = [i for i, p in enumerate(ends.places) if p.text > last][: settings.fitted]
     layers = settings.layers(model.spec.n_layers)
     ways, best = _ways(codec, ends.take(rest), layers, settings)
-    goals = [_goal(place) for place in shown.places]
+    targets = [_target(place) for place in shown.places]
     vectors = codec.encode([p.sentence for p in shown.places]).cpu()
     reader = Reader(
         writer=codec,
         ways=ways,
         layers=layers,
-        goals=vectors,
+        targets=vectors,
         limit=settings.limit,
         controls=settings.controls,
     )
     swap = partners([p.text for p in shown.places], context.stream("sentence lens partners"))
     states = shown.states[:, list(layers)]
-    return Seen(
+    return LensGrid(
         cells=reader.cells(states, swap, context),
-        goals=goals,
+        targets=targets,
         states=states,
         layers=layers,
         best=best,
-        n_unit="sentences",
-        estimates=(_ceiling(codec, vectors, goals, settings.limit, context),),
-        notes=_notes(len(rest), len(ends.places) - len(goals), ways, settings),
+        unit="sentences",
+        estimates=(_ceiling(codec, vectors, targets, settings.limit),),
+        notes=_notes(len(rest), len(ends.places) - len(targets), ways, settings),
     )
 
 
-def _goal(place: Place) -> Goal:
-    return Goal(
+def _target(place: Place) -> Target:
+    return Target(
         name=named(f"{place.text}.{place.number}", place.sentence),
         sentence=place.sentence,
         after=place.after,
@@ -86,8 +95,8 @@ def _ways(
         ways["normed"] = lambda _, h: _normed(codec, h)
     best = dict.fromkeys(ways, layers[-1])
     if settings.tuned and len(fit.places) >= LEAST_FIT:
-        goal = codec.encode([p.sentence for p in fit.places]).cpu()
-        maps = {at: fit_low_rank(fit.states[:, at], goal, settings.rank) for at in layers}
+        target = codec.encode([p.sentence for p in fit.places]).cpu()
+        maps = {at: fit_low_rank(fit.states[:, at], target, settings.rank) for at in layers}
         ways["tuned"] = lambda layer, h: maps[layer](h)
         best["tuned"] = min(maps, key=lambda layer: maps[layer].error)
     return ways, best
@@ -102,33 +111,23 @@ def _normed(codec: LoraCodec, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n
 def _ceiling(
     codec: LoraCodec,
     vectors: Float[Tensor, "n d_model"],
-    goals: Sequence[Goal],
+    targets: Sequence[Target],
     limit: int,
-    context: Context,
 ) -> Estimate:
     """Return how well the codec brings these very sentences back from its own vectors."""
-    written = codec.decode(vectors, limit=limit)
-    values = [overlap(w.text, g.sentence) for w, g in zip(written, goals, strict=True)]
-    pairs = zip((written[-1], *written), goals, strict=False) if len(goals) > 1 else ()
-    swapped = [overlap(other.text, goal.sentence) for other, goal in pairs]
-    told = "words in common, codec's own vectors"
-    units = [str(goal.unit) for goal in goals]
-    mean = _mean(told, values, units, context)
-    name = "another sentence's vector"
-    other = _mean(name, swapped, units[: len(swapped)], context) if swapped else None
-    return with_control(mean, name, other, swapped)
-
-
-def _mean(name: str, values: Sequence[float], units: Sequence[str], context: Context) -> Estimate:
-    return grouped_mean_estimate(
-        name,
-        values,
-        units,
-        unit="F1",
-        generator=context.stream("sentence lens bootstrap"),
-        n_unit="sentences",
-        resamples=context.resamples,
-        bounds=(0.0, 1.0),
+    written = [one.text for one in codec.decode(vectors, limit=limit)]
+    others = (written[-1], *written) if len(written) > 1 else (None,)
+    rows = [
+        {
+            "text": i,
+            "unit": target.unit,
+            "overlap": overlap(text, target.sentence),
+            "overlap_other": None if other is None else overlap(other, target.sentence),
+        }
+        for i, (text, other, target) in enumerate(zip(written, others, targets, strict=False))
+    ]
+    return samples_of(rows, _CEILING, group="unit", unit="sentences", controls_of=_OTHER).estimate(
+        "overlap", "other"
     )
 
 
