@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from probes.sentences.grid import SWAPPED, RANDOM, ACTUAL
+from probes.sentences.grid import ACTUAL, RANDOM, SWAPPED
 from reasoning.train_sentence_codec import TrainSentenceCodec
 from workbench.methods.contracts import Context
 from workbench.model.tiny import tiny_model
