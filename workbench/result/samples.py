@@ -195,7 +195,7 @@ class Samples:
         about = self.metrics[metric]
         cells, place = self.cells(metric, VALUE, at or {})
         found = self._estimate(cells, place, name)
-        if found.value is None or not self.has(metric, control, cells[2]):
+        if found.value is None or not control or not self.has(metric, control, cells[2]):
             return found
         beside = self._estimate((control, *cells[1:]), place, name)
         name = self.controls_of.get(control, Control(control)).name

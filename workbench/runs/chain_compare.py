@@ -1,34 +1,44 @@
 """Several reasoners on the same problems, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from workbench.errors import InputError
-from workbench.result.estimate import Estimate
-from workbench.result.intervals import grouped_mean_estimate
+from workbench.methods.per_unit_report import axis_table
+from workbench.result.metric import Axis, Metric
 from workbench.result.result import Note, Result
+from workbench.result.samples import VALUE, Samples
+from workbench.result.sums import ratio
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Points
+from workbench.runs.chain_tables import METRICS, samples_of_problems
 from workbench.runs.run import Run
 from workbench.sampling.address import TaskAddress
 
-COLUMNS = {
-    "reasoner": Column(help="The reasoner with its options, or a baseline."),
-    "accuracy": Column("proportion", "Share of problems right.", "low", "high"),
-    "difference": Column(
-        "proportion", "From the first reasoner, on the same problems.", "diff_low", "diff_high"
+_METRICS = {
+    **{
+        name: replace(metric, axes=("reasoner",), headline=None) for name, metric in METRICS.items()
+    },
+    "difference": Metric(
+        unit="proportion",
+        help="From the first reasoner, on the same problems.",
+        axes=("reasoner",),
+        bounds=(-1, 1),
+        headline=None,
     ),
-    "unfinished": Column("proportion", "Share of chains that a limit cut off; not right."),
-    "steps": Column("steps", "Mean length of a chain."),
-    "flops_last": Column("operations", "Per problem, head where a token is drawn."),
-    "flops_every": Column("operations", "Per problem, head at every position of the prompt too."),
-    "share_last": Column("proportion", "Operations as a share of the first reasoner's."),
-    "share_every": Column("proportion", "The same under the other convention."),
-    "seconds": Column("seconds", "Wall time per problem, in batches."),
-    "run": Column(help="The stored run."),
+    **{
+        f"share_{name}": Metric(
+            unit="proportion",
+            help="Operations as a share of the first reasoner's.",
+            axes=("reasoner",),
+            headline=None,
+            of=ratio,
+        )
+        for name in ("last", "every")
+    },
 }
 
 
@@ -52,17 +62,10 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str]) -> Result:
     problems = [list(result.table("problems")["problem"]) for result in results]
     if any(found != problems[0] for found in problems):
         raise InputError("the runs are about different problems", hint="same --task and --limit")
-    rows = [
-        _row(name, run, result, results[0])
-        for name, run, result in zip(names, runs, results, strict=True)
-    ]
-    rows += [_baseline(results[0].estimate(name)) for name in ("majority", "chance")]
+    comparison = _comparison(names, runs, results)
     return Result(
-        summary=_summary(rows[: len(runs)], len(problems[0])),
-        tables={
-            "comparison": Table.from_rows(rows, COLUMNS),
-            "side_by_side": _answers(names, results),
-        },
+        summary=_summary(comparison.rows()[: len(runs)], len(problems[0])),
+        tables={"comparison": comparison, "side_by_side": _answers(names, results)},
         notes=_notes(names, results),
         views=(
             Bars(title="Accuracy", table="comparison", x="reasoner", y="accuracy"),
@@ -91,18 +94,20 @@ def _notes(names: Sequence[str], results: Sequence[Result]) -> tuple[Note, ...]:
     )
 
 
-def _summary(rows: Sequence[dict[str, Any]], n: int) -> str:
-    found = ", ".join(f"{r['reasoner']} {_share_words(r, 'accuracy', '')}" for r in rows)
+def _summary(rows: Sequence[Mapping[str, Any]], n: int) -> str:
+    found = ", ".join(f"{r['reasoner']} {_share_words(r, 'accuracy')}" for r in rows)
     differ = [
-        r for r in rows[1:] if r["diff_low"] is not None and r["diff_low"] * r["diff_high"] > 0
+        r
+        for r in rows[1:]
+        if r["difference_low"] is not None and r["difference_low"] * r["difference_high"] > 0
     ]
-    gaps = ", ".join(f"{r['reasoner']} by {_share_words(r, 'difference', 'diff_')}" for r in differ)
+    gaps = ", ".join(f"{r['reasoner']} by {_share_words(r, 'difference')}" for r in differ)
     words = f"{gaps}, from {rows[0]['reasoner']}" if gaps else "nobody"
     return f"right answers to {n} problems: {found}; differing beyond the interval: {words}"
 
 
-def _share_words(row: dict[str, Any], name: str, prefix: str) -> str:
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+def _share_words(row: Mapping[str, Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
         return f"{row[name]:.1%}"
     return f"{row[name]:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -114,51 +119,35 @@ def _result(run: Run) -> Result:
     return run.result
 
 
-def _row(name: str, run: Run, result: Result, first: Result) -> dict[str, Any]:
-    accuracy, difference = result.estimate("accuracy"), _difference(result, first)
-    values = {e.name: e.value for e in result.estimates}
-    base = {e.name: e.value for e in first.estimates}
-    return {
-        "reasoner": name,
-        "accuracy": accuracy.value,
-        "low": accuracy.low,
-        "high": accuracy.high,
-        "difference": difference.value,
-        "diff_low": difference.low,
-        "diff_high": difference.high,
-        "unfinished": values.get("unfinished"),
-        "steps": values["steps"],
-        "flops_last": values["flops_last"],
-        "flops_every": values["flops_every"],
-        "share_last": _share(values["flops_last"], base["flops_last"]),
-        "share_every": _share(values["flops_every"], base["flops_every"]),
-        "seconds": values["seconds"],
-        "run": run.run_id,
+def _samples(names: Sequence[str], results: Sequence[Result]) -> Samples:
+    """Return what each problem gave under every reasoner."""
+    each = [samples_of_problems(r.table("problems").rows(), grouped=True) for r in results]
+    values = {
+        name: np.stack([one.sums[VALUE, name, ()] for one in each], axis=1) for name in METRICS
     }
-
-
-def _difference(result: Result, first: Result) -> Estimate:
-    here, there = (
-        np.asarray(r.table("problems")["correct"], dtype=np.float64) for r in (result, first)
+    values["difference"] = values["accuracy"] - values["accuracy"][:, :1]
+    for name in ("last", "every"):
+        cost = values[f"flops_{name}"]
+        values[f"share_{name}"] = np.stack([cost, np.broadcast_to(cost[:, :1], cost.shape)], -1)
+    return Samples.of(
+        {VALUE: values},
+        _METRICS,
+        groups=each[0].groups,
+        unit="problems",
+        axes_of={"reasoner": Axis(help="The reasoner with its options.", labels=tuple(names))},
     )
-    groups = [str(g) for g in result.table("problems")["group"]]
-    found = grouped_mean_estimate(
-        "difference", here - there, groups, unit="proportion", n_unit="problems", bounds=(-1.0, 1.0)
-    )
-    if result is first:
-        return replace(found, low=0.0, high=0.0, method="compared with itself")
-    return found
 
 
-def _share(value: float | None, base: float | None) -> float | None:
-    return value / base if value is not None and base else None
-
-
-def _baseline(estimate: Estimate) -> dict[str, Any]:
-    return dict.fromkeys((*COLUMNS, "low", "high", "diff_low", "diff_high")) | {
-        "reasoner": estimate.name,
-        "accuracy": estimate.value,
-    }
+def _comparison(names: Sequence[str], runs: Sequence[Run], results: Sequence[Result]) -> Table:
+    """Return a row for each reasoner and each baseline."""
+    found = axis_table(_samples(names, results), ("reasoner",))
+    rows = [row | {"run": run.run_id} for row, run in zip(found.rows(), runs, strict=True)]
+    # The first one is compared with itself, on whatever problems.
+    rows[0] |= {"difference_low": 0.0, "difference_high": 0.0}
+    for name in ("majority", "chance"):
+        accuracy = {"accuracy": results[0].estimate(name).value}
+        rows.append(dict.fromkeys(rows[0]) | {"reasoner": name} | accuracy)
+    return Table.from_rows(rows, {**found.columns, "run": Column(help="The stored run.")})
 
 
 def _answers(names: Sequence[str], results: Sequence[Result]) -> Table:

@@ -3,63 +3,81 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from workbench.methods.study_report import study_report
 from workbench.result.estimate import Estimate
-from workbench.result.intervals import (
-    grouped_proportion_estimate,
-    mean_estimate,
-    proportion_estimate,
-)
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
-from workbench.result.views import Bars, Heatmap, Points, View
-from workbench.runs.chain_tables import cost_table, problem_table, step_table
+from workbench.result.views import Bars, Heatmap, Points
+from workbench.runs.chain_tables import (
+    COLUMNS,
+    METRICS,
+    cost_rows,
+    problem_rows,
+    samples_of_problems,
+    step_rows,
+)
 from workbench.runs.latent_path import path_table, vectors_of
 from workbench.runs.solved import Solved
 
 MOST_VECTOR_NUMBERS = 1 << 24
 SHOWN_PROBLEMS = 12
-FEW = 30
+_SHOWN = ("problem", "step", "text", "logprob", "stop")
+_PLOTS = (
+    Bars(title="Accuracy beside its baselines", table="accuracy", x="who", y="accuracy"),
+    Bars(title="Operations by stage", table="costs", x="stage", y="flops_last"),
+    Heatmap(
+        title="Chains: what each step says",
+        table="shown",
+        row="problem",
+        column="step",
+        value="logprob",
+        text="text",
+    ),
+    Points(
+        title="The latent path on its plane of greatest variance",
+        table="path",
+        x="x",
+        y="y",
+        color="step",
+        label="text",
+    ),
+)
 
 
 def report(name: str, solved: Sequence[Solved], asked: int) -> Result:
     """Report accuracy with interval and baselines, every chain, and what it took."""
-    accuracy = _accuracy(solved)
+    problems, costs = problem_rows(solved), cost_rows(solved)
+    found = samples_of_problems(problems, grouped=False)
     majority, chance = _majority(solved), _chance(solved)
-    accuracy = replace(accuracy, control=majority.value, control_name="majority answer")
-    costs = cost_table(solved)
+    accuracy = samples_of_problems(problems, grouped=True).estimate("accuracy")
+    accuracy = accuracy.against(majority.value, "majority answer")
     vectors = vectors_of(solved, _most_vectors(solved))
-    tables = {
-        "accuracy": _accuracy_table(name, accuracy, majority, chance),
-        "problems": problem_table(solved),
-        "steps": step_table(solved, most_vectors=len(vectors)),
-        "shown": _shown(solved),
-        "costs": costs,
-    }
-    if len(vectors) > 2:
-        tables["path"] = path_table(solved, vectors)
-    return Result(
+    result = study_report(
+        found,
         summary=f"{name}: {_words(accuracy)} of {len(solved)} problems right; "
-        f"{_million(_total(costs, 'flops_last'))} million operations each",
-        estimates=(accuracy, majority, chance, _unfinished(solved), *_means(solved)),
-        tables=tables,
-        arrays={"vectors": vectors} if len(vectors) else {},
+        f"{costs[-1]['flops_last'] / 1e6:.3g} million operations each",
+        estimates=(
+            *(accuracy, majority, chance),
+            *(found.estimate(metric) for metric in METRICS if metric != "accuracy"),
+        ),
+        averages={},
+        rows={
+            "accuracy": _accuracy_rows(name, accuracy, majority, chance),
+            "problems": problems,
+            "steps": step_rows(solved, most_vectors=len(vectors)),
+            "shown": [
+                {column: row[column] for column in _SHOWN}
+                for row in step_rows(solved[:SHOWN_PROBLEMS], most_vectors=0)
+            ],
+            "costs": costs,
+            "path": path_table(solved, vectors) if len(vectors) > 2 else [],
+        },
+        columns=COLUMNS,
+        plots=_PLOTS,
         notes=_notes(solved, asked, accuracy),
-        views=_views(tables),
     )
-
-
-def _accuracy(solved: Sequence[Solved]) -> Estimate:
-    right = [float(one.is_correct) for one in solved]
-    groups = [one.group for one in solved]
-    if len(set(groups)) == len(groups):
-        return proportion_estimate("accuracy", int(sum(right)), len(right), n_unit="problems")
-    return grouped_proportion_estimate(
-        "accuracy",
-        right,
-        groups,
-        n_unit="problems",
-    )
+    return replace(result, arrays={"vectors": vectors} if len(vectors) else {})
 
 
 def _majority(solved: Sequence[Solved]) -> Estimate:
@@ -93,56 +111,18 @@ def _chance(solved: Sequence[Solved]) -> Estimate:
     )
 
 
-def _unfinished(solved: Sequence[Solved]) -> Estimate:
-    """The share of chains that a limit cut off: they have no answer and are not right."""
-    count = sum(not one.verdict.is_finished for one in solved)
-    return proportion_estimate("unfinished", count, len(solved), n_unit="problems")
-
-
-def _means(solved: Sequence[Solved]) -> tuple[Estimate, ...]:
-    def mean(name: str, values: list[float], unit: str) -> Estimate:
-        return mean_estimate(
-            name,
-            values,
-            unit=unit,
-            n_unit="problems",
-        )
-
-    return (
-        mean("steps", [float(len(s.chain.steps)) for s in solved], "steps"),
-        mean("flops_last", [s.chain.cost.last_position for s in solved], "operations"),
-        mean("flops_every", [s.chain.cost.every_position for s in solved], "operations"),
-        mean("seconds", [s.seconds for s in solved], "seconds"),
-    )
-
-
-def _accuracy_table(name: str, *found: Estimate) -> Table:
-    rows = [
+def _accuracy_rows(name: str, *found: Estimate) -> list[dict[str, Any]]:
+    return [
         {"who": name if e.name == "accuracy" else e.name, "accuracy": e.value}
         | {"low": e.low, "high": e.high}
         for e in found
     ]
-    return Table.from_rows(
-        rows,
-        {
-            "who": Column(help="The reasoner, the commonest answer, or guessing."),
-            "accuracy": Column("proportion", "Share of problems right.", "low", "high"),
-        },
-    )
-
-
-def _shown(solved: Sequence[Solved]) -> Table:
-    """The first chains as a grid: what each step says and how likely its tokens are."""
-    names = ["problem", "step", "text", "logprob", "stop"]
-    return step_table(solved[:SHOWN_PROBLEMS], most_vectors=0).pick(names)
 
 
 def _notes(solved: Sequence[Solved], asked: int, accuracy: Estimate) -> tuple[Note, ...]:
     notes = []
     if len(solved) < asked:
         notes.append(Note(f"stopped after {len(solved)} of {asked} problems", "warning", "stopped"))
-    if len(solved) < FEW:
-        notes.append(Note(f"only {len(solved)} problems", "warning", "few-problems"))
     limited = sum(one.chain.ended == "limit" for one in solved)
     if limited:
         text = f"{limited} chains were ended by the limit on steps"
@@ -171,28 +151,6 @@ def _judged_by(solved: Sequence[Solved]) -> Note:
     return Note(text, code="grader")
 
 
-def _views(tables: dict[str, Table]) -> tuple[View, ...]:
-    views: list[View] = [
-        Bars(title="Accuracy beside its baselines", table="accuracy", x="who", y="accuracy"),
-        Bars(title="Operations by stage", table="costs", x="stage", y="flops_last"),
-    ]
-    if tables["shown"]["logprob"].notna().any():
-        views.append(
-            Heatmap(
-                title="Chains: what each step says",
-                table="shown",
-                row="problem",
-                column="step",
-                value="logprob",
-                text="text",
-            )
-        )
-    if "path" in tables:
-        title = "The latent path on its plane of greatest variance"
-        views.append(Points(title=title, table="path", x="x", y="y", color="step", label="text"))
-    return tuple(views)
-
-
 def _most_vectors(solved: Sequence[Solved]) -> int:
     widths = [len(s.vector) for one in solved for s in one.chain.steps if s.vector is not None]
     return MOST_VECTOR_NUMBERS // max(widths) if widths else 0
@@ -204,11 +162,3 @@ def _words(accuracy: Estimate) -> str:
     if accuracy.low is None or accuracy.high is None:
         return f"{accuracy.value:.1%}"
     return f"{accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
-
-
-def _total(costs: Table, column: str) -> float:
-    return float(costs[column].iloc[-1])
-
-
-def _million(operations: float) -> str:
-    return f"{operations / 1e6:.3g}"

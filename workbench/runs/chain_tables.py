@@ -1,17 +1,42 @@
 """Tables of solved problems: the problems, their steps, and what each stage cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from workbench.result.chain import STAGES, Cost
-from workbench.result.tables import Column, Table
+from workbench.result.metric import Metric
+from workbench.result.row_samples import samples_of
+from workbench.result.samples import Samples
+from workbench.result.tables import Column
 from workbench.runs.solved import Solved
+from workbench.sampling.conventions import UNFINISHED
 
-_OPERATIONS = "Operations with the vocabulary head "
-
-PROBLEM_COLUMNS = {
+METRICS = {
+    "accuracy": Metric(unit="proportion", help="Share of problems right.", axes=(), bounds=(0, 1)),
+    "unfinished": Metric(
+        unit="proportion",
+        help="Share of chains that a limit cut off; they have no answer and are not right.",
+        axes=(),
+        bounds=(0, 1),
+    ),
+    "steps": Metric(unit="steps", help="Steps of the chain.", axes=()),
+    "flops_last": Metric(
+        unit="operations",
+        help="Operations, with the vocabulary head only where a token is drawn.",
+        axes=(),
+    ),
+    "flops_every": Metric(
+        unit="operations",
+        help="Operations, with the vocabulary head at every position of the prompt too.",
+        axes=(),
+    ),
+    "seconds": Metric(
+        unit="seconds", help="Wall time of its batch, divided among the rows.", axes=()
+    ),
+}
+COLUMNS = {
     "problem": Column(help="Name of the problem."),
     "group": Column(help="What it shares with others; intervals are clustered by it."),
     "question": Column(help="The question."),
@@ -24,12 +49,6 @@ PROBLEM_COLUMNS = {
     "ended": Column(help="What ended the chain: end of text, stop head, oracle or limit."),
     "n_steps": Column("steps", "Steps of the chain."),
     "tokens": Column("tokens", "Positions that went through a network."),
-    "flops_last": Column("operations", _OPERATIONS + "only where a token is drawn."),
-    "flops_every": Column("operations", _OPERATIONS + "at every position of the prompt too."),
-    "seconds": Column("seconds", "Wall time of its batch, divided among the rows."),
-}
-STEP_COLUMNS = {
-    "problem": Column(help="Name of the problem."),
     "step": Column(help="Step, counted from 1."),
     "kind": Column(help="token, latent or sentence."),
     "text": Column(help="The token, or the sentence decoded from the vector."),
@@ -38,22 +57,18 @@ STEP_COLUMNS = {
     "fed": Column(help="What the next step was given."),
     "changed": Column(help="The intervention made here, if any."),
     "norm": Column("", "Length of the vector."),
-    "flops_last": Column("operations", "Operations of the step."),
     "vector": Column(help="Row of the array `vectors`."),
-}
-COST_COLUMNS = {
-    "stage": Column(help="Prefill, reasoning, decoding, stopping; total."),
-    "flops_last": Column("operations", "Per problem, head where a token is drawn.", "", ""),
-    "flops_every": Column("operations", "Per problem, head at every position of the prompt."),
+    "stage": Column(help="Prefill, reasoning, decoding, stopping; total. Means over problems."),
     "share": Column("proportion", "Of the total, head where a token is drawn."),
-    "tokens": Column("tokens", "Per problem."),
-    "seconds": Column("seconds", "Per problem; known for the total only."),
+    "who": Column(help="The reasoner, the commonest answer, or guessing."),
+    "accuracy": Column("proportion", "Share of problems right.", "low", "high"),
 }
+Rows = list[dict[str, Any]]
 
 
-def problem_table(solved: Sequence[Solved]) -> Table:
+def problem_rows(solved: Sequence[Solved]) -> Rows:
     """Return one row per problem."""
-    return Table.from_rows([_problem_row(one) for one in solved], PROBLEM_COLUMNS)
+    return [_problem_row(one) for one in solved]
 
 
 def _problem_row(one: Solved) -> dict[str, Any]:
@@ -77,9 +92,26 @@ def _problem_row(one: Solved) -> dict[str, Any]:
     }
 
 
-def step_table(solved: Sequence[Solved], *, most_vectors: int) -> Table:
+def samples_of_problems(rows: Sequence[Mapping[str, Any]], *, grouped: bool) -> Samples:
+    """Return what each problem gave, from its row; grouped ones are drawn with their group."""
+    numbers = [
+        {
+            "row": i,
+            "group": row["group"],
+            "accuracy": row["correct"],
+            "unfinished": row["convention"] == UNFINISHED,
+            "steps": row["n_steps"],
+            **{name: row[name] for name in ("flops_last", "flops_every", "seconds")},
+        }
+        for i, row in enumerate(rows)
+    ]
+    group = "group" if grouped else ""
+    return samples_of(numbers, METRICS, by=("row",), group=group, unit="problems")
+
+
+def step_rows(solved: Sequence[Solved], *, most_vectors: int) -> Rows:
     """Return one row per step of every chain; the first `most_vectors` vectors are numbered."""
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     at = 0
     for one in solved:
         for number, step in enumerate(one.chain.steps, start=1):
@@ -101,10 +133,10 @@ def step_table(solved: Sequence[Solved], *, most_vectors: int) -> Table:
                 }
             )
             at += has_vector
-    return Table.from_rows(rows, STEP_COLUMNS)
+    return rows
 
 
-def cost_table(solved: Sequence[Solved]) -> Table:
+def cost_rows(solved: Sequence[Solved]) -> Rows:
     """Return the mean cost of a problem by stage, under both conventions, and in total."""
     n = len(solved)
     seconds = sum(one.seconds for one in solved) / n
@@ -113,7 +145,7 @@ def cost_table(solved: Sequence[Solved]) -> Table:
         stage: sum((one.chain.costs.get(stage, Cost()) for one in solved), Cost())
         for stage in STAGES
     }
-    rows = [
+    return [
         {
             "stage": stage,
             "flops_last": cost.last_position / n,
@@ -124,4 +156,3 @@ def cost_table(solved: Sequence[Solved]) -> Table:
         }
         for stage, cost in {**by_stage, "total": total}.items()
     ]
-    return Table.from_rows(rows, COST_COLUMNS)

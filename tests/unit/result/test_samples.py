@@ -35,6 +35,7 @@ def test_headlines_leave_out_what_they_say() -> None:
     assert found.estimate("kl").value == pytest.approx(kl[:, :2].mean())
     assert found.estimate("kl", "random").control == pytest.approx(kl[:, :2].mean() + 1)
     assert found.estimate("kl").note == "but the last"
+    assert found.estimate("kl").control is None
     assert found.mean("kl").value == pytest.approx(kl.mean(axis=0))
 
 

@@ -160,10 +160,10 @@ def test_reasoners_that_never_differ_may_still_differ() -> None:
     runs = [_run(limit=30), _run(limit=30, wrong_above=10**9)]
     result = compare_chains(runs, ["careful", "as careful"])
     same, other = result.table("comparison").rows()[:2]
-    assert (same["diff_low"], same["difference"], same["diff_high"]) == (0, 0, 0)
+    assert (same["difference_low"], same["difference"], same["difference_high"]) == (0, 0, 0)
     assert other["difference"] == 0
-    assert other["diff_low"] == -other["diff_high"]
-    assert 0.05 < other["diff_high"] < 0.2
+    assert other["difference_low"] == -other["difference_high"]
+    assert 0.05 < other["difference_high"] < 0.2
 
 
 def test_comparison_is_paired_and_needs_the_same_problems() -> None:
@@ -172,7 +172,7 @@ def test_comparison_is_paired_and_needs_the_same_problems() -> None:
     rows = {row["reasoner"]: row for row in result.table("comparison").rows()}
     missed = 1 - rows["careless"]["accuracy"]
     assert rows["careful"]["difference"] == pytest.approx(missed)
-    assert rows["careful"]["diff_low"] > 0
+    assert rows["careful"]["difference_low"] > 0
     assert rows["careless"]["difference"] == 0
     assert rows["careful"]["share_last"] == 1
     assert {"majority", "chance"} <= set(rows)
