@@ -26,7 +26,8 @@ class Interval:
 
     def within(self, low: float | int, high: float | int) -> "Interval":
         """Return the part that lies in a range the quantity cannot leave."""
-        at_least, at_most = min(max(self.low, low), high), max(min(self.high, high), low)
+        at_least = float(min(max(self.low, low), high))
+        at_most = float(max(min(self.high, high), low))
         return Interval(at_least, at_most, self.level, self.method)
 
     def holding(self, value: float | int) -> "Interval":
