@@ -68,6 +68,8 @@ class WhatIf:
         support = Table.from_rows(
             map(vars, model.support(domain)),
             {
+                "lowest": Column("points", "The lowest model."),
+                "highest": Column("points", "The highest model."),
                 "low": Column("points", "1 in 100 models lies below."),
                 "high": Column("points", "1 in 100 models lies above."),
                 "median": Column("points", "Half of the models lie below."),
@@ -89,7 +91,7 @@ class Effects:
     Units: points per point. Intervals resample models within domains.
     """
 
-    cause: str = option("z1", help="Capability that acts: its name, its anchor, or z1, z2, …")
+    cause: str = option("z1", help="Capability that acts: its name, its anchor, or its rank as z1.")
     effect: str = option("z3", help="Capability that is acted on.")
     domain: str = option("", help="Base model; the first of the fit when none is given.")
 

@@ -29,6 +29,8 @@ class ChainOfThought:
 
     Cost: one pass over the prompt, then one cached pass per token written.
 
+    Units: accuracy is a proportion of problems; cost is in floating-point operations.
+
     Source: Wei et al. 2022; here without worked examples unless the task shows some.
     """
 
@@ -54,6 +56,8 @@ class AnswerAtOnce:
     writes up to the end of that line is its answer.
 
     Cost: one pass over the prompt, then one cached pass per token of the answer.
+
+    Units: accuracy is a proportion of problems; cost is in floating-point operations.
 
     Source: standard-prompting baseline of Wei et al. 2022, zero-shot and with a forced start.
     """

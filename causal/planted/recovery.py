@@ -213,6 +213,9 @@ _VIEWS = (
 )
 RECOVERY_COLUMNS = {
     "n": Column("models", "Models per domain."),
+    "residual": Column("", "Measurement noise as a share of the SD of a score."),
+    "density": Column("", "Share of possible edges present."),
+    "contamination": Column("", "Share of mislabelled rows."),
     "order_recovery": Column(
         "proportion", "Runs with the right match and order.", low="order_low", high="order_high"
     ),

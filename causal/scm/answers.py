@@ -68,7 +68,10 @@ def _placement_tables(placed: Placement) -> dict[str, Table]:
         ),
         "neighbours": Table.from_rows(
             [{"model": n.model, "distance": n.distance, **n.scores} for n in placed.neighbours],
-            {"distance": Column("SD", "In SDs of the domain's capabilities.")},
+            {
+                "distance": Column("SD", "In SDs of the domain's capabilities."),
+                **{score.benchmark: Column("points", "Its score.") for score in placed.scores},
+            },
         ),
     }
 
@@ -207,7 +210,12 @@ def _change_table(changes: Sequence[Change]) -> Table:
         for c in changes
     ]
     return Table.from_rows(
-        rows, {"change": Column("points", "After minus before.", low="low", high="high")}
+        rows,
+        {
+            "before": Column("points", "As it is."),
+            "after": Column("points", "After the action."),
+            "change": Column("points", "After minus before.", low="low", high="high"),
+        },
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.contract.overflowing import FAMILY, TOKEN, overflowing_model
-from tests.contract.test_probes import _examples, _prepared
+from tests.contract.running import examples, setup
 from workbench.errors import NotFinite
 from workbench.methods.registry import find, plugins
 from workbench.model.tiny import tiny_model
@@ -40,12 +40,12 @@ def folder(tmp_path_factory):
 
 @cache
 def _run_probe(name, how, folder):
-    recipe = find("probe", name).recipe
     rows = Path(folder) / "rows.jsonl"
     if not rows.exists():
         lines = [json.dumps({"text": e.text, "label": e.label, "group": e.group}) for e in _some()]
         rows.write_text("\n".join(lines))
-    task = getattr(recipe, "default_task", "")
+    plugin = find("probe", name)
+    task = plugin.recipe.default_task if plugin.takes == "task" else ""
     spec = RunSpec(
         name=name,
         options=_moved(name, how, folder),
@@ -60,10 +60,11 @@ def _run_probe(name, how, folder):
 
 def _moved(name, how, folder):
     """The options that let a probe run, its trained weights said to be those of this model."""
-    options = dict(_prepared(name, folder))
+    options = dict(setup("probe", name).spec.options)
     for option in ("checkpoint", "codec", "estimate"):
         if options.get(option):
-            place = shutil.copytree(options[option], f"{options[option]}-{how}", dirs_exist_ok=True)
+            place = f"{folder}/{option}-{name}-{how}"
+            shutil.copytree(options[option], place, dirs_exist_ok=True)
             manifest = json.loads((Path(place) / "manifest.json").read_text())
             manifest["base_hash"] = overflowing_model(how).spec.weights_hash
             (Path(place) / "manifest.json").write_text(json.dumps(manifest))
@@ -73,7 +74,7 @@ def _moved(name, how, folder):
 
 @cache
 def _some():
-    return _examples(16)
+    return examples(16)
 
 
 def _overflow():
@@ -156,7 +157,6 @@ def test_a_reasoner_on_a_model_that_overflows(name, how):
     ("name", "how"), _marked(RECIPES, lambda n: ("layer",) if n == "tuned-lens" else (), HOWS)
 )
 def test_a_recipe_on_a_model_that_overflows(name, how, tmp_path):
-    recipe = find("recipe", name).recipe
     texts = tuple(e.text for e in _some())
     spec = RunSpec(
         kind="recipe",
@@ -164,7 +164,7 @@ def test_a_recipe_on_a_model_that_overflows(name, how, tmp_path):
         options=RECIPES[name],
         model=ModelRef(name=f"overflow:{how}", device="cpu"),
         data=DataRef(task="sums?terms=2&largest=9", limit=3)
-        if hasattr(recipe, "default_task")
+        if find("recipe", name).takes == "task"
         else DataRef(texts=texts),
         resamples=20,
     )

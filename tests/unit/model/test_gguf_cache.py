@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.workbench.conftest import write_gguf
+from tests.unit.model.conftest import write_gguf
 from workbench.errors import BadOption, EnvironmentProblem, ModelError, ModelNotFound, Unsupported
 from workbench.model import gguf_cache
 from workbench.model.gguf_cache import conversions, convert

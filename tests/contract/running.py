@@ -1,0 +1,319 @@
+"""How each plugin is run quickly: every run is made once and shared by all checks.
+
+A plugin from outside needs nothing here unless its defaults take long on a tiny model, or it
+cannot run without trained weights.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from causal.planted.simulate import Design, plant
+from causal.searches import stability
+from causal.searches.algorithms import run as run_search
+from tests.unit.causal.planted_tables import chain_and_collider, table_of
+from workbench.methods.contracts import BringsModel, Example
+from workbench.methods.registry import find
+from workbench.methods.shapes import follows
+from workbench.model.loading import load_model
+from workbench.model.model import Model
+from workbench.model.tiny import tiny_model
+from workbench.runs.execute import execute
+from workbench.runs.run import Run
+from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.store import Store
+from workbench.training.adapter import Adapter, LoraShape
+from workbench.training.checkpoint import Checkpoint, Manifest
+
+FAMILY = "llama"
+# A copy that breaks a promise runs as the plugin behind that prefix does.
+BROKEN = "broken-"
+SUMS = "sums?terms=2&largest=9"
+PROSQA = "prosqa?hops=2&classes=6&brief=yes"
+BLOCKS = "blocksworld?blocks=4&brief=yes"
+
+QUICK = {
+    ("probe", "decoders"): {"new_tokens": 4},
+    ("probe", "critical-tokens"): {"draws": 8, "samples": 4, "new_tokens": 6},
+    ("probe", "hybrid-trace"): {"untrained": True, "tokens": 8},
+    # One site: the mean difference, which costs a tenth, is read at every one of them.
+    ("probe", "linear"): {"at": ["resid_post.1[-1]"], "regularisation": 1.0},
+    ("probe", "sentence-lens"): {"sentences": 4, "limit": 5},
+    ("probe", "contrastive-estimate"): {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
+    ("recipe", "tuned-lens"): {"preset": "tiny", "steps": 2, "start_tokens": 0},
+    ("recipe", "sentence-codec"): {
+        "preset": "tiny", "steps": 2, "tasks": ("prosqa?classes=6&hops=2",),
+    },
+    ("recipe", "coconut"): {
+        "preset": "tiny", "stages": 2, "steps": 2, "writing": 2, "judged": 4,
+        "arms": "coconut,pause",
+    },
+    ("recipe", "sentence-chain"): {
+        "preset": "tiny", "problems": 12, "held_out": 4, "batch": 4,
+        "writing": 4, "embedding": 4, "prediction": 4,
+    },
+    ("recipe", "hybrid"): {
+        "preset": "tiny", "seeds": 1, "arms": "grpo,hrpo", "format_steps": 2, "steps": 2,
+        "prompts": 2, "responses": 2, "new_tokens": 6, "judged": 6, "problems": 40, "rank": 2,
+    },
+    ("recipe", "contrastive-estimate"): {
+        "preset": "tiny", "temperature": 2.0, "top_p": 1.0, "new_tokens": 6,
+        "questions": 12, "epochs": 2, "rank": 2, "samples": 12,
+    },
+    ("recipe", "cdpo"): {
+        "preset": "tiny", "temperature": 2.0, "top_p": 1.0, "new_tokens": 6,
+        "questions": 12, "held_out": 4, "epochs": 1, "rank": 2, "samples": 12,
+    },
+    ("discovery", "hierarchical"): {
+        "k": 2, "null_draws": 5, "order_draws": 5, "restarts": 3, "variants": False,
+        "resamples": 5, "scaling": "pooled", "subspace": "domain", "gate": 0.9, "least_models": 60,
+    },
+    ("discovery", "recovery"): {"sizes": (100,), "seeds": 2, "restarts": 2, "domains": 2},
+    ("question", "what-if"): {"shock": ("z1=1",)},
+    ("question", "effects"): {"cause": "z1", "effect": "z2"},
+    ("question", "place"): {"model": "m0"},
+    ("refuter", "held-out-domain"): {"draws": 19},
+}  # fmt: skip
+# Options that a plugin of a kind gets where it has them.
+QUICK_OF_KIND = {
+    "reasoner": {"tokens": 6, "limit": 4},
+    "discovery": {"scope": "centred", "resamples": 2, "orders": 1, "least_models": 60},
+    "refuter": {"draws": 5},
+}
+# Weights that one plugin needs and another trains: the recipe, the option that names their folder,
+# and where in the recipe's folder the model and the weights are.
+TRAINED_BY = {
+    ("reasoner", "coconut"): ("coconut", "checkpoint", "model", "coconut"),
+    ("reasoner", "hrpo"): ("hybrid", "checkpoint", "model", "."),
+    ("reasoner", "sentence-continuous"): ("sentence-chain", "checkpoint", ".", "."),
+    ("reasoner", "sentence-discretized"): ("sentence-chain", "checkpoint", ".", "."),
+    ("recipe", "cdpo"): ("contrastive-estimate", "estimate", "", "."),
+    ("probe", "tuned-lens"): ("tuned-lens", "checkpoint", "", "."),
+    ("probe", "sentence-lens"): ("sentence-codec", "codec", "", "."),
+}
+TASKS = {
+    ("reasoner", "coconut"): PROSQA,
+    ("reasoner", "sentence-continuous"): BLOCKS,
+    ("reasoner", "sentence-discretized"): BLOCKS,
+    ("recipe", "coconut"): PROSQA,
+    ("recipe", "sentence-chain"): BLOCKS,
+    ("recipe", "hybrid"): SUMS,
+}
+# How many texts are enough where every text costs many generations.
+TEXTS = {("probe", "hybrid-trace"): 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A spec that runs quickly, and the model it runs on."""
+
+    spec: RunSpec
+    model: Model | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """A run, the setup behind it and the store that keeps it."""
+
+    run: Run
+    store: Store
+    setup: Setup = field(repr=False)
+
+    @property
+    def result(self):
+        """The result; fails with the reason where there is none."""
+        assert self.run.failure is None, self.run.failure
+        return self.run.result
+
+
+@cache
+def _home() -> TemporaryDirectory:
+    return TemporaryDirectory(prefix="contract-")
+
+
+def folder() -> Path:
+    """Return a folder that lasts as long as the session."""
+    return Path(_home().name)
+
+
+@cache
+def examples(n: int = 24) -> tuple[Example, ...]:
+    """Return short texts of many lengths; two neighbours form a group, labels alternate."""
+    model = tiny_model(FAMILY)
+    generator = torch.Generator().manual_seed(7)
+    rows = []
+    for i in range(n):
+        ids = torch.randint(4, 60, (6 + i % 7,), generator=generator).tolist()
+        label, group = "first" if i % 4 < 2 else "second", f"g{i // 2}"
+        text, source = model.decode(ids), f"rows.jsonl:{i}"
+        rows.append(Example(text=text, label=label, group=group, source=source, number=i))
+    return tuple(rows)
+
+
+def rows_file() -> Path:
+    """Return the file of those texts."""
+    return _written("rows.jsonl", [asdict(e) for e in examples()])
+
+
+def digits() -> str:
+    """Return a task that a random model gets right now and then: every answer is one digit."""
+    words = ("cat", "dog", "bird", "king", "queen", "man")
+    rows = [{"question": f"the {a} saw the {b}", "answer": "7"} for a in words for b in words[:4]]
+    return f"questions:{_written('digits.jsonl', rows)}"
+
+
+def task_address(name: str) -> str:
+    """Return the address of a task, with a file where it reads one."""
+    if name == "questions":
+        rows = [{"question": f"What is {i} plus 2?", "answer": str(i + 2)} for i in range(6)]
+        return f"questions:{_written('questions.jsonl', rows)}"
+    if name == "csqa":
+        asked = "Which word is number {i}?\tA: one\tB: two\tC: three"
+        rows = [
+            {"question": asked.format(i=i), "steps": ["Count."], "answer": "ABC"[i % 3]}
+            for i in range(6)
+        ]
+        path = folder() / "csqa.json"
+        path.write_text(json.dumps(rows))
+        return f"csqa:{path}"
+    return name
+
+
+def searched_table():
+    """Return a chain and a collider in two domains whose means differ."""
+    data = chain_and_collider("laplace", n=240)
+    data[120:] += np.array([3.0, -3.0, 2.0, 0.0, 1.0])
+    return table_of(data, ["north"] * 120 + ["south"] * 120)
+
+
+def planted_table():
+    """Return two domains that share a hierarchy of two capabilities."""
+    rows = plant(Design(k=2, d=4, n=80, domains=2, noise="uniform"), np.random.default_rng(0)).rows
+    return table_of(50 + 5 * rows.pooled, np.repeat(rows.names, rows.counts), list(rows.benchmarks))
+
+
+def table_for(name: str):
+    """Return the table that a discovery is run on."""
+    return planted_table() if name == "hierarchical" else searched_table()
+
+
+def setup(kind: str, name: str) -> Setup:
+    """Return the quick setup of a plugin."""
+    plugin = find(kind, name)
+    known = {info.name for info in plugin.options}
+    quick = {k: v for k, v in QUICK_OF_KIND.get(kind, {}).items() if k in known}
+    name = name.removeprefix(BROKEN)
+    options = {**quick, **QUICK.get((kind, name), {}), **_weights(kind, name)}
+    spec = RunSpec(kind=kind, name=plugin.name, options=options, resamples=20)
+    return _SETUPS[plugin.takes](replace(spec, model=ModelRef(name=f"tiny:{FAMILY}", device="cpu")))
+
+
+def _on_texts(spec: RunSpec) -> Setup:
+    limit = TEXTS.get((spec.kind, spec.name))
+    data = DataRef(path=str(rows_file()), label="label", group="group", limit=limit)
+    return Setup(spec=replace(spec, data=data), model=tiny_model(FAMILY))
+
+
+def _on_task(spec: RunSpec) -> Setup:
+    key = (spec.kind, spec.name)
+    task, model = TASKS.get(key, SUMS), tiny_model(FAMILY)
+    if spec.kind == "probe":
+        task = find(*key).recipe.default_task
+    if spec.name in ("cdpo", "contrastive-estimate") and spec.kind == "recipe":
+        task = digits()
+    if spec.kind == "reasoner" and key in TRAINED_BY:
+        recipe, _, place, _ = TRAINED_BY[key]
+        model = load_model(str(trained(recipe) / place))
+    limit = None if spec.kind == "recipe" else 4 if spec.kind == "reasoner" else 2
+    spec = replace(spec, data=DataRef(task=task, limit=limit), model=ModelRef(name=model.spec.name))
+    is_own = follows(find(*key).recipe, BringsModel)
+    return Setup(spec=spec, model=None if is_own else model)
+
+
+def _on_table(spec: RunSpec) -> Setup:
+    path = folder() / f"{'planted' if spec.name == 'hierarchical' else 'searched'}.csv"
+    if spec.name == "recovery":
+        return Setup(spec=replace(spec, model=None))
+    if not path.exists():
+        table_for(spec.name).frame.to_csv(path, index=False)
+    # A process for each fit costs seconds.
+    stability.WORKER.call = lambda request, *, seconds: run_search(request)
+    return Setup(spec=replace(spec, model=None, data=DataRef(path=str(path))))
+
+
+def _on_graph(spec: RunSpec) -> Setup:
+    about = run_of("discovery", "hierarchical")
+    return Setup(spec=replace(spec, model=None, graph=about.run.run_id))
+
+
+_SETUPS: dict[str, Callable[[RunSpec], Setup]] = {
+    "texts": _on_texts,
+    "labelled texts": _on_texts,
+    "task": _on_task,
+    "table": _on_table,
+    "graph": _on_graph,
+}
+
+
+@cache
+def run_of(kind: str, name: str, *, repeat: int = 0, batch_tokens: int = 2048) -> Outcome:
+    """Run a plugin; `repeat` runs it anew, in a store of its own."""
+    made = setup(kind, name)
+    about = made.spec.graph
+    store = run_of("discovery", "hierarchical").store if about else None
+    store = store or Store(folder() / f"{kind}-{name}-{repeat}-{batch_tokens}")
+    spec = replace(made.spec, batch_tokens=batch_tokens)
+    run = execute(spec, store=store, model=made.model, fresh=bool(about))
+    return Outcome(run=run, store=store, setup=made)
+
+
+def trained(recipe: str) -> Path:
+    """Return the checkpoint that a recipe's run left."""
+    outcome = run_of("recipe", recipe)
+    assert outcome.run.failure is None, outcome.run.failure
+    return outcome.store.checkpoint(outcome.run.run_id)
+
+
+def _weights(kind: str, name: str) -> dict[str, str]:
+    if (kind, name) == ("probe", "contrastive-estimate"):
+        return {"estimate": str(_contrast())}
+    if (kind, name) in TRAINED_BY:
+        recipe, option, _, place = TRAINED_BY[kind, name]
+        return {option: str(trained(recipe) / place)}
+    return {}
+
+
+@cache
+def _contrast() -> Path:
+    """Two random adapters as a contrastive estimate."""
+    model, shape = tiny_model(FAMILY), LoraShape(rank=2)
+    tensors = {}
+    for i, side in enumerate(("positive", "negative")):
+        generator = torch.Generator().manual_seed(i)
+        adapter = Adapter(model, shape, generator=generator, suffix=side)
+        for parameter in adapter.parameters().values():
+            parameter.data.normal_(generator=generator, std=0.3)
+        tensors |= adapter.tensors(f"{side}.")
+    manifest = Manifest(
+        recipe="contrastive-estimate",
+        options={"adapter": shape.as_dict()},
+        base_model=model.spec.name,
+        base_hash=model.spec.weights_hash,
+        seed=0,
+        data_hash="",
+    )
+    Checkpoint(manifest=manifest, tensors=tensors).save(folder() / "contrast")
+    return folder() / "contrast"
+
+
+def _written(name: str, rows) -> Path:
+    path = folder() / name
+    if not path.exists():
+        path.write_text("\n".join(map(json.dumps, rows)))
+    return path
