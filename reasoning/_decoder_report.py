@@ -7,45 +7,38 @@ import numpy as np
 from reasoning._decoder_runs import Written
 from reasoning.repetition import NGRAMS, diversity, ngram_counts
 from workbench.methods.contracts import Context
-from workbench.result.metric import Axis, Control, Metric, Plot, Statistic
-from workbench.result.pivots import Bounds
+from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.samples import Samples
 from workbench.result.sums import ratio
 from workbench.result.tables import Column
 from workbench.result.views import Heatmap, TokenStrip
 
 BASELINE, SHUFFLED = "greedy", "shuffled"
-_N, _SHARE = len(NGRAMS), (0.0, 1.0)
-
-
-def _metric(
-    unit: str, words: str, of: Statistic | None = None, bounds: Bounds | None = None
-) -> Metric:
-    return Metric(unit=unit, help=words, axes=("decoder",), headline=None, of=of, bounds=bounds)
-
-
+_N = len(NGRAMS)
 METRICS = {
-    "diversity": _metric(
-        "proportion",
+    "diversity": share(
         "product of 1 - rep_n for n = 2, 3, 4; 1 is no repetition",
-        lambda sums: diversity(sums[..., :_N], sums[..., _N:]),
-        _SHARE,
+        "decoder",
+        of=lambda sums: diversity(sums[..., :_N], sums[..., _N:]),
     ),
     **{
-        f"rep_{n}": _metric(
-            "proportion",
+        f"rep_{n}": share(
             f"{n}-grams of a text that had occurred in it before, all texts together",
-            lambda sums: 1 - ratio(sums),
-            _SHARE,
+            "decoder",
+            of=lambda sums: 1 - ratio(sums),
         )
         for n in NGRAMS
     },
-    "logprob": _metric(
-        "nats per token", "mean log-probability that the model itself gives to the text"
+    "logprob": number(
+        "nats per token", "mean log-probability that the model itself gives to the text", "decoder"
     ),
-    "n_tokens": _metric("tokens", "mean length of a text"),
+    "n_tokens": number("tokens", "mean length of a text", "decoder"),
 }
-TIMES = {"seconds_per_token": _metric("seconds", "wall time of a batch by its tokens", ratio)}
+TIMES = {
+    "seconds_per_token": number(
+        "seconds", "wall time of a batch by its tokens", "decoder", of=ratio
+    )
+}
 CONTROLS = {SHUFFLED: Control("the same tokens in random order")}
 COLUMNS = {
     "prompt": Column(help="Number of the prompt, from 0"),

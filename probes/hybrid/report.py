@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.methods.study_report import study_report
-from workbench.result.metric import Axis, Control, Metric, Plot
+from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
@@ -12,48 +12,18 @@ from workbench.result.tables import Column
 from workbench.result.views import Bars, Curve, Heatmap, TokenStrip
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
-_SHARE = (0.0, 1.0)
 METRICS = {
-    "flips": Metric(
-        unit="share of tokens",
-        help="1 where latent inputs change the likeliest token.",
-        axes=(),
-        bounds=_SHARE,
+    "flips": share("1 where latent inputs change the likeliest token.", unit="share of tokens"),
+    "kl": number(
+        "nats per token", "KL of this token's distribution, latent inputs from token inputs."
     ),
-    "kl": Metric(
-        unit="nats per token",
-        help="KL of this token's distribution, latent inputs from token inputs.",
-        axes=(),
-    ),
-    "entropy": Metric(
-        unit="nats per token", help="Of the distribution after temperature.", axes=()
-    ),
-    "disagreement": Metric(
-        unit="probability",
-        help="1 − p: what else might have been said.",
-        axes=(),
-        bounds=_SHARE,
-    ),
-    "ratio_of_mean": Metric(unit="", help="√(1−ā²), ā the mean over dimensions.", axes=()),
-    "mean_ratio": Metric(unit="", help="Mean of √(1−a²) over dimensions.", axes=()),
-    "norm_share": Metric(
-        unit="proportion",
-        help="Length of the latent part among both parts.",
-        axes=(),
-        bounds=_SHARE,
-    ),
-    "distance": Metric(
-        unit="",
-        help="‖hybrid − token-only‖ / ‖token-only‖ of the residual stream.",
-        headline=None,
-    ),
-    "differs": Metric(
-        unit="proportion",
-        help="1 where it is another one than in the unchanged chain.",
-        axes=("intervention",),
-        bounds=_SHARE,
-        headline=None,
-    ),
+    "entropy": number("nats per token", "Of the distribution after temperature."),
+    "disagreement": share("1 − p: what else might have been said.", unit="probability"),
+    "ratio_of_mean": number("", "√(1−ā²), ā the mean over dimensions."),
+    "mean_ratio": number("", "Mean of √(1−a²) over dimensions."),
+    "norm_share": share("Length of the latent part among both parts."),
+    "distance": number("", "‖hybrid − token-only‖ / ‖token-only‖ of the residual stream.", "layer"),
+    "differs": share("1 where it is another one than in the unchanged chain.", "intervention"),
 }
 CONTROLS = {
     "control": Control(

@@ -13,7 +13,7 @@ from probes.sentences.grid import partners
 from probes.sentences.settings import Settings
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.metric import Control, Metric, Plot
+from workbench.result.metric import Control, Plot, number, share
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
 from workbench.result.tables import Column
@@ -25,23 +25,11 @@ _RATE = 0.05
 _SURE = 0.3
 _BY_STEP = ("intervention", "steps_after")
 _FELT = {
-    "same_sentence": Metric(
-        unit="proportion",
-        help="Sentences as without the change.",
-        axes=_BY_STEP,
-        bounds=(0, 1),
-        headline=None,
-    ),
-    "cosine": Metric(unit="", help="Cosine of the two vectors.", axes=_BY_STEP, headline=None),
+    "same_sentence": share("Sentences as without the change.", *_BY_STEP),
+    "cosine": number("", "Cosine of the two vectors.", *_BY_STEP),
 }
 _ANSWER = {
-    "differs": Metric(
-        unit="proportion",
-        help="Chains with another answer.",
-        axes=(),
-        bounds=(0, 1),
-        headline_name="answer changes with a forced sentence",
-    )
+    "differs": share("Chains with another answer.", name="answer changes with a forced sentence")
 }
 PLOT = Plot(title="How far a changed step is felt", metrics=("same_sentence",), axes=_BY_STEP)
 STEPS = {

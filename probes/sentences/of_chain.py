@@ -26,7 +26,7 @@ from probes.sentences.tuned import fit_low_rank
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.result.estimate import Estimate
-from workbench.result.metric import Control, Metric
+from workbench.result.metric import Control, share
 from workbench.result.result import Note
 from workbench.result.row_samples import samples_of
 from workbench.result.tables import Column
@@ -36,11 +36,8 @@ _LEAST_FIT = 24
 _AT_ONCE = 64
 _EXCHANGED = 32
 _ANSWERS = {
-    name: Metric(unit="proportion", help=said, axes=(), bounds=(0, 1), headline_name=said)
-    for name, said in (
-        ("is_changed", "answer changes with an exchanged state"),
-        ("is_donors", "answer becomes the other chain's"),
-    )
+    "is_changed": share("Answers.", name="answer changes with an exchanged state"),
+    "is_donors": share("Answers.", name="answer becomes the other chain's"),
 }
 EXCHANGES = {
     "problem": Column(help="Number of the problem, from 0."),

@@ -15,20 +15,14 @@ from probes.sentences.tuned import fit_low_rank
 from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
-from workbench.result.metric import Control, Metric
+from workbench.result.metric import Control, share
 from workbench.result.result import Note
 from workbench.result.row_samples import samples_of
 from workbench.training.lora_codec import LoraCodec
 
 LEAST_FIT = 24
 _CEILING = {
-    "overlap": Metric(
-        unit="F1",
-        help="Words in common with the sentence.",
-        axes=(),
-        bounds=(0, 1),
-        headline_name="words in common, codec's own vectors",
-    )
+    "overlap": share("Words in common.", unit="F1", name="words in common, codec's own vectors")
 }
 _OTHER = {"other": Control("another sentence's vector")}
 

@@ -12,8 +12,7 @@ from probes.sentences.grid import ACTUAL, RANDOM, SWAPPED, Cell
 from probes.sentences.scores import Target, cell_rows
 from workbench.methods.study_report import study_report
 from workbench.result.estimate import Estimate
-from workbench.result.metric import Axes, Axis, Control, Metric, Plot
-from workbench.result.pivots import Bounds
+from workbench.result.metric import Axes, Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
@@ -30,21 +29,18 @@ _FLUENT = Note(
 )
 
 
-def _metric(unit: str, words: str, bounds: Bounds | None = None) -> Metric:
-    return Metric(unit=unit, help=words, axes=_BY_LAYER, bounds=bounds, headline=None)
-
-
 METRICS = {
-    "overlap": _metric("F1", "Words in common with the sentence.", (0, 1)),
-    "next_overlap": _metric("F1", "Words in common with the sentence after it.", (0, 1)),
-    "exact": _metric("proportion", "Written as the sentence itself, word for word.", (0, 1)),
-    "faithfulness": _metric(
+    "overlap": share("Words in common with the sentence.", *_BY_LAYER, unit="F1"),
+    "next_overlap": share("Words in common with the sentence after it.", *_BY_LAYER, unit="F1"),
+    "exact": share("Written as the sentence itself, word for word.", *_BY_LAYER),
+    "faithfulness": number(
         "F1 difference",
         "Words in common less those of the state put in its place; 0: the state says nothing.",
-        (-1, 1),
+        *_BY_LAYER,
+        bounds=(-1, 1),
     ),
-    "cosine": _metric("", "Cosine with the codec's own vector of the sentence."),
-    "logprob": _metric("nats", "Mean log-probability of the tokens written."),
+    "cosine": number("", "Cosine with the codec's own vector of the sentence.", *_BY_LAYER),
+    "logprob": number("nats", "Mean log-probability of the tokens written.", *_BY_LAYER),
 }
 CONTROLS = {
     RANDOM: Control("random vector", "the same from random vectors of the same length"),

@@ -95,3 +95,34 @@ class Plot:
     axes: Axes = ("layer",)
     words: str = ""
     log_y: bool = False
+
+
+def number(
+    unit: str,
+    words: str,
+    *axes: str,
+    bounds: Bounds | None = None,
+    of: Statistic | None = None,
+    name: str = "",
+) -> Metric:
+    """Return a metric of a study: an estimate called `name`, or one number per place of axes."""
+    return Metric(
+        unit=unit,
+        help=words,
+        axes=axes,
+        bounds=bounds,
+        of=of,
+        headline=None if axes else (None, None),
+        headline_name=name,
+    )
+
+
+def share(
+    words: str,
+    *axes: str,
+    of: Statistic | None = None,
+    name: str = "",
+    unit: str = "proportion",
+) -> Metric:
+    """Return the metric of a study that lies between 0 and 1."""
+    return number(unit, words, *axes, bounds=(0.0, 1.0), of=of, name=name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.errors import InputError
 from workbench.methods.per_unit_report import axis_table
-from workbench.result.metric import Axis, Metric
+from workbench.result.metric import Axis, number
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
 from workbench.result.sums import ratio
@@ -19,23 +19,13 @@ from workbench.runs.run import Run
 from workbench.sampling.address import TaskAddress
 
 _METRICS = {
-    **{
-        name: replace(metric, axes=("reasoner",), headline=None) for name, metric in METRICS.items()
-    },
-    "difference": Metric(
-        unit="proportion",
-        help="From the first reasoner, on the same problems.",
-        axes=("reasoner",),
-        bounds=(-1, 1),
-        headline=None,
+    **{name: replace(one, axes=("reasoner",), headline=None) for name, one in METRICS.items()},
+    "difference": number(
+        "proportion", "From the first reasoner, on the same problems.", "reasoner", bounds=(-1, 1)
     ),
     **{
-        f"share_{name}": Metric(
-            unit="proportion",
-            help="Operations as a share of the first reasoner's.",
-            axes=("reasoner",),
-            headline=None,
-            of=ratio,
+        f"share_{name}": number(
+            "proportion", "Operations as a share of the first reasoner's.", "reasoner", of=ratio
         )
         for name in ("last", "every")
     },

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from workbench.result.chain import STAGES, Cost
-from workbench.result.metric import Metric
+from workbench.result.metric import number, share
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
 from workbench.result.tables import Column
@@ -14,27 +14,12 @@ from workbench.runs.solved import Solved
 from workbench.sampling.conventions import UNFINISHED
 
 METRICS = {
-    "accuracy": Metric(unit="proportion", help="Share of problems right.", axes=(), bounds=(0, 1)),
-    "unfinished": Metric(
-        unit="proportion",
-        help="Share of chains that a limit cut off; they have no answer and are not right.",
-        axes=(),
-        bounds=(0, 1),
-    ),
-    "steps": Metric(unit="steps", help="Steps of the chain.", axes=()),
-    "flops_last": Metric(
-        unit="operations",
-        help="Operations, with the vocabulary head only where a token is drawn.",
-        axes=(),
-    ),
-    "flops_every": Metric(
-        unit="operations",
-        help="Operations, with the vocabulary head at every position of the prompt too.",
-        axes=(),
-    ),
-    "seconds": Metric(
-        unit="seconds", help="Wall time of its batch, divided among the rows.", axes=()
-    ),
+    "accuracy": share("Share of problems right."),
+    "unfinished": share("Share of chains that a limit cut off; without an answer, not right."),
+    "steps": number("steps", "Steps of the chain."),
+    "flops_last": number("operations", "With the vocabulary head only where a token is drawn."),
+    "flops_every": number("operations", "With the head at every position of the prompt too."),
+    "seconds": number("seconds", "Wall time of its batch, divided among the rows."),
 }
 COLUMNS = {
     "problem": Column(help="Name of the problem."),
@@ -117,12 +102,12 @@ def step_rows(solved: Sequence[Solved], *, most_vectors: int) -> Rows:
     rows: Rows = []
     at = 0
     for one in solved:
-        for number, step in enumerate(one.chain.steps, start=1):
+        for count, step in enumerate(one.chain.steps, start=1):
             has_vector = step.vector is not None and at < most_vectors
             rows.append(
                 {
                     "problem": one.problem.id,
-                    "step": number,
+                    "step": count,
                     "kind": step.kind,
                     "text": step.text,
                     "logprob": step.logprob,
