@@ -1,24 +1,24 @@
 """The logit lens: every layer read through the model's own output head."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
-from probes.lens.accumulator import LensAccumulator, Reading
-from probes.lens.metrics import LensMath
-from probes.planted import PlantedTraces, plant_next_token
-from workbench.errors import InputError
+from probes.lens.metrics import Translate, untranslated
+from probes.lens.reading import Lens
+from probes.planted_states import PlantedStates, plant_next_token
 from workbench.methods.contracts import Context
 from workbench.methods.registry import probe
-from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.options import option
+from workbench.result.samples import VALUE
 
 
 @probe("logit-lens", source="nostalgebraist 2020, LessWrong: interpreting GPT, the logit lens")
 @dataclass(frozen=True, kw_only=True)
-class LogitLens:
+class LogitLens(Lens):
     """Read each layer's residual stream as a next-token prediction, without training.
 
     The state after every layer goes through the model's final norm and output head. Each
@@ -39,49 +39,17 @@ class LogitLens:
     arXiv:2303.08112, section 2.
     """
 
-    positions: Literal["all", "last"] = option("all", help="Read all positions, or the last one.")
-    every: int = option(4, help="Read every k-th position.", low=1, high=100_000)
-    skip_first: bool = option(True, help="Leave out the first position, an outlier in most models.")
     embedding: bool = option(False, help="Also read the input of the first layer, as layer -1.")
-    controls: int = option(
-        4, help="Positions per text to compare with the controls.", low=1, high=100_000
-    )
-    control_every: int = option(
-        1,
-        help="Compare one text in this many with the controls, chosen by its hash.",
-        low=1,
-        high=1_000_000,
-    )
-    shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
-    memory: int = option(
-        96, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
-    )
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         first = (Site(Kind.RESID_PRE, 0),) if self.embedding else ()
-        return (*first, *every_layer(Kind.RESID_POST, spec))
+        return (*first, *super().sites(spec))
 
-    def start(self, context: Context) -> LensAccumulator:
-        if context.spec is None or context.unembed is None:
-            raise InputError("a lens needs a model", hint="activation files have no output head")
-        lens = LensMath(
-            unembed=context.unembed,
-            translate=lambda _, h: h,
-            d_vocab=context.spec.d_vocab,
-            budget=self.memory * (1 << 20) // 4,
-        )
-        reading = Reading(
-            positions=self.positions,
-            every=self.every,
-            skip_first=self.skip_first,
-            controls=self.controls,
-            control_every=self.control_every,
-            shown=self.shown,
-        )
-        return LensAccumulator(self.sites(context.spec), lens, reading, context)
+    def translations(self, context: Context) -> Mapping[str, Translate]:
+        return {VALUE: untranslated}
 
     @staticmethod
-    def example(generator: torch.Generator) -> PlantedTraces:
+    def example(generator: torch.Generator) -> PlantedStates:
         """A made-up model whose first layer already names the next token."""
         return plant_next_token(
             read=lambda found: float(found.tables["layers"]["agreement"].iloc[0]),

@@ -1,6 +1,5 @@
 """Data with a known answer: what a readout probe must find, and lose when labels are shuffled."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +8,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.methods.contracts import Context, Example, Measure, ReadoutProbe
+from workbench.methods.contracts import Context, ReadoutProbe
 from workbench.methods.evaluate import Evaluation, evaluate
 from workbench.methods.labels import Labelled
 from workbench.model.activations import Activations
-from workbench.model.sites import Kind, Site
+from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
-from workbench.model.tokens import pad
-from workbench.model.trace import Trace
-from workbench.result.result import Result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,36 +48,6 @@ class PlantedExample:
         context = Context(resamples=50)
         result = evaluate(probe, vectors, rows, context, Evaluation(n_shuffles=4))
         return float(result.tables["sites"]["score"].iloc[0])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PlantedTraces:
-    """Traces of a made-up model whose answer is known by construction.
-
-    `unembed` is the model's output head and `read` picks the number to judge from the result.
-    Shuffling moves the states below the last layer to other positions of their text.
-    """
-
-    trace: Trace
-    unembed: Callable[..., Tensor]
-    read: Callable[[Result], float]
-    at_least: float
-    at_most: float
-
-    def answer(self, probe: Measure, *, shuffled: bool = False) -> float:
-        """Return the number that the probe finds."""
-        spec = self.trace.spec
-        context = Context(spec=spec, unembed=self.unembed, resamples=50)
-        accumulator = probe.start(context)
-        last = Site(Kind.RESID_POST, spec.n_layers - 1)
-        states = {
-            site: x if site == last or not shuffled else x.roll(1, dims=1)
-            for site, x in self.trace.activations.items()
-        }
-        n = len(self.trace.tokens.lengths)
-        trace = Trace(spec=spec, tokens=self.trace.tokens, activations=states)
-        accumulator.add(trace, [Example(text=f"text {i}") for i in range(n)])
-        return self.read(accumulator.result(context))
 
 
 def plant_direction(
@@ -134,34 +100,6 @@ def plant_number(
         direction=direction,
         at_least=0.85 / (1 + noise**2),
         at_most=0.05,
-    )
-
-
-def plant_next_token(
-    *, read: Callable[[Result], float], generator: torch.Generator
-) -> PlantedTraces:
-    """Build a model of four layers whose states spell the next token ever more clearly.
-
-    States are one-hot over a vocabulary of 32 and the output head is the identity times eight,
-    so that every layer ranks the same token first as the last one; moved to other positions,
-    they do so by chance only. `read` should return a share between 0 and 1.
-    """
-    n_layers, size, n, length = 4, 32, 6, 20
-    ids = torch.randint(0, size, (n, length), generator=generator)
-    following = ids.roll(-1, dims=1)
-    clear = torch.nn.functional.one_hot(following, size).float()
-    return PlantedTraces(
-        trace=Trace(
-            spec=made_up_spec(n_layers, size),
-            tokens=pad(ids.tolist()),
-            activations={
-                Site(Kind.RESID_POST, k): clear * (k + 1) / n_layers for k in range(n_layers)
-            },
-        ),
-        unembed=lambda h, normed=False: 8.0 * h,
-        read=read,
-        at_least=0.99,
-        at_most=0.25,
     )
 
 

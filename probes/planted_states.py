@@ -116,6 +116,25 @@ def plant_decisions(
     )
 
 
+def plant_next_token(
+    *, read: Callable[[Result], float], generator: torch.Generator
+) -> PlantedStates:
+    """Build four layers whose states spell one token ever more clearly.
+
+    Every layer ranks the same token first as the last one; `read` should return that share.
+    """
+    layers = 4
+    final = torch.randint(0, _SIZE, (_TEXTS, _LENGTH), generator=generator)
+    clear = torch.nn.functional.one_hot(final, _SIZE).float()
+    return PlantedStates(
+        states={Site(Kind.RESID_POST, k): clear * (k + 1) / layers for k in range(layers)},
+        n_layers=layers,
+        read=read,
+        at_least=0.99,
+        at_most=0.25,
+    )
+
+
 def _mixed(
     x: Float[Tensor, "text pos d_model"], generator: torch.Generator
 ) -> Float[Tensor, "text pos d_model"]:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from probes.lens.training import LensObjective, LensOptions
 from probes.lens.translator import Translators
-from probes.tuned_lens import RECIPE, TunedLens, lens_accumulator
+from probes.tuned_lens import RECIPE, LoadedLens
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
+from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.model.tokens import pad
@@ -96,7 +97,7 @@ class TrainTunedLens:
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PRESETS[self.preset].with_options(self)
-        context = replace(context, spec=model.spec, unembed=model.unembed, decode=model.decode)
+        context = context.on(model)
         kept, held_out = self._split(model, examples, preset, context)
         objective = LensObjective(model, kept, held_out, self._options(preset, context), context)
         run = TrainingRun.of(
@@ -161,10 +162,10 @@ def _compare(
     model: Model, maps: Translators, rows: Sequence[Sequence[int]], context: Context
 ) -> Result:
     """Read the held-out texts through both lenses."""
-    probe = TunedLens(every=8)
-    accumulator = lens_accumulator(probe, maps, context)
+    probe = LoadedLens(every=8, maps=maps)
+    accumulator = PerUnitAccumulator(probe, context)
     for i, row in enumerate(rows):
         trace = model.run(pad([row]).to(model.device), read=probe.sites(model.spec))
-        accumulator.add(trace, [Example(text="")])
+        accumulator.add(trace, [Example(text="", number=i)])
         context.progress(i + 1, len(rows), "held-out texts")
     return accumulator.result(context)

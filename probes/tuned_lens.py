@@ -1,18 +1,21 @@
 """The tuned lens: every layer translated to the last one, then read as a prediction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
-from probes.lens.accumulator import LensAccumulator, Reading
-from probes.lens.metrics import LensMath
+from probes.lens.metrics import Translate, untranslated
+from probes.lens.reading import Lens
 from probes.lens.translator import Translators
 from workbench.errors import InputError
 from workbench.methods.contracts import Context
+from workbench.methods.per_unit import PerUnit
 from workbench.methods.registry import probe
-from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.options import option
+from workbench.result.metric import Control
+from workbench.result.samples import VALUE
 from workbench.training.checkpoint import Checkpoint
 from workbench.training.shipped import find_checkpoint
 
@@ -21,7 +24,7 @@ RECIPE = "tuned-lens"
 
 @probe("tuned-lens", source="Belrose et al. 2023, arXiv:2303.08112")
 @dataclass(frozen=True, kw_only=True)
-class TunedLens:
+class TunedLens(Lens):
     """Read each layer as a next-token prediction after an affine map trained for that layer.
 
     The map h + h·down·up + bias takes the states of a layer towards those of the last one; it
@@ -43,24 +46,32 @@ class TunedLens:
 
     checkpoint: str = option("", help="Folder of trained maps; default: those that ship for it.")
     compare: bool = option(True, help="Show the logit lens at the same positions.")
-    positions: Literal["all", "last"] = option("all", help="Read all positions, or the last one.")
-    every: int = option(4, help="Read every k-th position.", low=1, high=100_000)
-    skip_first: bool = option(True, help="Leave out the first position, an outlier in most models.")
-    controls: int = option(
-        4, help="Positions per text to compare with the controls.", low=1, high=100_000
-    )
-    shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
-    memory: int = option(
-        96, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
-    )
 
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return every_layer(Kind.RESID_POST, spec)
+    controls_of: ClassVar = {
+        "plain": Control("logit lens", "the logit lens, without translation", is_partial=True),
+        **Lens.controls_of,
+    }
 
-    def start(self, context: Context) -> LensAccumulator:
-        if context.spec is None or context.unembed is None:
+    def loaded(self, context: Context) -> PerUnit:
+        if context.spec is None:
             raise InputError("a lens needs a model", hint="activation files have no output head")
-        return lens_accumulator(self, find_translators(self.checkpoint, context.spec), context)
+        return LoadedLens(**vars(self), maps=find_translators(self.checkpoint, context.spec))
+
+    def translations(self, context: Context) -> Mapping[str, Translate]:
+        raise InputError("the maps of a tuned lens are loaded first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedLens(TunedLens):
+    """A tuned lens with its maps."""
+
+    maps: Translators
+
+    def loaded(self, context: Context) -> PerUnit:
+        return self
+
+    def translations(self, context: Context) -> Mapping[str, Translate]:
+        return {VALUE: self.maps, **({"plain": untranslated} if self.compare else {})}
 
 
 def find_translators(checkpoint: str, spec: ModelSpec) -> Translators:
@@ -74,35 +85,6 @@ def find_translators(checkpoint: str, spec: ModelSpec) -> Translators:
     found = Checkpoint.load(folder)
     found.check(spec, recipe=RECIPE)
     return Translators.of(found.tensors, spec)
-
-
-def lens_accumulator(probe: TunedLens, maps: Translators, context: Context) -> LensAccumulator:
-    """Begin counting with given maps.
-
-    Raises:
-        InputError: there is no model.
-    """
-    if context.spec is None or context.unembed is None:
-        raise InputError("a lens needs a model", hint="activation files have no output head")
-    budget = probe.memory * (1 << 20) // 4
-    lens = LensMath(
-        unembed=context.unembed, translate=maps, d_vocab=context.spec.d_vocab, budget=budget
-    )
-    plain = LensMath(
-        unembed=context.unembed,
-        translate=lambda _, h: h,
-        d_vocab=context.spec.d_vocab,
-        budget=budget,
-    )
-    reading = Reading(
-        positions=probe.positions,
-        every=probe.every,
-        skip_first=probe.skip_first,
-        controls=probe.controls,
-        shown=probe.shown,
-    )
-    sites = probe.sites(context.spec)
-    return LensAccumulator(sites, lens, reading, context, plain if probe.compare else None)
 
 
 def _shipped(spec: ModelSpec) -> Path:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from probes.lens.metrics import METRICS, LensMath, rows_at_once
+from probes.lens.metrics import LensMath, Translate, rows_at_once
 from probes.lens.start import Moments, first_guess
 from probes.lens.translator import TrainedTranslators, Translators
 from workbench.errors import TooLittleData
@@ -17,7 +17,6 @@ from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
 from workbench.model.tokens import pad
 
-_KL = METRICS.index("kl")
 _ALIVE = 5  # tensors of rows × vocabulary alive at once, gradients among them
 
 
@@ -147,25 +146,17 @@ class LensObjective:
 
     def _layer_kl(self, states: States, layer: int, maps: Translators) -> float:
         one = States([states.layers[layer]], states.final)
-        lens = LensMath(
-            unembed=self.model.unembed,
-            translate=lambda _, h: maps(layer, h),
-            d_vocab=self.model.spec.d_vocab,
-            budget=self._budget,
+        found = self._math(lambda _, h: maps(layer, h)).compare(
+            one.layers, one.final, _unknown(one)
         )
-        return float(lens.compare(one.layers, one.final, _unknown(one))[0, :, _KL].mean())
+        return float(found["kl"].mean())
 
     def _kl(self, states: States, maps: Translators) -> float:
         found = self._math(maps).compare(states.layers, states.final, _unknown(states))
-        return float(found[..., _KL].mean())
+        return float(found["kl"].mean())
 
-    def _math(self, maps: Translators) -> LensMath:
-        return LensMath(
-            unembed=self.model.unembed,
-            translate=maps,
-            d_vocab=self.model.spec.d_vocab,
-            budget=self._budget,
-        )
+    def _math(self, translate: Translate) -> LensMath:
+        return LensMath.of(self.context, translate, memory=self.options.memory)
 
     @property
     def _budget(self) -> int:

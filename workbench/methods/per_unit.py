@@ -81,6 +81,10 @@ class PerUnit(ABC):
         """Whether that text is shown token by token."""
         return example.number < self.shown_texts
 
+    def loaded(self, context: Context) -> "PerUnit":
+        """Return the probe with what it reads once, before the first batch, such as weights."""
+        return self
+
     @abstractmethod
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         """The activations it reads."""

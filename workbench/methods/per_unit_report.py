@@ -122,8 +122,8 @@ def _counts(found: Samples, axes: Axes) -> dict[str, tuple[NDArray[np.int64], Co
     counts = {f"n_{unit}": (counted, Column(unit, f"{unit.capitalize()} averaged over."))}
     for kind in found.controls:
         n = _most(found, kind, axes)
-        if n.size and (n != counted).any():
-            words = found.controls_of[kind]
+        words = found.controls_of[kind]
+        if n.size and (words.is_partial or (n != counted).any()):
             help_ = f"{unit.capitalize()} compared with {words.help or words.name}."
             counts[f"n_{kind}"] = (n, Column(unit, help_))
     return counts

@@ -30,7 +30,7 @@ class PerUnitAccumulator:
 
     def __init__(self, probe: PerUnit, context: Context) -> None:
         """Begin with no text."""
-        self.probe, self.context = probe, context
+        self.probe, self.context = probe.loaded(context), context
         self._parts: list[Samples] = []
         self._shown: dict[int, ShownText] = {}
         self._layers: tuple[tuple[int, str], ...] = ()

@@ -75,10 +75,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Control:
-    """What a number is compared with: a few words for the estimate, and what was done."""
+    """What a number is compared with: a few words for the estimate, and what was done.
+
+    One that is partial may be drawn for some units only: tables always tell for how many.
+    """
 
     name: str
     help: str = ""
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

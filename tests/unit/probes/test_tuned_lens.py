@@ -8,9 +8,10 @@ from probes.lens.start import Moments, first_guess
 from probes.lens.translator import Translators
 from probes.logit_lens import LogitLens
 from probes.train_tuned_lens import RECIPE, TrainTunedLens
-from probes.tuned_lens import TunedLens, find_translators, lens_accumulator
+from probes.tuned_lens import LoadedLens, TunedLens, find_translators
 from workbench.errors import ModelError, ModelNotFound, StoreError, TooLittleData
 from workbench.methods.contracts import Context, Example, Recipe
+from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.tiny import tiny_model
 from workbench.model.tokens import pad
 from workbench.training.checkpoint import Checkpoint
@@ -30,23 +31,24 @@ def _examples(model, n=40, length=12, seed=0):
     return [Example(text=model.decode(row), source=f"made:{i}") for i, row in enumerate(ids)]
 
 
-def _trace(model, seed=3):
-    generator = torch.Generator().manual_seed(seed)
+def _add_to(model, *accumulators):
+    generator = torch.Generator().manual_seed(3)
     ids = torch.randint(4, 60, (4, 15), generator=generator).tolist()
-    return model.run(pad(ids), read=TunedLens().sites(model.spec))
+    trace = model.run(pad(ids), read=TunedLens().sites(model.spec))
+    for accumulator in accumulators:
+        accumulator.add(trace, [Example(text="x", number=i) for i in range(4)])
 
 
 @pytest.mark.parametrize("rank", [0, 3])
 def test_identity_maps_are_the_logit_lens_bit_for_bit(tiny, rank):
     context = _context(tiny)
-    tuned = lens_accumulator(
-        TunedLens(every=1, compare=False), Translators.identity(tiny.spec, rank=rank), context
-    )
-    plain = LogitLens(every=1).start(context)
-    trace = _trace(tiny)
-    for accumulator in (tuned, plain):
-        accumulator.add(trace, [Example(text="x")] * 4)
-    for name, array in plain.state().items():
+    maps = Translators.identity(tiny.spec, rank=rank)
+    tuned = PerUnitAccumulator(LoadedLens(every=1, compare=False, maps=maps), context)
+    plain = PerUnitAccumulator(LogitLens(every=1), context)
+    _add_to(tiny, tuned, plain)
+    expected = plain.state()
+    assert expected.keys() == tuned.state().keys()
+    for name, array in expected.items():
         assert np.array_equal(array, tuned.state()[name], equal_nan=True), name
 
 
@@ -54,15 +56,17 @@ def test_the_comparison_is_the_logit_lens(tiny_llama):
     context = _context(tiny_llama)
     maps = Translators.identity(tiny_llama.spec, rank=2)
     maps.bias.add_(torch.randn(maps.bias.shape, generator=torch.Generator().manual_seed(0)))
-    both = lens_accumulator(TunedLens(every=1), maps, context)
-    plain = LogitLens(every=1).start(context)
-    for accumulator in (both, plain):
-        accumulator.add(_trace(tiny_llama), [Example(text="x")] * 4)
+    both = PerUnitAccumulator(LoadedLens(every=1, maps=maps), context)
+    plain = PerUnitAccumulator(LogitLens(every=1), context)
+    _add_to(tiny_llama, both, plain)
     table = both.result(context).tables["layers"].frame
     expected = plain.result(context).tables["layers"].frame
-    assert np.array_equal(table["kl_plain"], expected["kl"])
+    assert table["kl_plain"].to_numpy() == pytest.approx(expected["kl"].to_numpy(), rel=1e-5)
     assert (table["kl"].iloc[:-1] != expected["kl"].iloc[:-1]).all()
     assert table["kl"].iloc[-1] == 0
+    kl = both.result(context).estimate("mean kl")
+    assert (kl.control_name, kl.n) == ("logit lens", 4)
+    assert kl.control == pytest.approx(plain.result(context).estimate("mean kl").value, rel=1e-5)
 
 
 def test_training_beats_the_logit_lens_on_held_out_texts(tiny_llama, tmp_path):
@@ -158,7 +162,7 @@ def test_a_guess_that_does_harm_is_not_taken():
 
 def test_no_lens_for_the_model_says_what_to_do(tiny_llama):
     with pytest.raises(ModelNotFound, match="no tuned lens is known for"):
-        TunedLens().start(_context(tiny_llama))
+        PerUnitAccumulator(TunedLens(), _context(tiny_llama))
 
 
 def test_a_lens_of_another_model_is_refused(tiny_llama, tmp_path):
