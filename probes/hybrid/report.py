@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.methods.shown import columns_of
 from workbench.methods.study_report import study_report
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
@@ -141,7 +142,7 @@ def report(rows: Rows, n_given: int, notes: Sequence[Note]) -> Result:
         summary=_summary(found, rows["interventions"]),
         averages={"layers": ("layer",), "effects": ("intervention",)},
         rows={**rows, "grid": first},
-        columns=COLUMNS,
+        columns={**columns_of(METRICS, CONTROLS), **COLUMNS},
         plots=PLOTS,
         notes=notes,
     )

@@ -13,7 +13,7 @@ from probes.sentences.grid import partners
 from probes.sentences.settings import Settings
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
-from workbench.result.metric import Control, Plot, number, share
+from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
 from workbench.result.tables import Column
@@ -141,7 +141,9 @@ def step_rows(found: Sequence[Changed]) -> list[dict[str, Any]]:
 def change_samples(steps: Sequence[Mapping[str, Any]]) -> tuple[Samples, ...]:
     """Return how far a change is felt, by steps after it; nothing where nothing was changed."""
     rows = [{**row, "same_sentence": not row["differs"]} for row in steps]
-    return (samples_of(rows, _FELT, by=("problem",), unit="chains"),) if rows else ()
+    axes_of = {axis: Axis(help=STEPS[axis].help, unit=STEPS[axis].unit) for axis in _BY_STEP}
+    found = samples_of(rows, _FELT, by=("problem",), unit="chains", axes_of=axes_of)
+    return (found,) if rows else ()
 
 
 def change_estimates(found: Sequence[Changed]) -> tuple[Estimate, ...]:

@@ -32,13 +32,14 @@ def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
 
     `averages` name a table for each set of axes; where several samples (texts, batches) have the
     same axes their columns stand side by side. `rows` are tables of what was seen one by one:
-    their columns are described by the metrics and by `columns`. Tables without rows are left out,
+    their columns are described by `columns`, else by the metrics. Tables without rows are left out,
     and so are charts of them. Without `estimates` every metric with a headline has one.
     """
     samples = [found] if isinstance(found, Samples) else list(found)
-    about = dict(columns)
+    about: dict[str, Column] = {}
     for one in samples:
         about |= columns_of(one.metrics, one.controls_of)
+    about |= columns
     tables = {name: _averaged(samples, axes) for name, axes in averages.items()}
     tables |= {
         name: some if isinstance(some, Table) else described(some, about)

@@ -36,7 +36,7 @@ def test_it_lays_out_what_was_handed_over() -> None:
         summary="Said.",
         averages={"layers": ("layer",), "changes": ("change", "layer"), "none": ("head",)},
         rows={"steps": STEPS, "empty": []},
-        columns={"token": Column(help="The token."), "other": Column()},
+        columns={"token": Column(help="The token."), "kl": Column("bits"), "other": Column()},
         plots=(
             Plot(title="", metrics=("gap",), axes=("layer",)),
             Plot(title="", metrics=("share",), axes=("change", "layer")),
@@ -57,7 +57,7 @@ def test_it_lays_out_what_was_handed_over() -> None:
     assert counts == {("open", 0): 3, ("open", 4): 3, ("shut", 0): 2, ("shut", 4): 2}
     steps = result.table("steps").columns
     assert (steps["token"].help, steps["kl"].unit, steps["kl_noise"].control_of) == (
-        "The token.", "nats", "kl",
+        "The token.", "bits", "kl",
     )  # fmt: skip
     curve, grouped, strip = result.views
     assert (curve.table, curve.control) == ("layers", ("gap_noise",))

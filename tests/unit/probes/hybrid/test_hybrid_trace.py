@@ -107,6 +107,8 @@ def test_every_method_is_traced(tiny_llama, method):
     assert result.estimate("kl").control is not None
     assert set(result.tables["steps"]["text"]) == {0, 1}
     assert ("atlas" in result.tables) is (method == "hrpo")
+    steps = result.tables["steps"]
+    assert set(steps.frame) <= set(steps.columns)
     assert result.tables["steps"]["kl"].max() > 0
 
 
