@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +22,8 @@ from workbench.result.samples import Samples
 
 _FROM = 2  # queries before this see the first and the previous token as one, or only themselves
 _AXES: Axes = ("layer", "head", "position")
+_HEADS: Axes = ("layer", "head")
+_weight = partial(Metric, unit="attention", axes=_AXES, bounds=(0.0, 1.0))
 
 
 @probe(
@@ -45,32 +48,17 @@ class AttentionPattern(PerUnit):
     """
 
     metrics: ClassVar = {
-        "to_first": Metric(
-            unit="attention", help="Weight on the first token.", axes=_AXES, bounds=(0.0, 1.0)
-        ),
-        "to_previous": Metric(
-            unit="attention", help="Weight on the token before.", axes=_AXES, bounds=(0.0, 1.0)
-        ),
+        "to_first": _weight(help="Weight on the first token."),
+        "to_previous": _weight(help="Weight on the token before."),
         "entropy": Metric(unit="nats", help="Entropy of the attention weights.", axes=_AXES),
     }
     controls_of: ClassVar = {
         "uniform": Control("uniform attention", "uniform attention over all that a query sees")
     }
     plots: ClassVar = (
-        Plot(
-            title="Attention on the first token, head by head",
-            metrics=("to_first",),
-            axes=("layer", "head"),
-        ),
-        Plot(
-            title="Where heads look, mean over the heads of a layer",
-            metrics=("to_first", "to_previous", "entropy"),
-        ),
-        Plot(
-            title="Attention on the previous token, head by head",
-            metrics=("to_previous",),
-            axes=("layer", "head"),
-        ),
+        Plot(title="Attention on the first token", metrics=("to_first",), axes=_HEADS),
+        Plot(title="Where heads look", metrics=("to_first", "to_previous", "entropy")),
+        Plot(title="Attention on the previous token", metrics=("to_previous",), axes=_HEADS),
     )
     every_token: ClassVar = {"longest": 1024}
 
@@ -93,14 +81,13 @@ class AttentionPattern(PerUnit):
         ]
         scores = torch.stack(layers, dim=2)
         uniform = uniform_scores(mask)[:, :, None, None]
-        shown = [i for i, example in enumerate(examples) if self.is_shown(example)]
-        first = min(shown, key=lambda i: examples[i].number, default=0)
-        rows = [trace.row(first, site) for site in self.sites(trace.spec)] if shown else []
-        pattern = {"pattern": torch.stack(rows).cpu().numpy().astype(np.float16)} if rows else {}
+        first = min(range(len(examples)), key=lambda i: examples[i].number)
+        rows = torch.stack([trace.row(first, site) for site in self.sites(trace.spec)])
+        shown = self.is_shown(examples[first])
         return Measured(
             values=dict(zip(self.metrics, scores, strict=True)),
             controls={"uniform": dict(zip(self.metrics, uniform, strict=True))},
-            arrays=pattern,
+            arrays={"pattern": rows.cpu().numpy().astype(np.float16)} if shown else {},
             arrays_of=first,
         )
 
