@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from probes.planted_states import plant_heads
 from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
@@ -61,10 +62,9 @@ class AttentionPattern(PerUnit):
         Plot(title="Attention on the previous token", metrics=("to_previous",), axes=_HEADS),
     )
     every_token: ClassVar = {"longest": 1024}
+    example = staticmethod(plant_heads)
 
-    longest: int = option(
-        96, help="Cut each text to so many tokens.", low=3, high=1024, unit="tokens"
-    )
+    longest: int = option(96, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
 
     @property
     def text_limit(self) -> int:

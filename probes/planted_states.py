@@ -23,28 +23,37 @@ _TEXTS, _LENGTH, _SIZE = 6, 40, 32
 class PlantedStates:
     """States of several texts by site; the output head is the identity times `sharpness`.
 
-    Shuffled, every site's positions are put in an order of their own. `options` switch off what
-    a made-up model cannot do: run again.
+    With `spells_next` the final states name the token that follows; running the model again
+    gives the same states, whatever the tokens. Shuffled, every site's positions are put in an
+    order of their own. `options` switch off what a made-up model cannot do.
     """
 
-    states: Mapping[Site, Float[Tensor, "text pos d_model"]]
+    states: Mapping[Site, Float[Tensor, "text ..."]]
     n_layers: int
     read: Callable[[Result], float]
     at_least: float
     at_most: float
     options: Mapping[str, bool] = field(default_factory=dict)
+    spells_next: bool = False
     sharpness: float = 8.0
     seed: int = 0
 
     def answer(self, probe: Any, *, shuffled: bool = False) -> float:
         """Return the number that the probe finds."""
         generator = torch.Generator().manual_seed(self.seed)
-        n, length = next(iter(self.states.values())).shape[:2]
+        first = next(iter(self.states.values()))
+        n, length = first.shape[0], first.shape[-2]
         ids = torch.randint(0, _SIZE, (n, length), generator=generator)
+        if self.spells_next:
+            ids = self.states[Site(Kind.FINAL_NORM)].argmax(dim=-1).roll(1, dims=1)
         states = {site: _mixed(x, generator) if shuffled else x for site, x in self.states.items()}
         spec = replace(made_up_spec(self.n_layers, _SIZE), name="planted states")
-        context = Context(spec=spec, unembed=lambda h, normed=False: self.sharpness * h)
         trace = Trace(spec=spec, tokens=pad(ids.tolist()), activations=states)
+        context = Context(
+            spec=spec,
+            unembed=lambda h, normed=False: self.sharpness * h,
+            run=lambda tokens, **asked: replace(trace, tokens=tokens),
+        )
         accumulator = start(replace(probe, **self.options), context)
         accumulator.add(trace, [Example(text=f"text {i}", number=i) for i in range(n)])
         return self.read(accumulator.result(context))
@@ -93,6 +102,37 @@ def plant_blocks(*, read: Callable[[Result], float], generator: torch.Generator)
     )
 
 
+def plant_surprise(generator: torch.Generator) -> PlantedStates:
+    """Build a model that is certain of every next token: `read` should return −surprisal."""
+    following = torch.randint(0, _SIZE, (_TEXTS, _LENGTH), generator=generator)
+    final = torch.nn.functional.one_hot(following, _SIZE).float()
+    return PlantedStates(
+        states={Site(Kind.RESID_POST, 0): final, Site(Kind.FINAL_NORM): final},
+        n_layers=1,
+        read=lambda found: -float(found.estimate("surprisal").value or 0.0),
+        at_least=-0.02,
+        at_most=-1.0,
+        spells_next=True,
+    )
+
+
+def plant_heads(generator: torch.Generator) -> PlantedStates:
+    """Build attention of one head that looks at the first token only.
+
+    Shuffled, the queries look wherever they please.
+    """
+    first = torch.zeros(_TEXTS, 1, _LENGTH, _LENGTH)
+    first[..., 0] = 1
+    return PlantedStates(
+        states={Site(Kind.ATTN_PATTERN, 0): first},
+        n_layers=1,
+        read=lambda found: float(found.estimate("to_first").value or 0.0),
+        at_least=0.999,
+        at_most=0.3,
+        seed=int(torch.randint(0, 1000, (1,), generator=generator)),
+    )
+
+
 def plant_decisions(
     *, layer: int, read: Callable[[Result], float], generator: torch.Generator
 ) -> PlantedStates:
@@ -135,7 +175,12 @@ def plant_next_token(
     )
 
 
-def _mixed(
-    x: Float[Tensor, "text pos d_model"], generator: torch.Generator
-) -> Float[Tensor, "text pos d_model"]:
-    return x[:, torch.randperm(x.shape[1], generator=generator)]
+def _mixed(x: Float[Tensor, "text *shape"], generator: torch.Generator) -> Tensor:
+    """Put positions in another order; in a pattern, every query's keys among those it sees."""
+    if x.dim() == 3:
+        return x[:, torch.randperm(x.shape[1], generator=generator)]
+    mixed = torch.zeros_like(x)
+    for query in range(x.shape[-1]):
+        order = torch.randperm(query + 1, generator=generator)
+        mixed[..., query, : query + 1] = x[..., query, : query + 1][..., order]
+    return mixed

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.planted_states import plant_surprise
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import shuffled_tokens
 from workbench.methods.next_token import NextToken, following_tokens, next_token
@@ -81,6 +82,7 @@ class TokenTrace(PerUnit):
         Plot(title="Length at every token", metrics=("norm",), axes=("layer", "position")),
     )
     every_token: ClassVar = {"longest": 4096}
+    example = staticmethod(plant_surprise)
 
     site: Literal["resid_post", "resid_mid", "resid_pre", "attn_out", "mlp_out"] = option(
         "resid_post", help="Kind of activation whose norm is taken at every layer."
