@@ -33,8 +33,8 @@ class TunedLens(Lens):
     vectors through the same maps show what the biases know without looking. `compare` adds the
     logit lens at the same positions.
 
-    A checkpoint belongs to one model. None ships with the package; `workbench train run
-    tuned-lens` makes one.
+    A checkpoint belongs to one model. None ships with the package;
+    `workbench train tuned-lens` makes one.
 
     Cost: as the logit lens, twice with `compare`.
 
@@ -44,7 +44,7 @@ class TunedLens(Lens):
     left out, and the shipped maps start from a regression instead of the identity.
     """
 
-    checkpoint: str = option("", help="Folder of trained maps; default: one that ships for it, where one does.")
+    checkpoint: str = option("", help="Folder of trained maps; default: those that ship for it.")
     compare: bool = option(True, help="Show the logit lens at the same positions.")
 
     controls_of: ClassVar = {
