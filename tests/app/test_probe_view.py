@@ -99,7 +99,7 @@ def test_a_failed_run_says_why(open_page) -> None:
     page.at.radio[0].set_value("My own text").run()
     page.at.text_area(key="probe attention-pattern text").set_value("cat").run()
     page.press("Run")
-    assert "more than 2 tokens" in page.html
+    assert "no text is long enough" in page.html
     assert "too-little-data" in page.html
 
 

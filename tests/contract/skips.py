@@ -37,12 +37,14 @@ SKIPS: dict[tuple[str, str], str] = {
     ("a_file_that_is_missing_is_named", "task/sums"): _DRAWS,
 }
 
-# A second training costs seconds, and the comparison of searches runs every one of them again.
+# A second training costs seconds, and the comparison of searches runs every one of them again;
+# that a seed decides a chain of continuous thoughts is tested beside its training as well.
 SLOW = {
     *(
         ("the_same_seed_gives_the_same_numbers", f"recipe/{name}")
         for name in ("cdpo", "coconut", "hybrid", "sentence-chain")
     ),
+    ("the_same_seed_gives_the_same_numbers", "reasoner/coconut"),
     ("the_order_of_rows_does_not_move_the_graph", "discovery/side-by-side"),
     ("the_same_seed_gives_the_same_numbers", "discovery/side-by-side"),
     (_FOUND, "discovery/side-by-side"),

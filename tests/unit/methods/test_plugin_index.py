@@ -112,8 +112,8 @@ def test_a_change_to_inherited_options_is_noticed(reload: Reload, tmp_path: Path
         'class Mine(Lengths):\n    """Inherit."""\n'
     )
     assert [info.low for info in reload()[0].options] == [None, 1]
-    base.write_text(base.read_text().replace("low=1", "low=2"))
-    assert [info.low for info in reload()[0].options] == [None, 2]
+    base.write_text(base.read_text().replace("low=1", "low=12"))
+    assert [info.low for info in reload()[0].options] == [None, 12]
 
 
 def test_a_broken_file_is_skipped_until_it_is_mended(reload: Reload, tmp_path: Path) -> None:

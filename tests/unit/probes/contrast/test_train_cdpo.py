@@ -91,7 +91,7 @@ def test_a_stopped_run_ends_in_the_same_numbers(trained, spec_of, estimated, tmp
 
     def stop(done, total, what):
         calls[0] += 1
-        if calls[0] % 19 == 0:
+        if calls[0] % 37 == 0:
             raise KeyboardInterrupt
 
     for _ in range(20):
@@ -100,7 +100,7 @@ def test_a_stopped_run_ends_in_the_same_numbers(trained, spec_of, estimated, tmp
             break
         except KeyboardInterrupt:
             continue
-    assert calls[0] > 19
+    assert calls[0] > 37
     assert found.result.estimates == run.result.estimates
     assert [t.rows() for t in found.result.tables.values()] == [
         t.rows() for t in run.result.tables.values()
