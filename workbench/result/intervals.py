@@ -94,21 +94,18 @@ def jackknife_interval(
     return left_out(value, without, sizes, level=level) or None
 
 
-def mean_estimate(  # noqa: PLR0913 - values and how they are told
+def mean_estimate(
     name: str,
     values: Sequence[float] | Float[np.ndarray, " n"],
     *,
     unit: str,
-    generator: np.random.Generator | None = None,
     n_unit: str = "texts",
-    resamples: int = 0,
     bounds: Bounds | None = None,
 ) -> Estimate:
     """Return the mean of one value per unit with its interval.
 
     `bounds` are values that the quantity cannot leave; with them equal values have an interval
-    too. Nothing is drawn: `generator` and `resamples` are taken and left unused, so that callers
-    need not know which estimates are resampled.
+    too.
 
     Raises:
         TooLittleData: there are no values.
@@ -117,15 +114,13 @@ def mean_estimate(  # noqa: PLR0913 - values and how they are told
     return grouped_mean_estimate(name, values, None, unit=unit, n_unit=n_unit, bounds=bounds)
 
 
-def grouped_mean_estimate(  # noqa: PLR0913 - values, their groups and how they are told
+def grouped_mean_estimate(
     name: str,
     values: Sequence[float] | Float[np.ndarray, " n"],
     groups: Sequence[str] | Sequence[int] | None,
     *,
     unit: str,
-    generator: np.random.Generator | None = None,
     n_unit: str = "questions",
-    resamples: int = 0,
     bounds: Bounds | None = None,
 ) -> Estimate:
     """Return the mean over units of which those of a group belong together.
@@ -154,8 +149,6 @@ def grouped_interval(
     values: Sequence[float] | Float[np.ndarray, " n"],
     groups: Sequence[str] | Sequence[int],
     *,
-    generator: np.random.Generator | None = None,
-    resamples: int = 0,
     bounds: Bounds | None = None,
 ) -> Interval | None:
     """Return the interval of a mean over units of which those of a group belong together."""
@@ -167,9 +160,7 @@ def grouped_proportion_estimate(
     right: Sequence[float] | Float[np.ndarray, " n"],
     groups: Sequence[str],
     *,
-    generator: np.random.Generator | None = None,
     n_unit: str = "questions",
-    resamples: int = 0,
 ) -> Estimate:
     """Return a proportion whose interval knows that units of a group belong together.
 
