@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from workbench.errors import TooLittleData
 from workbench.methods.contracts import Example
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
@@ -47,24 +46,21 @@ class Passes:
                 yield found
 
     def _plan(self, examples: Sequence[Example]) -> Plan | None:
-        limits = self.limits
-        try:
-            work = plan(
-                self.model,
-                examples,
-                max_tokens=limits.max_tokens,
-                batch_tokens=limits.batch_tokens,
-            )
-        except TooLittleData:
-            self._refuse(examples, "the text holds no token")
-            return None
-        self._refuse(work.skipped, "the text holds no token")
+        work = plan(
+            self.model,
+            examples,
+            max_tokens=self.limits.max_tokens,
+            batch_tokens=self.limits.batch_tokens,
+            may_be_empty=True,
+        )
+        for example, reason in work.skipped:
+            self._refuse([example], reason)
         short = [self._too_short(len(row)) for row in work.rows]
         for example, reason in zip(work.examples, short, strict=True):
             if reason:
                 self._refuse([example], reason)
         kept = [i for i, reason in enumerate(short) if not reason]
-        return _take(work, kept, limits.batch_tokens) if kept else None
+        return _take(work, kept, self.limits.batch_tokens) if kept else None
 
     def _too_short(self, length: int) -> str:
         for site in self.sites:

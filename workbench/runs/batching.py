@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from workbench.errors import TooLittleData
+from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Example
 from workbench.model.model import Model
-from workbench.model.tokens import Tokens, pad, tokenize
+from workbench.model.tokens import Tokens, check_ids, pad, tokenize
+
+EMPTY = "the text holds no token"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,14 +23,15 @@ class Batch:
 class Plan:
     """Every text's token ids, and the order in which they are run.
 
-    `n_cut` texts were longer than `limit` tokens; `skipped` ones hold no token at all.
+    `n_cut` texts were longer than `limit` tokens; `skipped` ones cannot be run, each with
+    the reason: no token at all, or one that the tokenizer or the model has no place for.
     """
 
     rows: tuple[tuple[int, ...], ...]
     offsets: tuple[tuple[tuple[int, int], ...], ...]
     examples: tuple[Example, ...]
     groups: tuple[tuple[int, ...], ...]
-    skipped: tuple[Example, ...]
+    skipped: tuple[tuple[Example, str], ...]
     n_cut: int
     limit: int
     pad_id: int
@@ -52,11 +55,18 @@ class Plan:
             )
 
 
-def plan(model: Model, examples: Sequence[Example], *, max_tokens: int, batch_tokens: int) -> Plan:
+def plan(
+    model: Model,
+    examples: Sequence[Example],
+    *,
+    max_tokens: int,
+    batch_tokens: int,
+    may_be_empty: bool = False,
+) -> Plan:
     """Tokenise all texts and group those of similar length under `batch_tokens` with padding.
 
     Raises:
-        TooLittleData: no text holds a token.
+        TooLittleData: no text can be run, unless the plan may be empty.
     """
     limit = min(max_tokens, model.spec.max_positions)
     rows, offsets, kept, skipped, n_cut = [], [], [], [], 0
@@ -64,16 +74,20 @@ def plan(model: Model, examples: Sequence[Example], *, max_tokens: int, batch_to
         try:
             # Not by the model, which would take every text to its device and back.
             tokens = tokenize(model.tokenizer, [example.text], limit=limit + 1)
+            check_ids(tokens, model.spec.d_vocab, model.tokenizer)
         except TooLittleData:
-            skipped.append(example)
+            skipped.append((example, EMPTY))
+            continue
+        except BadOption as error:
+            skipped.append((example, error.message))
             continue
         ids = tokens.row(0)
         n_cut += len(ids) > limit
         rows.append(tuple(ids[:limit]))
         offsets.append(tokens.offsets[0][:limit])
         kept.append(example)
-    if not kept:
-        raise TooLittleData("no text holds a token", hint="give texts with words in them")
+    if not kept and not may_be_empty:
+        raise _nothing([reason for _, reason in skipped])
     pad_id = model.tokenizer.pad_token_id
     return Plan(
         rows=tuple(rows),
@@ -84,6 +98,15 @@ def plan(model: Model, examples: Sequence[Example], *, max_tokens: int, batch_to
         n_cut=n_cut,
         limit=limit,
         pad_id=model.tokenizer.eos_token_id or 0 if pad_id is None else pad_id,
+    )
+
+
+def _nothing(reasons: Sequence[str]) -> TooLittleData:
+    if set(reasons) <= {EMPTY}:
+        return TooLittleData("no text holds a token", hint="give texts with words in them")
+    return TooLittleData(
+        f"no text can be run: {'; '.join([*dict.fromkeys(reasons)][:3])}",
+        hint="give texts with words that the tokenizer knows, or another model",
     )
 
 

@@ -56,7 +56,7 @@ def count_texts(
     if stop is not None:
         text = f"stopped after {done} of {len(work.examples)} texts"
         notes.append(Note(text, "warning", "interrupted"))
-    bad = tuple(BadRow(source=e.source, reason="the text holds no token") for e in work.skipped)
+    bad = tuple(BadRow(source=e.source, reason=reason) for e, reason in work.skipped)
     return Outcome(result=replace(result, notes=tuple(notes)), bad=bad, stop=stop)
 
 

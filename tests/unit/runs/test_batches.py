@@ -73,6 +73,6 @@ def test_texts_without_a_token_are_skipped_and_named(
     monkeypatch.setattr(batching, "tokenize", refusing)
     work = plan(tiny_llama, _examples("the dog", "nothing"), max_tokens=8, batch_tokens=8)
     assert [e.text for e in work.examples] == ["the dog"]
-    assert [e.source for e in work.skipped] == ["text 2"]
+    assert [e.source for e, _ in work.skipped] == ["text 2"]
     with pytest.raises(TooLittleData, match="no text holds a token"):
         plan(tiny_llama, _examples("nothing"), max_tokens=8, batch_tokens=8)
