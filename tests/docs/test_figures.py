@@ -55,7 +55,11 @@ def intervals(text: str) -> list[Figure]:
 def row(page: str, label: str) -> list[Figure]:
     """Return the values with intervals in the table row of a page that holds a label."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.startswith("|") and label in line]
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.startswith("|") and label in line and intervals(line)
+    ]
     assert len(lines) == 1, f"{len(lines)} rows of {page} hold {label!r}"
     return intervals(lines[0])
 
