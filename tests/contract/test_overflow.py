@@ -26,7 +26,7 @@ REASONERS = [plugin.name for plugin in plugins("reasoner")]
 RECIPES = {
     "tuned-lens": {"preset": "tiny", "steps": 2, "start_tokens": 0},
     "sentence-codec": {"preset": "tiny", "steps": 2},
-    "contrastive-estimate": {"preset": "tiny", "steps": 2},
+    "contrastive-estimate": {"preset": "tiny", "epochs": 1},
 }
 HOWS = ("head", "layer", "row")
 # What may stop a plugin before it has run the model: it needs weights trained for another one.
@@ -74,7 +74,7 @@ def _moved(name, how, folder):
 
 @cache
 def _some():
-    return examples(16)
+    return examples(24)
 
 
 def _overflow():

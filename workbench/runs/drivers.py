@@ -137,8 +137,11 @@ class _OnModel(Driver):
         context = context.on(model)
 
         def work(examples: Sequence[Example]) -> Outcome:
+            # What was kept so far is that of all rows, which is no beginning of fewer.
+            resumes = context.resume and len(examples) == len(job.examples)
+            known = replace(context, resume=resumes)
             try:
-                return self.work(replace(job, examples=tuple(examples)), model, context)
+                return self.work(replace(job, examples=tuple(examples)), model, known)
             except Stopped as stop:
                 return Outcome(result=stop.result, stop=stop)
 
