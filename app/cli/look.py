@@ -12,6 +12,8 @@ from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import MODEL, loaded_model
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.text import Text
 
     from workbench.result.grid import Grid
@@ -75,12 +77,12 @@ def _draw(found: "TextGrid", strip: str | None, map_: str | None) -> None:
     strip = _named(strip, tuple(grid.strips), found.strip_name)
     out = console()
     out.print(_strip(grid, strip))
-    say(f"strip: {_about(grid, strip)}")
+    say(f"strip: {_about(grid, strip, grid.token_strip(strip))}")
     if grid.maps:
         map_ = _named(map_, tuple(grid.maps), found.map_name)
         for line in _map(grid, map_, max(1, (out.width - 6) // _CELL)):
             out.print(line, no_wrap=True, overflow="crop")
-        say(f"map: {_about(grid, map_)}; layers downwards")
+        say(f"map: {_about(grid, map_, grid.map(map_))}; layers downwards")
     say(f"strips: {', '.join(grid.strips)}")
     say(f"maps: {', '.join(grid.maps) or 'none'}")
 
@@ -144,11 +146,10 @@ def _style(level: int | None) -> str:
     return ("", "blue", "cyan", "yellow", "bold red")[level] if level is not None else "dim"
 
 
-def _about(grid: "Grid", metric: str) -> str:
+def _about(grid: "Grid", metric: str, values: "NDArray[np.float64]") -> str:
+    """Return a metric's name, range, unit and meaning."""
     import numpy as np
 
-    values = grid.strips[metric] if metric in grid.strips else grid.maps[metric]
-    values = grid.maps.get(metric, values)
     column, finite = grid.columns.get(metric), values[np.isfinite(values)]
     ends = f"{number(finite.min())} to {number(finite.max())} " if finite.size else ""
     return f"{metric}, {ends}{column.unit if column else ''} ({column.help if column else ''})"

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from workbench.figures.heatmap import draw_heatmap
 from workbench.figures.token_grid import draw_token_grid
-from workbench.result.grid import GRID, TOKENS, Grid
+from workbench.result.grid import GRID, TOKENS, Grid, place_names
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Heatmap, TokenStrip
@@ -40,7 +40,7 @@ def draw_map(grid: Grid, metric: str, words: str = "") -> go.Figure:
         UnknownName: the grid holds no such map.
     """
     values = grid.map(metric)
-    places = [f"{p} {token!r}" for p, token in enumerate(grid.tokens)]
+    places = place_names(grid.tokens)
     n, n_layers = len(places), len(grid.layers)
     columns = {
         "layer": np.tile(np.array(grid.layers), n),

@@ -83,10 +83,11 @@ def evaluate(
     order = _by_content(rows, next(iter(vectors.values())))
     rows = [rows[i] for i in order]
     found = targets(rows, target=evaluation.target, n_folds=evaluation.n_folds)
-    judge = _Evaluator(probe, found, context, evaluation)
+    evaluator = _Evaluator(probe, found, context, evaluation)
     # One site at a time: the vectors may lie on disk.
     scores = [
-        judge.score(site, vectors[site][order], i, len(vectors)) for i, site in enumerate(vectors)
+        evaluator.score(site, vectors[site][order], i, len(vectors))
+        for i, site in enumerate(vectors)
     ]
     return report(scores, rows, found, correction=evaluation.correction)
 

@@ -12,8 +12,8 @@ from workbench.errors import NotFinite, PluginError
 from workbench.methods.contracts import Example
 from workbench.methods.per_unit import Measured, Numbers
 from workbench.result.grid import LABELS
+from workbench.result.levels import VALUE, mean_of_defined
 from workbench.result.metric import Metric
-from workbench.result.samples import VALUE
 
 Named = dict[tuple[str, str], NDArray[np.float64]]
 
@@ -98,6 +98,4 @@ def _check(
 def layer_by_position(x: Float[np.ndarray, "..."], metric: Metric) -> Float[np.ndarray, "..."]:
     """Average one text's numbers over all axes but layer and position."""
     rest = tuple(i for i, axis in enumerate(metric.axes) if axis not in ("layer", "position"))
-    there = np.isfinite(x)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(there, x, 0.0).sum(axis=rest) / there.sum(axis=rest))
+    return mean_of_defined(x, axis=rest)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workbench.methods.host import Named, layer_by_position
 from workbench.methods.sentence_ends import ends_sentence
-from workbench.result.grid import GRID, LABELS, TOKENS
+from workbench.result.grid import GRID, LABELS, TOKENS, place_names
 from workbench.result.metric import Control, Metric
 from workbench.result.row_samples import column_name
 from workbench.result.samples import mean_of_defined
@@ -149,7 +149,7 @@ def _cell_frames(text: ShownText, layers: Sequence[int]) -> list[pd.DataFrame]:
     if not columns:
         return []
     n, n_layers = len(text.tokens), len(layers)
-    places = [f"{p} {token!r}" for p, token in enumerate(text.tokens)]
+    places = place_names(text.tokens)
     flat = {name: np.broadcast_to(x, (n_layers, n)).T.reshape(-1) for name, x in columns.items()}
     labels = {
         "text": text.number,

@@ -4,7 +4,7 @@ In a stored result the grid is two tables: `tokens` has a row for each token of 
 `grid` a row for each layer of each token. Every front end reads them through this module.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,11 @@ LABELS: dict[str, Column] = {
     "token_id": Column(help="The token's number in the vocabulary."),
     "ends_sentence": Column(help="A stop mark before blank space, or a line end."),
 }
+
+
+def place_names(tokens: Sequence[str]) -> list[str]:
+    """Return the name of each column of the grid: position and token, so that no two are alike."""
+    return [f"{p} {token!r}" for p, token in enumerate(tokens)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

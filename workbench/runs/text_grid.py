@@ -1,4 +1,4 @@
-"""Everything that probes measure at (layer, position) of one text, from one forward pass."""
+"""Everything that probes measure at (layer, position) of one text, each activation read once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +75,8 @@ def grid(
 
     Raises:
         UnknownName: a probe does not exist or has no grid.
-        InputError: the text holds no token, or no probe gave anything.
+        TooLittleData: the text holds no token.
+        InputError: no probe gave anything.
         WorkbenchError: the model cannot be loaded or run.
     """
     wanted = _wanted(probes)
