@@ -171,6 +171,21 @@ def test_a_recipe_on_a_model_that_overflows(name, how, tmp_path):
     _check(execute(spec, store=Store(tmp_path), model=overflowing_model(how)))
 
 
+def test_rows_left_out_do_not_meet_what_all_rows_left_behind(tmp_path):
+    texts = tuple(e.text for e in examples(16))
+    spec = RunSpec(
+        kind="recipe",
+        name="tuned-lens",
+        options=RECIPES["tuned-lens"],
+        model=ModelRef(name="overflow:row", device="cpu"),
+        data=DataRef(texts=texts),
+        resamples=20,
+    )
+    run = execute(spec, store=Store(tmp_path), model=overflowing_model("row"))
+    assert run.failure is None, run.failure
+    assert run.status == "partial"
+
+
 def test_weights_that_are_not_finite_are_named():
     model = overflowing_model.__wrapped__("row")
     with torch.no_grad():

@@ -93,6 +93,7 @@ def test_the_schedule_never_rises_and_is_nested() -> None:
     assert runs.sum(dim=0)[0].tolist() == n
     assert not (runs[:, :, 1:] & ~runs[:, :, :-1]).any(), "a layer that runs has all its keys"
     assert runs[0].all(), "the warm-up always runs"
+    assert runs[:, 0, 29].nonzero().flatten().tolist() == [0, 10, 11], "then the top layers"
 
 
 def test_all_layers_are_the_identity(tiny_llama: Model) -> None:
@@ -132,6 +133,16 @@ def test_smoothness_of_planted_sequences(keep: float) -> None:
     assert float(shared["adjusted"]) == pytest.approx(keep, abs=0.03)
     mixed = states[:, :, np.random.default_rng(0).permutation(400)]
     assert abs(float(smoothness(mixed, seen)["adjusted"])) < 0.02
+
+
+def test_a_text_is_as_smooth_beside_a_longer_one_as_alone() -> None:
+    states = torch.randn(2, 2, 12, 8, generator=torch.Generator().manual_seed(0)) + 1
+    seen = torch.ones(2, 12, dtype=torch.bool)
+    seen[1, 7:] = False
+    both, alone = smoothness(states, seen), smoothness(states[:, 1:, :7], seen[1:, :7])
+    assert both["adjusted"][1].tolist() == pytest.approx(alone["adjusted"][0].tolist())
+    assert both["any_pair"][1].tolist() == pytest.approx(alone["any_pair"][0].tolist())
+    assert torch.isnan(both["cosine"][1, :, 6:]).all()
 
 
 def test_a_constant_sequence_is_smooth_and_short_texts_are_undefined() -> None:
