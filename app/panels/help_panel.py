@@ -16,7 +16,8 @@ CONCEPTS = (
      "with reads and edits at named sites."),
     ("Site", "The typed address of an activation, written resid_post.5[-1]: the residual stream "
      "after layer 5 at the last token."),
-    ("Edit", "An intervention as data: set, add, scale, ablate or project out at a site."),
+    ("Edit", "An intervention as data: set, add, scale, ablate, project out or map affinely at a "
+     "site."),
     ("Trace", "The record of one run of a model: tokens, logits and the activations asked for."),
     ("Probe", "A frozen recipe that says which sites it needs and what it reads from them."),
     ("Result", "What came out: estimates with unit and interval, tables, arrays, notes, views."),

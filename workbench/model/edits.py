@@ -21,6 +21,7 @@ class Op(StrEnum):
     SCALE = "scale"
     ABLATE = "ablate"
     PROJECT_OUT = "project_out"
+    AFFINE = "affine"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,10 +29,11 @@ class Edit:
     """One intervention at a site.
 
     `set` x ← v; `add` x ← x + v; `scale` x ← v·x; `ablate` x ← 0; `project_out`
-    x ← x − (x·u)u with u = v/‖v‖. `value` broadcasts against the selected entries: a number,
-    a vector over the last axis, or one vector per row and position. `rows`, `heads` and
-    `steps` restrict it; step 0 is the prompt, step t the t-th generated token. `enabled` off
-    leaves the forward pass bit-identical to one without the edit.
+    x ← x − (x·u)u with u = v/‖v‖; `affine` x ← Mx + b with v = (M | b), one map for all entries.
+    Any other `value` broadcasts against the selected entries: a number, a vector over the last
+    axis, or one vector per row and position. `rows`, `heads` and `steps` restrict it; step 0 is
+    the prompt, step t the t-th generated token. `enabled` off leaves the forward pass
+    bit-identical to one without the edit.
     """
 
     site: Site
@@ -50,6 +52,12 @@ class Edit:
             raise BadEdit(f"project_out at {self.site} needs a direction, got {self.value!r}")
         if self.op is Op.PROJECT_OUT and not bool(torch.as_tensor(self.value).any(dim=-1).all()):
             raise BadEdit(f"project_out at {self.site} needs a direction, got a zero vector")
+        if self.op is Op.AFFINE and not _is_affine(self.value):
+            shape = tuple(self.value.shape) if isinstance(self.value, Tensor) else self.value
+            raise BadEdit(
+                f"affine at {self.site} needs a map (M | b) of n × (n + 1), got {shape}",
+                hint="torch.cat([M, b[:, None]], dim=1)",
+            )
         if self.site.kind is Kind.ATTN_PATTERN and self.site.positions is not None:
             raise BadEdit(
                 f"{self.site} names queries; an attention pattern is edited whole",
@@ -124,6 +132,12 @@ def apply(
 def _change(edit: Edit, x: Tensor) -> Tensor:
     if edit.op is Op.ABLATE:
         return torch.zeros_like(x)
+    if edit.op is Op.AFFINE:
+        # In half precision M, which is close to the identity, would lose what it takes away.
+        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        both = torch.as_tensor(edit.value).to(device=x.device, dtype=wide)
+        mapped: Tensor = x.to(wide) @ both[:, :-1].T + both[:, -1]
+        return mapped.to(x.dtype)
     value = torch.as_tensor(edit.value).to(device=x.device, dtype=x.dtype)
     if edit.op is Op.SET:
         return value.expand_as(x)
@@ -134,6 +148,12 @@ def _change(edit: Edit, x: Tensor) -> Tensor:
     unit = value / value.norm(dim=-1, keepdim=True)
     projected: Tensor = x - (x * unit).sum(dim=-1, keepdim=True) * unit
     return projected
+
+
+def _is_affine(value: Tensor | float | None) -> bool:
+    if not isinstance(value, Tensor) or value.dim() != 2:
+        return False
+    return value.shape[1] == value.shape[0] + 1 and bool(torch.isfinite(value).all())
 
 
 def _selection(edit: Edit, x: Tensor, mask: Tensor) -> Tensor:

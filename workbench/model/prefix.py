@@ -12,7 +12,7 @@ from workbench.errors import BadEdit, BadOption, BadSite
 from workbench.model.apart_run import Joined, plain_inputs
 from workbench.model.backend import Inputs
 from workbench.model.caches import fork_cache, new_cache, select_cache
-from workbench.model.edits import Edit, active, for_rows
+from workbench.model.edits import Edit, Op, active, for_rows
 from workbench.model.policy import Host
 from workbench.model.row_groups import equal_rows
 from workbench.model.row_states import RowState
@@ -209,7 +209,7 @@ def _check_positions(read: Sequence[Site], shortest: int) -> None:
 
 def _check_edits(edits: Sequence[Edit]) -> None:
     for edit in edits:
-        if not edit.acts_at(0) or not isinstance(edit.value, Tensor):
+        if not edit.acts_at(0) or not isinstance(edit.value, Tensor) or edit.op is Op.AFFINE:
             continue
         from_end = 3 if edit.site.kind in (Kind.Q, Kind.K, Kind.V, Kind.Z) else 2
         if edit.value.dim() >= from_end and edit.value.shape[-from_end] > 1:

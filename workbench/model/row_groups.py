@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from workbench.model.edits import Edit, for_rows
+from workbench.model.edits import Edit, Op, for_rows
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import Tokens, left_order
 
@@ -89,6 +89,8 @@ class Place:
 
 def position_axes(edit: Edit) -> tuple[int, ...]:
     """Return the axes of an edit's value that may run over positions, counted from the end."""
+    if edit.op is Op.AFFINE:
+        return ()
     if edit.site.kind is Kind.ATTN_PATTERN:
         return (-2, -1)
     return (-3,) if edit.site.kind in (Kind.Q, Kind.K, Kind.V, Kind.Z) else (-2,)
