@@ -10,6 +10,7 @@ from probes.contrast.score_report import Compared, report
 from probes.contrast.scoring import score
 from probes.contrast.stored import store_of
 from probes.contrast.unseen import Unseen, seen_questions
+from probes.critical.drawing import DrawingOptions
 from probes.critical_tokens import CriticalTokens
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped
@@ -26,7 +27,7 @@ _UNTOLD = Note(
 
 @probe(RECIPE, source="Lin et al. 2025, arXiv:2411.19943")
 @dataclass(frozen=True, kw_only=True)
-class ContrastiveEstimate:
+class ContrastiveEstimate(DrawingOptions):
     """Score every token by two contrasted models, and compare with rollouts.
 
     The score of a token is s = softmax((1 + β)·z_p − β·z_n), z_p and z_n being the logits of a
@@ -59,15 +60,7 @@ class ContrastiveEstimate:
     mode: Literal["off-path", "exhaustive"] = option(
         "off-path", help="How rollouts are drawn now; both give the whole success curve."
     )
-    draws: int = option(64, help="Continuations of a position.", low=8, high=4096)
-    temperature: float = option(0.7, help="Sampling temperature.", low=0.01, high=5)
-    top_p: float = option(0.95, help="Nucleus mass.", low=0.01, high=1)
-    new_tokens: int = option(64, help="Limit of a response.", low=4, high=8192, unit="tokens")
-    samples: int = option(16, help="Responses drawn to find a wrong one.", low=2, high=1024)
-    min_success: float = option(0.0, help="Skip questions right less often.", low=0, high=1)
-    max_success: float = option(1.0, help="Skip questions right more often.", low=0, high=1)
     preferred: int = option(5, help="Tokens of highest s told at each place.", low=1, high=100)
-    rows: int = option(32, help="Rows of one forward pass.", low=1, high=4096)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Score wrong responses and compare with what rollouts say of them.

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from probes.critical.branches import alternatives
 from probes.critical.cost import expected_seconds, in_words
+from probes.critical.drawing import DrawingOptions
 from probes.critical.report import TrajectoryResult, report
 from probes.critical.rollouts import Journal
 from probes.critical.sample import RolloutSetup, WrongAnswer
@@ -26,7 +27,7 @@ from workbench.sampling.task import Problem, Task, open_task
 
 @probe("critical-tokens", source="Lin et al. 2025, arXiv:2411.19943")
 @dataclass(frozen=True, kw_only=True)
-class CriticalTokens:
+class CriticalTokens(DrawingOptions):
     """Find the token of a wrong response after which hardly any continuation is right.
 
     Continuations are drawn from prefixes of the response and graded. Modes: `exhaustive` draws
@@ -46,15 +47,7 @@ class CriticalTokens:
     mode: Literal["screening", "paper-identical", "exhaustive", "off-path"] = option(
         "screening", help="How positions are examined."
     )
-    draws: int = option(64, help="Continuations of a position.", low=8, high=4096)
-    temperature: float = option(0.7, help="Sampling temperature.", low=0.01, high=5)
-    top_p: float = option(0.95, help="Nucleus mass.", low=0.01, high=1)
-    new_tokens: int = option(64, help="Limit of a response.", low=4, high=8192, unit="tokens")
-    samples: int = option(16, help="Responses drawn to find a wrong one.", low=2, high=1024)
-    min_success: float = option(0.0, help="Skip questions right less often.", low=0, high=1)
-    max_success: float = option(1.0, help="Skip questions right more often.", low=0, high=1)
     alternatives: bool = option(True, help="Draw with the critical token forbidden.")
-    rows: int = option(32, help="Rows of one forward pass.", low=1, high=4096)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         """Find wrong responses to the task's questions and the critical token of each.

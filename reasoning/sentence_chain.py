@@ -20,9 +20,22 @@ _NOISE = "Length of noise relative to the vector it is added to, at every step."
 Stop = Literal["head", "oracle", "limit"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Unrolled:
+    """Options of both ways to reason in sentences."""
+
+    checkpoint: str = option("", help=_CHECKPOINT)
+    limit: int = option(24, help="Most sentences.", low=1, high=1000, unit="steps")
+    stop: Stop = option("head", help=_STOP)
+    threshold: float = option(0.5, help="The stop head ends a chain from here.", low=0.0, high=1.0)
+    tokens: int = option(50, help="Most tokens of a sentence.", low=1, high=1000, unit="tokens")
+    temperature: float = option(0.0, help="0 writes the likeliest tokens.", low=0.0, high=10.0)
+    noise: float = option(0.0, help=_NOISE, low=0.0, high=100.0)
+
+
 @reasoner("sentence-discretized", source=_SOURCE)
 @dataclass(frozen=True, kw_only=True)
-class SentenceDiscretized:
+class SentenceDiscretized(_Unrolled):
     """Predict the next sentence as one vector, write it out, read it, and go on.
 
     The latent model predicts a vector, the decoder writes its sentence, the encoder turns that
@@ -37,14 +50,6 @@ class SentenceDiscretized:
     Source: section 4 of the paper, which runs everything again at every step.
     """
 
-    checkpoint: str = option("", help=_CHECKPOINT)
-    limit: int = option(24, help="Most sentences.", low=1, high=1000, unit="steps")
-    stop: Stop = option("head", help=_STOP)
-    threshold: float = option(0.5, help="The stop head ends a chain from here.", low=0.0, high=1.0)
-    tokens: int = option(50, help="Most tokens of a sentence.", low=1, high=1000, unit="tokens")
-    temperature: float = option(0.0, help="0 writes the likeliest tokens.", low=0.0, high=10.0)
-    noise: float = option(0.0, help=_NOISE, low=0.0, high=100.0)
-
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
@@ -54,7 +59,7 @@ class SentenceDiscretized:
 
 @reasoner("sentence-continuous", source=_SOURCE)
 @dataclass(frozen=True, kw_only=True)
-class SentenceContinuous:
+class SentenceContinuous(_Unrolled):
     """Predict the next sentence as one vector and feed the vector itself back.
 
     Only the answer's vector has to be decoded. `decode=shown` writes the others too, to be looked
@@ -71,17 +76,10 @@ class SentenceContinuous:
     was trained with; chains may be of any length.
     """
 
-    checkpoint: str = option("", help=_CHECKPOINT)
-    limit: int = option(24, help="Most sentences.", low=1, high=1000, unit="steps")
-    stop: Stop = option("head", help=_STOP)
-    threshold: float = option(0.5, help="The stop head ends a chain from here.", low=0.0, high=1.0)
     ground_every: int = option(
         0, help="Write and read again every k-th step; 0: none.", low=0, high=1000, unit="steps"
     )
     decode: Literal["answer", "shown", "all"] = option("shown", help="Which sentences are written.")
-    tokens: int = option(50, help="Most tokens of a sentence.", low=1, high=1000, unit="tokens")
-    temperature: float = option(0.0, help="0 writes the likeliest tokens.", low=0.0, high=10.0)
-    noise: float = option(0.0, help=_NOISE, low=0.0, high=100.0)
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
@@ -90,7 +88,7 @@ class SentenceContinuous:
         return _unrolled(model, self.checkpoint, how, prompts, seeds)
 
 
-def _shared(recipe: "SentenceDiscretized | SentenceContinuous") -> dict[str, Any]:
+def _shared(recipe: _Unrolled) -> dict[str, Any]:
     """Return the options that both ways have."""
     names = ("limit", "stop", "threshold", "noise", "tokens", "temperature")
     return {name: vars(recipe)[name] for name in names}

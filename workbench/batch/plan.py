@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from workbench.methods.registry import Plugin, find
 from workbench.options import build, plain
 from workbench.runs.drivers import driver_of
 from workbench.runs.folder import NAME
-from workbench.runs.spec import DataRef, ModelRef, RunSpec, option_pins
+from workbench.runs.spec import DataRef, ModelRef, RunSpec, option_pins, toml_values
 
 MOST_BYTES = 1 << 18
 # The time to read a dotted key grows with the square of its parts.
@@ -117,12 +116,7 @@ class BatchPlan:
                 f"the plan has a line with more than {MOST_DOTS} dots",
                 hint="break the line, or nest keys less deeply",
             )
-        try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise BadOption(f"not valid TOML: {error}") from error
-        except RecursionError as error:
-            raise BadOption("not valid TOML: nested too deeply") from error
+        return cls.from_dict(toml_values(text))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "BatchPlan":

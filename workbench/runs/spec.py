@@ -175,12 +175,21 @@ class RunSpec:
         Raises:
             BadOption: the text is not TOML, or holds unknown keys.
         """
-        try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise BadOption(f"not valid TOML: {error}") from error
-        except RecursionError as error:
-            raise BadOption("not valid TOML: nested too deeply") from error
+        return cls.from_dict(toml_values(text))
+
+
+def toml_values(text: str) -> dict[str, Any]:
+    """Read a table from TOML.
+
+    Raises:
+        BadOption: the text is not TOML, or is nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadOption(f"not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise BadOption("not valid TOML: nested too deeply") from error
 
 
 def file_hash(path: Path) -> str:

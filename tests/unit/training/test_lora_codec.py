@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from tests.networks import memorised
 from workbench.errors import DataError, ModelError, ModelNotFound, NotFinite, Unsupported
 from workbench.model.tiny import tiny_model
 from workbench.training.adapter import LoraShape
@@ -13,7 +14,6 @@ from workbench.training.codec import Known
 from workbench.training.codec_files import (
     RECIPE,
     codec_tensors,
-    fresh_adapters,
     has_codec,
     joined,
     open_codec,
@@ -32,17 +32,7 @@ def model():
 @pytest.fixture(scope="module")
 def adapters(model):
     """Two adapters trained until the sentences come back."""
-    found = fresh_adapters(model, SHAPE, generator=torch.Generator().manual_seed(0))
-    codec = joined(model, found)
-    weights = [p for one in found.values() for p in one.parameters().values()]
-    optimiser = torch.optim.AdamW(weights, lr=4e-3, betas=(0.9, 0.98), weight_decay=0)
-    rows = codec.ids.of(SENTENCES)
-    for _ in range(90):
-        optimiser.zero_grad()
-        codec.token_losses(codec.vectors(rows), rows).mean().backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-    return found
+    return memorised(model, SENTENCES, SHAPE)
 
 
 @pytest.fixture(scope="module")

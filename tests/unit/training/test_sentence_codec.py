@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.networks import spread_network
 from workbench.errors import BadOption, ModelError, Unsupported
 from workbench.model.policy import Sampling
 from workbench.model.tiny import tiny_model
@@ -27,13 +28,7 @@ TEXTS = [line for w in PROBLEMS for line in (w.question, *w.sentences)]
 
 @pytest.fixture(scope="module")
 def model():
-    found = scratch_model(TEXTS, ScratchShape(layers=2, width=32, heads=2), seed=3, name="words")
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in found.backend.module.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 32**0.5)
-    return found
+    return spread_network(TEXTS, seed=3, weights=0)
 
 
 @pytest.fixture

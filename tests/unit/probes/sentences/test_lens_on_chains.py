@@ -6,6 +6,7 @@ import torch
 from probes.sentences.chains import block_states, think
 from probes.sentences.of_chain import read_chains
 from probes.sentences.settings import Settings
+from tests.networks import spread_network
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.sampling.flops import Size
@@ -13,7 +14,6 @@ from workbench.training.checkpoint import Manifest
 from workbench.training.codec import SentenceCodec
 from workbench.training.latent import LatentHeads, LatentModel
 from workbench.training.network import Network
-from workbench.training.scratch import ScratchShape, scratch_model
 from workbench.training.sentence_model import RECIPE, SentenceModel
 
 QUESTIONS = ["A on B; goal B on A", "A on table", "B on A, A on C; goal A on B", "C on A"]
@@ -26,14 +26,7 @@ SETTINGS = Settings(
 @pytest.fixture(scope="module")
 def trained():
     """A pipeline whose weights are random, so that every vector matters to what follows."""
-    model = scratch_model(
-        [*QUESTIONS, "move\n"], ScratchShape(layers=3, width=32, heads=2), seed=3, name="words"
-    )
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.backend.module.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=draw) / 32**0.5)
+    model = spread_network([*QUESTIONS, "move\n"], layers=3, seed=3, weights=0)
     network = Network(model.backend.module)
     heads = LatentHeads(32, scale=0.5, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -9,6 +9,7 @@ from probes.sentences.grid import ACTUAL, RANDOM, SWAPPED, Reader, partners
 from probes.sentences.scores import Target, cell_rows, overlap
 from probes.sentences.states import sentence_ends
 from probes.sentences.tuned import fit_low_rank
+from tests.networks import memorised
 from workbench.errors import ModelNotFound, TooLittleData
 from workbench.figures.draw import draw
 from workbench.methods.contracts import Context, Example
@@ -16,7 +17,7 @@ from workbench.model.tiny import tiny_model
 from workbench.training.adapter import LoraShape
 from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.codec import Known
-from workbench.training.codec_files import RECIPE, codec_tensors, fresh_adapters, joined
+from workbench.training.codec_files import RECIPE, codec_tensors, joined
 
 SENTENCES = ["the dog and the cat", "is it so , he", "the red king", "7 + 3", "it .", "yes , it"]
 TEXTS = [Example(text="the red king. is it so , he.\nthe dog and the cat")] + [
@@ -35,16 +36,8 @@ def model():
 def folder(model, tmp_path_factory):
     """A codec that knows a handful of sentences by heart."""
     shape = LoraShape(rank=8, alpha=16.0, part="both")
-    adapters = fresh_adapters(model, shape, generator=torch.Generator().manual_seed(0))
+    adapters = memorised(model, SENTENCES, shape)
     codec = joined(model, adapters)
-    weights = [p for one in adapters.values() for p in one.parameters().values()]
-    optimiser = torch.optim.AdamW(weights, lr=4e-3, betas=(0.9, 0.98), weight_decay=0)
-    rows = codec.ids.of(SENTENCES)
-    for _ in range(90):
-        optimiser.zero_grad()
-        codec.token_losses(codec.vectors(rows), rows).mean().backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
     known = Known(texts=tuple(SENTENCES), vectors=codec.encode(SENTENCES))
     path = tmp_path_factory.mktemp("codec")
     manifest = Manifest(

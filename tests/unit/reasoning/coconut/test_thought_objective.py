@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reasoning.coconut.presets import ABLATIONS, PRESETS
 from reasoning.coconut.thought_objective import Stage, ThoughtObjective, marks_of
+from tests.networks import spread_network
 from workbench.errors import BadOption
 from workbench.latent.thoughts import Marks
 from workbench.model.model import Model
@@ -15,7 +16,6 @@ from workbench.sampling.task import open_task
 from workbench.training.ablations import selected
 from workbench.training.lines import Lines, Worked, block
 from workbench.training.network import FullTuning, Network
-from workbench.training.scratch import ScratchShape, scratch_model
 
 TASK = "prosqa?hops=2&classes=6&brief=yes"
 
@@ -32,15 +32,7 @@ def problems() -> list[Worked]:
 @pytest.fixture(scope="module")
 def model(problems: list[Worked]) -> Model:
     texts = [line for w in problems for line in (w.question, *w.sentences)]
-    made = scratch_model(
-        [*texts, "\n"], ScratchShape(layers=2, width=32, heads=2), seed=0, name="words"
-    )
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in made.backend.module.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 32**0.5)
-    return made
+    return spread_network([*texts, "\n"])
 
 
 def _task(model: Model, problems: list[Worked], stage: Stage) -> tuple[ThoughtObjective, Marks]:

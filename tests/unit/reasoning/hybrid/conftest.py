@@ -9,6 +9,7 @@ from reasoning.hybrid.ablation_run import HybridOptions
 from reasoning.hybrid.demonstrations import Demonstration, demonstrations, written_response
 from reasoning.hybrid.learner import Learner, Setting
 from reasoning.hybrid.presets import ABLATIONS, PRESETS, HybridPreset
+from tests.networks import spread
 from workbench.model.model import Model
 from workbench.sampling.prompting import stop_ids
 from workbench.training.adapter import Adapter
@@ -38,12 +39,7 @@ def network(shared: HybridOptions) -> Model:
     _, problems, _ = shared.problems()
     texts = [t for p in problems for t in (p.question, written_response(p, "####"))]
     model = scratch_model(texts, PRESET.shape, seed=0, name="characters", pieces="characters")
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.backend.module.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 32**0.5)
-    return model
+    return spread(model, 1)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.networks import spread_network
 from workbench.model.model import Model
 from workbench.sampling.flops import Size
 from workbench.sampling.sentences import chain_sentences
@@ -13,7 +14,6 @@ from workbench.training.codec import SentenceCodec
 from workbench.training.latent import LatentHeads, LatentModel
 from workbench.training.lines import Worked
 from workbench.training.network import Network
-from workbench.training.scratch import ScratchShape, scratch_model
 from workbench.training.sentence_model import SentenceModel
 
 TASK = "blocksworld?blocks=4&brief=yes"
@@ -41,13 +41,7 @@ def held_out() -> list[Worked]:
 def scratch(problems: list[Worked], held_out: list[Worked]) -> Model:
     """A random network of two layers; its states differ enough to tell sentences apart."""
     texts = [line for w in (*problems, *held_out) for line in (w.question, *w.sentences)]
-    model = scratch_model(texts, ScratchShape(layers=2, width=32, heads=2), seed=0, name="words")
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.backend.module.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 32**0.5)
-    return model
+    return spread_network(texts)
 
 
 @pytest.fixture(scope="session")
