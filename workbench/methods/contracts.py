@@ -22,6 +22,8 @@ from torch import Tensor
 
 from workbench.errors import FitError, InputError
 from workbench.model.activations import Activations
+from workbench.model.edits import Edit
+from workbench.model.gradients import Gradients, Score, gradients
 from workbench.model.model import Model
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
@@ -52,7 +54,8 @@ class Example:
 class Context:
     """What a method is given beside its data.
 
-    `run` is `Model.run`, for methods that run a batch again with edits or other tokens.
+    `run` is `Model.run`, for methods that run a batch again with edits or other tokens. `model`
+    is the model itself, for what is computed from its weights.
     `unembed(h, normed=False)` maps residual-stream states to logits. `stream(name)` returns a
     generator that depends on the seed and the name only, so that adding one use of randomness
     never shifts another. `task` and `limit` are for studies that draw their own problems.
@@ -65,6 +68,7 @@ class Context:
     unembed: Callable[..., Tensor] | None = None
     decode: Callable[..., str] | None = None
     run: Callable[..., Trace] | None = None
+    model: Model | None = None
     seed: int = 0
     resamples: int = 1000
     progress: Progress = silent
@@ -96,7 +100,12 @@ class Context:
     def on(self, model: Model) -> "Context":
         """Return the same context with what a model offers."""
         return replace(
-            self, spec=model.spec, unembed=model.unembed, decode=model.decode, run=model.run
+            self,
+            spec=model.spec,
+            unembed=model.unembed,
+            decode=model.decode,
+            run=model.run,
+            model=model,
         )
 
     def rerun(self, tokens: Tokens, **asked: Any) -> Trace:
@@ -104,6 +113,23 @@ class Context:
         if self.run is None:
             raise InputError("this probe runs the model again", hint="give texts, not activations")
         return self.run(tokens, **asked)
+
+    def gradients(
+        self, tokens: Tokens, score: Score, *, at: Sequence[Site | str], edits: Sequence[Edit] = ()
+    ) -> Gradients:
+        """Differentiate what the logits of a batch score; `InputError` where there is no model."""
+        return gradients(self.loaded, tokens, score, at=at, edits=edits)
+
+    @property
+    def loaded(self) -> Model:
+        """The model.
+
+        Raises:
+            InputError: there is none, as for an activation file.
+        """
+        if self.model is None:
+            raise InputError("this probe needs the model", hint="give texts, not activations")
+        return self.model
 
     def stream(self, name: str) -> np.random.Generator:
         """Return the generator of that name."""
