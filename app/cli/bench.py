@@ -164,5 +164,32 @@ def batch(as_json: bool, plan: str | None, **sizes: Any) -> None:
     report(found, (), "batch", as_json=as_json, rows=quantities)
 
 
+@command.command(
+    epilog="\b\nExample:\n  workbench bench host --json\n"
+    "  workbench bench host --model default --texts 8"
+)
+@click.option(
+    "--model",
+    default="cheap",
+    show_default=True,
+    help="Model to measure on; cheap is one that is built for it.",
+)
+@count("--texts", 40, "Texts of the one pass.")
+@count("--layers", 30, "Layers of the cheap model.")
+@JSON
+def host(as_json: bool, model: str, **sizes: Any) -> None:
+    """Count what the host asks of an accelerator, on one that is not there.
+
+    Kernels launched, blocking syncs and copies to the device, of one forward pass and of one token
+    step, bare and under probes. Tensors of a pretend device are computed on the processor; the
+    counts do not depend on the machine. With --json every line of code that asked is named.
+    """
+    from workbench.batch.host_bench import bench_host
+
+    with ProgressBar() as progress:
+        found = bench_host(model, progress=progress, **sizes)
+    report(found, ("model", "layers", "texts", "rows"), "host", as_json=as_json)
+
+
 for measured in (hooks, critical_tokens, latent):
     measured.params.append(DEVICE)
