@@ -17,7 +17,11 @@ Check = Callable[[Subject], Verdict]
 CHECKS: dict[str, Check] = {}
 """Every capability that can be checked, filled by the modules that hold the checks."""
 
-_HOMES: tuple[str, ...] = ("workbench.model.site_checks", "workbench.model.generation_checks")
+_HOMES: tuple[str, ...] = (
+    "workbench.model.site_checks",
+    "workbench.model.generation_checks",
+    "workbench.model.late_start",
+)
 _TRANSIENT = (torch.OutOfMemoryError, MemoryError, OSError)
 
 

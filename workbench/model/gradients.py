@@ -16,7 +16,7 @@ from workbench.model.company import runs_together
 from workbench.model.edits import Edit, selection_problems
 from workbench.model.model import Model
 from workbench.model.row_groups import equal_rows
-from workbench.model.site_checks import site_problem
+from workbench.model.site_checks import check_sites
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import Tokens
 from workbench.model.trace import Trace, select
@@ -139,15 +139,13 @@ def _on(score: Score, rows: Sequence[int]) -> Callable[[Tensor], Tensor]:
 def _check(model: Model, sites: Sequence[Site], edits: Sequence[Edit], n: int) -> None:
     if not isinstance(model.backend, HooksBackend):
         raise _only_hooks(model)
-    wanted = [(site, False) for site in sites] + [(edit.site, True) for edit in edits]
-    problems = [p for site, edit in wanted if (p := site_problem(model, site, edit=edit))]
-    # Kernels form no pattern: the one that is read stands beside the graph.
-    problems += [f"differentiate by {s}" for s in sites if s.kind is Kind.ATTN_PATTERN]
-    if problems:
+    if patterns := [str(site) for site in sites if site.kind is Kind.ATTN_PATTERN]:
+        # Kernels form no pattern: the one that is read stands beside the graph.
         raise Unsupported(
-            f"{model.spec.name} cannot {'; '.join(problems)}",
+            f"nothing is differentiated by {', '.join(patterns)}",
             hint="take q, k, z or attn_out for an attention pattern",
         )
+    check_sites(model, [*((site, False) for site in sites), *((e.site, True) for e in edits)])
     if problems := selection_problems(edits, model.spec, n):
         raise BadEdit("; ".join(problems), hint="rows and heads are counted from 0")
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.errors import BadEdit, BadOption, Unsupported
+from workbench.errors import BadEdit, BadOption
 from workbench.model.apart_run import run_apart
 from workbench.model.backend import Backend, Inputs, Outputs, Wanted
 from workbench.model.capabilities import require
@@ -21,7 +21,7 @@ from workbench.model.generation import DEFAULTS, GenerationOptions, continue_pre
 from workbench.model.policy import GREEDY, Policy, RowPlan
 from workbench.model.prefix import Prefix, prefill
 from workbench.model.rope_switch import rope_switch
-from workbench.model.site_checks import site_problem
+from workbench.model.site_checks import check_sites
 from workbench.model.site_patterns import expand
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
@@ -280,15 +280,7 @@ class Model:
         return check_ids(tokens, self.spec.d_vocab, self.tokenizer)
 
     def _check(self, read: Sequence[Site], edits: Sequence[Edit]) -> None:
-        wanted = [(site, False) for site in read] + [(e.site, True) for e in edits]
-        problems = [
-            problem for site, edit in wanted if (problem := site_problem(self, site, edit=edit))
-        ]
-        if problems:
-            raise Unsupported(
-                f"{self.spec.name} on backend {self.backend.name} cannot {'; '.join(problems)}",
-                hint="`workbench models show NAME` lists the sites that can be read and edited",
-            )
+        check_sites(self, [*((site, False) for site in read), *((e.site, True) for e in edits)])
 
     def _check_selections(self, edits: Sequence[Edit], n: int) -> None:
         problems = selection_problems(edits, self.spec, n)

@@ -42,6 +42,22 @@ def site_problem(model: Subject, site: Site, *, edit: bool) -> str:
     return "" if found.works else f"{capability.split()[0]} {site}: {found.reason}"
 
 
+def check_sites(model: Subject, wanted: Iterable[tuple[Site, bool]]) -> None:
+    """Refuse sites that cannot be read, or edited where the second is true.
+
+    Raises:
+        Unsupported: the message names every one of them.
+    """
+    problems = [
+        problem for site, edit in wanted if (problem := site_problem(model, site, edit=edit))
+    ]
+    if problems:
+        raise Unsupported(
+            f"{model.spec.name} on backend {model.backend.name} cannot {'; '.join(problems)}",
+            hint="`workbench models show NAME` lists the sites that can be read and edited",
+        )
+
+
 def _check_read(kind: Kind, model: Subject) -> Verdict:
     capability = capability_of(kind, edit=False)
     _claimed(model, kind, edit=False)
@@ -52,14 +68,14 @@ def _check_read(kind: Kind, model: Subject) -> Verdict:
         found = compared(kind, probe)
         if kind in (Kind.Q, Kind.K, Kind.V, Kind.Z):
             found += owned(probe, kind)
-        return _judged(capability, found, allowed)
+        return judged(capability, found, allowed)
     _on_hooks(model, capability)
     wanted = Probe(on_hooks(model), probe.tokens).read(kind)
     found = [
         Comparison(what=f"layer {layer} against the hooks backend", found=x, wanted=wanted[layer])
         for layer, x in probe.read(kind).items()
     ]
-    return _judged(capability, found, across(_dtype(model)))
+    return judged(capability, found, across(_dtype(model)))
 
 
 def _check_edit(kind: Kind, model: Subject) -> Verdict:
@@ -97,7 +113,7 @@ def _check_edit(kind: Kind, model: Subject) -> Verdict:
         wanted = Probe(on_hooks(model), rows.tokens, edits).logits()
         what = "logits under an edit against the hooks backend"
         found.append(Comparison(what=what, found=changed.logits(), wanted=wanted))
-    return _judged(capability, found, allowed)
+    return judged(capability, found, allowed)
 
 
 _IN_SUMS = (Kind.ATTN_OUT, Kind.RESID_MID, Kind.MLP_OUT)
@@ -114,7 +130,7 @@ def _check_unembed(model: Subject) -> Verdict:
         Comparison(what="unembed(final_norm) against the logits",
                    found=model.backend.unembed(normed, normed=True), wanted=wanted),
     ]  # fmt: skip
-    return _judged("unembed", found, rounding(_dtype(model)))
+    return judged("unembed", found, rounding(_dtype(model)))
 
 
 @check("input vectors")
@@ -124,7 +140,7 @@ def _check_input_vectors(model: Subject) -> Verdict:
     found = model.run(probe.tokens, embeds=vectors, logits="all").logits
     what = "logits from embed(ids) against logits from ids"
     comparison = Comparison(what=what, found=cast(Tensor, found), wanted=probe.logits())
-    return _judged("input vectors", [comparison], rounding(_dtype(model)))
+    return judged("input vectors", [comparison], rounding(_dtype(model)))
 
 
 def _claimed(model: Subject, kind: Kind, *, edit: bool) -> None:
@@ -155,7 +171,8 @@ def _check_shapes(probe: Probe, kind: Kind) -> None:
             raise Unsupported(f"{kind}{where} has shape {tuple(x.shape)}; expected {expected}")
 
 
-def _judged(capability: str, found: Iterable[Comparison], allowed: float) -> Verdict:
+def judged(capability: str, found: Iterable[Comparison], allowed: float) -> Verdict:
+    """Return the verdict that the farthest comparison gives."""
     farthest = worst(found)
     if farthest is None:
         return Verdict(capability=capability, works=True)

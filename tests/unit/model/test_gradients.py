@@ -104,7 +104,7 @@ def test_other_backends_say_that_they_have_none(tiny_llama):
 
 
 def test_patterns_are_refused_because_they_stand_beside_the_graph(tiny_llama):
-    with pytest.raises(Unsupported, match=r"differentiate by attn_pattern\.1"):
+    with pytest.raises(Unsupported, match=r"differentiated by attn_pattern\.1"):
         gradients(tiny_llama, TEXTS, _score, at=["attn_pattern.1"])
 
 
