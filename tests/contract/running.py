@@ -47,6 +47,7 @@ QUICK = {
     ("probe", "sentence-lens"): {"sentences": 4, "limit": 5},
     ("probe", "contrastive-estimate"): {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
     ("recipe", "tuned-lens"): {"preset": "tiny", "steps": 2, "start_tokens": 0},
+    ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
     ("recipe", "sentence-codec"): {
         "preset": "tiny", "steps": 2, "tasks": ("prosqa?classes=6&hops=2",),
     },
@@ -96,6 +97,7 @@ TRAINED_BY = {
     ("recipe", "cdpo"): ("contrastive-estimate", "estimate", "", "."),
     ("probe", "tuned-lens"): ("tuned-lens", "checkpoint", "", "."),
     ("probe", "sentence-lens"): ("sentence-codec", "codec", "", "."),
+    ("probe", "dictionary"): ("dictionary", "dictionary", "", "."),
 }
 TASKS = {
     ("reasoner", "coconut"): PROSQA,

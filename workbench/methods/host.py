@@ -86,7 +86,8 @@ def _check(
         )
     axes = metrics[name].axes
     position = axes.index("position") + 1 if "position" in axes else None
-    fits = len(shape) == 1 + len(axes) and shape[0] == batch[0]
+    n_parts = int(metrics[name].of is not None)
+    fits = len(shape) == 1 + len(axes) + n_parts and shape[0] == batch[0]
     if not fits or (position is not None and shape[position] != batch[1]):
         raise PluginError(
             f"{name} {f'of control {kind} ' if kind else ''}has the shape {shape}; expected "

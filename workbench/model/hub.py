@@ -1,6 +1,7 @@
 """Models on the Hugging Face hub: from its local cache first, then over the network."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -79,6 +80,32 @@ def fetch_snapshot(name: str, revision: str | None = None, progress: Progress = 
     if folder is None:
         raise ModelNotFound(f"{name} has no config.json, so it is not a transformers model")
     return folder
+
+
+def fetch_files(name: str, files: Sequence[str], progress: Progress = silent) -> Path:
+    """Bring single files of a repository into the local cache and return where the last one is.
+
+    Raises:
+        ModelNotFound: the name is no hub id, or the hub has no such file or cannot be reached.
+        ModelError: the repository is there but may not be read.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    if not is_hub_id(name):
+        raise ModelNotFound(f"{name!r} is neither a folder nor the id of a hub repository")
+    failures = cast(tuple[type[Exception], ...], (OSError, *HfHubHTTPError.__bases__))
+    found = ""
+    try:
+        with no_bars():
+            for done, file in enumerate(files):
+                progress(done, len(files), f"fetching {file}")
+                found = hf_hub_download(name, file)
+    except EntryNotFoundError as error:
+        raise ModelNotFound(f"{name} has no {file}; expected {', '.join(files)}") from error
+    except failures as error:
+        raise _explained(error, name, None) from error
+    return Path(found)
 
 
 def _explained(error: BaseException, name: str, revision: str | None) -> ModelError:
