@@ -67,6 +67,7 @@ class TrainCoconut:
     per_step: int | None = option(None, help="Thoughts for a step left out.", low=1, high=100)
     rate: float | None = option(None, help="Learning rate of the arms.", low=1e-9, high=1)
     rank: int | None = option(None, help="Rank of adapters; 0: all weights.", low=0, high=4096)
+    tokens: int = option(128, help="Most tokens of an answer.", low=1, high=10**5, unit="tokens")
     half: bool = option(True, help="Store the weights in 16 bits.")
 
     def base_model(self, context: Context) -> Model | None:
@@ -82,7 +83,8 @@ class TrainCoconut:
         run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
         stages = Stages(run=run, splits=splits)
         writer = stages.write()
-        evaluator = Evaluator(splits=splits, context=replace(context, task=splits.address))
+        context = replace(context, task=splits.address)
+        evaluator = Evaluator(splits=splits, context=context, tokens=self.tokens)
         found = evaluator.writer(stages.writer_model(writer), writer.lead)
         base = stages.save_writer(writer)
         for ablation in selected(preset.arms, ABLATIONS):

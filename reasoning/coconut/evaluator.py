@@ -17,7 +17,6 @@ from workbench.training.lines import Lines
 from workbench.training.splits import Splits
 
 _BATCH = 64
-_TOKENS = 128
 
 Solve = Callable[[Sequence[Prompt], Sequence[int]], Sequence[Chain]]
 
@@ -37,10 +36,11 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
-    """Asks every way of answering the same problems."""
+    """Asks every way of answering the same problems, in at most so many tokens."""
 
     splits: Splits
     context: Context
+    tokens: int
 
     def writer(self, model: Model, lead: Sequence[int]) -> list[Evaluated]:
         """Evaluate the chain in words, and the answer at once after the words that ask for it."""
@@ -52,9 +52,8 @@ class Evaluator:
                     replace(p, ids=(*lines.question(p.question), *start), stop_ids=(lines.end,))
                     for p in prompts
                 ]
-                found = written_chains(
-                    model, prompted, policy=Sampling(temperature=0.0), limit=_TOKENS, seeds=seeds
-                )
+                greedy, limit = Sampling(temperature=0.0), self.tokens
+                found = written_chains(model, prompted, policy=greedy, limit=limit, seeds=seeds)
                 given = lines.text(start) if start else ""
                 return [replace(c, response=f"{given}{c.response}") for c in found]
 
@@ -67,7 +66,7 @@ class Evaluator:
         fed: tuple[Fed, ...] = get_args(Fed) if name == "coconut" else ("state",)
         found = []
         for what in fed:
-            reasoner = CoconutChain(checkpoint=str(folder), fed=what, tokens=_TOKENS)
+            reasoner = CoconutChain(checkpoint=str(folder), fed=what, tokens=self.tokens)
 
             def solve(
                 prompts: Sequence[Prompt], seeds: Sequence[int], by: CoconutChain = reasoner

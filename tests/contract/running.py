@@ -53,7 +53,7 @@ QUICK = {
     },
     ("recipe", "coconut"): {
         "preset": "tiny", "stages": 2, "steps": 2, "writing": 2, "judged": 4,
-        "arms": "coconut,pause",
+        "arms": "coconut,pause", "tokens": 12,
     },
     ("recipe", "sentence-chain"): {
         "preset": "tiny", "problems": 12, "held_out": 4, "batch": 4,

@@ -22,7 +22,7 @@ from workbench.training.network import tuning
 
 TASK = "prosqa?hops=2&classes=6&brief=yes"
 ARMS = "coconut,pause,no-thought,no-curriculum"
-QUICK = {"preset": "tiny", "stages": 2, "steps": 2, "writing": 2, "judged": 4}
+QUICK = {"preset": "tiny", "stages": 2, "steps": 2, "writing": 2, "judged": 4, "tokens": 24}
 
 
 def _train(store: Store, model: Model | None = None, **more: Any) -> Run:
