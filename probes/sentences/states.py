@@ -65,7 +65,7 @@ def sentence_ends(
         tokens = model.tokenize([examples[i].text for i in some], limit=longest)
         trace = model.run(tokens, read=sites)
         for row, i in enumerate(some):
-            mine = list(_places(i, examples[i].text, tokens, row))
+            mine = list(places_of(i, examples[i].text, tokens, row))
             at = torch.tensor([p.position for p in mine], dtype=torch.long)
             layers = [trace.row(row, site)[at.to(model.device)].float().cpu() for site in sites]
             found[i] = mine, torch.stack(layers, dim=1)
@@ -76,7 +76,8 @@ def sentence_ends(
     return Ends(places=places, states=torch.cat([found[i][1] for i in sorted(found)]))
 
 
-def _places(text: int, words: str, tokens: Tokens, row: int) -> Iterator[Place]:
+def places_of(text: int, words: str, tokens: Tokens, row: int) -> Iterator[Place]:
+    """Yield the whole sentences of a text that stands in a row of a batch."""
     offsets = tokens.offsets[row]
     spans = sentence_spans(words)
     for number, (start, end) in enumerate(spans):

@@ -48,6 +48,7 @@ QUICK = {
     ("probe", "contrastive-estimate"): {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
     ("recipe", "tuned-lens"): {"preset": "tiny", "steps": 2, "start_tokens": 0},
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
+    ("recipe", "sentence-words"): {"preset": "tiny", "own": 2},
     ("recipe", "sentence-codec"): {
         "preset": "tiny", "steps": 2, "tasks": ("prosqa?classes=6&hops=2",),
     },
@@ -98,6 +99,7 @@ TRAINED_BY = {
     ("probe", "tuned-lens"): ("tuned-lens", "checkpoint", "", "."),
     ("probe", "sentence-lens"): ("sentence-codec", "codec", "", "."),
     ("probe", "dictionary"): ("dictionary", "dictionary", "", "."),
+    ("probe", "sentence-words"): ("sentence-words", "checkpoint", "", "."),
 }
 TASKS = {
     ("reasoner", "coconut"): PROSQA,

@@ -35,13 +35,14 @@ class Measured:
     A position axis has the layout of the trace's tokens; what stands on the padding is ignored.
     NaN is undefined and counts for nothing; a text that is NaN throughout was too short.
     `words` are token ids, `text layer position` or `text position`, told as text where the text
-    is shown, and −1 for no word. `arrays` are more of the text in row `arrays_of`, kept where it
-    is the first one that is shown.
+    is shown, and −1 for no word; `texts` likewise are text already. `arrays` are more of the text
+    in row `arrays_of`, kept where it is the first one that is shown.
     """
 
     values: Mapping[str, Numbers]
     controls: Mapping[str, Mapping[str, Numbers]] = field(default_factory=dict)
     words: Mapping[str, Int[Tensor, "text ..."]] = field(default_factory=dict)
+    texts: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     arrays_of: int = 0
 

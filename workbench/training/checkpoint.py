@@ -87,10 +87,12 @@ class Checkpoint:
     def save(self, folder: Path, *, dtype: torch.dtype = torch.float32) -> "Checkpoint":
         """Write `weights.safetensors`, then `manifest.json`; return what was written.
 
+        Whole numbers keep their format.
+
         Raises:
             NotFinite: a tensor holds NaN or infinity, or does not fit the number format.
         """
-        tensors = {n: t.detach().cpu().to(dtype).contiguous() for n, t in self.tensors.items()}
+        tensors = {n: _stored(t, dtype) for n, t in self.tensors.items()}
         broken = [n for n, t in tensors.items() if not bool(torch.isfinite(t).all())]
         if broken:
             raise NotFinite(
@@ -112,7 +114,8 @@ class Checkpoint:
 
     def rescored(self, scores: Mapping[str, Any], folder: Path) -> "Checkpoint":
         """Write a checkpoint that was saved or loaded once more, with what was measured of it."""
-        dtype = next(iter(self.tensors.values())).dtype
+        kept = (t.dtype for t in self.tensors.values() if t.is_floating_point())
+        dtype = next(kept, torch.float32)
         manifest = replace(self.manifest, scores=scores)
         return Checkpoint(manifest=manifest, tensors=self.tensors).save(folder, dtype=dtype)
 
@@ -204,6 +207,11 @@ def write_whole(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.draft")
     draft.write_bytes(data)
     draft.replace(path)
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    kept = tensor.detach().cpu()
+    return (kept.to(dtype) if kept.is_floating_point() else kept).contiguous()
 
 
 def _refuse_pickles(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a state says of its sentence: texts, states, words, and the readout trained on them."""

@@ -1,0 +1,67 @@
+"""Presets of the recipe of a sentence lens for four amounts of compute."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from workbench.training.loop import Plan
+from workbench.training.presets import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class LensPreset(Preset):
+    """How much is written, read and trained.
+
+    The model writes `own` texts of at most `written` tokens. At most `texts` texts of a kind are
+    learned from and `judged` of each kind judged. The readout says `words` words of at least
+    `least` sentences, through maps of rank `rank`. A step reads `batch` sentences at `layers`
+    layers; every sentence is read `epochs` times at a layer.
+    """
+
+    limited: ClassVar[str] = "texts"
+
+    own: int
+    written: int
+    texts: int
+    judged: int
+    words: int
+    least: int
+    rank: int
+    epochs: float
+    batch: int
+    layers: int
+    bank: int
+    learning_rate: float
+
+    def plan(self, n_rows: int, n_layers: int) -> Plan:
+        """Return the steps for so many sentences and layers."""
+        batch = min(self.batch, n_rows)
+        layers = min(self.layers, n_layers)
+        steps = max(1, round(self.epochs * n_rows / batch * n_layers / layers))
+        return Plan(
+            steps=steps,
+            rows_per_step=batch,
+            learning_rate=self.learning_rate,
+            warmup=min(20, steps // 5),
+            save_every=max(1, steps // 8),
+            validate_every=max(1, steps // 8),
+        )
+
+
+PRESETS = {
+    "tiny": LensPreset(
+        own=6, written=8, texts=400, judged=60, words=200, least=2, rank=8, epochs=1.0,
+        batch=32, layers=3, bank=200, learning_rate=1e-2,
+    ),
+    "quick": LensPreset(
+        own=672, written=64, texts=4000, judged=150, words=3000, least=3, rank=192, epochs=2.0,
+        batch=512, layers=6, bank=4000, learning_rate=3e-3,
+    ),
+    "cpu": LensPreset(
+        own=6000, written=96, texts=40_000, judged=400, words=6000, least=4, rank=224, epochs=2.5,
+        batch=512, layers=6, bank=12_000, learning_rate=3e-3,
+    ),
+    "gpu": LensPreset(
+        own=40_000, written=128, texts=200_000, judged=600, words=6000, least=5, rank=224,
+        epochs=3.0, batch=1024, layers=10, bank=20_000, learning_rate=3e-3,
+    ),
+}  # fmt: skip

@@ -1,0 +1,92 @@
+"""What a reading of texts amounts to, in words: the verdict comes first."""
+
+from probes.sentence_states.lens import TrainedLens
+from workbench.result.metric import Axes
+from workbench.result.result import Note
+from workbench.result.samples import VALUE, Samples
+
+CONTROLS = ("other", "within", "prior")
+_HALF = 0.5
+_FEW = 5
+_FEW_KNOWN = 0.5
+
+
+def beats(found: Samples, metric: str) -> bool:
+    """Whether a number lies above all of its controls, interval above interval."""
+    axes: Axes = ()
+    mine = found.mean(metric, VALUE, axes, with_interval=True)
+    for kind in CONTROLS:
+        if found.n_of(metric, kind):
+            other = found.mean(metric, kind, axes, with_interval=True)
+            if not float(mine.low) > float(other.high):
+                return False
+    return True
+
+
+def read_layers(found: Samples, metric: str = "p_at_1") -> list[int]:
+    """Return the layers at which a number lies above all of its controls."""
+    mine = found.mean(metric, VALUE, with_interval=True)
+    is_above = mine.low == mine.low  # NaN where there is no interval
+    for kind in CONTROLS:
+        if found.n_of(metric, kind):
+            is_above &= mine.low > found.mean(metric, kind, with_interval=True).high
+    return [int(layer) for layer, ok in zip(found.layers, is_above, strict=True) if ok]
+
+
+def verdict(found: Samples, lens: TrainedLens) -> str:
+    """Say what is read of these texts, or that nothing is, with the controls beside it."""
+    words = found.estimate("words_p_at_1", "other")
+    if words.value is None:
+        return (
+            "Nothing is read: no sentence of these texts ends within the tokens that were run and "
+            "holds a content word."
+        )
+    at = f"at layer {lens.best} {words}"
+    if words.low is None or words.n < _FEW:
+        return (
+            f"Too few texts for a verdict: {at}; look at the single cells, and believe no more "
+            "than what the lens is sure of."
+        )
+    if not beats(found, "words_p_at_1"):
+        return f"Nothing is read of these texts: {at}, no better than a control."
+    sure = found.estimate("sure_p_at_1", "other", {"layer": lens.best}, "P@1 where it is sure")
+    at = f"{at}; {sure}" if sure.value is not None else at
+    told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}."
+    if words.value < _HALF:
+        return f"Little is read, and most first words are wrong: {told}"
+    return f"Words of the sentence are read at its end: {told}"
+
+
+def caveats(found: Samples, lens: TrainedLens) -> tuple[Note, ...]:
+    """Say how the texts differ from those that the lens was judged on, and what it cannot say."""
+    notes = []
+    known = found.mean("known_words", VALUE, ()).value
+    if float(known) < _FEW_KNOWN:
+        notes.append(
+            Note(
+                f"the lens can say {float(known):.2g} of the content words of these texts: they "
+                "are in another language, or of another kind than it was trained on",
+                "warning",
+                "unknown-words",
+            )
+        )
+    judged = ", ".join(
+        f"{origin} {one['p_at_1']:.2f}"
+        for origin, one in lens.scores.items()
+        if isinstance(one, dict) and "p_at_1" in one
+    )
+    if judged:
+        notes.append(Note(f"P@1 on texts kept from the training: {judged}", code="judged"))
+    return tuple(notes)
+
+
+def _layers(found: Samples) -> str:
+    layers = read_layers(found)
+    if not layers:
+        return "no single layer lies above its controls"
+    spans, start = [], layers[0]
+    for before, layer in zip(layers, [*layers[1:], None], strict=True):
+        if layer != before + 1:
+            spans.append(f"{start} to {before}" if before > start else str(start))
+            start = layer if layer is not None else start
+    return f"above every control at layers {', '.join(spans)}"

@@ -1,0 +1,138 @@
+"""What the state at the end of a sentence says of its words, at every layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from probes.sentence_states.lens import TrainedLens, find_lens
+from probes.sentence_states.reading import SentenceReader
+from probes.sentence_states.verdict import caveats, verdict
+from workbench.errors import InputError
+from workbench.methods.contracts import Context, Example
+from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.registry import probe
+from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.spec import ModelSpec
+from workbench.model.trace import Trace
+from workbench.options import option
+from workbench.result.metric import Control, Metric, Plot
+from workbench.result.result import Note
+from workbench.result.samples import Samples
+from workbench.result.tables import Column
+
+_AT, _BOTH = ("position",), ("layer", "position")
+
+
+def _share(words: str, *axes: str, is_averaged: bool = True) -> Metric:
+    """Return a proportion; one over layers has no estimate, the best layer has one of its own."""
+    return Metric(
+        unit="proportion",
+        help=words,
+        axes=axes,
+        bounds=(0.0, 1.0),
+        headline=None if "layer" in axes or not is_averaged else (None, None),
+        is_averaged=is_averaged,
+    )
+
+
+@probe("sentence-words", source="Ours; linear readouts after Alain & Bengio 2016")
+@dataclass(frozen=True, kw_only=True)
+class SentenceWords(PerUnit):
+    """Say which words of its sentence the state at the end of the sentence holds, layer by layer.
+
+    A linear readout, trained on texts of the model's own and others, gives every word of its
+    vocabulary a probability from the state after the last token of a sentence. P@1 is the share
+    of sentences that hold the most probable word, function words and words outside the
+    vocabulary left out; a sentence that holds no word of the vocabulary counts as a miss. The same
+    is read of the sentences before and after. The nearest sentence of a bank shares most of what
+    is read. Controls: the state of another sentence, of the training's validation part and of the
+    same text, and the most frequent word, which needs no state. Below `sure` a cell says nothing.
+
+    Single numbers are those of the layer that was best on the validation part of the training.
+
+    Cost: one product with the vocabulary for each sentence and layer.
+
+    Units: proportions of sentences, averaged within a text, then over texts.
+
+    Source: ours. Nearest sentences are searched by words, not by the states of a bank.
+    """
+
+    metrics: ClassVar = {
+        "words_p_at_1": _share("First word stands in the sentence, at the best layer.", *_AT),
+        "nearest_shares_word": _share("Nearest sentence shares a word, at the best layer.", *_AT),
+        "known_words": _share("Content words of the sentence that the lens can say.", *_AT),
+        "p_at_1": _share("First word stands in the sentence.", *_BOTH),
+        "sure_p_at_1": _share("First word stands there, where the lens is sure enough.", *_BOTH),
+        "says": _share("The lens is sure enough to say a word.", *_BOTH),
+        "recall_at_5": _share("Content words among the five first ones.", *_BOTH),
+        "shares_word": _share("Nearest sentence of the bank shares a content word.", *_BOTH),
+        "previous_p_at_1": _share("First word stands in the sentence before.", *_BOTH),
+        "next_p_at_1": _share("First word stands in the sentence after.", *_BOTH),
+        "confidence": _share("Probability that the first word is there, calibrated.", *_BOTH),
+        "held": _share(
+            "Probability that this word is in its sentence, read at the sentence's end.",
+            *_BOTH,
+            is_averaged=False,
+        ),
+    }
+    controls_of: ClassVar = {
+        "other": Control("another sentence's state", "the state of a sentence of another text"),
+        "within": Control(
+            "another sentence of the text", "the state of another sentence of the same text", True
+        ),
+        "prior": Control("most frequent word", "the most frequent word, without any state"),
+    }
+    words_of: ClassVar = {
+        "said": Column(help="Words that the state holds, the most probable first; sure ones only."),
+        "nearest": Column(help="Sentence of the bank that shares most of what is read."),
+    }
+    plots: ClassVar = (
+        Plot(title="First word stands in the sentence", metrics=("p_at_1",)),
+        Plot(title="Nearest sentence shares a word", metrics=("shares_word",)),
+        Plot(
+            title="Words of sentences before and after",
+            metrics=("previous_p_at_1", "next_p_at_1"),
+        ),
+        Plot(title="Words that are said", metrics=("confidence",), axes=_BOTH, words="said"),
+        Plot(title="Nearest sentences", metrics=("shares_word",), axes=_BOTH, words="nearest"),
+        Plot(title="Words held at the sentence's end", metrics=("held",), axes=_BOTH),
+    )
+
+    checkpoint: str = option("", help="Folder of a trained lens; default: the one that ships.")
+    sure: float = option(0.5, help="Say a word from this probability on.", low=0.0, high=1.0)
+
+    def loaded(self, context: Context) -> PerUnit:
+        if context.spec is None:
+            raise InputError("a lens needs a model", hint="give texts, not activation files")
+        return LoadedWords(**vars(self), lens=find_lens(self.checkpoint, context.spec))
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return every_layer(Kind.RESID_POST, spec)
+
+    def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
+        raise InputError("the weights of a sentence lens are loaded first")
+
+    def summary(self, found: Samples) -> str:
+        raise InputError("the weights of a sentence lens are loaded first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWords(SentenceWords):
+    """A sentence lens with its weights."""
+
+    lens: TrainedLens
+
+    def loaded(self, context: Context) -> PerUnit:
+        return self
+
+    def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
+        reader = SentenceReader(
+            lens=self.lens, sure=self.sure, trace=trace, examples=examples, context=context
+        )
+        return reader.measured()
+
+    def summary(self, found: Samples) -> str:
+        return verdict(found, self.lens)
+
+    def notes(self, found: Samples) -> tuple[Note, ...]:
+        return caveats(found, self.lens)

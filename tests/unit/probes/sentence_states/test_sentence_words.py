@@ -1,0 +1,254 @@
+"""The sentence lens reads planted words, its controls do not, and training goes on where it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from probes.sentence_states.bank import Bank, bank_sentences, from_bytes, to_bytes
+from probes.sentence_states.corpus import divide, rare_words
+from probes.sentence_states.features import Features, extract
+from probes.sentence_states.lens import TrainedLens
+from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
+from probes.sentence_states.own_texts import OwnTexts
+from probes.sentence_states.readout import WordReadout, best_words, fit_platt
+from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words
+from probes.sentence_words import LoadedWords
+from probes.sentences.states import Place
+from probes.train_sentence_words import TrainSentenceWords
+from workbench.errors import ModelNotFound, TooLittleData
+from workbench.methods.contracts import Context, Example
+from workbench.methods.per_unit_state import PerUnitAccumulator
+from workbench.model.tiny import tiny_model
+from workbench.training.loop import Plan, train
+
+WORDS = ("dog", "cat", "king", "man", "queen", "red")
+VOCABULARY = Vocabulary(words=("", *WORDS))
+D = 32
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model("llama")
+
+
+def _planted(turn=None, n_texts=30):
+    """A readout that is exact where state j is the unit vector of word j, turned."""
+    turn = torch.eye(D) if turn is None else turn
+    up = torch.zeros(D, len(VOCABULARY))
+    up[range(1, len(VOCABULARY)), range(1, len(VOCABULARY))] = 20.0
+    n_layers = 3
+    maps = torch.stack([turn, torch.zeros(D, D), torch.eye(D)])
+    readout = WordReadout(
+        mean=torch.zeros(n_layers, D),
+        scale=torch.ones(n_layers, D),
+        maps=dict.fromkeys(("current", "previous", "next"), maps),
+        up=up,
+        bias=torch.zeros(len(VOCABULARY)),
+        platt=dict.fromkeys(
+            ("current", "previous", "next"), torch.tensor([[1.0, 2.0]]).repeat(n_layers, 1)
+        ),
+    )
+    prior = torch.tensor([0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1])
+    bank = Bank(
+        sentences=tuple(f"this is the {word}." for word in WORDS),
+        vocabulary=VOCABULARY,
+        prior=prior,
+    )
+    others = torch.arange(12).remainder(6).add(1)[:, None].repeat(1, n_layers)
+    return TrainedLens(
+        readout=readout,
+        bank=bank,
+        others=dict.fromkeys(("current", "previous", "next"), others),
+        other_nearest=others - 1,
+        best=0,
+        scores={},
+    )
+
+
+def _states(model, texts, lens):
+    """Traces of texts whose states at the layer 0 are those of their sentences' words."""
+    probe = LoadedWords(lens=lens)
+    trace = model.run(model.tokenize(texts), read=probe.sites(model.spec))
+    for site, x in trace.activations.items():
+        x.zero_()
+        for row, text in enumerate(texts):
+            for i, (a, b) in enumerate(trace.tokens.offsets[row]):
+                before = text[:b].split(".")[-2 if text[a:b].strip() == "." else -1]
+                named = [w for w in WORDS if w in before.split()]
+                if named and site.layer != 2:
+                    x[row, i, VOCABULARY.number_of[named[-1]]] = 1.0
+    return probe, trace
+
+
+def _read(model, texts, lens):
+    probe, trace = _states(model, texts, lens)
+    context = Context.of(model)
+    accumulator = PerUnitAccumulator(probe, context)
+    accumulator.add(trace, [Example(text=t, number=i) for i, t in enumerate(texts)])
+    return accumulator.result(context)
+
+
+TEXTS = [
+    f"the {a} saw . the {b} saw . the {c} saw ."
+    for a in WORDS for b in WORDS for c in WORDS if len({a, b, c}) == 3
+][::4]  # fmt: skip
+
+
+def test_planted_words_are_read_where_they_are_and_nowhere_else(model):
+    result = _read(model, TEXTS, _planted())
+    assert result.estimate("words_p_at_1").value == 1
+    assert result.estimate("nearest_shares_word").value == 1
+    assert result.estimate("words_p_at_1").control < 0.4
+    layers = {row["layer"]: row for row in result.tables["layers"].rows()}
+    assert layers[0]["p_at_1"] == 1
+    assert layers[0]["p_at_1_within"] == 0, "the sentences of a text hold other words"
+    assert layers[2]["p_at_1"] < 0.4, "no state, no word"
+    assert layers[0]["next_p_at_1"] == 0
+    assert result.summary.startswith("Words of the sentence are read")
+    grid = result.tables["grid"].frame
+    said = grid[(grid["layer"] == 0) & (grid["said"] != "")]
+    assert set(said["said"]) <= set(WORDS)
+    assert set(said["nearest"]) <= {f"this is the {word}." for word in WORDS}
+    held = grid[(grid["layer"] == 0) & grid["held"].notna()]
+    assert set(held["token"].str.strip()) <= set(WORDS)
+    assert held["held"].min() > 0.8
+
+
+def test_a_lens_that_reads_something_else_says_that_nothing_is_read(model):
+    turned = torch.eye(D)[torch.randperm(D, generator=torch.Generator().manual_seed(3))]
+    result = _read(model, TEXTS, _planted(turned.roll(3, 0)))
+    assert result.summary.startswith(("Nothing is read", "Little is read"))
+    one = _read(model, TEXTS[:1], _planted())
+    assert one.summary.startswith("Too few texts")
+
+
+def test_unknown_words_are_told(model):
+    lens = _planted()
+    result = _read(model, ["so he said . it saw", "so he saw ."] * 6, lens)
+    assert "unknown-words" in [note.code for note in result.notes]
+    assert result.estimate("known_words").value == 0
+    assert result.estimate("words_p_at_1").value == 0, "what it cannot say is a miss"
+    assert result.summary.startswith("Nothing is read")
+
+
+def test_the_controls_do_not_move_with_the_batch(model):
+    lens = _planted()
+    together = _read(model, TEXTS[:6], lens).tables["layers"]
+    probe, _ = _states(model, TEXTS[:1], lens)
+    accumulator = PerUnitAccumulator(probe, Context.of(model))
+    for i, text in enumerate(TEXTS[:6]):
+        _, trace = _states(model, [text], lens)
+        accumulator.add(trace, [Example(text=text, number=i)])
+    alone = accumulator.result(Context.of(model)).tables["layers"]
+    for name in ("p_at_1_other", "p_at_1_within", "shares_word_other"):
+        np.testing.assert_allclose(together[name], alone[name])
+
+
+def test_parts_share_no_text_and_rare_names_are_never_learned():
+    texts = [f"Then {name} saw {i} dogs." for i in range(40) for name in ("Anna", "Ben")]
+    texts += [f"Here is Zed{i}." for i in range(300)] + ["then ANNA saw 3 dogs"] * 2
+    corpus = divide({"a": texts, "b": ["Then Anna saw 3 dogs!", "A new one. And more."]}, Context())
+    every = [t for part in corpus.texts.values() for text in part for t in text.split(". ")]
+    assert len({" ".join(content_words(t)) for t in every}) > 340
+    assert corpus.origins["train"].count("b") + corpus.origins["test"].count("b") <= 1
+    learned = {w for text in corpus.texts["train"] for w in rare_words(text)}
+    apart = {w for text in corpus.texts["rare"] for w in rare_words(text)}
+    assert apart - learned, "some rare names stand in no text to learn from"
+    assert all(rare_words(text) - learned for text in corpus.texts["rare"])
+    again = divide({"a": texts}, Context())
+    assert [t for t, o in zip(corpus.texts["train"], corpus.origins["train"], strict=True)
+            if o == "a"] == list(again.texts["train"])  # fmt: skip
+    few = divide({"a": ["One dog.", "Two cats.", "A king and a queen."] * 3 + ["So it is. Yes."]},
+                 Context())  # fmt: skip
+    assert few.texts["train"]
+
+
+def _features(x, sentences):
+    places = tuple(Place(text=i, number=0, sentence=s) for i, s in enumerate(sentences))
+    return Features(places=places, states=(x.half().numpy(),))
+
+
+def test_training_finds_planted_words_and_shuffled_states_do_not(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    words = torch.randint(1, 7, (600,), generator=draw)
+    directions = torch.randn(2, 7, D, generator=draw)
+    x = directions[:, words] + 0.3 * torch.randn(2, 600, D, generator=draw)
+    sentences = [f"the {VOCABULARY.words[w]}" for w in words]
+    found = {}
+    for name, order in (("own", torch.arange(600)), ("shuffled", torch.randperm(600))):
+        features = _features(x[:, order], sentences)
+        lines = Lines.of(features, VOCABULARY)
+        start = fresh_readout(features, lines, 7, rank=8, generator=draw)
+        objective = WordObjective((features, lines), (features, lines), start, layers_a_step=1)
+        assert objective.validate() == pytest.approx(np.log(6), abs=0.05), "begins at the prior"
+        plan = Plan(steps=60, rows_per_step=64, learning_rate=3e-2, validate_every=60)
+        train(objective, plan, folder=tmp_path / name, identity="", context=Context())
+        log_p = objective.readout().log_p(1, x[1])
+        found[name] = float((best_words(log_p, 1)[:, 0] == words).float().mean())
+    assert found["own"] > 0.99
+    assert found["shuffled"] < 0.5
+
+
+def test_calibration_recovers_a_known_curve():
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(20_000, generator=draw)
+    y = (torch.rand(20_000, generator=draw) < torch.sigmoid(2 * x - 1)).float()
+    torch.testing.assert_close(fit_platt(x, y), torch.tensor([2.0, -1.0]), atol=0.1, rtol=0)
+    assert torch.isfinite(fit_platt(x, torch.ones_like(x))).all()
+
+
+def test_states_are_those_of_the_sentence_ends_and_extraction_goes_on(model, tmp_path):
+    texts = ["the dog . the cat .", "a king", "the red queen . it"]
+    found = extract(model, texts, tmp_path, 64, Context())
+    trace = model.run(texts[0], read=["resid_post.1"])
+    place = next(i for i, p in enumerate(found.places) if (p.text, p.number) == (0, 0))
+    wanted = trace["resid_post.1"][0, found.places[place].position]
+    torch.testing.assert_close(found.layer(1, [place])[0], wanted, atol=1e-2, rtol=1e-2)
+    file = next(tmp_path.glob("*.f16"))
+    kept = file.read_bytes()
+    file.write_bytes(bytes(len(kept)))
+    again = extract(model, texts, tmp_path, 64, Context())
+    assert not again.layer(1, [place]).any(), "what is done is not made again"
+    joined = Features.joined({"a": found, "b": found})
+    torch.testing.assert_close(joined.layer(0, [0, len(found.places)]), found.layer(0, [0, 0]))
+    assert joined.places[-1].text == found.places[-1].text + 3
+
+
+def test_own_texts_are_drawn_once(model, tmp_path):
+    own = OwnTexts(folder=tmp_path, texts=5, limit=4)
+    first = own.draw(model, Context())
+    assert len(first) <= 5
+    stamp = next(tmp_path.iterdir()).stat().st_mtime_ns
+    assert own.draw(model, Context()) == first
+    assert next(tmp_path.iterdir()).stat().st_mtime_ns == stamp
+
+
+def test_words_and_banks():
+    assert content_words("It's the Dog’s 3rd dog, isn't it?") == ["dog's", "3rd", "dog"]
+    vocabulary = Vocabulary.of(["a dog", "dog cat", "cat owl"], most=5, least=2)
+    assert vocabulary.words == ("", "cat", "dog")
+    assert vocabulary.numbers("the dog and an owl") == [2, OTHER]
+    assert bank_sentences(["dog", "Oh my dog here!", "oh my DOG here", "so it is now"],
+                          vocabulary, 9) == ("Oh my dog here!",)  # fmt: skip
+    assert from_bytes(to_bytes(["", "né", "b"])) == ("", "né", "b")
+
+
+def test_a_trained_lens_comes_back_and_reads_through_the_probe(model, tmp_path):
+    draw = np.random.default_rng(0)
+    texts = [
+        Example(text=" ".join(f"the {w} saw ." for w in draw.choice(WORDS, 3)), number=i)
+        for i in range(60)
+    ]
+    recipe = TrainSentenceWords(preset="tiny", own=0)
+    result = recipe.train(model, texts, Context(scratch=tmp_path))
+    probe = LoadedWords(checkpoint=str(tmp_path), lens=_planted()).loaded(Context.of(model))
+    assert probe.lens.best == 0, "a loaded lens stays as it is"
+    from probes.sentence_words import SentenceWords
+
+    opened = SentenceWords(checkpoint=str(tmp_path)).loaded(Context.of(model)).lens
+    assert opened.vocabulary.words[0] == ""
+    assert opened.scores["given texts"]["p_at_1"] == result.estimate("words_p_at_1").value
+    with pytest.raises(ModelNotFound, match="sentence-words"):
+        SentenceWords().loaded(Context.of(model))
+    with pytest.raises(TooLittleData, match="given texts"):
+        recipe.train(model, [Example(text="the dog")], Context(scratch=tmp_path / "none"))
