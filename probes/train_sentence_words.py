@@ -1,18 +1,19 @@
 """Train a sentence lens: a readout of words from the states at the ends of sentences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from probes.sentence_states.corpus import Corpus, CorpusPart, divide
 from probes.sentence_states.features import Features, extract
 from probes.sentence_states.finishing import finished
-from probes.sentence_states.judging import judged_report, judged_scores
+from probes.sentence_states.judging import joined_report, judged_report, judged_scores
 from probes.sentence_states.lens import BEST, RECIPE, TrainedLens
 from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
 from probes.sentence_states.own_texts import OwnTexts
 from probes.sentence_states.presets import PRESETS, LensPreset
 from probes.sentence_states.vocabulary import Vocabulary
+from probes.sentence_words import LoadedWords
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
@@ -20,7 +21,7 @@ from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
 from workbench.result.tables import Column
-from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.report import checkpoint_note, loss_tables
 from workbench.training.run import TrainingRun
 
 OWN, GIVEN = "own texts", "given texts"
@@ -82,24 +83,21 @@ class TrainSentenceWords:
         preset = PRESETS[self.preset].with_options(self)
         context = context.on(model)
         corpus = self._corpus(model, examples, preset, context)
-        sentences, train, valid = self._states(model, corpus, preset, context)
-        vocabulary = Vocabulary.of(sentences, most=preset.words, least=preset.least)
-        if len(vocabulary) < 1 + _LEAST:
-            raise TooLittleData(
-                f"{len(vocabulary) - 1} content words stand in {preset.least} sentences or more; "
-                f"expected at least {_LEAST}",
-                hint="give more texts with --data, or let the model write more with --own",
-            )
-        lines = [Lines.of(features, vocabulary) for features in (train, valid)]
+        train, valid = self._states(model, corpus, preset, context)
+        vocabulary = _vocabulary(train, preset)
+        lines = Lines.of(train, vocabulary)
         start = fresh_readout(
             train,
-            lines[0],
+            lines,
             len(vocabulary),
             rank=preset.rank,
             generator=context.torch_stream("sentence lens maps"),
         )
         objective = WordObjective(
-            (train, lines[0]), (valid, lines[1]), start, layers_a_step=preset.layers
+            (train, lines),
+            (valid, Lines.of(valid, vocabulary)),
+            start,
+            layers_a_step=preset.layers,
         )
         run = TrainingRun.of(
             self,
@@ -111,26 +109,13 @@ class TrainSentenceWords:
             data=_told(corpus),
         )
         history = run.train(objective, preset.plan(objective.n_rows, start.n_layers))
-        rows = zip(train.places, train.origins, strict=True)
-        own = [place.sentence for place, origin in rows if origin == OWN]
-        own = own or [place.sentence for place in train.places]
-        lens = finished(
-            objective, (train, lines[0]), (valid, lines[1]), vocabulary, own, preset.bank
-        )
+        lens = finished(objective, vocabulary, _own_sentences(train), preset.bank)
         kept = run.save(lens.tensors(), options={**run.manifest.options, BEST: lens.best})
-        lens = TrainedLens.of(kept)
-        found = judged_report(model, lens, corpus, preset.judged, self.longest, context)
+        probe = LoadedWords(lens=TrainedLens.of(kept))
+        found = judged_report(model, probe, corpus, preset.judged, self.longest, context)
         kept = kept.rescored(judged_scores(found), run.folder)
-        result = found[max(found, key=lambda origin: found[origin].estimates[0].n)]
-        return replace(
-            result,
-            tables={
-                **result.tables,
-                **loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT),
-            },
-            notes=(*result.notes, checkpoint_note(kept.manifest, run.folder)),
-            views=(*result.views, *loss_views()),
-        )
+        tables = loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)
+        return joined_report(found, tables, checkpoint_note(kept.manifest, run.folder))
 
     def _corpus(
         self, model: Model, examples: Sequence[Example], preset: LensPreset, context: Context
@@ -141,8 +126,8 @@ class TrainSentenceWords:
 
     def _states(
         self, model: Model, corpus: Corpus, preset: LensPreset, context: Context
-    ) -> tuple[list[str], Features, Features]:
-        """Return the sentences to learn from, and the states to learn from and to choose by."""
+    ) -> tuple[Features, Features]:
+        """Return the states to learn from and those to choose by."""
         parts: tuple[CorpusPart, ...] = ("train", "valid")
         missing = [part for part in parts if not corpus.texts[part]]
         if missing:
@@ -160,7 +145,26 @@ class TrainSentenceWords:
             )
             for part, most in sizes.items()
         )
-        return [place.sentence for place in train.places], train, valid
+        return train, valid
+
+
+def _vocabulary(train: Features, preset: LensPreset) -> Vocabulary:
+    sentences = (place.sentence for place in train.places)
+    found = Vocabulary.of(sentences, most=preset.words, least=preset.least)
+    if len(found) < 1 + _LEAST:
+        raise TooLittleData(
+            f"{len(found) - 1} content words stand in {preset.least} sentences or more; "
+            f"expected at least {_LEAST}",
+            hint="give more texts with --data, or let the model write more with --own",
+        )
+    return found
+
+
+def _own_sentences(train: Features) -> list[str]:
+    """Return the sentences that the model wrote, all where it wrote none."""
+    rows = zip(train.places, train.origins, strict=True)
+    own = [place.sentence for place, origin in rows if origin == OWN]
+    return own or [place.sentence for place in train.places]
 
 
 def _told(corpus: Corpus) -> str:

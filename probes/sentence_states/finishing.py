@@ -26,14 +26,13 @@ _CHUNK = 512
 
 
 def finished(
-    objective: WordObjective,
-    train: tuple[Features, Lines],
-    valid: tuple[Features, Lines],
-    vocabulary: Vocabulary,
-    own: Sequence[str],
-    most: int,
+    objective: WordObjective, vocabulary: Vocabulary, own: Sequence[str], most: int
 ) -> TrainedLens:
-    """Calibrate on the validation part and choose the layer with the highest P@1 there."""
+    """Calibrate on the validation part and choose the layer with the highest P@1 there.
+
+    `own` are sentences for the bank, of which `most` are kept.
+    """
+    train, valid = objective.train, objective.valid
     counts = torch.zeros(len(vocabulary))
     for words in train[1].words[CURRENT]:
         counts[list(words)] += 1

@@ -1,15 +1,17 @@
 """How well a finished lens reads the texts that were kept from its training, kind by kind."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from probes.sentence_states.corpus import Corpus
-from probes.sentence_states.lens import TrainedLens
-from probes.sentence_words import LoadedWords
 from workbench.methods.contracts import Context, Example
+from workbench.methods.per_unit import PerUnit
 from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.model import Model
-from workbench.result.result import Result
+from workbench.result.result import Note, Result
+from workbench.result.tables import Column, Table
+from workbench.training.report import loss_views
 
 RARE = "rare names and numbers"
 _AT_ONCE = 32
@@ -18,7 +20,7 @@ _TOLD = ("words_p_at_1", "nearest_shares_word", "known_words")
 
 def judged_report(
     model: Model,
-    lens: TrainedLens,
+    probe: PerUnit,
     corpus: Corpus,
     most: int,
     longest: int,
@@ -28,10 +30,43 @@ def judged_report(
     rare = [text for texts in corpus.part("rare").values() for text in texts]
     found = {}
     for origin, texts in {**corpus.part("test"), RARE: rare}.items():
-        result = _read(model, lens, texts[:most], longest, context)
+        result = _read(model, probe, texts[:most], longest, context)
         if result is not None and result.estimates[0].n:
             found[origin] = result
     return found
+
+
+def joined_report(found: Mapping[str, Result], tables: Mapping[str, Table], note: Note) -> Result:
+    """Return the report on the kind with most texts, with the figures of every kind."""
+    first = max(found, key=lambda origin: found[origin].estimates[0].n)
+    rows = [{"kind": origin, **_cells(result)} for origin, result in found.items()]
+    about = {"kind": Column(help="Where the texts come from.")}
+    for name in _TOLD:
+        one = found[first].estimate(name)
+        about |= {
+            name: Column(one.unit, f"As the estimate {name}.", f"{name}_low", f"{name}_high"),
+            f"{name}_low": Column(one.unit, "Lower end of the 95 % interval."),
+            f"{name}_high": Column(one.unit, "Upper end of the 95 % interval."),
+            f"{name}_control": Column(one.unit, f"Control: {one.control_name}.", control_of=name),
+            f"{name}_n": Column(one.n_unit, "Texts averaged over."),
+        }
+    result = found[first]
+    return replace(
+        result,
+        summary=f"On {first} kept from the training: {result.summary}",
+        tables={**result.tables, "kinds": Table.from_rows(rows, about), **tables},
+        notes=(*result.notes, note),
+        views=(*result.views, *loss_views()),
+    )
+
+
+def _cells(result: Result) -> dict[str, float | int | None]:
+    cells: dict[str, float | int | None] = {}
+    for name in _TOLD:
+        one = result.estimate(name)
+        cells |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+        cells |= {f"{name}_control": one.control, f"{name}_n": one.n}
+    return cells
 
 
 def judged_scores(found: Mapping[str, Result]) -> dict[str, dict[str, Any]]:
@@ -54,11 +89,10 @@ def _scores(result: Result) -> dict[str, Any]:
 
 
 def _read(
-    model: Model, lens: TrainedLens, texts: Sequence[str], longest: int, context: Context
+    model: Model, probe: PerUnit, texts: Sequence[str], longest: int, context: Context
 ) -> Result | None:
     if not texts:
         return None
-    probe = LoadedWords(lens=lens)
     accumulator = PerUnitAccumulator(probe, context)
     for start in range(0, len(texts), _AT_ONCE):
         context.progress(start, len(texts), "texts kept from the training")
