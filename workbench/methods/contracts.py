@@ -124,6 +124,14 @@ class Study(Protocol):
 
 
 @runtime_checkable
+class OnLabels(Protocol):
+    """A study of labelled texts."""
+
+    label_words: ClassVar[str]
+    """What the labels are."""
+
+
+@runtime_checkable
 class OnTask(Protocol):
     """A study or recipe that works on problems of `Context.task` and is given no examples."""
 

@@ -3,6 +3,7 @@
 from workbench.methods.contracts import (
     Discovery,
     Measure,
+    OnLabels,
     OnTask,
     Question,
     ReadoutProbe,
@@ -27,6 +28,7 @@ _TAKES: tuple[tuple[type, str], ...] = (
     (Discovery, TABLE),
     (Question, GRAPH),
     (Refuter, GRAPH),
+    (OnLabels, LABELLED_TEXTS),
     (ReadoutProbe, LABELLED_TEXTS),
     (PerUnit, TEXTS),
     (Measure, TEXTS),
