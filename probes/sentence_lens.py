@@ -1,10 +1,13 @@
 """The sentence lens: states written out as sentences, of texts and of chains."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from probes.sentence_states.judging import read_texts as read_words
+from probes.sentence_states.lens import TrainedLens, find_lens
+from probes.sentence_words import LoadedWords
 from probes.sentences.of_chain import read_chains
 from probes.sentences.of_text import read_texts
 from probes.sentences.settings import Settings
@@ -22,13 +25,15 @@ from workbench.training.sentence_model import open_sentences
 @probe("sentence-lens", source="Hwang et al. 2025, arXiv:2505.22202")
 @dataclass(frozen=True, kw_only=True)
 class SentenceLens:
-    """Write the state at the end of each sentence out as a sentence, layer by layer.
+    """Say what the state at the end of each sentence holds, layer by layer.
 
-    On ordinary text the states are those at the ends of its sentences. On a model with a trained
-    latent model the texts are questions, and the states are those of every block at every step
-    of its chain. A sentence codec's decoder is given the state and writes what it stands for.
-    Three ways: `raw`, the state as it is; `normed`, after the model's final norm; `tuned`, after
-    a low-rank map fitted for the layer towards the vector of the sentence, on texts that are not
+    On ordinary text it reads the words of a sentence and the nearest sentences of a bank from the
+    state at its end, as `sentence-words` does, and first says whether anything is read at all.
+    `--of written` writes the state out instead: a sentence codec's decoder is given it and writes
+    what it stands for. On a model with a trained latent model the texts are questions, and the
+    states are those of every block at every step of its chain, written out as well. Three ways
+    to write: `raw`, the state as it is; `normed`, after the model's final norm; `tuned`, after a
+    low-rank map fitted for the layer towards the vector of the sentence, on texts that are not
     shown. A decoder writes fluently whatever it is given, so each cell comes with controls: a
     random vector of the same length, the state of another sentence, the mean log-probability of
     the words, and the nearest sentence of the codec's training. Faithfulness is how many more
@@ -36,8 +41,8 @@ class SentenceLens:
     also exchanged for those of another chain, to see whether the answer follows, and one step is
     changed: by noise, to say another sentence, or by as much in a random direction.
 
-    Cost: one pass over the texts, then one sentence written per state, layer, way and control;
-    about a second per twenty on one CPU core for a model of 135M parameters.
+    Cost: one pass over the texts. Written out: one sentence per state, layer, way and
+    control; about a second per twenty on one CPU core for a model of 135M parameters.
 
     Units: words in common are an F1 between 0 and 1, log-probabilities are in nats per token.
 
@@ -46,9 +51,12 @@ class SentenceLens:
     """
 
     codec: str = option("", help="Folder of trained weights; default: those that ship for it.")
-    of: Literal["auto", "text", "chain"] = option(
-        "auto", help="Read texts, or the chains that a latent model makes of questions."
+    of: Literal["auto", "text", "written", "chain"] = option(
+        "auto",
+        help="Read words of texts, texts written out by a codec, or the chains of a latent model.",
     )
+    words: str = option("", help="Folder of a trained word lens; default: the one that ships.")
+    sure: float = option(0.5, help="Say a word from this probability on.", low=0.0, high=1.0)
     sentences: int = option(12, help="Sentences or steps shown, in order.", low=1, high=10_000)
     every: int = option(3, help="Read every k-th layer, and the last one.", low=1, high=1000)
     raw: bool = option(True, help="Write states as they are.")
@@ -74,17 +82,39 @@ class SentenceLens:
             ModelNotFound: no trained weights were named and none ship for this model.
             TooLittleData: no text holds a sentence.
         """
-        values: dict[str, Any] = asdict(self)
-        settings = Settings(**{k: v for k, v in values.items() if k not in ("codec", "of")})
         if self._reads_chains(model):
             trained = open_sentences(model, self.codec)
-            return read_chains(trained, examples, settings, context).result()
+            return read_chains(trained, examples, self._settings, context).result()
+        lens = None if self.of == "written" or self.codec else self._words(model)
+        if lens is not None:
+            context = context.on(model)
+            probe = LoadedWords(sure=self.sure, lens=lens)
+            result = read_words(model, probe, examples, self.longest, context)
+            if result is not None:
+                return result
         codec = open_codec(model, self.codec)
-        return read_texts(codec, model, examples, settings, context).result()
+        return read_texts(codec, model, examples, self._settings, context).result()
+
+    @property
+    def _settings(self) -> Settings:
+        values: dict[str, Any] = asdict(self)
+        names = {f.name for f in fields(Settings)}
+        return Settings(**{name: value for name, value in values.items() if name in names})
+
+    def _words(self, model: Model) -> TrainedLens | None:
+        """Return the lens that reads words; None where there is none and a codec stands in."""
+        try:
+            return find_lens(self.words, model.spec, (Path(model.spec.name).expanduser(),))
+        except ModelNotFound:
+            if self.words or not (self.of == "auto" and has_codec(model)):
+                raise
+            return None
 
     def _reads_chains(self, model: Model) -> bool:
         if self.of != "auto":
             return self.of == "chain"
+        if self.words:
+            return False
         if self.codec:
             return read_manifest(Path(self.codec).expanduser()).recipe != RECIPE
         if has_codec(model):

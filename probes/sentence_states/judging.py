@@ -30,7 +30,8 @@ def judged_report(
     rare = [text for texts in corpus.part("rare").values() for text in texts]
     found = {}
     for origin, texts in {**corpus.part("test"), RARE: rare}.items():
-        result = _read(model, probe, texts[:most], longest, context)
+        some = [Example(text=text, number=i) for i, text in enumerate(texts[:most])]
+        result = read_texts(model, probe, some, longest, context)
         if result is not None and result.estimates[0].n:
             found[origin] = result
     return found
@@ -88,18 +89,18 @@ def _scores(result: Result) -> dict[str, Any]:
     return told
 
 
-def _read(
-    model: Model, probe: PerUnit, texts: Sequence[str], longest: int, context: Context
+def read_texts(
+    model: Model, probe: PerUnit, examples: Sequence[Example], longest: int, context: Context
 ) -> Result | None:
-    if not texts:
+    """Run texts and read them, those of like length together; None where there are none."""
+    if not examples:
         return None
     accumulator = PerUnitAccumulator(probe, context)
-    for start in range(0, len(texts), _AT_ONCE):
-        context.progress(start, len(texts), "texts kept from the training")
-        some = texts[start : start + _AT_ONCE]
-        trace = model.run(model.tokenize(some, limit=longest), read=probe.sites(model.spec))
-        accumulator.add(
-            trace, [Example(text=text, number=start + i) for i, text in enumerate(some)]
-        )
-    context.progress(len(texts), len(texts), "texts kept from the training")
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].text))
+    for start in range(0, len(order), _AT_ONCE):
+        context.progress(start, len(order), "texts read")
+        some = [examples[i] for i in order[start : start + _AT_ONCE]]
+        tokens = model.tokenize([example.text for example in some], limit=longest)
+        accumulator.add(model.run(tokens, read=probe.sites(model.spec)), some)
+    context.progress(len(order), len(order), "texts read")
     return accumulator.result(context)

@@ -125,7 +125,7 @@ def test_the_lens_on_solutions(store_path: object) -> None:
     run = wb.execute(
         RunSpec(
             name="sentence-lens",
-            options={"sentences": 40, "every": 30},
+            options={"sentences": 40, "every": 30, "of": "written"},
             data=DataRef(path="shipped:gsm8k_sample.jsonl", field="answer"),
         )
     )

@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from probes.sentence_lens import SentenceLens
+from probes.sentence_words import SentenceWords
 from probes.sentences.grid import ACTUAL, RANDOM, SWAPPED, Reader, partners
 from probes.sentences.scores import Target, cell_rows, overlap
 from probes.sentences.states import sentence_ends
 from probes.sentences.tuned import fit_low_rank
+from probes.train_sentence_words import TrainSentenceWords
 from tests.networks import memorised
 from workbench.errors import ModelNotFound, TooLittleData
 from workbench.figures.draw import draw
 from workbench.methods.contracts import Context, Example
+from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.tiny import tiny_model
 from workbench.training.adapter import LoraShape
 from workbench.training.checkpoint import Checkpoint, Manifest
@@ -180,9 +183,24 @@ def test_few_texts_leave_the_fitted_maps_out_and_say_so(model, folder):
     assert one.estimate("words in common, raw, layer 2").n == 1
 
 
-def test_a_model_without_a_codec_says_how_to_train_one(model):
-    with pytest.raises(ModelNotFound, match="sentence-codec"):
-        SentenceLens().study(model, TEXTS, CONTEXT)
+def test_a_model_without_weights_says_how_to_train_them(model):
+    for of, recipe in (("auto", "sentence-words"), ("written", "sentence-codec")):
+        with pytest.raises(ModelNotFound, match=recipe):
+            SentenceLens(of=of).study(model, TEXTS, CONTEXT)
+
+
+def test_ordinary_text_is_read_as_words_of_a_trained_lens(model, tmp_path):
+    TrainSentenceWords(preset="tiny", own=0).train(model, TEXTS, Context(scratch=tmp_path))
+    result = SentenceLens(words=str(tmp_path)).study(model, TEXTS, CONTEXT)
+    alone = SentenceWords(checkpoint=str(tmp_path)).loaded(CONTEXT.on(model))
+    accumulator = PerUnitAccumulator(alone, CONTEXT.on(model))
+    for example in TEXTS:
+        trace = model.run(model.tokenize(example.text), read=alone.sites(model.spec))
+        accumulator.add(trace, [example])
+    expected = accumulator.result(CONTEXT)
+    assert [e.name for e in result.estimates] == [e.name for e in expected.estimates]
+    for one, other in zip(result.estimates, expected.estimates, strict=True):
+        assert one.value == pytest.approx(other.value)
 
 
 def test_words_in_common():
