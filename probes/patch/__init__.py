@@ -1,0 +1,1 @@
+"""Parts of activation patching: pairs, aligned places, batches of patches, slopes."""
