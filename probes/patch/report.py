@@ -38,10 +38,41 @@ def report(
         raise NotFinite(f"the {asked.metric} is not finite", hint="load the model in float32")
     heads = asked.at == "z"
     axes = ("layer", "head" if heads else "place")
+    layers = tuple(site.layer or 0 for site in sites)
+    samples = _samples(asked, found, layers, axes, context)
+    denoise = asked.direction == "denoise"
+    shown = {} if heads else shown_pairs(found, layers, model, samples, denoise=denoise)
+    told = [n for n in ("effect", "attribution") if samples.has(n, axes=axes)]
+    return study_report(
+        samples,
+        summary=_summary(samples, axes, asked),
+        averages={f"{axes[1]}s": axes},
+        rows={"pairs": pair_rows(found, model, layers), **shown},
+        columns=COLUMNS,
+        plots=[
+            *(Plot(title=_TITLES[name], metrics=(name,), axes=axes) for name in told),
+            *(_map(name, found) for name in told if not heads),
+        ],
+        estimates=[
+            samples.estimate(name, control, name=said)
+            for name, control, said in _ESTIMATES
+            if samples.has(name)
+        ],
+        notes=[*notes, *_doubts(found, asked)],
+    )
+
+
+def _samples(
+    asked: "Patching",
+    found: Sequence[Patched],
+    layers: tuple[int, ...],
+    axes: tuple[str, str],
+    context: Context,
+) -> Samples:
+    heads = axes[1] == "head"
     labels = _labels(found, heads=heads)
     values = _values(found, labels, context, heads=heads)
-    layers = tuple(site.layer or 0 for site in sites)
-    samples = Samples.of(
+    return Samples.of(
         values,
         {name: metric for name, metric in _metrics(asked, axes).items() if name in values[VALUE]},
         groups=_groups(found),
@@ -52,39 +83,16 @@ def report(
             axes[1]: Axis(help="Head." if heads else "Slot of the token.", labels=labels),
         },
     )
-    shown = (
-        {}
-        if heads
-        else shown_pairs(found, layers, model, samples, denoise=asked.direction == "denoise")
-    )
-    told = [n for n in ("effect", "attribution") if samples.has(n, axes=axes)]
-    return study_report(
-        samples,
-        summary=_summary(samples, axes, asked),
-        averages={f"{axes[1]}s": axes},
-        rows={"pairs": pair_rows(found, model, layers), **shown},
-        columns=COLUMNS,
-        plots=[
-            *(Plot(title=_TITLES[n], metrics=(n,), axes=axes) for n in told),
-            *(
-                Heatmap(
-                    title=f"{_TITLES[n]}, token by token",
-                    table="grid",
-                    row="layer",
-                    column="place",
-                    value=n,
-                    group="text" if len(found) > 1 else "",
-                )
-                for n in told
-                if not heads
-            ),
-        ],
-        estimates=[
-            samples.estimate(name, control, name=said)
-            for name, control, said in _ESTIMATES
-            if samples.has(name)
-        ],
-        notes=[*notes, *_doubts(found, asked)],
+
+
+def _map(name: str, found: Sequence[Patched]) -> Heatmap:
+    return Heatmap(
+        title=f"{_TITLES[name]}, token by token",
+        table="grid",
+        row="layer",
+        column="place",
+        value=name,
+        group="text" if len(found) > 1 else "",
     )
 
 
