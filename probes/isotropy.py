@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from probes.geometry.cautions import Cautions
+from probes.geometry.reader import Reader
 from probes.geometry.report import Subject, report
 from probes.geometry.statistics import IsotropyStatistics, Settings
+from probes.planted_states import PlantedStates, plant_topics
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
@@ -87,6 +90,15 @@ class Isotropy:
     def start(self, context: Context) -> "IsotropyAccumulator":
         return IsotropyAccumulator(self, context)
 
+    @staticmethod
+    def example(generator: torch.Generator) -> PlantedStates:
+        """Texts about one topic each: tokens of a text have a cosine of 0.6, others none."""
+        return plant_topics(
+            cosine=0.6,
+            read=lambda found: 1 - float(found.tables["layers"]["su_collier_pooled"].iloc[0]),
+            generator=generator,
+        )
+
 
 class IsotropyAccumulator:
     """Counts traces for the isotropy probe; the first trace decides layers and width."""
@@ -154,9 +166,17 @@ class IsotropyAccumulator:
         """
         if self.statistics is None:
             raise TooLittleData("no text was given", hint="give --text or --data")
-        self.statistics.settle()
+        options = self.options
+        reader = Reader(
+            self.statistics,
+            context,
+            center=options.center,
+            zeta=options.zeta,
+            words=options.words and not self.is_array,
+        )
         subject = Subject(n_layers=self.n_layers, is_array=self.is_array)
-        return report(self.statistics, subject, self.options, context)
+        cautions = Cautions(is_array=self.is_array, exclude_first=options.exclude_first)
+        return report(reader, subject, cautions)
 
     def _statistics(
         self, sites: tuple[Site, ...], d_model: int, device: torch.device

@@ -25,7 +25,8 @@ class PlantedStates:
 
     With `spells_next` the final states name the token that follows; running the model again
     gives the same states, whatever the tokens. Shuffled, every site's positions are put in an
-    order of their own. `options` switch off what a made-up model cannot do.
+    order of their own, or with `across_texts` all tokens of all texts are. `options` switch off
+    what a made-up model cannot do.
     """
 
     states: Mapping[Site, Float[Tensor, "text ..."]]
@@ -35,6 +36,7 @@ class PlantedStates:
     at_most: float
     options: Mapping[str, bool] = field(default_factory=dict)
     spells_next: bool = False
+    across_texts: bool = False
     sharpness: float = 8.0
     seed: int = 0
 
@@ -46,7 +48,8 @@ class PlantedStates:
         ids = torch.randint(0, _SIZE, (n, length), generator=generator)
         if self.spells_next:
             ids = self.states[Site(Kind.FINAL_NORM)].argmax(dim=-1).roll(1, dims=1)
-        states = {site: _mixed(x, generator) if shuffled else x for site, x in self.states.items()}
+        mixed = _between_texts if self.across_texts else _mixed
+        states = {site: mixed(x, generator) if shuffled else x for site, x in self.states.items()}
         spec = replace(made_up_spec(self.n_layers, _SIZE), name="planted states")
         trace = Trace(spec=spec, tokens=pad(ids.tolist()), activations=states)
         context = Context(
@@ -78,6 +81,31 @@ def plant_steps(
         states[Site(Kind.RESID_POST, layer)] = torch.stack(h, dim=1)
     return PlantedStates(
         states=states, n_layers=layers, read=read, at_least=keep - 0.05, at_most=0.05
+    )
+
+
+def plant_topics(
+    *, cosine: float, read: Callable[[Result], float], generator: torch.Generator
+) -> PlantedStates:
+    """Draw states of which those of one text share a direction and those of two texts nothing.
+
+    Any two tokens of a text have that cosine; `read` should return it. Shuffled between texts,
+    one pair in `_TEXTS` comes from the same one.
+    """
+    layers, size = 2, 512  # cosines of random vectors are then about 0.04
+    topic = torch.randn(_TEXTS, 1, size, generator=generator)
+    states = {}
+    for layer in range(layers):
+        own = torch.randn(_TEXTS, _LENGTH, size, generator=generator)
+        states[Site(Kind.RESID_POST, layer)] = cosine**0.5 * topic + (1 - cosine) ** 0.5 * own
+    return PlantedStates(
+        states=states,
+        n_layers=layers,
+        read=read,
+        at_least=cosine - 0.05,
+        at_most=cosine / _TEXTS + 0.1,
+        options={"final_norm": False, "words": False},
+        across_texts=True,
     )
 
 
@@ -184,3 +212,8 @@ def _mixed(x: Float[Tensor, "text *shape"], generator: torch.Generator) -> Tenso
         order = torch.randperm(query + 1, generator=generator)
         mixed[..., query, : query + 1] = x[..., query, : query + 1][..., order]
     return mixed
+
+
+def _between_texts(x: Float[Tensor, "text pos d"], generator: torch.Generator) -> Tensor:
+    """Put the tokens of all texts in another order."""
+    return x.flatten(0, 1)[torch.randperm(x.shape[0] * x.shape[1], generator=generator)].view_as(x)

@@ -6,128 +6,169 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from probes.geometry.spectrum import Undefined, Value
 from probes.geometry.texts import TextSums
+from workbench.result.readings import NO_GROUPS, Null, Reading
 
-COSINE = (
-    "mean_cosine",
-    "su_collier_pooled",
-    "su_collier_per_text",
-    "intra_sentence_similarity",
-    "rogue_share",
-)
 TOP = 3
+ISOTROPIC = "isotropic Gaussian, same number of tokens and width"
 _BY_TEXT = ("su_collier_per_text", "intra_sentence_similarity")
+_CHOSEN = "the three dimensions are chosen on the same texts"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CosineValues:
-    """Each metric's value, and its value without each block (empty when there is one block).
-
-    `sizes` hold what a block counts for: tokens, or texts where texts are averaged.
-    """
-
-    values: dict[str, Value]
-    left_out: dict[str, NDArray[np.float64]]
-    sizes: dict[str, NDArray[np.float64]]
-
-
-def contributions(texts: TextSums, site: int) -> Float[np.ndarray, " d_model"]:
+def contributions(texts: TextSums) -> Float[np.ndarray, "layer d_model"]:
     """Return what each dimension adds to the mean cosine; the sum is exactly the mean cosine.
 
     CC_k = ((Σu_k)² − Σu_k²)/(N(N − 1)), over the N tokens whose vector is not zero.
 
     Source: Timkey & van Schijndel 2021, restricted to pairs of different tokens.
     """
-    n = float(texts.squared[site].sum())
-    total = texts.direction[site].sum(axis=0)
-    parts: NDArray[np.float64] = (total**2 - texts.coordinate[site]) / max(n * (n - 1), 1.0)
-    return parts
+    n = texts.squared.sum(axis=1)[:, None]
+    total = texts.direction.sum(axis=1)
+    parts: NDArray[np.float64] = (total**2 - texts.coordinate) / np.maximum(n * (n - 1), 1.0)
+    return parts if texts.n_tokens > 1 else np.zeros_like(parts)
 
 
-def cosine_metrics(texts: TextSums, site: int) -> CosineValues:
-    """Return the cosine metrics of one layer; `texts` must be closed.
+def cosine_readings(texts: TextSums) -> dict[str, Reading]:
+    """Return the cosine metrics of every layer; `texts` must be closed.
 
     Zero vectors have no direction: they are in no pair. Blocks are left out in turn and never
     drawn twice, so no token is ever paired with a copy of itself.
     """
     blocks = np.flatnonzero(texts.tokens)
-    if texts.squared[site].sum() < 1.5:
-        reason = "one token has no pairs" if texts.n_tokens < 2 else "all vectors but one are zero"
-        if texts.n_tokens > 1 and not texts.squared[site].any():
-            reason = "all vectors are zero"
-        return CosineValues(values=dict.fromkeys(COSINE, Undefined(reason)), left_out={}, sizes={})
-    values = {
-        name: float(v[0])
-        for name, v in _kept(texts, site, blocks, np.ones((1, len(blocks)))).items()
-    }
-    undefined = _undefined(texts, site)
-    several = len(blocks) > 1
-    left_out = _kept(texts, site, blocks, 1 - np.eye(len(blocks))) if several else {}
-    if several and int(texts.texts.sum()) == 1:
+    values, without = _Sums.of(texts, blocks).metrics()
+    n_texts, several = int(texts.texts.sum()), len(blocks) > 1
+    if n_texts == 1 and several:
         for name in ("su_collier_pooled", "su_collier_per_text"):
-            left_out[name] = 1 - left_out["mean_cosine"]
-        left_out.pop("intra_sentence_similarity")
-    by_text = _BY_TEXT if int(texts.texts.sum()) > 1 else ()
-    sizes = {name: (texts.texts if name in by_text else texts.tokens)[blocks] for name in left_out}
-    return CosineValues(values=values | undefined, left_out=left_out, sizes=sizes)
-
-
-def _undefined(texts: TextSums, site: int) -> dict[str, Undefined]:
+            without[name] = 1 - without["mean_cosine"]
+        without.pop("intra_sentence_similarity")
+    reasons, controls = _reasons(texts), _controls(texts)
     found = {}
-    if not texts.pairs[site].any():
-        reason = Undefined("no text has two tokens")
-        found = dict.fromkeys(("su_collier_pooled", "su_collier_per_text"), reason)
-    if not texts.directed_texts[site].any():
-        found["intra_sentence_similarity"] = Undefined("the mean vector of every text is zero")
-    if contributions(texts, site).sum() <= 3 * isotropic_spread(texts, site):
-        found["rogue_share"] = Undefined("the mean cosine is not above that of isotropic data")
+    for name, value in values.items():
+        by_text = name in _BY_TEXT and n_texts > 1
+        found[name] = Reading(
+            value=np.where([bool(why) for why in reasons[name]], np.nan, value),
+            reasons=reasons[name],
+            without=without.get(name) if several and name != "rogue_share" else None,
+            sizes=(texts.texts if by_text else texts.tokens)[blocks],
+            control=controls.get(name),
+            no_interval=_CHOSEN if name == "rogue_share" else NO_GROUPS,
+        )
     return found
 
 
-def isotropic_spread(texts: TextSums, site: int) -> float:
-    """Return the standard deviation of the mean cosine of isotropic data."""
-    n = float(texts.squared[site].sum())
-    return float(np.sqrt(2 / (n * (n - 1) * texts.coordinate.shape[1])))
+def _reasons(texts: TextSums) -> dict[str, list[str]]:
+    """Return for each metric and layer why it is undefined."""
+    found: dict[str, list[str]] = {name: [] for name in _NAMES}
+    rogue = contributions(texts).sum(axis=1) <= 3 * _spread(_pairs(texts), texts)
+    for layer, n in enumerate(texts.squared.sum(axis=1)):
+        every = ""
+        if n < 1.5:
+            every = "one token has no pairs" if texts.n_tokens < 2 else _zero(float(n))
+        pairs = "" if texts.pairs[layer].any() else "no text has two tokens"
+        to_mean = (
+            "" if texts.directed_texts[layer].any() else "the mean vector of every text is zero"
+        )
+        flat = "the mean cosine is not above that of isotropic data" if rogue[layer] else ""
+        for name, own in zip(_NAMES, ("", pairs, pairs, to_mean, flat), strict=True):
+            found[name].append(every or own)
+    return found
 
 
-def pooled_spread(texts: TextSums, site: int) -> float:
-    """Return the standard deviation of the pooled cosine within texts of isotropic data."""
-    pairs = float(texts.pairs[site].sum())
-    return float(np.sqrt(2 / (max(pairs, 1.0) * texts.coordinate.shape[1])))
+def _zero(n: float) -> str:
+    return "all vectors but one are zero" if n else "all vectors are zero"
 
 
-def _kept(
-    texts: TextSums,
-    site: int,
-    blocks: NDArray[np.intp],
-    w: Float[np.ndarray, "choice block"],
-) -> dict[str, NDArray[np.float64]]:
-    """Return the metrics of several choices of blocks, each 0 or 1."""
-    direction, n = texts.direction[site, blocks], texts.squared[site, blocks]
-    kept = w @ n
-    pairs = kept**2 - kept
-    top = np.argsort(-contributions(texts, site))[:TOP]
-    rogue = texts.coordinate[site, top].sum() / max(texts.coordinate[site].sum(), 1e-300)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = _pair_sum(w, direction, n) / pairs
-        return {
-            "mean_cosine": mean,
-            "su_collier_pooled": 1
-            - (w @ texts.within[site, blocks]) / (w @ texts.pairs[site, blocks]),
-            "su_collier_per_text": (w @ texts.separate[site, blocks])
-            / (w @ texts.paired_texts[site, blocks]),
-            "intra_sentence_similarity": (w @ texts.sentence[site, blocks])
-            / (w @ texts.directed_texts[site, blocks]),
-            "rogue_share": _pair_sum(w, direction[:, top], n * rogue) / pairs / mean,
-        }
+def _controls(texts: TextSums) -> dict[str, Null]:
+    """Return what isotropic vectors of these texts give; exact, as is the spread if given."""
+    there = texts.squared.sum(axis=1) >= 1.5
+
+    def null(
+        value: Float[np.ndarray, " layer"], spread: Float[np.ndarray, " layer"] | None = None
+    ) -> Null:
+        sd = None if spread is None else np.where(there, spread, np.nan)
+        return Null(value=np.where(there, value, np.nan), spread=sd, name=ISOTROPIC)
+
+    zero = np.zeros(len(there))
+    directed = np.maximum(texts.directed_texts.sum(axis=1), 1.0)
+    within = np.maximum(texts.pairs.sum(axis=1), 1.0)
+    return {
+        "mean_cosine": null(zero, _spread(_pairs(texts), texts)),
+        "su_collier_pooled": null(zero + 1, _spread(within, texts)),
+        "su_collier_per_text": null(zero + 1),
+        "intra_sentence_similarity": null(texts.chance.sum(axis=1) / directed),
+    }
 
 
-def _pair_sum(
-    w: Float[np.ndarray, "choice block"],
-    direction: Float[np.ndarray, "block d_model"],
-    squared: Float[np.ndarray, " block"],
-) -> Float[np.ndarray, " choice"]:
-    """Return Σ cos over ordered pairs of different tokens in the chosen blocks."""
-    total: NDArray[np.float64] = ((w @ direction) ** 2).sum(axis=1) - w @ squared
-    return total
+def _pairs(texts: TextSums) -> Float[np.ndarray, " layer"]:
+    n = texts.squared.sum(axis=1)
+    return np.asarray(np.maximum(n * (n - 1), 1.0))
+
+
+def _spread(pairs: Float[np.ndarray, " layer"], texts: TextSums) -> Float[np.ndarray, " layer"]:
+    """Return the standard deviation of the mean cosine of that many isotropic pairs."""
+    return np.asarray(np.sqrt(2 / (pairs * texts.coordinate.shape[1])))
+
+
+_NAMES = (
+    "mean_cosine",
+    "su_collier_pooled",
+    "su_collier_per_text",
+    "intra_sentence_similarity",
+    "rogue_share",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums of every layer by block, all of them or each of the rest without one."""
+
+    direction: Float[np.ndarray, "layer block d_model"]
+    top: Float[np.ndarray, "layer block top"]
+    scalars: Float[np.ndarray, "layer block six"]
+    rogue: Float[np.ndarray, "layer 1"]
+
+    @classmethod
+    def of(cls, texts: TextSums, blocks: NDArray[np.intp]) -> "_Sums":
+        direction = texts.direction[:, blocks]
+        best = np.argsort(-contributions(texts), axis=1)[:, :TOP]
+        coordinate = np.take_along_axis(texts.coordinate, best, axis=1).sum(axis=1, keepdims=True)
+        return cls(
+            direction=direction,
+            top=np.take_along_axis(direction, best[:, None], axis=2),
+            scalars=np.stack([getattr(texts, name)[:, blocks] for name in _SCALARS], axis=2),
+            rogue=coordinate / np.maximum(texts.coordinate.sum(axis=1, keepdims=True), 1e-300),
+        )
+
+    def metrics(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        """Return every metric of the whole, and without each block."""
+        parts = (self.direction, self.top, self.scalars)
+        whole = [part.sum(axis=1, keepdims=True) for part in parts]
+        rest = [total - part for total, part in zip(whole, parts, strict=True)]
+        return (
+            {name: x[:, 0] for name, x in self._read(*whole).items()},
+            self._read(*rest),
+        )
+
+    def _read(
+        self,
+        direction: Float[np.ndarray, "layer choice d_model"],
+        top: Float[np.ndarray, "layer choice top"],
+        scalars: Float[np.ndarray, "layer choice six"],
+    ) -> dict[str, NDArray[np.float64]]:
+        n, within, pairs, separate, paired, sentence, directed = np.moveaxis(scalars, 2, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = ((direction**2).sum(axis=2) - n) / (n**2 - n)
+            rogue = ((top**2).sum(axis=2) - n * self.rogue) / (n**2 - n) / mean
+            values = (mean, 1 - within / pairs, separate / paired, sentence / directed, rogue)
+        return dict(zip(_NAMES, values, strict=True))
+
+
+_SCALARS = (
+    "squared",
+    "within",
+    "pairs",
+    "separate",
+    "paired_texts",
+    "sentence",
+    "directed_texts",
+)

@@ -1,19 +1,21 @@
-"""Two-NN intrinsic dimension of a sample of tokens."""
+"""Two-NN intrinsic dimension of samples of tokens, one per layer."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
+from torch import Tensor
 
-from probes.geometry.spectrum import Undefined, Value
 from probes.geometry.twins import distinct
 
 DISCARD = 0.1
-_ROWS_AT_ONCE = 512
 _CANCELLED = 1e-6
 _EQUIDISTANT = 1e-6
+_FEW = "fewer than three tokens differ from all others"
+_EQUAL = "every token has its two nearest neighbours at the same distance"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,17 +23,19 @@ class TwoNN:
     """The dimension by maximum likelihood and by the slope, and without each group of texts.
 
     It rests on `n` tokens, of which `sizes` count those of each group; `twins` were left out.
+    NaN is undefined, for the reason told.
     """
 
-    likelihood: Value
-    slope: Value
-    left_out: Float[np.ndarray, " group"]
-    sizes: Float[np.ndarray, " group"]
-    n: int
-    twins: int
+    likelihood: Float[np.ndarray, " layer"]
+    slope: Float[np.ndarray, " layer"]
+    reasons: list[str]
+    left_out: Float[np.ndarray, "layer group"]
+    sizes: Float[np.ndarray, "layer group"]
+    n: Int[np.ndarray, " layer"]
+    twins: Int[np.ndarray, " layer"]
 
 
-def two_nn(x: Float[np.ndarray, "n d_model"], groups: Int[np.ndarray, " n"]) -> TwoNN:
+def two_nn(x: Float[Tensor, "layer n d_model"], groups: Int[np.ndarray, " n"]) -> TwoNN:
     """Estimate the dimension from the ratio of the two nearest distances.
 
     Likelihood: (N′ − 1)/Σ ln(r₂/r₁). Slope: of −ln(1 − F) on ln(r₂/r₁) through the origin,
@@ -42,87 +46,113 @@ def two_nn(x: Float[np.ndarray, "n d_model"], groups: Int[np.ndarray, " n"]) -> 
 
     Source: Facco et al. 2017, doi:10.1038/s41598-017-11873-y.
     """
-    kept = distinct(x)
-    twins = int((~kept).sum())
-    x, groups = x[kept], groups[kept]
-    present, sizes = np.unique(groups, return_counts=True)
-    nearest = _nearest_by_group(x, groups, present)
-    ratios = _log_ratios(nearest)
-    left_out = []
-    for i in range(len(present)) if len(present) > 1 else ():
-        others = np.delete(nearest[groups != present[i]], i, axis=1)
-        value = _likelihood(_log_ratios(others))
-        left_out.append(np.nan if isinstance(value, Undefined) else value)
+    order = np.argsort(groups, kind="stable")
+    present, member = np.unique(groups[order], return_inverse=True)
+    sorted_x = x[:, torch.from_numpy(order).to(x.device)]
+    kept = np.stack([distinct(one) for one in x.cpu().numpy()])[:, order]
+    found = [
+        _of_layer(one - one[torch.from_numpy(there).to(x.device)].mean(dim=0), there, member)
+        for one, there in zip(sorted_x, kept, strict=True)
+    ]
+    values = np.array([value for value, _, _ in found])
+    n = kept.sum(axis=1)
+    sizes = np.stack([kept[:, member == g].sum(axis=1) for g in range(len(present))], axis=1)
+    several = len(present) > 1
     return TwoNN(
-        likelihood=_likelihood(ratios),
-        slope=_slope(ratios),
-        left_out=np.array(left_out),
-        sizes=sizes.astype(np.float64) if left_out else np.zeros(0),
-        n=len(x),
-        twins=twins,
+        likelihood=values[:, 0],
+        slope=values[:, 1],
+        reasons=[reason for _, _, reason in found],
+        left_out=np.array([left for _, left, _ in found]) if several else values[:, :0],
+        sizes=sizes.astype(np.float64)[:, : len(present) if several else 0],
+        n=n,
+        twins=kept.shape[1] - n,
     )
 
 
-def _nearest_by_group(
-    x: NDArray[np.float64], groups: NDArray[np.generic], present: NDArray[np.generic]
-) -> Float[np.ndarray, "n group two"]:
-    """Return each token's two smallest distances to tokens of each group, never to itself."""
-    order = np.argsort(groups, kind="stable")
-    centred = (x - x.mean(axis=0))[order]
-    starts = np.searchsorted(groups[order], present)
-    bounds = [*starts.tolist(), len(x)]
-    length = (centred**2).sum(axis=1)
-    nearest = np.full((len(x), len(present), 2), np.inf)
-    for low in range(0, len(x), _ROWS_AT_ONCE):
-        rows = slice(low, low + _ROWS_AT_ONCE)
-        square = length[rows, None] + length - 2 * (centred[rows] @ centred.T)
-        count = len(square)
-        square[np.arange(count), np.arange(low, low + count)] = np.inf
-        for g, (a, b) in enumerate(pairwise(bounds)):
-            few = _two_smallest(centred, rows, square[:, a:b], a)
-            nearest[order[rows], g, : few.shape[1]] = few
-    return nearest
+def _of_layer(
+    x: Float[Tensor, "n d_model"], kept: Bool[np.ndarray, " n"], member: Int[np.ndarray, " n"]
+) -> tuple[tuple[float, float], list[float], str]:
+    """Return both dimensions of one layer, the first without each group, and why there is none."""
+    distance, group = _nearest(x, torch.from_numpy(~kept).to(x.device), member)
+    ratios = _log_ratios(distance[:, :2])[kept]
+    without = []
+    for g in range(int(member.max()) + 1):
+        others = group != g
+        rank = others.cumsum(axis=1)
+        pair = [np.where(others & (rank == k), distance, 0).sum(axis=1) for k in (1, 2)]
+        left = _log_ratios(np.stack(pair, axis=1))[kept & (member != g)]
+        without.append(_likelihood(left)[0])
+    value, reason = _likelihood(ratios)
+    return (value, np.nan if reason else _slope(ratios)), without, reason
 
 
-def _two_smallest(
-    x: NDArray[np.float64], rows: slice, square: NDArray[np.float64], first: int
-) -> NDArray[np.float64]:
-    """Choose by the expanded square; where it cancels, measure again, so twins lie at zero."""
-    k = min(2, square.shape[1])
-    chosen = np.argpartition(square, k - 1, axis=1)[:, :k]
-    nearest = np.take_along_axis(square, chosen, axis=1)
-    mine, theirs = x[rows], x[first : first + square.shape[1]]
-    size = (mine**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1)[chosen]
-    row, column = np.nonzero(nearest < _CANCELLED * size)
-    apart = mine[row] - theirs[chosen[row, column]]
-    nearest[row, column] = (apart**2).sum(axis=1)
-    distances: NDArray[np.float64] = np.sqrt(np.sort(nearest, axis=1))
-    return distances
+def _nearest(
+    x: Float[Tensor, "n d_model"], twin: Bool[Tensor, " n"], member: Int[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "n four"], Int[np.ndarray, "n four"]]:
+    """Return each token's four smallest distances among its two smallest to each group.
+
+    Whichever group is left out, the two nearest of the others are among them. Tokens are in the
+    order of their groups; missing neighbours are infinitely far.
+    """
+    length = (x * x).sum(dim=1)
+    square = torch.addmm(length[None], x, x.T, alpha=-2).add_(length[:, None])
+    square.fill_diagonal_(torch.inf)
+    if bool(twin.any()):
+        square[:, twin] = torch.inf
+    ends = np.searchsorted(member, np.arange(int(member.max()) + 2)).tolist()
+    near, index = [], []
+    for a, b in pairwise(ends):
+        part = square[:, a:b]
+        for _ in range(2):
+            value, at = part.min(dim=1)
+            near.append(value)
+            index.append(at + a)
+            part.scatter_(1, at[:, None], torch.inf)
+    best = torch.stack(near, dim=1)
+    at_best = torch.stack(index, dim=1)
+    best = _measured_again(x, best, at_best, length)
+    width = min(4, best.shape[1])
+    found = best.topk(width, dim=1, largest=False)
+    return found.values.sqrt().cpu().numpy(), (found.indices // 2).cpu().numpy()
+
+
+def _measured_again(
+    x: Float[Tensor, "n d_model"],
+    square: Float[Tensor, "n k"],
+    at: Int[Tensor, "n k"],
+    length: Float[Tensor, " n"],
+) -> Float[Tensor, "n k"]:
+    """Replace expanded squares that cancel by the squares of differences."""
+    cancelled = square < _CANCELLED * (length[:, None] + length[at])
+    if not bool(cancelled.any()):
+        return square
+    row, column = cancelled.nonzero(as_tuple=True)
+    square[row, column] = (x[row] - x[at[row, column]]).square().sum(dim=1)
+    return square
 
 
 def _log_ratios(nearest: NDArray[np.float64]) -> NDArray[np.float64]:
-    flat = np.sort(nearest.reshape(len(nearest), -1), axis=1)
-    if flat.shape[1] < 2:
-        return np.zeros(0)
-    first, second = flat[:, 0], flat[:, 1]
-    kept = (first > 0) & np.isfinite(second)
-    ratios: NDArray[np.float64] = np.log(second[kept] / first[kept])
-    return ratios
+    """Return ln(r₂/r₁), NaN where a neighbour is missing or lies at distance zero."""
+    found = np.full(len(nearest), np.nan)
+    if nearest.shape[1] == 2:
+        there = (nearest[:, 0] > 0) & np.isfinite(nearest[:, 1])
+        found[there] = np.log(nearest[there, 1] / nearest[there, 0])
+    return found
 
 
-def _likelihood(ratios: NDArray[np.float64]) -> Value:
+def _likelihood(ratios: NDArray[np.float64]) -> tuple[float, str]:
+    ratios = ratios[np.isfinite(ratios)]
     total = float(ratios.sum())
     if len(ratios) < 3:
-        return Undefined("fewer than three tokens differ from all others")
+        return np.nan, _FEW
     if total < _EQUIDISTANT * len(ratios):
-        return Undefined("every token has its two nearest neighbours at the same distance")
-    return (len(ratios) - 1) / total
+        return np.nan, _EQUAL
+    return (len(ratios) - 1) / total, ""
 
 
-def _slope(ratios: NDArray[np.float64]) -> Value:
+def _slope(ratios: NDArray[np.float64]) -> float:
+    ratios = ratios[np.isfinite(ratios)]
     kept = int(len(ratios) * (1 - DISCARD))
     mu = np.sort(ratios)[:kept]
-    if isinstance(likelihood := _likelihood(ratios), Undefined):
-        return likelihood
     y = -np.log(1 - np.arange(1, kept + 1) / len(ratios))
     return float((mu @ y) / (mu @ mu))

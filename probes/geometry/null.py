@@ -1,22 +1,20 @@
 """The null control: what isotropic Gaussian vectors of the same number and width would give."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
-from probes.geometry.control import Null
+from probes.geometry.cosine import ISOTROPIC
 from probes.geometry.neighbours import TwoNN, two_nn
 from probes.geometry.partition import gaussian_log_partition
-from probes.geometry.spectrum import (
-    SPECTRAL,
-    spectral_metrics,
-    wishart_spectra,
-)
+from probes.geometry.spectrum import spectral_metrics, wishart_spectra
+from workbench.result.readings import Null, Scale
 
-CONTROL_NAME = "isotropic Gaussian, same number of tokens and width"
 _FLOPS, _CUBES, _CELLS = 1e10, 1e9, 3e6
 
 
@@ -31,8 +29,8 @@ class GaussianNull:
     n: int
     d_model: int
     spectra: Float[np.ndarray, "draw d_model"]
-    along: tuple[Float[np.ndarray, "m d_model"], ...]
-    neighbours: tuple[TwoNN, ...]
+    along: Float[Tensor, "drawn m d_model"]
+    neighbours: TwoNN
 
     @classmethod
     def draw(
@@ -42,22 +40,22 @@ class GaussianNull:
         n_neighbours = int(np.clip(_FLOPS / (2.0 * m * m * (d_model + 64)), 4, 40))
         n_along = int(np.clip(min(_CUBES / d_model**3, _CELLS / (m * d_model)), 2, 20))
         n_spectra = int(np.clip(20_000 / d_model, 20, 400))
-        along, neighbours = [], []
+        drawn, along = [], []
         for i in range(max(n_neighbours, n_along)):
             x = generator.standard_normal((m, d_model))
             if i < n_along:
                 moment = x.T @ x + _wishart(n - m, d_model, generator)
                 along.append(x @ np.linalg.eigh(moment)[1])
             if i < n_neighbours:
-                neighbours.append(two_nn(x, np.zeros(m, dtype=np.int64)))
+                drawn.append(x)
+        spectra = wishart_spectra(d_model, n, draws=n_spectra if n > 2 else 0, generator=generator)
+        together = np.zeros(m, dtype=np.int64)
         return cls(
             n=n,
             d_model=d_model,
-            spectra=wishart_spectra(
-                d_model, n, draws=n_spectra if n > 2 else 0, generator=generator
-            ),
-            along=tuple(along),
-            neighbours=tuple(neighbours),
+            spectra=spectra,
+            along=torch.from_numpy(np.stack(along)),
+            neighbours=two_nn(torch.from_numpy(np.stack(drawn)), together),
         )
 
     @property
@@ -67,34 +65,67 @@ class GaussianNull:
             return np.zeros(self.d_model)
         return np.asarray((self.spectra / self.spectra.sum(axis=1, keepdims=True)).mean(axis=0))
 
-    def spectral(self, variance: float, *, zeta: float, one: float = 1.0) -> dict[str, Null | None]:
+    def spectral(
+        self,
+        variance: Float[np.ndarray, " layer"],
+        *,
+        zeta: float,
+        one: Float[np.ndarray, " layer"],
+    ) -> Mapping[str, Null]:
         """Return the spectral controls; `variance` per dimension matters for IsoScore* only.
 
         `one` is the identity of IsoScore* in the units of `variance`.
         """
-        at = variance or 1.0
-        drawn = [spectral_metrics(row * at, self.n, zeta=zeta, one=one) for row in self.spectra]
-        return {name: Null.over([row[name] for row in drawn]) for name in SPECTRAL}
-
-    @cached_property
-    def two_nn(self) -> dict[str, Null | None]:
-        """The controls of both two-NN dimensions."""
-        return {
-            "likelihood": Null.over([one.likelihood for one in self.neighbours]),
-            "slope": Null.over([one.slope for one in self.neighbours]),
-        }
-
-    def log_partition(self, sigma: float) -> Null | None:
-        """Return ln(min Z/max Z) when each coordinate has that standard deviation."""
-        return Null.over([gaussian_log_partition(one, sigma) for one in self.along])
-
-    @cached_property
-    def log_partition_scaled(self) -> Null | None:
-        """The same at unit mean length."""
-        lengths = [float(np.linalg.norm(one, axis=1).mean()) for one in self.along]
-        return Null.over(
-            [gaussian_log_partition(x, 1 / n) for x, n in zip(self.along, lengths, strict=True)]
+        at = np.where(variance > 0, variance, 1.0)
+        shape = len(self.spectra), len(at), self.d_model
+        spectra = np.broadcast_to(self.spectra[:, None], shape)
+        drawn = spectral_metrics(
+            spectra, self.n, zeta=zeta, one=np.broadcast_to(one / at, shape[:2])
         )
+        return {name: _over(x.T) for name, x in drawn.items()}
+
+    def two_nn(self, n_layers: int) -> tuple[Null, Null]:
+        """Return the controls of both two-NN dimensions."""
+        likelihood, slope = (
+            _over(np.tile(x, (n_layers, 1)))
+            for x in (self.neighbours.likelihood, self.neighbours.slope)
+        )
+        return likelihood, slope
+
+    def log_partition(self, sigma: Float[np.ndarray, " layer"]) -> Null:
+        """Return ln(min Z/max Z) when each coordinate has that standard deviation."""
+        at = torch.from_numpy(sigma)
+        return _over(np.stack([gaussian_log_partition(one, at) for one in self.along], axis=1))
+
+    def log_partition_scaled(self, n_layers: int) -> Null:
+        """Return the same at unit mean length."""
+        lengths = torch.linalg.vector_norm(self.along, dim=2).mean(dim=1)
+        drawn = [
+            gaussian_log_partition(x, 1 / n[None]) for x, n in zip(self.along, lengths, strict=True)
+        ]
+        return _over(np.tile(np.stack(drawn, axis=1), (n_layers, 1)))
+
+
+def mapped(null: Null, function: Scale) -> Null:
+    """Return a control on another scale; its spread follows the slope there."""
+    if null.spread is None:
+        return Null(value=function(null.value), draws=null.draws, name=null.name)
+    ends = function(null.value + null.spread), function(null.value - null.spread)
+    spread = np.abs(ends[0] - ends[1]) / 2
+    return Null(value=function(null.value), spread=spread, draws=null.draws, name=null.name)
+
+
+def _over(drawn: Float[np.ndarray, "layer draw"]) -> Null:
+    """Average the draws that are defined."""
+    known = drawn[:, np.isfinite(drawn).all(axis=0)]
+    n = known.shape[1]
+    none = np.full(len(drawn), np.nan)
+    return Null(
+        value=known.mean(axis=1) if n else none,
+        spread=known.std(axis=1, ddof=1) if n > 1 else none,
+        draws=n,
+        name=ISOTROPIC,
+    )
 
 
 def _wishart(n: int, d_model: int, generator: np.random.Generator) -> NDArray[np.float64]:

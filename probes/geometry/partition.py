@@ -1,54 +1,47 @@
 """Partition isotropy: how evenly exp(cᵀx) adds up over directions c."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LogPartition:
-    """ln(min Z/max Z), and the same without each group of texts, directions held fixed."""
-
-    value: float
-    left_out: Float[np.ndarray, " group"]
+from torch import Tensor
 
 
 def log_partition(
-    x: Float[np.ndarray, "n d_model"],
-    directions: Float[np.ndarray, "d_model d_model"],
+    along: Float[Tensor, "layer n d_model"],
+    scale: Float[Tensor, " layer"],
     groups: Int[np.ndarray, " n"],
-) -> LogPartition:
-    """Return ln min Z(c) − ln max Z(c) over both signs of each direction (columns), in nats.
+) -> tuple[Float[np.ndarray, " layer"], Float[np.ndarray, "layer group"]]:
+    """Return ln min Z(c) − ln max Z(c) in nats, and the same without each group of texts.
 
-    Z(c) = Σ exp(cᵀx), by log-sum-exp, so that large norms do not overflow.
+    Z(c) = Σ exp(cᵀx), by log-sum-exp, so that large norms do not overflow. `along` are the vectors
+    projected on the directions c, held fixed, and multiplied by `scale`; both signs of each count.
 
     Source: Mu & Viswanath 2018; both signs of every eigenvector, because one sign of the
     shifted Gaussian N(μ, σ²I) gives exp(−‖μ‖) and both give exp(−2‖μ‖).
     """
-    along = x @ directions
-    present = np.unique(groups)
-    parts = np.stack([_both_signs(along[groups == g]) for g in present])
-    left_out = [_spread(np.delete(parts, i, axis=0)) for i in range(len(present))]
-    return LogPartition(
-        value=_spread(parts),
-        left_out=np.array(left_out) if len(present) > 1 else np.zeros(0),
-    )
+    order = np.argsort(groups, kind="stable")
+    sizes = np.unique(groups, return_counts=True)[1].tolist()
+    x = (along * scale[:, None, None]).index_select(1, torch.from_numpy(order).to(along.device))
+    parts = torch.stack([_both_signs(part) for part in x.split(sizes, dim=1)])
+    rest = [torch.cat([parts[:i], parts[i + 1 :]]) for i in range(len(parts))]
+    without = [_spread(some) for some in rest] if len(parts) > 1 else []
+    none: NDArray[np.float64] = np.zeros((len(along), 0))
+    return _spread(parts), np.stack(without, axis=1) if without else none
 
 
-def gaussian_log_partition(along: Float[np.ndarray, "n d_model"], sigma: float) -> float:
-    """Return ln(min Z/max Z) of a standard Gaussian draw, already projected, times sigma."""
-    return _spread(_both_signs(along * sigma)[None])
+def gaussian_log_partition(
+    along: Float[Tensor, "n d_model"], sigma: Float[Tensor, " layer"]
+) -> Float[np.ndarray, " layer"]:
+    """Return ln(min Z/max Z) of a standard Gaussian draw, already projected, times each sigma."""
+    return np.concatenate([_spread(_both_signs(along[None] * one)[None]) for one in sigma])
 
 
-def _both_signs(along: NDArray[np.float64]) -> NDArray[np.float64]:
-    both = torch.from_numpy(along)
-    sums: NDArray[np.float64] = torch.cat([both.logsumexp(0), (-both).logsumexp(0)]).numpy()
-    return sums
+def _both_signs(along: Float[Tensor, "layer n d_model"]) -> Float[Tensor, "layer both"]:
+    return torch.cat([along.logsumexp(1), (-along).logsumexp(1)], dim=1)
 
 
-def _spread(parts: NDArray[np.float64]) -> float:
-    log_z = torch.from_numpy(parts).logsumexp(0)
-    return float(log_z.max() - log_z.min()) * -1
+def _spread(parts: Float[Tensor, "group layer both"]) -> Float[np.ndarray, " layer"]:
+    log_z = parts.logsumexp(0)
+    found: NDArray[np.float64] = (log_z.amin(dim=1) - log_z.amax(dim=1)).cpu().numpy()
+    return found

@@ -1,84 +1,67 @@
-"""From running statistics to one reading per metric and layer."""
+"""From running statistics to every metric of every layer."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 
 from probes.geometry.centred import centred_texts
-from probes.geometry.control import Null
-from probes.geometry.cosine import (
-    contributions,
-    cosine_metrics,
-    isotropic_spread,
-    pooled_spread,
-)
-from probes.geometry.neighbours import two_nn
+from probes.geometry.cosine import contributions, cosine_readings
 from probes.geometry.null import GaussianNull
-from probes.geometry.partition import log_partition
-from probes.geometry.reading import Reading, jackknifed, number
-from probes.geometry.rogue import Removal, removals
+from probes.geometry.sampled import Sample
 from probes.geometry.spectrum import (
     SPECTRAL,
-    Undefined,
     eigenvalues,
     isoscore,
     spectral_metrics,
+    why_undefined,
 )
 from probes.geometry.statistics import IsotropyStatistics
-from probes.geometry.words import WordValues, word_metrics
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context
-from workbench.result.intervals import NoInterval
+from workbench.result.readings import Reading
 
 _SAMPLE_GROUPS = 16
-_AT_MOST_WIDTH = (
-    "participation_ratio",
-    "effective_rank",
-    "effective_rank_eigenvalues",
-    "stable_rank",
-)
+_CHUNK_BYTES = 1 << 26
+_ON_LOGARITHM = ("participation_ratio", "effective_rank", "stable_rank")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LayerReadings:
-    """Everything read at one place in the model."""
+class Found:
+    """Every metric of all layers, and what the other tables hold: arrays with a layer axis."""
 
-    metrics: dict[str, Reading]
-    spectrum: Float64[np.ndarray, " d_model"]
-    contributions: Float64[np.ndarray, " d_model"]
-    removals: tuple[Removal, ...]
-    words: WordValues | None
-    mean_norm: float
-    max_norm: float
-    twins: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadingOptions:
-    """What decides how statistics are read; `unit` names what is resampled."""
-
-    center: bool
-    zeta: float
-    words: bool
-    unit: str
+    readings: Mapping[str, Reading]
+    spectrum: Float64[np.ndarray, "layer d_model"]
+    contributions: Float64[np.ndarray, "layer d_model"]
+    mean_norm: Float64[np.ndarray, " layer"]
+    max_norm: Float64[np.ndarray, " layer"]
+    sampled: Mapping[str, NDArray[Any]]
 
 
 class Reader:
-    """Reads every layer; the sample of tokens and the null are shared by all."""
+    """Reads every layer, a few at a time; the sample and the null are shared by all."""
 
     def __init__(
-        self, statistics: IsotropyStatistics, options: ReadingOptions, context: Context
+        self,
+        statistics: IsotropyStatistics,
+        context: Context,
+        *,
+        center: bool,
+        zeta: float,
+        words: bool,
     ) -> None:
         """Draw the null.
 
         Raises:
             TooLittleData: no token was counted.
         """
-        self.statistics, self.options, self.context = statistics, options, context
+        self.statistics, self.context = statistics, context
+        self.center, self.zeta = center, zeta
         self.n = statistics.moments.n
         if self.n == 0:
             raise TooLittleData(
@@ -86,181 +69,131 @@ class Reader:
                 hint="give longer texts, or set exclude_first to false",
             )
         self.whole = statistics.texts.closed()
-        self.sample = statistics.reservoir.sample()
-        self.groups = self.sample.units % (statistics.n_groups or _SAMPLE_GROUPS)
-        sizes = np.unique(self.groups, return_counts=True)[1].astype(np.float64)
-        self.group_sizes = sizes if len(sizes) > 1 else np.zeros(0)
-        means = statistics.moments.mean.cpu().numpy()
-        self.texts = centred_texts(self.sample, means) if options.center else self.whole
-        self.null = GaussianNull.draw(
-            self.n,
-            statistics.d_model,
-            len(self.sample),
-            generator=context.stream("isotropy.null"),
-        )
-
-    def read(self, site: int) -> LayerReadings:
-        """Return every metric of one layer."""
-        statistics, e = self.statistics, self.statistics.exponent(site)
-        spectrum = parts = np.zeros(statistics.d_model)
-        if self.n > 1:
-            spectrum = eigenvalues(statistics.moments.covariance(site))
-        if self.texts.n_tokens > 1:
-            parts = contributions(self.texts, site)
-        x = self._vectors(site)
-        metrics = self._cosine(site) | self._spectral(site, spectrum)
-        metrics |= self._partition(site, x, math.sqrt(spectrum.mean()))
-        dimensions, twins = self._neighbours(x)
-        metrics |= dimensions
-        words = self._words(x) if self.options.words else None
-        if words is not None:
-            metrics |= _word_readings(words, metrics["mean_cosine"].number, self.group_sizes)
-        return LayerReadings(
-            metrics=metrics,
-            spectrum=np.ldexp(spectrum, 2 * e),
-            contributions=parts,
-            removals=tuple(removals(x, np.argsort(-parts))),
+        self.kept = statistics.reservoir.sample()
+        self.sample = Sample(
+            token_ids=self.kept.token_ids,
+            groups=self.kept.units % (statistics.n_groups or _SAMPLE_GROUPS),
             words=words,
-            mean_norm=math.ldexp(float(self.whole.norm[site] / self.n), e),
-            max_norm=math.ldexp(float(statistics.longest[site]), e),
-            twins=twins,
+            context=context,
+        )
+        means = statistics.moments.mean.cpu().numpy()
+        self.texts = centred_texts(self.kept, means) if center else self.whole
+        self.null = GaussianNull.draw(
+            self.n, statistics.d_model, len(self.kept), generator=context.stream("isotropy.null")
         )
 
-    def _vectors(self, site: int) -> Float64[np.ndarray, "m d_model"]:
-        """Return the sampled tokens in the units they are kept in, centred if asked for."""
-        x: NDArray[np.float64] = self.sample.x[site].astype(np.float64)
-        if self.options.center:
-            x -= self.statistics.moments.mean[site].cpu().numpy()
-        return x
+    def read(self) -> Found:
+        """Return every metric of every layer."""
+        parts = contributions(self.texts)
+        order = np.argsort(-parts, axis=1)
+        spectra, without, sampled = [], [], []
+        for chunk in self._chunks():
+            spectra.append(self._spectra(chunk))
+            without.append(self._spectra_without(chunk))
+            sampled.append(self._sampled(chunk, order[chunk]))
+        of_sample = {name: np.concatenate([some[name] for some in sampled]) for name in sampled[0]}
+        spectrum = np.concatenate(spectra)
+        readings = cosine_readings(self.texts)
+        readings |= self._spectral(spectrum, np.concatenate(without))
+        sigma = np.ldexp(np.sqrt(spectrum.mean(axis=1)), self._exponents)
+        readings |= self.sample.partition_readings(of_sample, self.null, sigma)
+        readings |= self.sample.dimension_readings(of_sample, self.null)
+        readings |= self.sample.word_readings(of_sample, readings["mean_cosine"].value)
+        e = self._exponents
+        return Found(
+            readings=readings,
+            spectrum=np.ldexp(spectrum, 2 * e[:, None]),
+            contributions=parts,
+            mean_norm=np.ldexp(self.whole.norm / self.n, e),
+            max_norm=np.ldexp(self.statistics.longest, e),
+            sampled=of_sample,
+        )
 
-    def _cosine(self, site: int) -> dict[str, Reading]:
-        found = cosine_metrics(self.texts, site)
-        controls = self._cosine_controls(site)
-        none = np.zeros(0)
-        return {
-            name: jackknifed(
-                name,
-                value,
-                found.left_out.get(name, none),
-                found.sizes.get(name, none),
-                controls.get(name),
-            )
-            for name, value in found.values.items()
-        }
+    @cached_property
+    def _exponents(self) -> NDArray[np.int64]:
+        sites = range(len(self.statistics.settings.sites))
+        return np.array([self.statistics.exponent(site) for site in sites])
 
-    def _cosine_controls(self, site: int) -> dict[str, Null]:
-        """Return what isotropic vectors of these texts give; exact, as is the spread if given."""
-        texts = self.texts
-        if texts.squared[site].sum() < 1.5:
-            return {}
-        directed = max(float(texts.directed_texts[site].sum()), 1.0)
-        return {
-            "mean_cosine": Null(value=0.0, sd=isotropic_spread(texts, site)),
-            "su_collier_pooled": Null(value=1.0, sd=pooled_spread(texts, site)),
-            "su_collier_per_text": Null(value=1.0),
-            "intra_sentence_similarity": Null(value=float(texts.chance[site].sum()) / directed),
-        }
+    def _chunks(self) -> Iterator[slice]:
+        """Yield some layers at a time, as many as fit the memory."""
+        n_layers, d = self.whole.coordinate.shape
+        step = max(1, _CHUNK_BYTES // (8 * d * max(len(self.kept), d)))
+        for first in range(0, n_layers, step):
+            self.context.progress(first, n_layers, "layers")
+            yield slice(first, min(first + step, n_layers))
+        self.context.progress(n_layers, n_layers, "layers")
 
-    def _spectral(self, site: int, spectrum: NDArray[np.float64]) -> dict[str, Reading]:
-        moments, zeta, d = self.statistics.moments, self.options.zeta, len(spectrum)
-        one = self._one(site)
-        values = spectral_metrics(spectrum, self.n, zeta=zeta, one=one)
-        controls = self.null.spectral(float(spectrum.mean()), zeta=zeta, one=one)
-        groups = moments.removable_groups
-        left_out = [
-            spectral_metrics(
-                eigenvalues(moments.covariance_without(site, group)),
-                self.n - int(moments.group_n[group]),
-                zeta=zeta,
-                one=one,
-            )
-            for group in groups
-        ]
-        sizes = moments.group_n[groups].astype(np.float64)
-        readings = {}
-        for name in SPECTRAL:
-            without = [number(row[name]) for row in left_out]
-            readings[name] = jackknifed(
-                name, values[name], np.array(without, dtype=np.float64), sizes, controls.get(name)
-            )
-        for name in _AT_MOST_WIDTH:
-            readings[name] = readings[name].at_most(float(d))
-        for kind in ("", "_corrected"):
-            ratio = readings[f"participation_ratio{kind}"]
-            if d > 1:
-                readings[f"isoscore{kind}"] = ratio.mapped(lambda v: number(isoscore(v, d)) or 0.0)
-        return readings
-
-    def _one(self, site: int) -> float:
-        """Return the identity of IsoScore* in the units that the vectors are kept in."""
-        return math.ldexp(1.0, max(min(-2 * self.statistics.exponent(site), 1000), -1000))
-
-    def _partition(self, site: int, x: NDArray[np.float64], sigma: float) -> dict[str, Reading]:
-        moments, e = self.statistics.moments, self.statistics.exponent(site)
-        moment = moments.covariance if self.options.center else moments.second_moment
+    def _spectra(self, chunk: slice) -> Float64[np.ndarray, "layer d_model"]:
         if self.n < 2:
-            missing = Reading(value=Undefined("one token has no directions"))
-            return dict.fromkeys(
-                ("partition_isotropy", "log_partition_isotropy", "partition_isotropy_scaled"),
-                missing,
+            return np.zeros_like(self.whole.coordinate[chunk])
+        moments, sites = self.statistics.moments, range(chunk.start, chunk.stop)
+        return eigenvalues(torch.stack([moments.covariance(site) for site in sites]))
+
+    def _spectra_without(self, chunk: slice) -> Float64[np.ndarray, "layer group d_model"]:
+        moments, sites = self.statistics.moments, range(chunk.start, chunk.stop)
+        found = [
+            eigenvalues(torch.stack([moments.covariance_without(site, group) for site in sites]))
+            for group in moments.removable_groups
+        ]
+        shape = chunk.stop - chunk.start, 0, self.statistics.d_model
+        return np.stack(found, axis=1) if found else np.zeros(shape)
+
+    def _sampled(self, chunk: slice, order: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
+        moments, sites = self.statistics.moments, range(chunk.start, chunk.stop)
+        x = torch.from_numpy(self.kept.x[chunk]).double()
+        if self.center:
+            x -= moments.mean[chunk].cpu()[:, None]
+        moment = moments.covariance if self.center else moments.second_moment
+        directions = torch.eye(x.shape[2], dtype=x.dtype).expand(len(x), -1, -1)
+        if self.n > 1:
+            directions = torch.linalg.eigh(torch.stack([moment(site) for site in sites]))[1].cpu()
+        size = torch.from_numpy(np.ldexp(1.0, self._exponents[chunk]))
+        return self.sample.measured(x, directions, size, order)
+
+    def _spectral(
+        self,
+        spectrum: Float[np.ndarray, "layer d_model"],
+        without: Float[np.ndarray, "layer group d_model"],
+    ) -> dict[str, Reading]:
+        moments, d, zeta = self.statistics.moments, spectrum.shape[1], self.zeta
+        # The identity of IsoScore* in the units that the vectors are kept in.
+        one = np.ldexp(1.0, np.clip(-2 * self._exponents, -1000, 1000))
+        values = spectral_metrics(spectrum, self.n, zeta=zeta, one=one)
+        controls = self.null.spectral(spectrum.mean(axis=1), zeta=zeta, one=one)
+        reasons = why_undefined(spectrum, self.n, values)
+        sizes = moments.group_n[moments.removable_groups].astype(np.float64)
+        left = [
+            spectral_metrics(without[:, i], self.n - int(size), zeta=zeta, one=one)
+            for i, size in enumerate(sizes)
+        ]
+        found = {}
+        for name in SPECTRAL:
+            rest = [some[name] for some in left]
+            known = Reading(
+                value=values[name],
+                reasons=reasons[name],
+                without=np.stack(rest, axis=1) if rest else None,
+                sizes=sizes,
+                is_extreme=name == "stable_rank",
+                control=controls[name],
             )
-        directions = torch.linalg.eigh(moment(site))[1].cpu().numpy()
-        name, sizes = "log_partition_isotropy", self.group_sizes
-        raw = log_partition(np.ldexp(x, e), directions, self.groups)
-        control = self.null.log_partition(math.ldexp(sigma, e))
-        log = jackknifed(name, raw.value, raw.left_out, sizes, control)
-        length = float(np.linalg.norm(x, axis=1).mean())
-        scaled = Reading(value=Undefined("all sampled vectors are zero"))
-        if length > 0:
-            unit = log_partition(x / length, directions, self.groups)
-            control = self.null.log_partition_scaled
-            scaled = jackknifed(name, unit.value, unit.left_out, sizes, control)
-        return {
-            "partition_isotropy": log.mapped(_ratio),
-            name: log,
-            "partition_isotropy_scaled": scaled.mapped(_ratio),
-        }
-
-    def _neighbours(self, x: NDArray[np.float64]) -> tuple[dict[str, Reading], int]:
-        """Return both dimensions, and how many twins were left out of them."""
-        found, null = two_nn(x, self.groups), self.null.two_nn
-        name = "two_nn_dimension"
-        slope = Reading(
-            value=found.slope,
-            interval=NoInterval("the slope has none; see two_nn_dimension"),
-            control=null["slope"],
-        )
-        likelihood = jackknifed(
-            name, found.likelihood, found.left_out, found.sizes, null["likelihood"]
-        )
-        return {name: likelihood, f"{name}_slope": slope}, found.twins
-
-    def _words(self, x: NDArray[np.float64]) -> WordValues:
-        generator = self.context.stream("isotropy.words")
-        return word_metrics(x, self.sample.token_ids, self.groups, generator)
+            found[name] = _on_logarithm(known) if name.startswith(_ON_LOGARITHM) else known
+        for kind in ("", "_corrected"):
+            ratio = found[f"participation_ratio{kind}"]
+            found[f"isoscore{kind}"] = replace(
+                ratio,
+                told=lambda log: isoscore(np.exp(log), d),
+                reasons=reasons[f"isoscore{kind}"],
+                control=controls[f"isoscore{kind}"],
+            )
+        return found
 
 
-def _ratio(log: float) -> float:
-    return math.exp(min(log, 0.0))
+def _on_logarithm(reading: Reading) -> Reading:
+    """Return a positive metric whose interval is made on its logarithm, so that it is positive."""
+    without = None if reading.without is None else np.log(reading.without)
+    return replace(reading, value=np.log(reading.value), without=without, told=_exp)
 
 
-def _word_readings(
-    words: WordValues, mean_cosine: float | None, sizes: NDArray[np.float64]
-) -> dict[str, Reading]:
-    base = None if mean_cosine is None else Null(value=mean_cosine)
-    similarity = jackknifed(
-        "self_similarity", words.similarity, words.similarity_left_out, sizes, base
-    )
-    explained = jackknifed(
-        "max_explained_variance",
-        words.explained,
-        words.explained_left_out,
-        sizes,
-        words.explained_chance,
-    )
-    return {
-        "self_similarity": similarity,
-        "self_similarity_adjusted": similarity.less_control(),
-        "max_explained_variance": explained,
-        "max_explained_variance_adjusted": explained.less_control(),
-    }
+def _exp(log: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(np.minimum(log, 700.0)))

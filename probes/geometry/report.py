@@ -1,49 +1,34 @@
-"""From running statistics to the Result that every front end shows."""
+"""Every metric of every layer as the Result that every front end shows."""
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
-from probes.geometry.notes import Circumstances, notes
-from probes.geometry.reader import Reader, ReadingOptions
-from probes.geometry.reading import Reading
-from probes.geometry.statistics import IsotropyStatistics
-from probes.geometry.tables import (
-    Counts,
-    Place,
-    Read,
-    estimates,
-    layer_table,
-    removal_table,
-    rogue_table,
-    spectrum_table,
-    views,
-    word_table,
+from probes.geometry.metrics import (
+    COLUMNS,
+    CONTROLS_OF,
+    FACTS,
+    LAYER,
+    OTHER_CONTROLS,
+    PLOTS,
+    metrics,
 )
-from workbench.methods.contracts import Context
+from probes.geometry.reader import Found, Reader
+from probes.geometry.rogue import REMOVED
+from probes.geometry.words import frequent
+from workbench.methods.study_report import described, study_report
+from workbench.result.readings import Readings
 from workbench.result.result import Note, Result
+from workbench.result.tables import Table
 
-
-@runtime_checkable
-class Options(Protocol):
-    """The options of the probe that matter after counting."""
-
-    @property
-    def exclude_first(self) -> bool:
-        """Whether first tokens were left out."""
-
-    @property
-    def center(self) -> bool:
-        """Whether cosine and partition metrics are about the mean."""
-
-    @property
-    def zeta(self) -> float:
-        """The shrinkage of IsoScore*."""
-
-    @property
-    def words(self) -> bool:
-        """Whether contexts of frequent tokens are compared."""
+ROGUE_RANKS = 10
+_SPECTRUM_RANKS = 64
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,112 +40,190 @@ class Subject:
 
 
 def report(
-    statistics: IsotropyStatistics, subject: Subject, options: Options, context: Context
+    reader: Reader, subject: Subject, notes: Callable[[Reader, Readings, Found], list[Note]]
 ) -> Result:
-    """Read every layer and lay the readings out.
-
-    Raises:
-        TooLittleData: no token was counted.
-    """
-    reader = _reader(statistics, subject, options, context)
-    places = _places(statistics, subject)
-    read = []
-    for i, place in enumerate(places):
-        context.progress(i, len(places), "layers")
-        read.append((place, reader.read(i)))
-    context.progress(len(places), len(places), "layers")
-    counts = _counts(reader)
-    tables = {
-        "layers": layer_table(read, counts),
-        "spectrum": spectrum_table(read, reader.null),
-        "rogue": rogue_table(read),
-        "removal": removal_table(read),
+    """Read every layer and lay the readings out."""
+    found = reader.read()
+    readings = readings_of(reader, found, subject)
+    rows = {
+        "spectrum": _spectrum_rows(found, reader.null.shares),
+        "rogue": _rogue_rows(found),
+        "removal": _removal_rows(found),
+        "words": _word_rows(reader, found),
     }
-    if reader.options.words:
-        tables["words"] = word_table(read, context.decode)
-    return Result(
-        summary=_summary(read, counts),
-        estimates=estimates(read, counts),
-        tables=tables,
-        arrays={"spectrum": np.stack([layer.spectrum for _, layer in read])},
-        notes=_notes(reader, subject, options, (read, counts)),
-        views=views(tables),
+    named = {
+        name: described([{**_place(readings, i), **row} for i, row in some], COLUMNS[name])
+        for name, some in rows.items()
+    }
+    result = study_report(
+        readings,
+        summary=_summary(readings),
+        averages={"layers": ("layer",)},
+        rows=named,
+        columns={},
+        plots=PLOTS,
+        estimates=readings.estimates(range(len(readings.layers))[-2:]),
+        notes=notes(reader, readings, found),
+    )
+    layers = result.tables["layers"]
+    about = {**layers.columns, "site": COLUMNS["rogue"]["site"]}
+    for name, words in OTHER_CONTROLS.items():
+        about[name] = replace(about[name], help=words)
+    tables = {**result.tables, "layers": Table(layers.frame, about)}
+    return replace(result, tables=tables, arrays={"spectrum": found.spectrum})
+
+
+def readings_of(reader: Reader, found: Found, subject: Subject) -> Readings:
+    """Return every metric beside the facts of every layer."""
+    whole, n_sites = reader.whole, len(found.mean_norm)
+    n_texts, blocks = int(whole.texts.sum()), int((whole.tokens > 0).sum())
+    sites = reader.statistics.settings.sites
+    is_one = subject.is_array and n_texts == 1
+    d = found.spectrum.shape[1]
+    facts: dict[str, NDArray[Any]] = {
+        "n_tokens": np.full(n_sites, reader.n),
+        "n_texts": np.full(n_sites, n_texts),
+        "n_sampled": np.full(n_sites, len(reader.kept)),
+        "mean_norm": found.mean_norm,
+        "max_norm": found.max_norm,
+        "reliable": np.full(n_sites, reader.n >= 10 * d),
+    }
+    n = blocks if is_one else n_texts
+    return Readings(
+        metrics=metrics(d),
+        found=found.readings,
+        layers=tuple(subject.n_layers if s.layer is None else s.layer for s in sites),
+        sites=("x",) if subject.is_array else tuple(map(str, sites)),
+        n=n,
+        n_given=n + reader.statistics.n_empty,
+        unit="blocks of rows" if is_one else "texts",
+        controls_of=CONTROLS_OF,
+        facts={name: (x, FACTS[name]) for name, x in facts.items()},
+        layer=LAYER,
     )
 
 
-def _reader(
-    statistics: IsotropyStatistics, subject: Subject, options: Options, context: Context
-) -> Reader:
-    one_text = int(statistics.texts.closed().texts.sum()) == 1
-    chosen = ReadingOptions(
-        center=options.center,
-        zeta=options.zeta,
-        words=options.words and not subject.is_array,
-        unit="blocks of rows" if subject.is_array and one_text else "texts",
-    )
-    return Reader(statistics, chosen, context)
+def _place(readings: Readings, place: int) -> Row:
+    return {"layer": readings.layers[place], "site": readings.sites[place]}
 
 
-def _places(statistics: IsotropyStatistics, subject: Subject) -> list[Place]:
-    return [
-        Place(
-            layer=subject.n_layers if site.layer is None else site.layer,
-            site="x" if subject.is_array else str(site),
-        )
-        for site in statistics.settings.sites
-    ]
+def _spectrum_rows(
+    found: Found, control: Float[np.ndarray, " d_model"]
+) -> Iterator[tuple[int, Row]]:
+    """Yield eigenvalue shares at up to 64 ranks, spaced evenly on a logarithmic axis."""
+    for i, spectrum in enumerate(found.spectrum):
+        for rank in spectrum_ranks(len(spectrum)) if spectrum.any() else ():
+            yield (
+                i,
+                {
+                    "rank": rank,
+                    "share": float(spectrum[rank - 1] / spectrum.sum()),
+                    "share_control": float(control[rank - 1]),
+                },
+            )
 
 
-def _counts(reader: Reader) -> Counts:
-    n_texts = int(reader.whole.texts.sum())
-    by_rows = reader.options.unit != "texts"
-    return Counts(
-        n_tokens=reader.n,
-        n_texts=n_texts,
-        n_sampled=len(reader.sample),
-        n_units=int((reader.whole.tokens > 0).sum()) if by_rows else n_texts,
-        unit=reader.options.unit,
-        d_model=reader.statistics.d_model,
-    )
+def spectrum_ranks(d_model: int) -> list[int]:
+    """Return up to 64 ranks from 1 to d, dense at the start."""
+    if d_model <= _SPECTRUM_RANKS:
+        return list(range(1, d_model + 1))
+    spaced = np.unique(np.geomspace(1, d_model, _SPECTRUM_RANKS).round().astype(int))
+    return [int(rank) for rank in spaced]
 
 
-def _notes(
-    reader: Reader, subject: Subject, options: Options, found: tuple[Read, Counts]
-) -> tuple[Note, ...]:
-    read, counts = found
-    seen = Circumstances(
-        is_array=subject.is_array,
-        exclude_first=options.exclude_first,
-        center=options.center,
-        n_empty=reader.statistics.n_empty,
-        n_zero=int(reader.whole.zeros.max()),
-        n_undirected=_undirected(reader),
-        n_twins=max(layer.twins for _, layer in read),
-        n_groups=reader.statistics.n_groups,
-    )
-    return notes(read, counts, seen)
+def _rogue_rows(found: Found) -> Iterator[tuple[int, Row]]:
+    """Yield the ten largest contributors to the mean cosine of each place."""
+    rogue = found.readings["rogue_share"].value
+    for i, parts in enumerate(found.contributions):
+        total = float(parts.sum()) if np.isfinite(rogue[i]) else 0.0
+        for rank, k in enumerate(np.argsort(-parts, kind="stable")[:ROGUE_RANKS], start=1):
+            yield (
+                i,
+                {
+                    "rank": rank,
+                    "dimension": int(k),
+                    "contribution": float(parts[k]),
+                    "share": float(parts[k] / total) if total else None,
+                },
+            )
 
 
-def _undirected(reader: Reader) -> int:
-    """Return the most texts of a layer that have no mean direction."""
-    texts = reader.texts
-    return int(texts.texts.sum() - texts.directed_texts.sum(axis=1).min())
+def _removal_rows(found: Found) -> Iterator[tuple[int, Row]]:
+    """Yield the cosine before and after the largest contributors are removed."""
+    sampled = found.sampled
+    for i in range(len(found.mean_norm)):
+        for k in (k for k in REMOVED if f"r_squared_{k}" in sampled):
+            r_squared = float(sampled[f"r_squared_{k}"][i])
+            yield (
+                i,
+                {
+                    "removed": k,
+                    "mean_cosine": float(sampled[f"cosine_without_{k}"][i]),
+                    "r_squared": r_squared if np.isfinite(r_squared) else None,
+                    "n_pairs": int(sampled["n_pairs"][i]),
+                },
+            )
 
 
-def _summary(read: Read, counts: Counts) -> str:
-    place, layer = read[-1]
-    wanted = (("mean_cosine", "mean cosine"), ("isoscore_corrected", "corrected IsoScore"))
-    words = [
-        f"{label} {_told(layer.metrics[name])}"
-        for name, label in wanted
-        if layer.metrics[name].number is not None
-    ]
+def _word_rows(reader: Reader, found: Found) -> Iterator[tuple[int, Row]]:
+    """Yield one row per frequent token and place."""
+    if not reader.sample.words:
+        return
+    decode, ids = reader.context.decode, reader.sample.token_ids
+    base, sampled = found.readings["mean_cosine"].value, found.sampled
+    for i in range(len(found.mean_norm)):
+        for w, token in enumerate(frequent(ids)):
+            similarity = sampled["similarity"][i, w, 0]
+            told = {
+                "self_similarity": similarity,
+                "self_similarity_adjusted": similarity - base[i],
+                "max_explained_variance": sampled["explained"][i, w, 0],
+                "max_explained_variance_control": sampled["explained_chance"][i, w],
+            }
+            yield (
+                i,
+                {
+                    "word": decode([token]) if decode else str(token),
+                    "token_id": token,
+                    "n": int((ids == token).sum()),
+                    **{k: float(x) if np.isfinite(x) else None for k, x in told.items()},
+                },
+            )
+
+
+def _summary(readings: Readings) -> str:
+    last = readings.estimates([len(readings.layers) - 1])
+    known = {e.name.split(".", 1)[0]: e for e in last if e.value is not None}
+    words = []
+    for name, label in (
+        ("mean_cosine", "mean cosine"),
+        ("isoscore_corrected", "corrected IsoScore"),
+    ):
+        if name in known:
+            e = known[name]
+            ends = f" [{e.low:.3g}, {e.high:.3g}]" if e.low is not None else ""
+            null = "" if e.control is None else f", isotropic {e.control:.3g}"
+            words.append(f"{label} {e.value:.3g}{ends}{null}")
     what = "; ".join(words) or "no metric is defined"
-    return f"At {place.site}: {what} ({counts.n_tokens} tokens of {counts.n_texts} texts)."
+    tokens, texts = (int(readings.facts[name][0][0]) for name in ("n_tokens", "n_texts"))
+    return f"At {readings.sites[-1]}: {what} ({tokens} tokens of {texts} texts)."
 
 
-def _told(reading: Reading) -> str:
-    bounds = reading.interval
-    interval = f" [{bounds.low:.3g}, {bounds.high:.3g}]" if bounds else ""
-    control = "" if reading.control is None else f", isotropic {reading.control.value:.3g}"
-    return f"{reading.number:.3g}{interval}{control}"
+def undefined_notes(readings: Readings) -> list[Note]:
+    """Say which metrics are undefined where, and why, once per reason."""
+    where: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, place, reason in readings.undefined():
+        where[name, reason].append(readings.sites[place])
+    grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (name, reason), places in where.items():
+        grouped[reason, some(places)].append(name)
+    return [
+        Note(f"{', '.join(names)} undefined at {shown}: {reason}", "warning", "undefined")
+        for (reason, shown), names in grouped.items()
+    ]
+
+
+def some(places: list[str]) -> str:
+    """Name the first places and count the rest."""
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    return ", ".join(places[:3]) + more

@@ -3,42 +3,30 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-
-from probes.geometry.control import Null
-from probes.geometry.spectrum import Undefined, Value
+from torch import Tensor
 
 MAX_WORDS = 32
 MIN_CONTEXTS = 8
 MAX_CONTEXTS = 32
 
 
-@dataclass(frozen=True, kw_only=True)
-class Word:
-    """One vocabulary entry: its contexts in the sample and how alike they are.
-
-    `explained` is the largest eigenvalue's share of the variance of its contexts (at most 32);
-    `explained_chance` the same for as many random tokens.
-    """
-
-    token_id: int
-    n: int
-    similarity: float
-    explained: float | None
-    explained_chance: float | None
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WordValues:
-    """The words of one layer, their averages, and the averages without each group of texts."""
+    """Frequent vocabulary entries, how many contexts each has, and how alike these are.
 
-    words: tuple[Word, ...]
-    similarity: Value
-    explained: Value
-    explained_chance: Null | None
-    similarity_left_out: Float[np.ndarray, " group"]
-    explained_left_out: Float[np.ndarray, " group"]
+    The choices are all contexts, then those outside each group of texts. `explained` is the
+    largest eigenvalue's share of the variance of a word's contexts (at most 32), and
+    `explained_chance` the same for as many random tokens. NaN is undefined.
+    """
+
+    token_ids: list[int]
+    n: list[int]
+    similarity: Float[np.ndarray, "layer word choice"]
+    explained: Float[np.ndarray, "layer word choice"]
+    explained_chance: Float[np.ndarray, "layer word"]
 
 
 def frequent(token_ids: Int[np.ndarray, " n"]) -> list[int]:
@@ -49,7 +37,7 @@ def frequent(token_ids: Int[np.ndarray, " n"]) -> list[int]:
 
 
 def word_metrics(
-    x: Float[np.ndarray, "n d_model"],
+    x: Float[Tensor, "layer n d_model"],
     token_ids: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"],
     generator: np.random.Generator,
@@ -61,105 +49,75 @@ def word_metrics(
     Source: Ethayarajh 2019, sections 3.3 and 3.4; variance about the word's own mean.
     """
     chosen = frequent(token_ids)
-    if not chosen:
-        reason = Undefined(f"no token occurs {MIN_CONTEXTS} times in the sample")
-        none = np.zeros(0)
-        return WordValues(
-            words=(),
-            similarity=reason,
-            explained=reason,
-            explained_chance=None,
-            similarity_left_out=none,
-            explained_left_out=none,
-        )
+    rows = [np.flatnonzero(token_ids == token) for token in chosen]
+    few = [some[:MAX_CONTEXTS] for some in rows]
+    others = [generator.choice(x.shape[1], size=len(some), replace=False) for some in few]
     present = np.unique(groups)
-    words, similar, explained = [], [], []
-    for token in chosen:
-        rows = np.flatnonzero(token_ids == token)
-        similar.append(_similarities(x[rows], groups[rows], present))
-        few = rows[:MAX_CONTEXTS]
-        explained.append(_explained(x[few], groups[few], present))
-        chance = _chance(x, len(few), generator)
-        words.append(
-            Word(
-                token_id=token,
-                n=len(rows),
-                similarity=float(similar[-1][0]),
-                explained=_finite(explained[-1][0]),
-                explained_chance=_finite(chance),
-            )
-        )
-    return _averages(words, np.array(similar), np.array(explained))
-
-
-def _averages(
-    words: list[Word], similar: NDArray[np.float64], explained: NDArray[np.float64]
-) -> WordValues:
-    shares = [w.explained for w in words if w.explained is not None]
-    chances = [w.explained_chance for w in words if w.explained_chance is not None]
-    undefined = Undefined("the contexts of every frequent token have the same vector")
+    left = np.stack(
+        [np.ones(len(groups), dtype=bool), *(groups != g for g in present if len(present) > 1)]
+    )
+    shape = len(x), 0, len(left)
+    similar = [_similarities(x, some, left[:, some]) for some in rows]
     return WordValues(
-        words=tuple(words),
-        similarity=float(similar[:, 0].mean()),
-        explained=float(np.mean(shares)) if shares else undefined,
-        explained_chance=Null.over(chances),
-        similarity_left_out=_column_means(similar[:, 1:]),
-        explained_left_out=_column_means(explained[:, 1:]),
+        token_ids=chosen,
+        n=[len(some) for some in rows],
+        similarity=np.stack(similar, axis=1) if rows else np.zeros(shape),
+        explained=_top_shares(x, few, left) if rows else np.zeros(shape),
+        explained_chance=_top_shares(x, others, left[:1])[..., 0] if rows else np.zeros(shape[:2]),
     )
 
 
-def _column_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average over words, leaving out the words that a column cannot have."""
+def mean_over_words(
+    values: Float[np.ndarray, "layer word choice"],
+) -> Float[np.ndarray, "layer choice"]:
+    """Average over words, leaving out the words that a choice cannot have."""
     there = np.isfinite(values)
-    sums = np.where(there, values, 0).sum(axis=0)
-    means: NDArray[np.float64] = np.where(there.any(axis=0), sums, np.nan) / np.maximum(
-        there.sum(axis=0), 1
-    )
-    return means
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.float64] = np.where(there, values, 0).sum(axis=1) / there.sum(axis=1)
+    return found
 
 
 def _similarities(
-    x: NDArray[np.float64], groups: NDArray[np.generic], present: NDArray[np.generic]
-) -> NDArray[np.float64]:
-    """Return self-similarity with all contexts, then without each group."""
-    length = np.linalg.norm(x, axis=1)
-    x, groups, length = x[length > 0], groups[length > 0], length[length > 0]
-    unit = x / length[:, None]
-    member = np.stack([np.ones(len(x), dtype=bool), *(groups != g for g in present)])
-    n = member.sum(axis=1).astype(np.float64)
-    squared = member @ (unit**2).sum(axis=1)
-    total = ((member @ unit) ** 2).sum(axis=1)
-    values: NDArray[np.float64] = np.where(
-        n > 1, (total - squared) / np.maximum(n * (n - 1), 1), np.nan
-    )
+    x: Float[Tensor, "layer n d_model"],
+    rows: Int[np.ndarray, " context"],
+    left: Bool[np.ndarray, "choice context"],
+) -> Float[np.ndarray, "layer choice"]:
+    """Return the self-similarity of one word for every choice of its contexts."""
+    unit = torch.nn.functional.normalize(_rows(x, rows), dim=2, eps=1e-300)
+    member = torch.from_numpy(left).to(unit)
+    squared = member @ (unit * unit).sum(dim=2).T
+    n = (member @ unit.any(dim=2).to(unit).T).round()
+    total = (member @ unit).square().sum(dim=2).T
+    found = ((total - squared) / (n * (n - 1)).clamp(min=1)).masked_fill(n < 2, torch.nan)
+    values: NDArray[np.float64] = found.T.cpu().numpy()
     return values
 
 
-def _explained(
-    x: NDArray[np.float64], groups: NDArray[np.generic], present: NDArray[np.generic]
-) -> NDArray[np.float64]:
-    """Return the top eigenvalue's share with all contexts, then without each group."""
-    gram = x @ x.T
-    shares = [_top_share(gram, np.ones(len(x), dtype=bool))]
-    shares += [_top_share(gram, groups != g) for g in present]
-    return np.array(shares)
+def _top_shares(
+    x: Float[Tensor, "layer n d_model"],
+    rows: list[NDArray[np.intp]],
+    left: Bool[np.ndarray, "choice n"],
+) -> Float[np.ndarray, "layer word choice"]:
+    """Return the top eigenvalue's share of every word, all words padded to one size."""
+    width = max(map(len, rows))
+    padded = np.stack([np.pad(some, (0, width - len(some))) for some in rows])
+    there = np.arange(width) < np.array([[len(some)] for some in rows])
+    contexts = _rows(x, padded.ravel()).unflatten(1, padded.shape)
+    gram = contexts @ contexts.mT
+    member = torch.from_numpy(left[:, padded].swapaxes(0, 1) & there[:, None]).to(gram)
+    n = member.sum(dim=2).clamp(min=1)
+    centring = (
+        torch.diag_embed(member) - member[..., None] * member[..., None, :] / n[..., None, None]
+    )
+    centred = centring @ gram[:, :, None] @ centring
+    trace = centred.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    size = (gram.abs() * (member[:, 0, :, None] * member[:, 0, None])).amax(dim=(2, 3))
+    floor = torch.finfo(gram.dtype).eps * size[..., None] * n
+    top = torch.linalg.eigvalsh(centred)[..., -1]
+    is_there = (member.sum(dim=2) > 1) & (trace > floor)
+    found: NDArray[np.float64] = (top / trace).masked_fill(~is_there, torch.nan).cpu().numpy()
+    return found
 
 
-def _top_share(gram: NDArray[np.float64], member: NDArray[np.bool_]) -> float:
-    kept = gram[np.ix_(member, member)]
-    if len(kept) < 2:
-        return float("nan")
-    kept = kept - kept.mean(axis=0) - kept.mean(axis=1, keepdims=True) + kept.mean()
-    trace = float(np.trace(kept))
-    if trace <= np.finfo(np.float64).eps * float(np.abs(gram).max()) * len(kept):
-        return float("nan")
-    return float(np.linalg.eigvalsh(kept)[-1] / trace)
-
-
-def _chance(x: NDArray[np.float64], n: int, generator: np.random.Generator) -> float:
-    rows = generator.choice(len(x), size=n, replace=False)
-    return _top_share(x[rows] @ x[rows].T, np.ones(n, dtype=bool))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _rows(x: Float[Tensor, "layer n d_model"], rows: Int[np.ndarray, " k"]) -> Tensor:
+    return x.index_select(1, torch.from_numpy(rows).to(x.device))

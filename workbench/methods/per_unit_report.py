@@ -13,6 +13,7 @@ from workbench.methods.shown import ShownText, shown_tables
 from workbench.result.estimate import singular
 from workbench.result.grid import GRID, TOKENS
 from workbench.result.metric import Axes, Plot
+from workbench.result.readings import Readings
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import Column, Table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.methods.per_unit import PerUnit
 
 _FEW = 10
+_SPREAD = "Standard deviation of that over draws; empty where it is not drawn."
 
 
 def report(
@@ -68,7 +70,7 @@ def axes_of(found: Samples) -> list[Axes]:
     return sorted(axes, key=lambda a: (len(a), a))
 
 
-def axis_table(found: Samples, axes: Axes, *, control_intervals: bool = False) -> Table:
+def axis_table(found: Samples | Readings, axes: Axes, *, control_intervals: bool = False) -> Table:
     """Return a row per place along the axes: every metric, its interval and its controls."""
     columns: dict[str, NDArray[Any]] = {}
     about = {axis: Column(found.axes_of[axis].unit, found.axes_of[axis].help) for axis in axes}
@@ -89,10 +91,13 @@ def axis_table(found: Samples, axes: Axes, *, control_intervals: bool = False) -
                 about[f"{name}_{kind}"] = Column(
                     metric.unit, f"Control: {words.help or words.name}.", control_of=name
                 )
-                if control_intervals:
+                if null.spread is not None:
+                    columns[f"{name}_{kind}_sd"] = null.spread
+                    about[f"{name}_{kind}_sd"] = Column(metric.unit, _SPREAD)
+                elif control_intervals:
                     columns |= {f"{name}_{kind}_low": null.low, f"{name}_{kind}_high": null.high}
                     about |= _interval_columns(f"{name}_{kind}", about[f"{name}_{kind}"])
-    counts = _counts(found, axes)
+    counts = _counts(found, axes) if isinstance(found, Samples) else found.facts
     shape = np.broadcast_shapes(*(x.shape for x in columns.values()))
     flat = {name: np.broadcast_to(x, shape).reshape(-1) for name, x in columns.items()}
     rows = []
@@ -103,7 +108,7 @@ def axis_table(found: Samples, axes: Axes, *, control_intervals: bool = False) -
         }
         row |= {"site": found.sites[place[0]]} if is_by_layer else {}
         row |= {name: float(x[i]) if np.isfinite(x[i]) else None for name, x in flat.items()}
-        rows.append({**row, **{name: int(n[place]) for name, (n, _) in counts.items()}})
+        rows.append({**row, **{name: n[place].item() for name, (n, _) in counts.items()}})
     return Table.from_rows(rows, about | {name: column for name, (_, column) in counts.items()})
 
 
@@ -134,7 +139,7 @@ def _most(found: Samples, kind: str, axes: Axes) -> NDArray[np.int64]:
     return np.asarray(np.max(counts, axis=0) if counts else (), dtype=np.int64)
 
 
-def cautions(found: Samples) -> list[Note]:
+def cautions(found: Samples | Readings) -> list[Note]:
     """Say of any numbers per unit what must be said: few, left out or undefined."""
     n, left = found.n, found.n_given - found.n
     notes = []
@@ -152,7 +157,7 @@ def cautions(found: Samples) -> list[Note]:
                 Note(f"{name} is undefined for {missing} of {n} {found.unit}", "info", "undefined")
             )
     for kind in found.controls_of:
-        if not any(k == kind for k, _, _ in found.sums):
+        if kind not in found.controls:
             continue
         if not any(found.n_of(name, kind) for name in found.metrics):
             words = found.controls_of[kind].name
@@ -168,7 +173,7 @@ def _of_format(context: Context) -> list[Note]:
 
 
 def view_of(
-    plot: Plot, found: Samples, tables: Mapping[str, Table], table: str
+    plot: Plot, found: Samples | Readings, tables: Mapping[str, Table], table: str
 ) -> Curve | Bars | Heatmap | TokenStrip | None:
     """Draw metrics along their axes from the table that holds them, None where it is missing."""
     if "position" in plot.axes:
@@ -201,7 +206,7 @@ def view_of(
     )
 
 
-def _labels(found: Samples, axis: str) -> tuple[Any, ...]:
+def _labels(found: Samples | Readings, axis: str) -> tuple[Any, ...]:
     return found.axes_of[axis].labels or (0,)
 
 

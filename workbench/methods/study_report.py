@@ -9,6 +9,7 @@ from workbench.methods.shown import columns_of
 from workbench.result.estimate import Estimate
 from workbench.result.filled_views import filled
 from workbench.result.metric import Axes, Plot
+from workbench.result.readings import Readings
 from workbench.result.result import Note, Result
 from workbench.result.samples import Samples
 from workbench.result.tables import Column, Table
@@ -18,7 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
-    found: Samples | Sequence[Samples],
+    found: Samples | Readings | Sequence[Samples],
     *,
     summary: str,
     averages: Mapping[str, Axes],
@@ -35,7 +36,9 @@ def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
     their columns are described by `columns`, else by the metrics. Tables without rows are left out,
     and so are charts of them. Without `estimates` every metric with a headline has one.
     """
-    samples = [found] if isinstance(found, Samples) else list(found)
+    samples: list[Samples | Readings] = (
+        [found] if isinstance(found, Samples | Readings) else list(found)
+    )
     about: dict[str, Column] = {}
     for one in samples:
         about |= columns_of(one.metrics, one.controls_of)
@@ -57,7 +60,9 @@ def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
     return Result(
         summary=summary,
         estimates=tuple(
-            [e for one in samples for e in estimates_of(one)] if estimates is None else estimates
+            [e for one in samples if isinstance(one, Samples) for e in estimates_of(one)]
+            if estimates is None
+            else estimates
         ),
         tables=tables,
         notes=(*cautions(samples[0]), *notes),
@@ -71,14 +76,23 @@ def described(rows: Rows, columns: Mapping[str, Column]) -> Table:
     return Table.from_rows(rows, {name: columns[name] for name in names if name in columns})
 
 
-def _averaged(samples: Sequence[Samples], axes: Axes) -> Table:
+def _averaged(samples: Sequence[Samples | Readings], axes: Axes) -> Table:
     """Return a row per place that any unit reached, with the columns of all samples."""
     parts = []
     for one in _with_axes(samples, axes):
         table = axis_table(one, axes, control_intervals=True)
-        parts.append(Table(table.frame[table.frame[f"n_{one.unit}"] > 0], table.columns))
+        reached = table.frame[f"n_{one.unit}"] > 0 if isinstance(one, Samples) else slice(None)
+        parts.append(Table(table.frame[reached], table.columns))
     return reduce(lambda a, b: a.beside(b, on=axes), parts) if parts else described([], {})
 
 
-def _with_axes(samples: Sequence[Samples], axes: Axes) -> list[Samples]:
-    return [one for one in samples if any(axes == known for _, _, known in one.sums)]
+def _with_axes(samples: Sequence[Samples | Readings], axes: Axes) -> list[Samples | Readings]:
+    return [
+        one
+        for one in samples
+        if (
+            axes == ("layer",)
+            if isinstance(one, Readings)
+            else any(a == axes for _, _, a in one.sums)
+        )
+    ]

@@ -31,7 +31,8 @@ __all__ = ["MOST_UNITS", "VALUE", "Cells", "Mean", "Samples", "mean_of_defined"]
 class Mean:
     """Means over units with the ends of their intervals and how many units gave a number.
 
-    Ends are NaN where there is no interval.
+    Ends are NaN where there is no interval. `spread` is the standard deviation of a control over
+    its draws, where it has one instead.
     """
 
     value: Float[np.ndarray, "*axes"]
@@ -39,6 +40,7 @@ class Mean:
     high: Float[np.ndarray, "*axes"]
     n: Int[np.ndarray, "*axes"]
     method: str = ""
+    spread: Float[np.ndarray, "*axes"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

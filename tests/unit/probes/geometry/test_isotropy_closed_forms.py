@@ -112,10 +112,10 @@ def test_partition_of_enormous_vectors_does_not_overflow(measure_row: Row, cloud
 )
 def test_two_nn_reads_the_tabulated_dimension(d: int, uniform: float, gaussian: float) -> None:
     generator, together = np.random.default_rng(d), np.zeros(4_000, dtype=np.int64)
-    cube = two_nn(generator.random((4_000, d)), together)
-    assert cube.likelihood == pytest.approx(uniform, rel=0.06)
-    ball = two_nn(generator.standard_normal((4_000, d)), together)
-    assert ball.likelihood == pytest.approx(gaussian, rel=0.06)
+    cube = two_nn(torch.from_numpy(generator.random((1, 4_000, d))), together)
+    assert cube.likelihood[0] == pytest.approx(uniform, rel=0.06)
+    ball = two_nn(torch.from_numpy(generator.standard_normal((1, 4_000, d))), together)
+    assert ball.likelihood[0] == pytest.approx(gaussian, rel=0.06)
 
 
 def test_two_nn_ignores_the_space_a_cloud_lies_in(measure_row: Row, cloud: Cloud) -> None:

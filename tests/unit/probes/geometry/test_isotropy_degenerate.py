@@ -9,7 +9,6 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from probes.geometry.control import Null
 from probes.geometry.neighbours import two_nn
 from probes.geometry.null import GaussianNull
 from probes.geometry.scale import UNKNOWN, exponent_of, rescaled, scaled
@@ -18,6 +17,7 @@ from probes.isotropy import Isotropy
 from workbench.errors import NotFinite
 from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
+from workbench.result.readings import Null
 from workbench.result.result import Result
 from workbench.runs.activation_file import open_activations
 
@@ -42,12 +42,12 @@ def test_copies_do_not_move_two_nn(share: float, noise: float) -> None:
     copies = cube[: int(1500 * share)]
     copies = copies + noise * np.random.default_rng(1).standard_normal(copies.shape)
     groups = np.random.default_rng(2).integers(0, 16, 1500 + len(copies))
-    single = two_nn(cube, groups[:1500])
-    found = two_nn(np.concatenate([cube, copies]), groups)
-    assert single.likelihood == pytest.approx(2.96, rel=0.03)
+    single = two_nn(torch.from_numpy(cube)[None], groups[:1500])
+    found = two_nn(torch.from_numpy(np.concatenate([cube, copies]))[None], groups)
+    assert single.likelihood[0] == pytest.approx(2.96, rel=0.03)
     assert found.likelihood == pytest.approx(single.likelihood, rel=1e-3)
     assert found.slope == pytest.approx(single.slope, rel=1e-3)
-    assert (found.twins, found.n, single.twins) == (len(copies), 1500, 0)
+    assert (found.twins[0], found.n[0], single.twins[0]) == (len(copies), 1500, 0)
     assert found.sizes.sum() == 1500
 
 
@@ -222,11 +222,11 @@ def test_the_chance_of_a_text_is_exact(n: int, d: int, truth: float) -> None:
 
 def test_the_control_of_the_participation_ratio_is_that_of_few_tokens() -> None:
     null = GaussianNull.draw(20, 4, 20, generator=np.random.default_rng(0))
-    ratio = null.spectral(1.0, zeta=0.5)["participation_ratio"]
-    assert ratio is not None
+    ratio = null.spectral(np.ones(1), zeta=0.5, one=np.ones(1))["participation_ratio"]
     assert ratio.draws == 400
-    assert ratio.value == pytest.approx(3.270, abs=4 * ratio.sd / 20)
-    assert 0.1 < ratio.sd < 0.5
+    assert ratio.spread is not None
+    assert ratio.value == pytest.approx(3.270, abs=4 * ratio.spread[0] / 20)
+    assert 0.1 < ratio.spread[0] < 0.5
 
 
 def test_drawn_controls_tell_draws_and_spread(measure: Measure, cloud: Cloud) -> None:
@@ -239,4 +239,5 @@ def test_drawn_controls_tell_draws_and_spread(measure: Measure, cloud: Cloud) ->
     for estimate in result.estimates:
         if estimate.control is not None:
             assert "draws" in estimate.control_name or "exact" in estimate.control_name
-    assert str(Null(value=1.0, sd=0.25, draws=1)) == "mean of 1 draw, sd 0.25"
+    one = Null(value=np.ones(1), spread=np.full(1, 0.25), draws=1, name="noise")
+    assert one.told(0) == "noise, mean of 1 draw, sd 0.25"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.geometry.cosine import cosine_metrics
+from probes.geometry.cosine import cosine_readings
 from probes.geometry.moments import Moments
 from probes.geometry.texts import Runs, TextSums
 from workbench.result.intervals import jackknife_interval
@@ -61,18 +61,18 @@ def test_cosines_without_a_block_are_those_of_the_other_texts() -> None:
             length=length.sum(axis=1)[None],
         )
     )
-    found = cosine_metrics(sums.closed(), 0)
+    found = cosine_readings(sums.closed())
     for i in range(4):
         rest = np.delete(unit, i, axis=0).reshape(-1, 5)
         rest = rest[np.abs(rest).sum(axis=1) > 0]
         pairs = (rest @ rest.T)[~np.eye(len(rest), dtype=bool)]
-        assert found.left_out["mean_cosine"][i] == pytest.approx(pairs.mean())
+        assert found["mean_cosine"].without[0, i] == pytest.approx(pairs.mean())
         within = [u[size > 0] for u, size in zip(unit, length, strict=True)]
         cosines = [(u @ u.T)[~np.eye(len(u), dtype=bool)] for u in within]
         del cosines[i]
         pooled = 1 - np.concatenate(cosines).mean()
-        assert found.left_out["su_collier_pooled"][i] == pytest.approx(pooled)
-    assert found.sizes["mean_cosine"].tolist() == [3, 3, 3, 3]
+        assert found["su_collier_pooled"].without[0, i] == pytest.approx(pooled)
+    assert found["mean_cosine"].sizes.tolist() == [3, 3, 3, 3]
 
 
 def clustered(generator: torch.Generator, n_texts: int, length: int = 20) -> tuple[Tensor, Tensor]:

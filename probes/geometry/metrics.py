@@ -1,0 +1,161 @@
+"""What the isotropy probe measures, how it is drawn, and what its tables hold."""
+
+import math
+
+from probes.geometry.cosine import ISOTROPIC
+from workbench.result.metric import Axis, Control, Metric, Plot
+from workbench.result.pivots import Bounds
+from workbench.result.readings import CONTROL
+from workbench.result.tables import Column
+from workbench.result.views import Curve, Heatmap, View
+
+CONTROLS_OF = {
+    CONTROL: Control(ISOTROPIC, "what isotropic Gaussian vectors would give"),
+}
+LAYER = Axis(help="Layer; after the final norm it is the number of layers.")
+
+
+def metrics(d_model: int) -> dict[str, Metric]:
+    """Return every metric of vectors of that width; bounds hold before a control is taken off."""
+    ranks, cosine, share = (1.0, float(d_model)), (-1.0, 1.0), (0.0, 1.0)
+    less, su_collier = (-math.inf, 0.0), (0.0, 2.0)
+    told: dict[str, tuple[str, str, Bounds | None]] = {
+        "mean_cosine": ("", "Mean cosine over all pairs of tokens.", cosine),
+        "su_collier_pooled": (
+            "", "1 − mean cosine over pairs within a text, all pairs pooled.", su_collier,
+        ),
+        "su_collier_per_text": (
+            "", "1 − mean cosine within a text, averaged over texts.", su_collier,
+        ),
+        "participation_ratio": ("dimensions", "(tr S)²/‖S‖², raw.", ranks),
+        "participation_ratio_corrected": (
+            "dimensions", "The same from unbiased estimates.", None,
+        ),
+        "isoscore": ("", "(participation ratio − 1)/(d − 1), raw.", share),
+        "isoscore_corrected": ("", "The same corrected for the number of tokens.", None),
+        "isoscore_star": (
+            "", "IsoScore of (1 − ζ)S + ζI; depends on the scale of the vectors.", share,
+        ),
+        "effective_rank": (
+            "dimensions", "exp(entropy) of the normalised singular values.", ranks,
+        ),
+        "effective_rank_eigenvalues": (
+            "dimensions", "exp(entropy) of the normalised eigenvalues.", ranks,
+        ),
+        "stable_rank": ("dimensions", "tr S/λ₁ about the mean.", ranks),
+        "partition_isotropy": (
+            "", "min Z/max Z over both signs of the eigenvectors of XᵀX.", share,
+        ),
+        "log_partition_isotropy": ("nats", "The logarithm of the same.", less),
+        "partition_isotropy_scaled": ("", "The same for vectors scaled to unit mean norm.", share),
+        "two_nn_dimension": ("dimensions", "Intrinsic dimension by maximum likelihood.", None),
+        "two_nn_dimension_slope": ("dimensions", "Intrinsic dimension by the slope.", None),
+        "intra_sentence_similarity": (
+            "", "Mean cosine of a token to the mean vector of its text.", cosine,
+        ),
+        "self_similarity": (
+            "", "Mean cosine between contexts of one token, over frequent tokens.", cosine,
+        ),
+        "self_similarity_adjusted": ("", "The same less the mean cosine of all pairs.", cosine),
+        "max_explained_variance": (
+            "", "λ₁/Σλ of the contexts of one token, over frequent tokens.", share,
+        ),
+        "max_explained_variance_adjusted": (
+            "", "The same less that of as many random tokens.", share,
+        ),
+        "rogue_share": ("", "Share of the mean cosine owed to its three largest dimensions.", None),
+    }  # fmt: skip
+    return {name: Metric(unit=u, help=h, bounds=b) for name, (u, h, b) in told.items()}
+
+
+OTHER_CONTROLS = {
+    "self_similarity_control": "The mean cosine of all pairs.",
+    "max_explained_variance_control": "The average over as many random tokens.",
+}
+
+_SITE = Column(help="Where in the model.")
+_PLACE = {"layer": Column(help=LAYER.help), "site": _SITE}
+_RANK = "Place of the {}, largest first."
+
+FACTS = {
+    "n_tokens": Column("tokens", "Tokens counted."),
+    "n_texts": Column("texts", "Texts with a counted token."),
+    "n_sampled": Column("tokens", "Tokens in the sample of partition, two-NN and word metrics."),
+    "mean_norm": Column(help="Mean length of the vectors."),
+    "max_norm": Column(help="Length of the longest vector."),
+    "reliable": Column(help="Whether there are at least ten tokens per dimension."),
+}
+COLUMNS = {
+    "spectrum": {
+        **_PLACE,
+        "rank": Column(help=_RANK.format("eigenvalue")),
+        "share": Column(help="Share of the total variance."),
+        "share_control": Column(
+            help="The same for isotropic Gaussian vectors.", control_of="share"
+        ),
+    },
+    "rogue": {
+        **_PLACE,
+        "rank": Column(help=_RANK.format("dimension by its contribution")),
+        "dimension": Column(help="Index of the dimension."),
+        "contribution": Column(help="What it adds to the mean cosine."),
+        "share": Column(help="Its share of the mean cosine; empty where that is near zero."),
+    },
+    "removal": {
+        **_PLACE,
+        "removed": Column("dimensions", "How many of the largest contributors were removed."),
+        "mean_cosine": Column(help="Mean cosine of sampled pairs without them."),
+        "r_squared": Column(help="Squared correlation with the full cosines."),
+        "n_pairs": Column("pairs", "Sampled pairs."),
+    },
+    "words": {
+        **_PLACE,
+        "word": Column(help="Vocabulary entry."),
+        "token_id": Column(help="Its id."),
+        "n": Column("contexts", "Contexts in the sample."),
+        "self_similarity": Column(help="Mean cosine between its contexts."),
+        "self_similarity_adjusted": Column(help="The same less the mean cosine of all pairs."),
+        "max_explained_variance": Column(help="λ₁/Σλ of its contexts."),
+        "max_explained_variance_control": Column(
+            help="The same for as many random tokens.", control_of="max_explained_variance"
+        ),
+    },
+}
+
+PLOTS: tuple[Plot | View, ...] = (
+    Plot(title="Cosine between tokens", metrics=("mean_cosine",)),
+    Plot(title="Su–Collier isotropy", metrics=("su_collier_pooled", "su_collier_per_text")),
+    Plot(title="IsoScore, raw and corrected", metrics=("isoscore", "isoscore_corrected")),
+    Plot(
+        title="Effective dimensions",
+        metrics=("effective_rank", "participation_ratio", "stable_rank"),
+    ),
+    Plot(title="Intrinsic dimension", metrics=("two_nn_dimension",)),
+    Plot(title="Partition isotropy at unit mean norm", metrics=("partition_isotropy_scaled",)),
+    Curve(
+        title="Spectrum",
+        table="spectrum",
+        x="rank",
+        y=("share",),
+        group="site",
+        control=("share_control",),
+        log_x=True,
+        log_y=True,
+    ),
+    Heatmap(
+        title="Rogue dimensions: share of the mean cosine",
+        table="rogue",
+        row="site",
+        column="rank",
+        value="share",
+        text="dimension",
+    ),
+    Curve(
+        title="Cosine without rogue dimensions",
+        table="removal",
+        x="layer",
+        y=("mean_cosine",),
+        group="removed",
+    ),
+    Plot(title="Contexts of one token", metrics=("self_similarity",)),
+)
