@@ -32,7 +32,7 @@ def test_sizes_are_checked() -> None:
         SentenceBench(batch=0)
 
 
-@pytest.mark.parametrize("form", [["--json"], []])
+@pytest.mark.parametrize("form", [["--json"], pytest.param([], marks=pytest.mark.slow)])
 def test_the_command_says_when_the_claim_fails(form: list[str]) -> None:
     arguments = ["sentence-reasoning", "--batch", "2", "--repeats", "1", *form]
     done = CliRunner(env={"COLUMNS": "200"}).invoke(command, arguments)

@@ -84,6 +84,7 @@ def test_responses_of_the_estimate_are_taken_over(trained, estimated):
     assert mine.read_text() == theirs.read_text()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_in_the_same_numbers(trained, spec_of, estimated, tmp_path):
     run, store = trained
     folder = store.checkpoint(estimated[0].run_id)

@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return folder, _train(folder)[1]
 
 
-@pytest.mark.parametrize("stop_after", [6, 14])
+@pytest.mark.parametrize("stop_after", [6, pytest.param(14, marks=pytest.mark.slow)])
 def test_killed_and_resumed_gives_the_same_curve(
     trained: tuple[Path, Any], tmp_path: Path, stop_after: int
 ) -> None:

@@ -51,8 +51,17 @@ def _plainly(trained, question, *, every, limit, threshold=0.5):
     return texts, torch.stack(vectors)
 
 
-@pytest.mark.parametrize("space", ["semantic", "ctx-b"])
-@pytest.mark.parametrize(("every", "threshold"), [(0, 0.0249), (1, 0.1736), (2, 0.1736)])
+@pytest.mark.parametrize(
+    ("space", "every", "threshold"),
+    [
+        ("semantic", 0, 0.0249),
+        ("semantic", 1, 0.1736),
+        ("ctx-b", 1, 0.1736),
+        ("ctx-b", 2, 0.1736),
+        pytest.param("semantic", 2, 0.1736, marks=pytest.mark.slow),
+        pytest.param("ctx-b", 0, 0.0249, marks=pytest.mark.slow),
+    ],
+)
 def test_cached_batches_are_the_plain_procedure(untrained, questions, space, every, threshold):
     trained = untrained[space]
     how = {"ground_every": every, "threshold": threshold}
