@@ -126,7 +126,17 @@ class LoadedDictionary(DictionaryFit):
         site = self.sites(trace.spec)[0]
         x = trace.activations[site].float().cpu()
         f = self.found.features(x)
-        values = self._costs(site, x, self.found.states(f, x), trace, context)
+        # As many as the dictionary keeps, or a share that does not depend on the batch.
+        k = self.found.k or max(1, self.found.n_features // 128)
+        other = self.found.random(k, context.torch_stream("random dictionary"))
+        null = fitted(x, other.states(other.features(x), x), other.centre)
+        after = following_tokens(trace.tokens.ids, trace.tokens.mask)
+        own = next_token(trace.activations[_FINAL], after, context, normed=True).nll.cpu()
+        zero = self._loss(site, torch.zeros_like(x), trace, context)
+        values, random = (
+            self._costs(x, guess, self._loss(site, guess, trace, context), own, zero)
+            for guess in (self.found.states(f, x), null)
+        )
         best = f.max(dim=-1)
         values |= {
             "active": (f > 0).double().sum(dim=-1),
@@ -135,45 +145,35 @@ class LoadedDictionary(DictionaryFit):
         }
         if self.feature is not None:
             values["chosen"] = f[..., self.feature]
-        return Measured(
-            values=values, controls={"random": self._at_random(site, x, trace, context)}
-        )
+        return Measured(values=values, controls={"random": random})
 
-    def _at_random(
-        self, site: Site, x: Float[Tensor, "batch pos d_model"], trace: Trace, context: Context
-    ) -> dict[str, Float[Tensor, "batch ..."]]:
-        # As many as the dictionary keeps, or a share that does not depend on the batch.
-        k = self.found.k or max(1, self.found.n_features // 128)
-        other = self.found.random(k, context.torch_stream("random dictionary"))
-        guess = other.states(other.features(x), x)
-        return self._costs(site, x, fitted(x, guess, other.centre), trace, context)
+    def _loss(
+        self, site: Site, guess: Float[Tensor, "batch pos d_model"], trace: Trace, context: Context
+    ) -> Float[Tensor, "batch pos"]:
+        """Return the loss with those states in the place of all but the first of each text."""
+        mask, x = trace.tokens.mask, trace.activations[site]
+        first = mask & (mask.long().cumsum(dim=1) == 1)
+        kept = torch.where(first[..., None].to(x.device), x, guess.to(x))
+        edit = Edit(site=site, op=Op.SET, value=kept)
+        again = context.rerun(trace.tokens, read=(_FINAL,), edits=[edit])
+        after = following_tokens(trace.tokens.ids, mask)
+        return next_token(again.activations[_FINAL], after, context, normed=True).nll.cpu()
 
     def _costs(
         self,
-        site: Site,
         x: Float[Tensor, "batch pos d_model"],
         guess: Float[Tensor, "batch pos d_model"],
-        trace: Trace,
-        context: Context,
+        loss: Float[Tensor, "batch pos"],
+        own: Float[Tensor, "batch pos"],
+        zero: Float[Tensor, "batch pos"],
     ) -> dict[str, Float[Tensor, "batch ..."]]:
-        mask = trace.tokens.mask.cpu()
-        first = mask & (mask.long().cumsum(dim=1) == 1)
-        after = following_tokens(trace.tokens.ids, trace.tokens.mask)
-        own = next_token(trace.activations[_FINAL], after, context, normed=True).nll.cpu()
-        losses = []
-        for state in (guess, torch.zeros_like(x)):
-            kept = torch.where(first[..., None], x, state)
-            edit = Edit(site=site, op=Op.SET, value=kept.to(trace.activations[site].dtype))
-            again = context.rerun(trace.tokens, read=(_FINAL,), edits=[edit])
-            losses.append(next_token(again.activations[_FINAL], after, context, normed=True).nll)
-        ours, zero = (loss.cpu() for loss in losses)
-        parts = torch.stack([zero - ours, zero - own], dim=-1).double()
-        there = mask & ~parts.isnan().any(dim=-1)
+        parts = torch.stack([zero - loss, zero - own], dim=-1).double()
+        there = ~own.isnan()  # the last token of a text and the padding are followed by nothing
         summed = parts.masked_fill(~there[..., None], 0.0).sum(dim=1)
         summed[~there.any(dim=1)] = torch.nan
         distance = (x - self.found.centre).square().sum(dim=-1)
         return {
             "recovered": summed,
-            "loss_added": ours - own,
+            "loss_added": loss - own,
             "unexplained": (x - guess).square().sum(dim=-1) / distance.clamp(min=1e-12),
         }

@@ -47,6 +47,10 @@ QUICK = {
     ("probe", "sentence-lens"): {"sentences": 4, "limit": 5},
     ("probe", "contrastive-estimate"): {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
     ("recipe", "tuned-lens"): {"preset": "tiny", "steps": 2, "start_tokens": 0},
+    ("probe", "concept-effect"): {
+        "controls": ("other",), "template": "{text} and", "answers": (" sat", " ran"),
+        "layers": "0:3:2", "fit": 20, "pairs": 8, "draws": 2, "neighbours": 2,
+    },
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
     ("recipe", "sentence-words"): {"preset": "tiny", "own": 2},
     ("recipe", "sentence-codec"): {
@@ -165,6 +169,17 @@ def rows_file() -> Path:
     return _written("rows.jsonl", [asdict(e) for e in examples()])
 
 
+def concept_rows() -> Path:
+    """Return a file of sentences in groups of two that differ in one word, the label."""
+    rows = []
+    for i in range(40):
+        other = ("cat", "dog", "bird")[i % 3]
+        for label in ("king", "queen"):
+            text = f"the {label} saw the {other} and {('man', 'woman')[i % 2]}"
+            rows.append({"text": text, "label": label, "other": other, "group": f"g{i}"})
+    return _written("concepts.jsonl", rows)
+
+
 def digits() -> str:
     """Return a task that a random model gets right now and then: every answer is one digit."""
     words = ("cat", "dog", "bird", "king", "queen", "man")
@@ -220,7 +235,8 @@ def setup(kind: str, name: str) -> Setup:
 
 def _on_texts(spec: RunSpec) -> Setup:
     limit = TEXTS.get((spec.kind, spec.name))
-    data = DataRef(path=str(rows_file()), label="label", group="group", limit=limit)
+    path = concept_rows() if spec.name == "concept-effect" else rows_file()
+    data = DataRef(path=str(path), label="label", group="group", limit=limit)
     return Setup(spec=replace(spec, data=data), model=tiny_model(FAMILY))
 
 

@@ -42,7 +42,11 @@ def folder(tmp_path_factory):
 def _run_probe(name, how, folder):
     rows = Path(folder) / "rows.jsonl"
     if not rows.exists():
-        lines = [json.dumps({"text": e.text, "label": e.label, "group": e.group}) for e in _some()]
+        # Both labels stand in every group, so that there are pairs of texts.
+        lines = [
+            json.dumps({"text": e.text, "label": e.label, "group": f"g{e.number // 4}"})
+            for e in _some()
+        ]
         rows.write_text("\n".join(lines))
     plugin = find("probe", name)
     task = plugin.recipe.default_task if plugin.takes == "task" else ""
@@ -61,7 +65,8 @@ def _run_probe(name, how, folder):
 def _moved(name, how, folder):
     """The options that let a probe run, its trained weights said to be those of this model."""
     options = dict(setup("probe", name).spec.options)
-    for option in ("checkpoint", "codec", "estimate"):
+    options.pop("controls", None)  # fields that these rows do not have
+    for option in ("checkpoint", "codec", "estimate", "dictionary"):
         if options.get(option):
             place = f"{folder}/{option}-{name}-{how}"
             shutil.copytree(options[option], place, dirs_exist_ok=True)

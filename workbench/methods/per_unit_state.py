@@ -96,9 +96,7 @@ class PerUnitAccumulator:
             text = shown_text(example.number, ids, row, said, (self.probe.metrics, decode))
             told = {name: x[i][..., columns] for name, x in found.texts.items()}
             arrays = found.arrays if i == found.arrays_of else {}
-            self._shown[example.number] = replace(
-                text, words={**text.words, **told}, arrays=arrays
-            )
+            self._shown[example.number] = replace(text, words={**text.words, **told}, arrays=arrays)
 
     def _axes(self) -> dict[str, Axis]:
         layer = replace(LAYER, labels=tuple(layer for layer, _ in self._layers))

@@ -1,0 +1,1 @@
+"""Effects of concepts on what a model answers: rows, explainers, errors, edits of states."""

@@ -1,0 +1,184 @@
+"""Errors of explainers, pair by pair, as a Result."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from causal.concepts.rows import Concepts
+from workbench.methods.study_report import study_report
+from workbench.result.metric import Axis, Control, Plot, number, share
+from workbench.result.result import Note, Result
+from workbench.result.row_samples import samples_of
+from workbench.result.samples import VALUE, Samples
+from workbench.result.tables import Column
+
+_AXES = ("explainer", "layer")
+_BAND = "random "
+
+
+def _skill(x: Float[np.ndarray, "*axes part"]) -> Float[np.ndarray, "*axes"]:
+    return np.asarray(1 - x[..., 0] / x[..., 1])
+
+
+METRICS = {
+    "l2": number("probability", "‖true − explained‖ of the effect on the answers.", *_AXES),
+    "cosine": number("1 − cosine", "Of the angle between both; 1 where either is zero.", *_AXES),
+    "normdiff": number("probability", "Difference of both lengths.", *_AXES),
+    "skill": number("proportion", "1 − L2/L2 of the zero explainer.", *_AXES, of=_skill),
+}
+SIZE = {"size": number("probability", "‖p(x′) − p(x)‖ of true pairs.", name="true_effect")}
+TOLD = {
+    "as_target": share("Edited states that a linear probe reads as the wanted value.", *_AXES),
+    "controls_kept": share("Control values a linear probe still reads in them.", *_AXES),
+}
+CONTROLS = {"random": Control("random subspaces", "erasing random subspaces of the same rank")}
+_COLUMNS = {
+    "layer": Column(help="Layer after which the last token's state is changed."),
+    "l2_lowest": Column("probability", "Lowest mean L2 among random subspaces."),
+    "l2_highest": Column("probability", "Highest mean L2 among random subspaces."),
+    "erase": Column("probability", "Mean L2 of erasing the concept."),
+    "draws": Column("subspaces", "Random subspaces erased."),
+}
+
+
+def effect_report(
+    rows: Concepts,
+    measured: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]],
+    told: Sequence[Mapping[str, Any]],
+    *,
+    layers: Sequence[int],
+    size: Float[np.ndarray, " pair"],
+    concept: str,
+) -> Result:
+    """Lay errors out by explainer and layer, beside zero, random and the band of subspaces."""
+    groups = np.unique(rows.groups[rows.pairs[:, 0]], return_inverse=True)[1]
+    found = _errors(measured, layers, groups)
+    sizes = Samples.of({VALUE: {"size": size}}, SIZE, groups=groups, unit="pairs")
+    axes = {axis: found.axes_of[axis] for axis in _AXES}
+    named = [{**row, "group": int(groups[row["pair"]])} for row in told]
+    explainers = tuple(dict.fromkeys(row["explainer"] for row in told))
+    reads = samples_of(
+        named,
+        TOLD,
+        by=("pair",),
+        group="group",
+        unit="pairs",
+        axes_of={**axes, "explainer": Axis(help=axes["explainer"].help, labels=explainers)},
+    )
+    skill = found.mean("skill", with_interval=True)
+    names = found.axes_of["explainer"].labels
+    best = {
+        str(name): int(np.nanargmax(skill.value[i])) for i, name in enumerate(names)
+        if name != "zero"
+    }  # fmt: skip
+    estimates = [
+        sizes.estimate("size"),
+        *(
+            found.estimate("skill", "random", at={"explainer": name, "layer": layers[place]})
+            for name, place in best.items()
+        ),
+    ]
+    return study_report(
+        [found, sizes],
+        summary=_summary(concept, estimates, len(layers)),
+        averages={"errors": _AXES},
+        rows={"band": _band(measured, layers), "probes": _averaged(reads)},
+        columns=_COLUMNS,
+        plots=(
+            Plot(title="Better than zero, by layer", metrics=("skill",), axes=_AXES),
+            Plot(title="Distance from the true effect", metrics=("l2",), axes=_AXES),
+            Plot(title="Angle to the true effect", metrics=("cosine",), axes=_AXES),
+        ),
+        estimates=estimates,
+        notes=[
+            Note(
+                f"each estimate is that of an explainer's best of {len(layers)} layers, which is "
+                "chosen on the same pairs",
+                "info",
+                "best-layer",
+            )
+        ],
+    )
+
+
+def _errors(
+    measured: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]],
+    layers: Sequence[int],
+    groups: NDArray[np.intp],
+) -> Samples:
+    """Return errors as `pair explainer layer`, the mean of random subspaces beside erasing."""
+    names = tuple(dict.fromkeys(n for n, _ in measured if not n.startswith(_BAND)))
+    draws = list(dict.fromkeys(n for n, _ in measured if n.startswith(_BAND)))
+    zero = np.stack([measured["zero", layer]["l2"] for layer in layers], axis=-1)
+
+    def laid(name: str) -> dict[str, NDArray[np.float64]]:
+        found = {
+            m: np.stack([measured[name, layer][m] for layer in layers], axis=-1)
+            for m in ("l2", "cosine", "normdiff")
+        }
+        return found | {"skill": np.stack([found["l2"], zero], axis=-1)}
+
+    def of_draws(metric: str, like: NDArray[np.float64]) -> NDArray[np.float64]:
+        mean = np.mean([laid(draw)[metric] for draw in draws], axis=0)
+        whole = np.full_like(like, np.nan)
+        for name in ("erase", "swap", "interchange"):
+            whole[:, names.index(name)] = mean
+        return whole
+
+    values = {m: np.stack([laid(name)[m] for name in names], axis=1) for m in METRICS}
+    return Samples.of(
+        {VALUE: values, "random": {m: of_draws(m, x) for m, x in values.items()}},
+        METRICS,
+        groups=groups,
+        unit="pairs",
+        controls_of=CONTROLS,
+        axes_of={
+            "explainer": Axis(help="How the effect is explained.", labels=names),
+            "layer": Axis(
+                help="Layer of the edit; explainers without one are the same at all.",
+                labels=tuple(layers),
+            ),
+        },
+    )
+
+
+def _band(
+    measured: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]], layers: Sequence[int]
+) -> list[dict[str, Any]]:
+    draws = list(dict.fromkeys(n for n, _ in measured if n.startswith(_BAND)))
+    rows = []
+    for layer in layers:
+        found = [float(measured[draw, layer]["l2"].mean()) for draw in draws]
+        erased = float(measured["erase", layer]["l2"].mean())
+        ends = {"l2_lowest": min(found), "l2_highest": max(found)}
+        rows.append({"layer": layer, "erase": erased, **ends, "draws": len(draws)})
+    return rows
+
+
+def _averaged(reads: Samples) -> Any:
+    from workbench.methods.per_unit_report import axis_table
+
+    return axis_table(reads, _AXES)
+
+
+def _summary(concept: str, estimates: Sequence[Any], n_layers: int) -> str:
+    size, *skills = estimates
+    best = max(skills, key=lambda e: -np.inf if e.value is None else e.value)
+    sure = [e for e in skills if e.low is not None and e.low > 0]
+    start = f"Changing {concept} in the text moves the answers by {size}."
+    if not sure:
+        return f"{start} No explainer is better than saying that nothing changes; best is {best}."
+    edits = [e for e in sure if e.name.split(".")[1] in ("erase", "swap", "interchange")]
+    said = max(edits, key=lambda e: e.value).name.split(".") if edits else None
+    tail = (
+        f"among edits of the state {said[1]} after layer {said[2]} comes closest"
+        if said
+        else "no edit of the state is"
+    )
+    return (
+        f"{start} {len(sure)} explainers are better than zero at their best of {n_layers} "
+        f"layers, first {best}; {tail}."
+    )
