@@ -17,7 +17,7 @@ from workbench.result.views import Bars, Curve, Points, TokenStrip, View
 
 # Formulas are never set: a text with two dollar signs would become one.
 _ABREAST = 508
-_CONFIG = {"displaylogo": False, "typesetMath": False, "responsive": True}
+CONFIG = {"displaylogo": False, "typesetMath": False, "responsive": True}
 
 
 def show_views(result: Result, *, key: str) -> None:
@@ -53,7 +53,7 @@ def show_view(result: Result, view: View, *, key: str) -> None:
 
 def show_figure(figure: Any, *, key: str, alt: str | None = None) -> None:
     """Put a plotly figure on the page, in the page's light or dark colours."""
-    st.plotly_chart(figure, key=key, config=_CONFIG, theme="streamlit", alt=alt)
+    st.plotly_chart(figure, key=key, config=CONFIG, theme="streamlit", alt=alt)
 
 
 def _strip(result: Result, view: TokenStrip, key: str) -> None:

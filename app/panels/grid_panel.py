@@ -1,67 +1,59 @@
-"""Any probe that measures tokens, over the text of the page: its strip and its map."""
+"""The map of layers and tokens: one metric of any method at a time, each cell to be chosen."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
-from app.panels.figure_panel import show_figure
-from app.panels.run_panel import result_of
-from app.panels.session import model_ref, position
-from app.panels.strip_panel import show_strip
+from app.panels.figure_panel import CONFIG
+from app.panels.session import choose_cell, layer, position, remembered
 from app.panels.wording import plain_markdown
-from workbench.figures.grid_plot import draw_map, strip_table
-from workbench.figures.theme import marked
-from workbench.result.grid import Grid, grids_of
+from workbench.figures.grid_plot import CELLS, draw_map, map_words, with_cells
+from workbench.figures.theme import marked, outlined
+from workbench.result.grid import Grid
 from workbench.result.tables import Column
-from workbench.runs.spec import DataRef, RunSpec
-from workbench.runs.text_grid import every_token, grid_probes
+
+MAP = "map metric"
+_FIRST = "logit-lens kl"
 
 
-def show_any_grid(text: str, *, longest: int) -> None:
-    """Let the user choose a probe, run it at every token, and draw what it measured."""
-    st.markdown("**Any probe, at every token of this text**")
-    known = {plugin.name: plugin for plugin in grid_probes()}
-    name = st.selectbox(
-        "Probe at every token",
-        list(known),
-        index=None,
-        placeholder="Choose a probe",
-        label_visibility="collapsed",
+def map_metrics(grid: Grid) -> list[str]:
+    """Return the metrics that may be drawn: the first one of a fresh page, others, controls."""
+
+    def place(name: str) -> tuple[bool, bool]:
+        return name != _FIRST, bool(grid.columns.get(name, Column()).control_of)
+
+    return sorted(grid.maps, key=place)
+
+
+def show_map(grid: Grid) -> str:
+    """Let the user choose a metric, draw it at every layer and token, and return its name."""
+    metric = remembered("Layers and tokens coloured by", map_metrics(grid), MAP)
+    figure = with_cells(draw_map(grid, metric, map_words(grid, metric)), grid)
+    figure = outlined(marked(figure, position()), layer(), position())
+    event: Any = st.plotly_chart(
+        figure,
+        key=f"map {metric}",
+        config=CONFIG,
+        theme="streamlit",
+        alt=f"Map of layers and tokens: {metric}",
+        on_select="rerun",
+        selection_mode="points",
     )
-    if name is None:
-        return
-    st.caption(plain_markdown(known[name].summary))
-    spec = RunSpec(
-        name=name,
-        options=every_token(known[name]),
-        model=model_ref(),
-        data=DataRef(texts=(text,)),
-        max_tokens=longest,
-    )
-    run = result_of(spec, key=f"grid {name}")
-    grids = grids_of(run.result) if run is not None and run.result is not None else ()
-    if grids:
-        _show(grids[0], name)
-
-
-def _show(grid: Grid, probe: str) -> None:
-    strip = _chosen("Tokens coloured by", tuple(grid.strips), f"strip {probe}")
-    table, view = strip_table(grid, strip)
-    show_strip(table, view, key=f"grid strip {probe} {strip}", selected=position())
-    _say(grid, strip)
-    if grid.maps:
-        metric = _chosen("Layers and tokens coloured by", tuple(grid.maps), f"map {probe}")
-        words = next(iter(grid.words), "")
-        show_figure(marked(draw_map(grid, metric, words), position()), key=f"grid map {probe}")
-        _say(grid, metric)
-
-
-def _chosen(label: str, names: Sequence[str], key: str) -> str:
-    found: str = st.selectbox(label, names, key=key)
-    return found
-
-
-def _say(grid: Grid, metric: str) -> None:
     about = grid.columns.get(metric, Column())
     unit = f" In {about.unit}." if about.unit else ""
-    st.caption(plain_markdown(f"{about.help}{unit}"))
+    st.caption(plain_markdown(f"{about.help}{unit} Click a cell to see all that is known of it."))
+    _follow(event, metric)
+    return metric
+
+
+def _follow(event: Any, metric: str) -> None:
+    """Take over the cell that was clicked; the selection of an earlier pass is no news."""
+    points = [p for p in event.selection.points if p.get("customdata")] if event else []
+    if not points:
+        return
+    found = tuple(int(x) for x in points[-1]["customdata"][:2])
+    if st.session_state.get(f"{CELLS} {metric}") == found:
+        return
+    st.session_state[f"{CELLS} {metric}"] = found
+    choose_cell(*found)
+    st.rerun()

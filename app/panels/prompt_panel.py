@@ -1,101 +1,97 @@
-"""Everything about one text: the strip, three small figures, and what each layer would say."""
+"""Everything about one text: the strip, what is said of a token, and three small figures."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
 from app.panels.figure_panel import show_figure
-from app.panels.run_panel import result_of
-from app.panels.session import choose_position, model_ref, position
-from app.panels.strip_panel import show_strip
+from app.panels.methods_panel import Method, method_of
+from app.panels.session import choose_cell, model_ref, position, remembered
+from app.panels.strip_panel import STRIP, show_strip
 from app.panels.wording import plain_html, plain_markdown
 from workbench.figures.curves import draw_curve
 from workbench.figures.glyphs import visible
-from workbench.figures.heatmap import draw_heatmap
+from workbench.figures.grid_plot import strip_table
 from workbench.figures.theme import marked, sized
+from workbench.result.cell import layers_table
+from workbench.result.grid import Grid
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
-from workbench.result.views import Curve, Heatmap, TokenStrip
-from workbench.runs.run import Run
-from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.result.views import Curve
+from workbench.runs.models import shared_model
+from workbench.runs.spec import ModelRef
+from workbench.runs.text_grid import not_offered, text_specs
 
+HERE = "here"
 LONGEST = 64
 _SMALL, _WIDTH = 340, 328
+_TRACE, _LENS = "token-trace", "logit-lens"
 _COLOURS = {
-    "surprisal": "Surprise: how unexpected each token is, given what stands before it",
-    "entropy": "Uncertainty: how open the model is about the token that comes next",
-    "norm": "Length of the residual stream at each token, after the last layer",
+    "token-trace surprisal": "Surprise: how unexpected each token is, given what stands before it",
+    "token-trace entropy": "Uncertainty: how open the model is about the token that comes next",
+    "token-trace norm": "Length of the residual stream at each token, after the last layer",
 }
+FIRST = (_TRACE, _LENS)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Quick:
-    """The two quick runs of one prompt, as far as they are done."""
+def methods_of(text: str) -> list[Method]:
+    """Begin every quick method on a text, or find it: the trace, then the lens, then the rest.
 
-    trace: Run | None = None
-    lens: Run | None = None
-
-
-def quick_specs(text: str, ref: ModelRef) -> tuple[RunSpec, RunSpec]:
-    """Return what the first page runs: the token trace and the logit lens of one text."""
-    data = DataRef(texts=(text,))
-    trace = RunSpec(name="token-trace", options={"longest": LONGEST}, model=ref, data=data)
-    lens = RunSpec(
-        name="logit-lens",
-        options={"every": 4, "controls": 2, "skip_first": False, "shown": 24},
-        model=ref,
-        data=data,
-        max_tokens=LONGEST,
-    )
-    return trace, lens
-
-
-def quick_runs(text: str) -> Quick:
-    """Start the quick runs of a text, or find them; draw progress or problems meanwhile.
-
-    The lens waits for the trace: two runs at once would make both late.
+    The first two go one after the other: side by side both would be late.
     """
-    first, second = quick_specs(text, model_ref())
-    trace = result_of(first, key="quick trace")
-    return Quick(trace=trace, lens=result_of(second, key="quick lens") if trace else None)
+    specs = text_specs(text, model_ref(), longest=LONGEST)
+    missing = _missing(model_ref())
+    found: list[Method] = []
+    for name in FIRST:
+        found.append(method_of(name, specs[name]))
+        if found[-1].live_id:
+            return found
+    for name, spec in specs.items():
+        if name in missing:
+            found.append(Method(name=name, state=missing[name]))
+        elif name not in FIRST:
+            found.append(method_of(name, spec))
+    return found
 
 
-def show_quick(quick: Quick) -> None:
-    """Draw what the quick runs found."""
-    trace = quick.trace.result if quick.trace else None
-    lens = quick.lens.result if quick.lens else None
-    if trace is not None:
+@st.cache_resource(show_spinner=False, ttl=60)
+def _missing(ref: ModelRef) -> dict[str, str]:
+    return not_offered(shared_model(ref))
+
+
+def show_quick(methods: Sequence[Method], grid: Grid | None) -> None:
+    """Draw what the first two found: the strip, what is said of a token, three small figures."""
+    results = {m.name: m.run.result for m in methods if m.run is not None}
+    trace, lens = results.get(_TRACE), results.get(_LENS)
+    if trace is not None and grid is not None:
         st.html(f'<p style="font-size:1.15rem;font-weight:600">{plain_html(trace.summary)}</p>')
-        _strip(trace)
-        _said(trace, lens)
-    with st.container(horizontal=True, gap="small"):
-        if trace is not None:
+        _strip(trace, grid)
+        _said(trace)
+        with st.container(horizontal=True, gap="small"):
             with st.container(width=_WIDTH):
                 _along(trace)
             with st.container(width=_WIDTH):
-                _lengths(trace)
-        if lens is not None:
-            with st.container(width=_WIDTH):
-                _distance(lens)
-    if lens is not None:
-        _predictions(lens)
+                _over_layers(grid, "token-trace norm", trace, "Length of the residual stream")
+                st.caption("Mean over tokens but the first. Grey, dashed: random order.")
+            if lens is not None:
+                with st.container(width=_WIDTH):
+                    _over_layers(grid, "logit-lens kl", lens, "Distance from the final answer")
+                    st.caption("Logit lens, KL. Grey, dashed: random vectors, and other tokens.")
 
 
-def _strip(trace: Result) -> None:
-    colour = st.segmented_control(
-        "Colour",
-        list(_COLOURS),
-        default="surprisal",
-        required=True,
-        key="strip colour",
-        label_visibility="collapsed",
-    )
-    st.caption(f"{_COLOURS[colour]}. Orange underline: the end of a sentence.")
-    view = TokenStrip(
-        title="Tokens", table="tokens", token="token", color=colour, flag="ends_sentence"
-    )
-    show_strip(trace.table("tokens"), view, key=f"prompt strip {colour}", selected=position())
+def _strip(trace: Result, grid: Grid) -> None:
+    names = [n for n in grid.strips if not grid.columns.get(n, Column()).control_of]
+    names = [*_COLOURS, *(n for n in names if n not in _COLOURS)]
+    colour = remembered("Tokens coloured by", names, STRIP)
+    words = _COLOURS.get(colour) or grid.columns.get(colour, Column()).help.rstrip(".")
+    st.caption(plain_markdown(f"{words}. Orange underline: the end of a sentence."))
+    table, view = strip_table(grid, colour)
+    ends = trace.table("tokens").frame["ends_sentence"]
+    table = Table(table.frame.assign(ends_sentence=ends), table.columns)
+    view = replace(view, flag="ends_sentence")
+    show_strip(table, view, key=f"prompt strip {colour}", selected=position())
 
 
 def chosen_row(trace: Result) -> "pd.Series | None":
@@ -104,10 +100,10 @@ def chosen_row(trace: Result) -> "pd.Series | None":
     return None if index is None or index >= len(frame) else frame.iloc[index]
 
 
-def _said(trace: Result, lens: Result | None) -> None:
+def _said(trace: Result) -> None:
     row = chosen_row(trace)
     if row is None:
-        st.caption("Choose a token: every figure below will show that position.")
+        st.caption("Choose a token, or a cell of the map: every figure will show that position.")
         return
     words = f"Token {row['position']} “{visible(row['token'])}”"
     if not pd.isna(row["surprisal"]):
@@ -120,7 +116,7 @@ def _said(trace: Result, lens: Result | None) -> None:
     )
     left, right = st.columns([6, 1], vertical_alignment="center")
     left.markdown(plain_markdown(words))
-    right.button("Clear choice", on_click=lambda: choose_position(None), key="clear position")
+    right.button("Clear choice", on_click=lambda: choose_cell(None, None), key="clear position")
 
 
 def _along(trace: Result) -> None:
@@ -136,47 +132,17 @@ def _along(trace: Result) -> None:
     st.caption("Grey, dashed: surprisal of the same tokens in random order.")
 
 
-def _lengths(trace: Result) -> None:
-    table, chosen = trace.table("layers"), position()
-    y: tuple[str, ...] = ("norm",)
-    if chosen is not None:
-        norms = trace.table("grid").frame
-        here = norms.loc[norms["position"] == chosen, "norm"].tolist()
-        if len(here) == len(table):
-            y = ("norm", "norm_here")
-            unit = Column(unit="activation units", help="Length at the chosen token.")
-            table = Table(table.frame.assign(norm_here=here), {**table.columns, "norm_here": unit})
-    view = Curve(
-        title="Length of the residual stream",
-        table="layers",
-        x="layer",
-        y=y,
-        control=("norm_shuffled",),
-    )
-    show_figure(sized(draw_curve(table, view), _SMALL, legend_lines=3), key="lengths")
-    st.caption("Mean over tokens but the first. Grey, dashed: random order.")
-
-
-def _distance(lens: Result) -> None:
-    view = Curve(
-        title="Distance from the final answer",
-        table="layers",
-        x="layer",
-        y=("kl",),
-        control=("kl_random", "kl_shuffled"),
-    )
-    show_figure(
-        sized(draw_curve(lens.table("layers"), view), _SMALL, legend_lines=3), key="distance"
-    )
-    st.caption("Logit lens, KL. Grey, dashed: random vectors, and states of other tokens.")
-
-
-def _predictions(lens: Result) -> None:
-    view = next((v for v in lens.views if isinstance(v, Heatmap)), None)
-    if view is None:
-        return
-    show_figure(marked(draw_heatmap(lens, view), position()), key="predictions")
-    st.caption(
-        "Each cell: the token that layer would say next, if the model stopped there; "
-        "colour: how sure it is. The last row is what the model says. First 24 tokens."
-    )
+def _over_layers(grid: Grid, metric: str, result: Result, title: str) -> None:
+    """Draw a metric's mean at every layer and, where a token is chosen, its value there."""
+    table, chosen = result.table("layers"), position()
+    name = metric.split(" ", 1)[1]
+    controls = [n for n in table.frame if table.columns.get(n, Column()).control_of == name]
+    y: tuple[str, ...] = (name,)
+    if chosen is not None and chosen < len(grid.tokens):
+        here = layers_table(grid, metric, chosen).frame.set_index("layer")[metric]
+        y, about = (name, HERE), table.columns.get(name, Column())
+        about = Column(unit=about.unit, help="At the chosen token.")
+        values = table.frame["layer"].map(here)
+        table = Table(table.frame.assign(**{HERE: values}), {**table.columns, HERE: about})
+    view = Curve(title=title, table="layers", x="layer", y=y, control=tuple(controls))
+    show_figure(sized(draw_curve(table, view), _SMALL, legend_lines=3), key=f"over layers {name}")

@@ -1,6 +1,7 @@
 """What one browser session has chosen: the model, the prompt, the position, and the store."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def prompt() -> str:
 def choose_prompt(text: str) -> None:
     """Look at another text from now on; the position chosen in the old one is dropped."""
     if text != st.session_state.get("prompt"):
-        st.session_state["position"] = None
+        choose_cell(None, None)
     st.session_state["prompt"] = text
 
 
@@ -63,6 +64,28 @@ def position() -> int | None:
 def choose_position(index: int | None) -> None:
     """Choose a token position in all views at once."""
     st.session_state["position"] = index
+
+
+def layer() -> int | None:
+    """Return the layer chosen on a map, None before one was."""
+    found = st.session_state.get("layer")
+    return None if found is None else int(found)
+
+
+def choose_cell(row: int | None, index: int | None) -> None:
+    """Choose a layer and a token position in all views at once."""
+    st.session_state["layer"], st.session_state["position"] = row, index
+
+
+def remembered(label: str, names: Sequence[str], key: str) -> str:
+    """Let the user choose a name; the choice waits under `key` until that name is there."""
+    wanted, widget = st.session_state.get(key), f"choice of {key}"
+    st.session_state[widget] = wanted if wanted in names else names[0]
+
+    def keep() -> None:
+        st.session_state[key] = st.session_state[widget]
+
+    return str(st.selectbox(label, names, key=widget, on_change=keep))
 
 
 @st.cache_resource(show_spinner=False)

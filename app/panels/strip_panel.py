@@ -10,6 +10,7 @@ from workbench.figures.token_strip import strip_html, strip_script, strip_style
 from workbench.result.tables import Table
 from workbench.result.views import TokenStrip
 
+STRIP = "strip metric"
 _MOUNT = """
 export default function(component) {
   const { data, parentElement, setTriggerValue } = component;

@@ -4,7 +4,10 @@ from html import escape
 
 import pytest
 
+from app.panels.model_loading import LOADER
+from tests.app.conftest import TEXT
 from workbench.figures.glyphs import visible
+from workbench.runs.spec import ModelRef
 
 HOSTILE = "<script>alert(1)</script> \x1b[31mred\x1b[0m \u202eevil\u202c $a$ **b** [c](d) שלום"
 
@@ -31,32 +34,72 @@ def test_a_chosen_position_is_marked_in_every_view(open_page) -> None:
     page.settle()
     table = page.run("token-trace").result.table("tokens")
     assert f"Token 3 “{table['token'][3]}”" in page.words
-    for title in ("Surprise along the text", "What each layer would say next"):
+    for title in ("Surprise along the text", "logit-lens kl"):
         (line,) = page.figure(title)["layout"]["shapes"]
         assert line["x0"] == 3
-    norms = page.run("token-trace").result.table("grid").frame.query("position == 3")["norm"]
-    here = next(
-        t for t in page.figure("Length of the residual stream")["data"] if t["name"] == "norm here"
-    )
-    assert here["y"] == pytest.approx(norms.tolist())
+    for title, name, column in (
+        ("Length of the residual stream", "token-trace", "norm"),
+        ("Distance from the final answer", "logit-lens", "kl"),
+    ):
+        there = page.run(name).result.table("grid").frame.query("position == 3")[column]
+        drawn = next(t for t in page.figure(title)["data"] if t["name"] == "here")
+        assert drawn["y"] == pytest.approx(there.tolist())
     page.press("Clear choice")
     assert "shapes" not in page.figure("Surprise along the text")["layout"]
 
 
-def test_any_probe_with_a_grid_is_drawn_without_code_of_its_own(open_page) -> None:
+def test_every_quick_method_is_a_layer_of_one_map(open_page) -> None:
     page = open_page()
-    box = next(b for b in page.at.selectbox if b.label == "Probe at every token")
-    assert {"smoothness", "early-exit", "ffn-saturation"} <= set(box.options)
-    box.set_value("smoothness")
+    box = next(b for b in page.at.selectbox if b.label == "Layers and tokens coloured by")
+    methods = {name.split(" ")[0] for name in box.options}
+    assert {"logit-lens", "token-trace", "smoothness", "early-exit", "ffn-saturation"} <= methods
+    box.set_value("smoothness cosine")
     page.settle()
     grid = page.run("smoothness").result.table("grid").frame
-    figure = page.figure("cosine")
-    drawn = figure["data"][0]["z"]
+    drawn = page.figure("smoothness cosine")["data"][0]["z"]
     assert len(drawn) == grid["layer"].nunique()
     assert drawn[1][1] == pytest.approx(
         grid.query("layer == 1 and position == 1")["cosine"].iloc[0]
     )
-    assert len(page.strips) == 2
+    strips = next(b for b in page.at.selectbox if b.label == "Tokens coloured by")
+    strips.set_value("early-exit exit_depth")
+    page.settle()
+    (strip,) = page.strips
+    depth = page.run("early-exit").result.table("tokens")["exit_depth"]
+    assert f"early-exit exit depth {depth[1]:.6g}" in strip.said[1]
+
+
+def test_a_chosen_cell_opens_what_is_known_of_it(open_page) -> None:
+    page = open_page(position="3", layer="1")
+    token = page.run("token-trace").result.table("tokens")["token"][3]
+    assert f"Layer 1, token 3 “{visible(token)}”" in page.words
+    grid = page.run("token-trace").result.table("grid").frame
+    cell = grid.query("layer == 1 and position == 3").iloc[0]
+    known = next(t.value for t in page.at.dataframe if "control_is" in t.value)
+    row = known[known["metric"] == "token-trace norm"].iloc[0]
+    assert (row["value"], row["control"]) == pytest.approx((cell["norm"], cell["norm_shuffled"]))
+    frame = page.figure("logit-lens kl")["layout"]["shapes"][1]
+    assert (frame["x0"], frame["y0"]) == (2.5, 0.5)
+    page.press("Close")
+    assert "Layer 1" not in page.words
+
+
+def test_the_address_keeps_what_is_shown_and_says_what_it_does_not_know(open_page) -> None:
+    query = {"position": "3", "layer": "1", "map": "smoothness cosine", "strip": "nonsense"}
+    page = open_page(**query)
+    assert page.figure("smoothness cosine")
+    assert "strip 'nonsense' is none of" in page.words
+    found = {name: page.at.query_params[name] for name in ("prompt", "position", "map")}
+    assert found == {"prompt": TEXT, "position": "3", "map": "smoothness cosine"}
+    page.at.text_area[0].set_value("a king saw the blue bird")
+    page.press("Look inside")
+    assert page.at.query_params["prompt"] == "a king saw the blue bird"
+    assert "position" not in page.at.query_params
+
+
+def test_a_position_that_is_no_number_is_said(open_page) -> None:
+    page = open_page(position="third")
+    assert "position 'third' is no whole number" in page.words
 
 
 def test_another_text_is_looked_at_when_asked_for(open_page) -> None:
@@ -94,7 +137,7 @@ def test_recent_runs_link_to_their_pages(open_page) -> None:
 
 
 def test_a_model_that_does_not_exist_is_explained(open_page) -> None:
+    LOADER.model(ModelRef(name="no/such-model")).finished.wait(60)
     page = open_page(model="no/such-model")
-    page.settle()
     assert "no/such-model" in page.html
     assert "Try:" in page.html

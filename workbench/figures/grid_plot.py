@@ -11,6 +11,8 @@ from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Heatmap, TokenStrip
 
+CELLS = "cells"
+
 
 def draw_strip(grid: Grid, metric: str) -> go.Figure:
     """Draw the text as a strip coloured by one metric.
@@ -60,3 +62,29 @@ def draw_map(grid: Grid, metric: str, words: str = "") -> go.Figure:
     )
     table = Table(pd.DataFrame(columns), about)
     return draw_heatmap(Result(summary=metric, tables={GRID: table}), view)
+
+
+def map_words(grid: Grid, metric: str) -> str:
+    """Return the words that belong into the cells of a metric: those of the same probe."""
+    probe = metric.split(" ", 1)[0]
+    return next((name for name in grid.words if name.startswith(f"{probe} ")), "")
+
+
+def with_cells(figure: go.Figure, grid: Grid) -> go.Figure:
+    """Lay a point over each cell of a map that can be chosen; it carries layer and position."""
+    cells = [(i, p) for p in range(len(grid.tokens)) for i in range(len(grid.layers))]
+    drawn = figure.data[0]
+    figure.add_scatter(
+        x=[drawn.x[p] for _, p in cells],
+        y=[grid.layers[i] for i, _ in cells],
+        customdata=[[grid.layers[i], p] for i, p in cells],
+        hovertext=[drawn.hovertext[i][p] for i, p in cells],
+        hovertemplate="%{hovertext}<extra></extra>",
+        mode="markers",
+        marker={"size": 14, "symbol": "square", "opacity": 0},
+        unselected={"marker": {"opacity": 0}},
+        selected={"marker": {"opacity": 0}},
+        name=CELLS,
+        showlegend=False,
+    )
+    return figure

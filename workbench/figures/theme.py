@@ -165,3 +165,13 @@ def marked(figure: go.Figure, position: int | None) -> go.Figure:
     if position is not None:
         figure.add_vline(x=position, line={"color": PALETTE[1], "width": 1.5, "dash": "dot"})
     return figure
+
+
+def outlined(figure: go.Figure, row: int | None, column: int | None) -> go.Figure:
+    """Draw a frame round a chosen cell of a matrix; None leaves the figure as it is."""
+    if row is not None and column is not None:
+        line = {"color": PALETTE[1], "width": 2}
+        figure.add_shape(
+            type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line=line
+        )
+    return figure

@@ -72,7 +72,7 @@ class Grid:
             maps={f"{prefix}{name}": x for name, x in self.maps.items()},
             strips={f"{prefix}{name}": x for name, x in self.strips.items()},
             words={f"{prefix}{name}": x for name, x in self.words.items()},
-            columns={f"{prefix}{name}": x for name, x in self.columns.items()},
+            columns={f"{prefix}{name}": _renamed(x, prefix) for name, x in self.columns.items()},
         )
 
     def joined(self, other: "Grid") -> "Grid":
@@ -126,6 +126,12 @@ class Grid:
                 f"the grid has no {kind} of {metric!r}; it has {', '.join(known) or 'none'}"
             )
         return known[metric]
+
+
+def _renamed(column: Column, prefix: str) -> Column:
+    """Return a column whose references to other columns carry the prefix as well."""
+    names = {"low": column.low, "high": column.high, "control_of": column.control_of}
+    return replace(column, **{key: f"{prefix}{name}" for key, name in names.items() if name})
 
 
 def grids_of(result: Result) -> tuple[Grid, ...]:

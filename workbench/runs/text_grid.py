@@ -1,11 +1,12 @@
 """Everything that probes measure at (layer, position) of one text, each activation read once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 from workbench.errors import InputError, UnknownName, WorkbenchError
-from workbench.figures.grid_plot import draw_map, draw_strip
+from workbench.figures.grid_plot import draw_map, draw_strip, map_words
 from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit import PerUnit
 from workbench.methods.registry import Plugin, plugins
@@ -17,7 +18,7 @@ from workbench.result.grid import Grid, grids_of
 from workbench.runs.batching import plan
 from workbench.runs.counting import start
 from workbench.runs.models import shared_model
-from workbench.runs.spec import ModelRef
+from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 LONGEST = 256
 _SHOWN_FIRST = {"strips": "token-trace surprisal", "maps": "logit-lens kl"}
@@ -52,7 +53,7 @@ class TextGrid:
     def draw_map(self, metric: str = "", words: str = "") -> Any:
         """Return the layer × token map of a metric as a plotly figure; `words` fill its cells."""
         metric = metric or self.map_name
-        return draw_map(self.grid, metric, words or _words_of(self.grid, metric))
+        return draw_map(self.grid, metric, words or map_words(self.grid, metric))
 
     def _repr_html_(self) -> str:
         figures = [self.draw_strip()] + ([self.draw_map()] if self.grid.maps else [])
@@ -85,7 +86,7 @@ def grid(
     work = plan(ready, [example], max_tokens=longest, batch_tokens=longest)
     tokens = next(iter(work.batches())).tokens.to(ready.device)
     context = Context.of(ready, seed=seed)
-    found: Grid | None = None
+    parts: dict[str, Grid] = {}
     problems = []
     trace = Trace(spec=ready.spec, tokens=tokens)
     for i, plugin in enumerate(wanted):
@@ -93,16 +94,51 @@ def grid(
         probe: PerUnit = build(plugin.recipe, every_token(plugin))
         try:
             trace = _read(ready, probe, trace)
-            part = _measured(probe, trace, example, context)
+            parts[plugin.name] = _measured(probe, trace, example, context)
         except WorkbenchError as error:
             problems.append(f"{plugin.name}: {error.message}")
-            continue
-        part = part.named(f"{plugin.name} ")
-        found = part if found is None else found.joined(part)
     progress(len(wanted), len(wanted), "probes")
-    if found is None:
+    if not parts:
         raise InputError("; ".join(problems), hint="name other probes, or another model")
-    return TextGrid(grid=found, model=ready.spec.name, problems=tuple(problems), n_cut=work.n_cut)
+    return TextGrid(
+        grid=joined_grid(parts), model=ready.spec.name, problems=tuple(problems), n_cut=work.n_cut
+    )
+
+
+def joined_grid(parts: Mapping[str, Grid]) -> Grid:
+    """Return one grid of what several probes measured, every metric named `PROBE METRIC`.
+
+    Raises:
+        UnknownName: the grids are of other tokens.
+    """
+    named = [part.named(f"{name} ") for name, part in parts.items()]
+    return reduce(Grid.joined, named[1:], named[0])
+
+
+def text_specs(text: str, model: ModelRef, *, longest: int = LONGEST) -> dict[str, RunSpec]:
+    """Return the run of every probe that measures each token of a text, by the probe's name."""
+    return {
+        plugin.name: RunSpec(
+            name=plugin.name,
+            options=every_token(plugin),
+            model=model,
+            data=DataRef(texts=(text,)),
+            max_tokens=longest,
+        )
+        for plugin in grid_probes()
+    }
+
+
+def not_offered(model: Model) -> dict[str, str]:
+    """Return the probes whose weights are not there for a model, each with the reason."""
+    found: dict[str, str] = {}
+    for plugin in grid_probes():
+        probe: PerUnit = build(plugin.recipe, every_token(plugin))
+        try:
+            probe.loaded(Context.of(model))
+        except WorkbenchError as error:
+            found[plugin.name] = error.message
+    return found
 
 
 def grid_probes() -> tuple[Plugin, ...]:
@@ -149,8 +185,3 @@ def _measured(probe: PerUnit, trace: Trace, example: Example, context: Context) 
 
 def _first(names: Sequence[str], wanted: str) -> str:
     return wanted if wanted in names else next(iter(names), "")
-
-
-def _words_of(grid: Grid, metric: str) -> str:
-    probe = metric.split(" ", 1)[0]
-    return next((name for name in grid.words if name.startswith(f"{probe} ")), "")

@@ -2,9 +2,13 @@
 
 import streamlit as st
 
-from app.panels.grid_panel import show_any_grid
+from app.panels.address import read_address, unknown, write_address
+from app.panels.cards_panel import show_cards
+from app.panels.cell_panel import show_cell
+from app.panels.grid_panel import map_metrics, show_map
+from app.panels.methods_panel import grid_of, show_states
 from app.panels.model_loading import LOADER
-from app.panels.prompt_panel import LONGEST, quick_runs, show_quick
+from app.panels.prompt_panel import methods_of, show_quick
 from app.panels.recent_panel import show_recent
 from app.panels.session import choose_prompt, model_ref, prompt
 from app.panels.shell import ready
@@ -13,14 +17,33 @@ from app.panels.wording import plain_markdown
 
 def main() -> None:
     """Draw the page."""
+    problems = read_address()
     st.markdown(f"## What happens inside {plain_markdown(model_ref().name)} as it reads")
     _ask()
-    if ready(LOADER.plugins()):
-        show_quick(quick_runs(prompt()))
-        show_any_grid(prompt(), longest=LONGEST)
+    for problem in problems:
+        st.warning(plain_markdown(f"The address asks for what is not there: {problem}."))
+    if ready(LOADER.plugins()) and ready(LOADER.model(model_ref())):
+        _look()
         _further()
     with st.sidebar:
         show_recent()
+
+
+def _look() -> None:
+    methods = methods_of(prompt())
+    grid = grid_of(methods)
+    is_all = not any(method.live_id for method in methods)
+    if grid is not None and is_all:
+        known = {"map": map_metrics(grid), "strip": list(grid.strips)}
+        for problem in filter(None, (unknown(field, names) for field, names in known.items())):
+            st.warning(plain_markdown(f"The address asks for what is not there: {problem}."))
+    show_quick(methods, grid)
+    if grid is not None and grid.maps:
+        metric = show_map(grid)
+        show_cell(grid, metric)
+    show_states(methods)
+    if is_all:
+        write_address(next((m.run.run_id for m in methods if m.run is not None), ""))
 
 
 def _ask() -> None:
@@ -36,6 +59,7 @@ def _ask() -> None:
 
 
 def _further() -> None:
+    show_cards(prompt())
     st.markdown("**Look deeper, with this text**")
     places = st.columns(3)
     places[0].page_link(
