@@ -66,6 +66,7 @@ class Jobs:
     def __init__(self) -> None:
         """Start with none."""
         self._jobs: dict[str, _Job] = {}
+        self._begun = 0
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(_AT_ONCE)
 
@@ -86,11 +87,17 @@ class Jobs:
             self._forget_old()
             job = _Job(run_id=run_id, spec=spec)
             self._jobs[run_id] = job
+            self._begun += 1
         worker = threading.Thread(
             target=self._work, args=(job, store, fresh), name=f"run {run_id}", daemon=True
         )
         worker.start()
         return run_id
+
+    @property
+    def begun(self) -> int:
+        """How many jobs were begun so far."""
+        return self._begun
 
     def find(self, run_id: str) -> Snapshot | None:
         """Return how far a run of this server has come, None if it never began one."""

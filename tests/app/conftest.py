@@ -62,12 +62,16 @@ class Page:
     def settle(self, seconds: float = 60.0) -> "Page":
         """Run the page again until no run is going on, as its fragments do in a browser."""
         deadline = time.monotonic() + seconds
-        self.at.run()
-        while JOBS.live() and time.monotonic() < deadline:
-            for job in JOBS.live():
-                JOBS.wait(job.run_id, 5.0)
+        begun = [-1, JOBS.begun]
+        while time.monotonic() < deadline:
             self.at.run()
-        self.at.run()
+            live = JOBS.live()
+            for job in live:
+                JOBS.wait(job.run_id, 5.0)
+            begun.append(JOBS.begun)
+            # What ended while the page was drawn may have let another one begin.
+            if not live and begun[-1] == begun[-2] == begun[-3]:
+                break
         assert not self.at.exception, [e.message for e in self.at.exception]
         return self
 
