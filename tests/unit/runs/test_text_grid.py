@@ -6,7 +6,7 @@ import pytest
 from workbench.errors import TooLittleData, UnknownName
 from workbench.model.model import Model
 from workbench.model.sites import Kind, every_layer
-from workbench.runs.text_grid import grid, grid_probes
+from workbench.runs.text_grid import grid, grid_probes, not_offered
 
 TEXT = "the cat sat . the red dog ran to paris"
 
@@ -16,7 +16,9 @@ def test_every_probe_with_a_grid_is_on_it(tiny_llama: Model) -> None:
     named = {name.split(" ", 1)[0] for name in (*found.grid.strips, *found.grid.maps)}
     missing = {plugin.name for plugin in grid_probes()} - named
     assert {problem.split(":", 1)[0] for problem in found.problems} == missing
-    assert missing <= {"tuned-lens", "dictionary"}, "only what needs trained maps may be missing"
+    assert missing == set(not_offered(tiny_llama)), "only what needs trained weights is missing"
+    assert "tuned-lens" in missing
+    assert "logit-lens" not in missing
     n = tiny_llama.tokenize(TEXT).ids.shape[1]
     assert len(found.grid.tokens) == n
     for name, values in found.grid.maps.items():
