@@ -11,7 +11,6 @@ from workbench.figures.glyphs import visible
 from workbench.figures.theme import sized
 from workbench.result.cell import cell_table, layers_table, words_table
 from workbench.result.grid import Grid
-from workbench.result.tables import Column
 from workbench.result.views import Curve
 
 
@@ -43,12 +42,11 @@ def show_cell(grid: Grid, metric: str) -> None:
 
 def _layers(grid: Grid, metric: str, at: int) -> None:
     table = layers_table(grid, metric, at)
-    controls = [n for n in table.frame if table.columns.get(n, Column()).control_of == metric]
     view = Curve(
         title=f"{metric} at token {at}",
         table="layers",
         x="layer",
         y=(metric,),
-        control=tuple(controls),
+        control=table.controls_of(metric),
     )
     show_figure(sized(draw_curve(table, view), 300, legend_lines=2), key=f"cell layers {metric}")

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from app.panels.session import prompt, store
@@ -16,6 +17,10 @@ _OWN = "My own text"
 _UPLOAD = "Upload a file"
 _PATH = "A file on this machine"
 _ACTIVATIONS = "A file of activations"
+_BREAKS = {"a paragraph": "\n\n", "a line": "\n", "all of it": ""}
+_SHOWN = 200
+# Beside the data lie its licences and what the package knows of its own plugins.
+_NO_DATA = ("LICENSE", "README", "plugins.json")
 _ENDINGS = ["jsonl", "json", "csv", "tsv", "parquet", "txt"]
 
 
@@ -45,7 +50,8 @@ def shipped_files() -> list[str]:
     folder = DataRef(path=f"{SHIPPED}prompts.jsonl").file
     if folder is None or not folder.parent.is_dir():
         return []
-    names = sorted(p.name for p in folder.parent.iterdir() if p.suffix[1:] in _ENDINGS)
+    files = (p for p in folder.parent.iterdir() if p.suffix[1:] in _ENDINGS)
+    names = sorted(p.name for p in files if not p.name.startswith(_NO_DATA))
     return sorted(names, key=lambda name: not name.startswith("prompts"))
 
 
@@ -72,12 +78,26 @@ def keep_upload(name: str, content: bytes) -> Path:
 
 
 def _own(key: str) -> DataRef | None:
-    text = st.text_area(
-        "Text", value=prompt(), key=f"{key} text", help="Each paragraph is one text.", height=120
+    text = st.text_area("Text", value=prompt(), key=f"{key} text", height=120)
+    unit = st.segmented_control(
+        "One text is", list(_BREAKS), default="a paragraph", required=True, key=f"{key} unit"
     )
-    parts = tuple(part.strip("\n") for part in text.split("\n\n") if part.strip())
+    parts = parts_of(text, unit)
+    if not parts:
+        return _wait("Write a text.")
     st.caption(count(len(parts), "text"))
-    return DataRef(texts=parts) if parts else _wait("Write a text.")
+    if len(parts) > 1:
+        shown = pd.DataFrame({"text": [short(part, 120) for part in parts[:_SHOWN]]})
+        st.dataframe(shown, key=f"{key} parts", height=min(len(shown) + 1, 8) * 35 + 3)
+    return DataRef(texts=parts)
+
+
+def parts_of(text: str, unit: str) -> tuple[str, ...]:
+    """Return the texts of what was typed: its paragraphs, its lines, or the whole."""
+    mark = _BREAKS[unit]
+    text = text.replace("\r\n", "\n")
+    found = text.split(mark) if mark else [text]
+    return tuple(part.strip("\n") for part in found if part.strip())
 
 
 def _shipped(key: str) -> DataRef | None:

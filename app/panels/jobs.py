@@ -35,6 +35,7 @@ class Snapshot:
     rate: float | None = None
     left: float | None = None
     failure: Failure | None = None
+    is_stopping: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -203,6 +204,7 @@ def _snapshot(job: _Job) -> Snapshot:
         rate=rate,
         left=left,
         failure=job.failure,
+        is_stopping=job.is_cancelled,
     )
 
 

@@ -17,6 +17,7 @@ from workbench.runs.drivers import driver_of
 from workbench.runs.spec import RunSpec
 
 _FIRST = "isotropy"
+_CHOICE = "choice of probe"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +34,15 @@ def choose_plugin(found: Sequence[Plugin]) -> Plugin:
     """Draw the choice of probe and what it asks."""
     names = [plugin.name for plugin in found]
     wanted = _wanted(names)
+    if wanted not in names:
+        st.warning(plain_markdown(f"There is no probe {wanted!r}; choose one of those below."))
     name = st.selectbox(
         "Probe",
         names,
         index=names.index(wanted) if wanted in names else 0,
         format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
+        key=_CHOICE,
+        on_change=lambda: st.query_params.update({"probe": st.session_state[_CHOICE]}),
     )
     st.session_state["probe"] = name
     plugin = found[names.index(name)]

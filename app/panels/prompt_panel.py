@@ -136,7 +136,6 @@ def _over_layers(grid: Grid, metric: str, result: Result, title: str) -> None:
     """Draw a metric's mean at every layer and, where a token is chosen, its value there."""
     table, chosen = result.table("layers"), position()
     name = metric.split(" ", 1)[1]
-    controls = [n for n in table.frame if table.columns.get(n, Column()).control_of == name]
     y: tuple[str, ...] = (name,)
     if chosen is not None and chosen < len(grid.tokens):
         here = layers_table(grid, metric, chosen).frame.set_index("layer")[metric]
@@ -144,5 +143,5 @@ def _over_layers(grid: Grid, metric: str, result: Result, title: str) -> None:
         about = Column(unit=about.unit, help="At the chosen token.")
         values = table.frame["layer"].map(here)
         table = Table(table.frame.assign(**{HERE: values}), {**table.columns, HERE: about})
-    view = Curve(title=title, table="layers", x="layer", y=y, control=tuple(controls))
+    view = Curve(title=title, table="layers", x="layer", y=y, control=table.controls_of(name))
     show_figure(sized(draw_curve(table, view), _SMALL, legend_lines=3), key=f"over layers {name}")

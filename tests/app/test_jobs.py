@@ -79,6 +79,7 @@ def test_a_cancelled_run_is_stored_as_interrupted(slow, store_path: Path) -> Non
     run_id = jobs.start(slow(), store)
     until(jobs, run_id, "running")
     jobs.cancel(run_id)
+    assert "is stopping" in progress_words(jobs.find(run_id))
     GATE.set()
     assert jobs.wait(run_id, 30.0)
     assert jobs.find(run_id).state == "stopped"

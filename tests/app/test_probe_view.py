@@ -4,9 +4,11 @@ import shlex
 from html import escape
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from app.cli.main import cli
+from app.panels.data_form import parts_of, shipped_files
 from app.panels.result_panel import estimate_table
 from workbench.methods.registry import find, plugins
 from workbench.runs.spec import RunSpec
@@ -42,6 +44,32 @@ def test_the_form_holds_every_option_of_every_probe(open_page) -> None:
         keys = " ".join(str(w.key) for w in _widgets(page.at))
         for info in plugin.options:
             assert f"probe {plugin.name} option {info.name}" in keys
+
+
+def test_a_probe_that_does_not_exist_is_said_until_another_is_chosen(open_page) -> None:
+    page = open_page("probe", probe="nonsense")
+    assert "no probe 'nonsense'" in page.words
+    choose(page, "smoothness")
+    assert "nonsense" not in page.words
+    assert page.at.query_params["probe"] == "smoothness"
+
+
+@pytest.mark.parametrize(
+    ("unit", "texts"),
+    [
+        ("a paragraph", ("one\ntwo", "three")),
+        ("a line", ("one", "two", "three")),
+        ("all of it", ("one\ntwo\n\nthree",)),
+    ],
+)
+def test_what_was_typed_becomes_texts(unit: str, texts: tuple[str, ...]) -> None:
+    assert parts_of("\none\r\ntwo\n\nthree\n", unit) == texts
+
+
+def test_licences_are_not_offered_as_data() -> None:
+    found = shipped_files()
+    assert "prompts.jsonl" in found
+    assert not [name for name in found if "LICENSE" in name or name == "plugins.json"]
 
 
 def test_options_reach_the_run(open_page) -> None:

@@ -121,6 +121,11 @@ class Table:
         frame = self.frame.merge(other.frame, on=list(on), how="left")
         return Table(frame, {**self.columns, **other.columns})
 
+    def controls_of(self, name: str) -> tuple[str, ...]:
+        """Return the columns that are null controls of one."""
+        names = map(str, self.frame.columns)
+        return tuple(n for n in names if self.columns.get(n, Column()).control_of == name)
+
     def label(self, name: str) -> str:
         """Return the column's name with its unit, as an axis shows it."""
         unit = self.columns.get(name, Column()).unit
