@@ -28,7 +28,7 @@ STAMPS := $(VENV)/.stamps
 PACKAGES := workbench probes reasoning causal app
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check index format lint types imports parity browser gpu cov docs audit zoo clean
+.PHONY: help setup demo test test-all check index format lint types imports parity browser gpu ray cov docs audit zoo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,14 @@ browser: setup ## Drive the dashboard with the system's Chromium
 
 gpu: setup ## What must hold on an accelerator, on one
 	$(BIN)/python -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
+
+ray: setup ## Run what needs the extra [ray], in an environment of its own on top of this one
+	$(PYTHON) -m venv $(VENV)/ray
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+	  > "$$($(VENV)/ray/bin/python -c 'import site; print(site.getsitepackages()[0])')/below.pth"
+	$(VENV)/ray/bin/python -m pip install --disable-pip-version-check --no-input \
+	  "$$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ray"])')" $(NEWS)
+	$(VENV)/ray/bin/python -m pytest -p no:cacheprovider -m "slow or not slow" tests/unit/batch/test_on_ray.py $(PYTEST_ARGS)
 
 cov: setup ## Branch coverage, with its floor
 	$(BIN)/python -m pytest --cov --cov-report=term-missing -m "not browser and not gpu" $(PYTEST_ARGS)

@@ -1,6 +1,6 @@
 """`workbench bench`: what things cost, as ratios measured in one run."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,6 +8,9 @@ from app.cli.bench_report import DTYPE, JSON, MODEL, count, repeats, report
 from app.cli.bench_sentences import sentence_reasoning
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import DEVICE
+
+if TYPE_CHECKING:
+    from workbench.batch.plan import BatchPlan
 
 
 @click.group(epilog="\b\nExample:\n  workbench bench hooks --json")
@@ -142,11 +145,16 @@ def latent(as_json: bool, device: str | None, model: str, **sizes: Any) -> None:
     show_default=True,
     help="Two numbers of rows whose peak memory is compared; 0 0 leaves that out.",
 )
+@click.option(
+    "--growth", is_flag=True, help="Time a cheap model at several numbers of rows and layers."
+)
 @JSON
-def batch(as_json: bool, plan: str | None, **sizes: Any) -> None:
+def batch(as_json: bool, plan: str | None, growth: bool, **sizes: Any) -> None:
     """Compare a batch of probes with bare loops of the model over the same rows.
 
-    The exit code is 1 when a claim does not hold.
+    With --growth: how processor time and memory grow with 500, 2,000 and 8,000 rows and with 6, 30
+    and 60 layers, of the plan's probes on a model that costs next to nothing; the other sizes are
+    not used. The exit code is 1 when a claim does not hold.
     """
     from pathlib import Path
 
@@ -154,6 +162,9 @@ def batch(as_json: bool, plan: str | None, **sizes: Any) -> None:
     from workbench.batch.plan import BatchPlan, read_plan
 
     chosen = read_plan(Path(plan)) if plan else BatchPlan.from_toml(PLAN)
+    if growth:
+        _grow(chosen, as_json=as_json)
+        return
     with ProgressBar() as progress:
         found = bench_batch(BatchBench(plan=chosen, **sizes), progress=progress)
     quantities = [
@@ -162,6 +173,14 @@ def batch(as_json: bool, plan: str | None, **sizes: Any) -> None:
         if name not in ("bars", "environment")
     ]
     report(found, (), "batch", as_json=as_json, rows=quantities)
+
+
+def _grow(plan: "BatchPlan", *, as_json: bool) -> None:
+    from workbench.batch.growth import bench_growth
+
+    with ProgressBar() as progress:
+        found = bench_growth(plan, progress=progress)
+    report(found, ("probes",), "growth", as_json=as_json)
 
 
 @command.command(

@@ -4,22 +4,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.linalg import vecdot
 
+from probes.lens.target import METRICS, Columns, Target
 from workbench.errors import InputError
 from workbench.methods.contracts import Context
-
-METRICS = ("kl", "nll", "agreement", "rank", "entropy", "probability")
+from workbench.model.device_memory import accelerator_of, device_memory
 
 Unembed = Callable[[Tensor], Tensor]
 Translate = Callable[[int, Tensor], Tensor]
 
-_ALIVE = 3  # tensors of rows × vocabulary alive at once, counting copies in 16 bits
+# Tensors of rows × vocabulary alive at once, counting copies in 16 bits. An accelerator works on
+# all rows of a product together, a processor on few at a time.
+_ALIVE, _ALIVE_ON_ACCELERATOR = 3, 6
 
-# What a processor reads several times in a row had better stay in its cache.
-_CACHED_ROWS, _ROWS_ON_ACCELERATOR = 8, 64
+_MEMORY = 96  # MiB on a processor
+_SHARE = 32  # one part in so many of an accelerator's memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,34 +48,39 @@ class LensMath:
     """Compares lens predictions with final ones, a bounded number of positions at a time.
 
     `translate(i, h)` maps states of the i-th site before they are unembedded. `budget` is how
-    many numbers the tensors over the vocabulary may hold together.
+    many numbers the tensors over the vocabulary may hold together, `alive` how many such tensors
+    there are at once.
     """
 
     unembed: Unembed
     translate: Translate
     d_vocab: int
     budget: int
+    alive: int = _ALIVE
 
     @classmethod
-    def of(cls, context: Context, translate: Translate, *, memory: int) -> "LensMath":
-        """Return the lens of a model that may use so many MiB.
+    def of(cls, context: Context, translate: Translate, *, memory: int | None) -> "LensMath":
+        """Return the lens of a model that may use so many MiB; None goes by the device.
 
         Raises:
             InputError: there is no model.
         """
         if context.spec is None or context.unembed is None:
             raise InputError("a lens needs a model", hint="activation files have no output head")
+        device = accelerator_of(context.spec.device)
+        usual = _MEMORY << 20 if device is None else device_memory(device) // _SHARE
         return cls(
             unembed=context.unembed,
             translate=translate,
             d_vocab=context.spec.d_vocab,
-            budget=memory * (1 << 20) // 4,
+            budget=(usual if memory is None else memory << 20) // 4,
+            alive=_ALIVE if device is None else _ALIVE_ON_ACCELERATOR,
         )
 
     @property
     def rows_at_once(self) -> int:
         """How many positions are unembedded together."""
-        return rows_at_once(self.budget, self.d_vocab, _ALIVE)
+        return rows_at_once(self.budget, self.d_vocab, self.alive)
 
     def compare(
         self,
@@ -99,31 +105,39 @@ class LensMath:
         target = torch.arange(len(final)) if target is None else target
         is_named = torch.zeros(len(target), dtype=torch.bool)
         is_named[[] if named is None else named] = True
-        values = torch.empty(len(states), len(target), len(METRICS), dtype=torch.float64)
-        best = torch.full(values.shape[:2], -1)
-        for first in range(0, len(final), self.rows_at_once):
+        # Columns of one part of the targets lie together, so that a part is a slice.
+        part = target // self.rows_at_once
+        order = part.argsort(stable=True)
+        columns = Columns.of(target[order], is_named[order], final)
+        is_sorted = bool((part[1:] >= part[:-1]).all())
+        kept = list(states) if is_sorted else taken([*states], order)
+        ends = part.bincount(minlength=-(-len(final) // self.rows_at_once)).cumsum(0).tolist()
+        found = final.new_empty(len(kept), len(target), len(METRICS) + 1, dtype=torch.float64)
+        for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            first = number * self.rows_at_once
             rows = slice(first, first + self.rows_at_once)
-            goal = _Target(final[rows], self._logits(final[rows]), following[rows])
-            columns = ((target >= first) & (target < rows.stop)).nonzero()[:, 0]
-            for sites, some in self._products(len(states), columns):
+            goal = Target(final[rows], self._logits(final[rows]), following[rows])
+            for sites, some in self._products(len(kept), start, end):
                 # Products of few rows are half as fast, so that several sites share one.
-                h = torch.cat([self.translate(i, states[i][some]).to(final.device) for i in sites])
-                at, wanted = (target[some] - first).repeat(len(sites)), is_named[some]
-                found, top = goal.compare(self._logits(h), h, at, wanted.repeat(len(sites)))
-                part = slice(sites.start, sites.stop)
-                values[part, some] = found.view(len(sites), len(some), -1)
-                best[part, some] = top.view(len(sites), len(some))
-        return Comparison(values=values, best=best)
+                h = torch.cat([self.translate(i, kept[i][some]).to(final.device) for i in sites])
+                wanted = columns.of_part(some, first, len(sites))
+                numbers = goal.compare(self._logits(h), h, wanted)
+                found[sites.start : sites.stop, some] = numbers.view(len(sites), -1, found.shape[2])
+        values = torch.empty(found.shape, dtype=found.dtype)
+        values[:, order] = found.cpu()
+        best = values[..., -1].long().masked_fill(~is_named, -1)
+        return Comparison(values=values[..., :-1], best=best)
 
-    def _products(
-        self, n_sites: int, columns: Int[Tensor, " n"]
-    ) -> Iterator[tuple[range, Int[Tensor, " part"]]]:
+    def _products(self, n_sites: int, start: int, end: int) -> Iterator[tuple[range, slice]]:
         """Yield the sites and columns that are unembedded together."""
-        at_once = max(1, self.rows_at_once // max(1, len(columns)))
-        parts = columns.tensor_split(-(-len(columns) // self.rows_at_once)) if len(columns) else ()
+        if start == end:
+            return
+        at_once = max(1, self.rows_at_once // (end - start))
+        parts = torch.arange(start, end).tensor_split(-(-(end - start) // self.rows_at_once))
         for first in range(0, n_sites, at_once):
             for part in parts:
-                yield range(first, min(first + at_once, n_sites)), part
+                some = slice(int(part[0]), int(part[-1]) + 1)
+                yield range(first, min(first + at_once, n_sites)), some
 
     def _logits(self, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         return self.unembed(h).float()
@@ -139,113 +153,12 @@ def rows_at_once(budget: int, d_vocab: int, n_alive: int) -> int:
     return max(1, budget // (n_alive * d_vocab))
 
 
-def _few_rows(n: int, device: torch.device) -> Iterator[slice]:
-    """Yield rows in parts that a processor's cache holds."""
-    step = _CACHED_ROWS if device.type == "cpu" else _ROWS_ON_ACCELERATOR
-    return (slice(start, min(start + step, n)) for start in range(0, n, step))
-
-
-def _places(at: Int[Tensor, " n"], device: torch.device) -> slice | Tensor:
-    """Return an index of rows that makes a view where they follow each other."""
-    first, n = int(at[0]), len(at)
-    if torch.equal(at, torch.arange(first, first + n)):
-        return slice(first, first + n)
-    return at.to(device)
-
-
-class _Target:
-    """The final predictions that lenses are compared with."""
-
-    def __init__(
-        self,
-        states: Float[Tensor, "m d_model"],
-        logits: Float[Tensor, "m d_vocab"],
-        following: Int[Tensor, " m"],
-    ) -> None:
-        self._states = states
-        self._p = torch.empty_like(logits)
-        self._top = torch.empty_like(following, device=logits.device)
-        self._negative_entropy = logits.new_empty(len(logits))
-        for rows in _few_rows(len(logits), logits.device):
-            z = logits[rows]
-            seen = _Distribution(z)
-            p = torch.div(seen.weight, seen.mass[:, None], out=self._p[rows])
-            self._top[rows] = z.argmax(dim=-1)
-            self._negative_entropy[rows] = vecdot(p, z) - seen.total
-        self._following = following.to(logits.device)
-        self._is_known = bool((following >= 0).any())
-
-    def compare(
-        self,
-        logits: Float[Tensor, "n d_vocab"],
-        states: Float[Tensor, "n d_model"],
-        at: Int[Tensor, " n"],
-        named: Bool[Tensor, " n"],
-    ) -> tuple[Float[Tensor, "n metric"], Int[Tensor, " n"]]:
-        """Return all metrics of each row against row `at` of the target, and the first choices."""
-        found = torch.empty(len(logits), len(METRICS), dtype=torch.float64)
-        best = torch.full((len(logits),), -1)
-        device = logits.device
-        # Two products of the same state may round apart.
-        is_final = (states == self._states[at.to(states.device)]).all(dim=-1).to(device)
-        for rows in _few_rows(len(logits), device):
-            part = self._metrics(_places(at[rows], device), logits[rows], is_final[rows])
-            found[rows] = part.double().cpu()
-            which = rows.start + named[rows].nonzero()[:, 0]
-            if len(which):
-                best[which] = logits[which.to(device)].argmax(dim=-1).cpu()
-        return found, best
-
-    def _metrics(
-        self,
-        at: slice | Tensor,
-        logits: Float[Tensor, "n d_vocab"],
-        is_final: Bool[Tensor, " n"],
-    ) -> Float[Tensor, "n metric"]:
-        seen = _Distribution(logits)
-        # Σ p (ln p − ln q) without ever forming ln p or ln q
-        cross = vecdot(self._p[at], logits) - seen.total
-        kl = (self._negative_entropy[at] - cross).clamp(min=0).masked_fill(is_final, 0)
-        entropy = seen.total - vecdot(seen.weight, logits) / seen.mass
-        nll, log_rank = self._at_next(self._following[at], logits, seen.total)
-        agreement = self._agrees(self._top[at], logits, seen.highest) | is_final
-        columns = [kl, nll, agreement.to(kl.dtype), log_rank, entropy, 1 / seen.mass]
-        return torch.stack(columns, dim=-1)
-
-    def _agrees(
-        self,
-        top: Int[Tensor, " n"],
-        logits: Float[Tensor, "n d_vocab"],
-        highest: Float[Tensor, " n"],
-    ) -> Bool[Tensor, " n"]:
-        """Whether the first choice is the same; finding its index is slow, so only where it may."""
-        found = logits.gather(-1, top[:, None])[:, 0] == highest
-        likely = found.nonzero()[:, 0]
-        found[likely] = logits[likely].argmax(dim=-1) == top[likely]
-        return found
-
-    def _at_next(
-        self,
-        following: Int[Tensor, " n"],
-        logits: Float[Tensor, "n d_vocab"],
-        total: Float[Tensor, " n"],
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Return −ln q(next) and ln of its rank, NaN where there is no next token."""
-        if not self._is_known:
-            missing = torch.full_like(total, torch.nan)
-            return missing, missing
-        unknown = following < 0
-        next_logit = logits.gather(-1, following.clamp(min=0)[:, None])
-        log_rank = ((logits > next_logit).sum(dim=-1) + 1).to(logits.dtype).log()
-        nll = total - next_logit[:, 0]
-        return nll.masked_fill(unknown, torch.nan), log_rank.masked_fill(unknown, torch.nan)
-
-
-class _Distribution:
-    """Softmax left unnormalised: `weight` is e^(z − max z), `mass` its sum, `total` ln Σ e^z."""
-
-    def __init__(self, logits: Float[Tensor, "n d_vocab"]) -> None:
-        self.highest = logits.amax(dim=-1)
-        self.weight = (logits - self.highest[:, None]).exp_()
-        self.mass = self.weight.sum(dim=-1)
-        self.total = self.highest + self.mass.log()
+def taken(
+    states: Sequence[Float[Tensor, "n d_model"]], rows: Int[Tensor, " m"]
+) -> list[Float[Tensor, "m d_model"]]:
+    """Return those rows of every site; their numbers are copied once to each device."""
+    there: dict[torch.device, Tensor] = {}
+    for x in states:
+        if x.device not in there:
+            there[x.device] = rows.to(x.device)
+    return [x.index_select(0, there[x.device]) for x in states]

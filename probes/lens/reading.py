@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from probes.lens.metrics import METRICS, LensMath, Translate
+from probes.lens.metrics import LensMath, Translate, taken
 from probes.lens.rows import ControlRows, Rows
+from probes.lens.target import METRICS
 from workbench.methods.contracts import Context, Example
 from workbench.methods.next_token import following_tokens
 from workbench.methods.per_unit import Measured, PerUnit
@@ -114,8 +115,13 @@ class Lens(PerUnit):
         high=1_000_000,
     )
     shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
-    memory: int = option(
-        96, help="Most memory for tensors over the vocabulary.", low=1, high=1 << 20, unit="MiB"
+    memory: int | None = option(
+        None,
+        help="Most memory for tensors over the vocabulary; default: 96 MiB on a processor, a 32nd "
+        "of an accelerator's.",
+        low=1,
+        high=1 << 20,
+        unit="MiB",
     )
 
     @property
@@ -147,7 +153,7 @@ class Lens(PerUnit):
         read = [trace.activations[site] for site in self.sites(trace.spec)]
         shape, chosen = (len(read), read[0].shape[-1]), (self.controls, self.control_every)
         null = ControlRows.draw(rows, tokens, shape, chosen, context)
-        states = [null.below(i, rows.pick(x)) for i, x in enumerate(read)]
+        states = null.below(rows.pick(read))
         final, counted, every = states[-1][: len(rows)], rows.counted, torch.arange(len(rows))
         target = torch.cat([every, null.target, null.paired])
         found = lenses.pop(VALUE).compare(states, final, following, target=target, named=rows.shown)
@@ -156,7 +162,7 @@ class Lens(PerUnit):
         if self.positions == "all":
             controls["shuffled"] = shuffled, null.paired
         for name, lens in lenses.items():
-            some = [h[counted.to(h.device)] for h in states]
+            some = taken(states, counted)
             controls[name] = lens.compare(some, some[-1], following[counted]), counted
         values = {name: rows.spread(main[name][:, counted], counted) for name in METRICS}
         return Measured(

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from probes.lens.metrics import taken
 from workbench.methods.contracts import Context
 from workbench.methods.controls import text_key
 from workbench.model.tokens import Tokens
@@ -43,10 +44,12 @@ class Rows:
         """Return how many places are read."""
         return len(self.text)
 
-    def pick(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "n d_model"]:
-        """Read the places; one transfer of their numbers, whatever the device."""
-        places = self.text * x.shape[1] + self.column
-        return x.flatten(0, 1).index_select(0, places.to(x.device))
+    def pick(
+        self, read: Sequence[Float[Tensor, "batch pos d_model"]]
+    ) -> list[Float[Tensor, "n d_model"]]:
+        """Read the places at every site."""
+        places = self.text * self.shape[1] + self.column
+        return taken([x.flatten(0, 1) for x in read], places)
 
     def spread(
         self, x: Float[Tensor, "site m"], rows: Int[Tensor, " m"]
@@ -108,13 +111,22 @@ class ControlRows:
             elsewhere=_joined(elsewhere),
         )
 
-    def below(self, site: int, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "all d_model"]:
-        """Return the states of all rows at one site, then random ones, then those elsewhere."""
-        noise = self.noise[site]
-        like = h[self.target.to(h.device)]
-        scale = like.float().norm(dim=-1).cpu() / noise.norm(dim=-1)
-        random = (noise * scale[:, None]).to(device=h.device, dtype=h.dtype)
-        return torch.cat([h, random, h[self.elsewhere.to(h.device)]])
+    def below(
+        self, states: Sequence[Float[Tensor, "n d_model"]]
+    ) -> list[Float[Tensor, "all d_model"]]:
+        """Return the states of all rows at every site, then random ones, then those elsewhere."""
+        like, elsewhere = taken(states, self.target), taken(states, self.elsewhere)
+        noise: dict[torch.device, Tensor] = {}
+        for h in states:
+            if h.device not in noise:
+                noise[h.device] = self.noise.to(h.device)
+        found = []
+        for i, h in enumerate(states):
+            own = noise[h.device][i]
+            scale = like[i].float().norm(dim=-1) / own.norm(dim=-1)
+            random = (own * scale[:, None]).to(h.dtype)
+            found.append(torch.cat([h, random, elsewhere[i]]))
+        return found
 
 
 def _by_text(rows: Rows) -> list[tuple[int, NDArray[np.int64]]]:

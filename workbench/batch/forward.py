@@ -1,5 +1,6 @@
 """One forward pass for all probes: every row is counted or named, whatever it holds."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ class Passes:
         return ""
 
     def _run(self, batch: Batch) -> tuple[Trace, tuple[Example, ...]] | None:
-        trace = self.model.run(batch.tokens.to(self.model.device), read=self.sites)
+        trace = self.model.run(batch.tokens, read=self.sites)
         non_finite = non_finite_rows(trace)
         if not non_finite:
             return trace, batch.examples
@@ -91,8 +92,11 @@ class Passes:
 def non_finite_rows(trace: Trace) -> dict[int, Site]:
     """Return the rows of which a real token's activation is not finite, each with one site."""
     found: dict[int, Site] = {}
-    for site, x in trace.activations.items():
-        if bool(torch.isfinite(x.sum(dtype=torch.float32))):
+    sums = [x.sum(dtype=torch.float32) for x in trace.activations.values()]
+    # A sum is finite only if every term is; one copy tells of all sites.
+    together = torch.stack([one.to(sums[0].device) for one in sums]).tolist() if sums else []
+    for (site, x), total in zip(trace.activations.items(), together, strict=True):
+        if math.isfinite(total):
             continue
         rows = _non_finite(x, site, trace.tokens.mask.to(x.device))
         found.update((int(i), site) for i in rows.nonzero().flatten())

@@ -26,7 +26,7 @@ def peak_of_batch(plan: BatchPlan, limit: int) -> float:
     """
     given = {"plan": plan.as_dict(), "limit": limit}
     return measured_apart(
-        "workbench.batch.peak", given, what=f"{limit} rows", hint="try fewer rows"
+        "workbench.batch.peak", given, what=f"the memory of {limit} rows", hint="try fewer rows"
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,6 +24,9 @@ from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
 from workbench.result.result import Result
+
+# How many passes an accelerator may be ahead of the copy of their vectors.
+_AHEAD = 32
 
 
 class ReadoutAccumulator:
@@ -40,6 +44,8 @@ class ReadoutAccumulator:
         self.context = context
         self.evaluation = evaluation or Evaluation()
         self._parts: list[Mapping[str, NDArray[Any]]] = []
+        self._waiting: list[tuple[Tensor, tuple[Example, ...]]] = []
+        self._widths: Mapping[Site, int] = {}
 
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Keep one vector per text.
@@ -48,23 +54,43 @@ class ReadoutAccumulator:
             BadSite: the probe asks for attention patterns, which are not vectors.
             NotFinite: a vector holds NaN or infinity.
         """
+        sites = dict.fromkeys(site.resolve(trace.spec) for site in self.probe.sites(trace.spec))
+        vectors = [one_vector_per_text(trace, site) for site in sites]
+        if not vectors:
+            self._parts.append({"rows": _written(map(Labelled.of, examples))})
+            return
+        together = torch.cat([x.to(vectors[0].device) for x in vectors], dim=1)
+        self._waiting.append((together, tuple(examples)))
+        self._widths = {site: x.shape[1] for site, x in zip(sites, vectors, strict=True)}
+        if together.device.type == "cpu" or len(self._waiting) >= _AHEAD:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Copy the vectors that wait on the device, all in one."""
+        widths = self._widths
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        examples = [example for _, some in waiting for example in some]
+        found = torch.cat([x for x, _ in waiting]).cpu().split(list(widths.values()), dim=1)
         vectors = {}
-        for site in self.probe.sites(trace.spec):
-            x = one_vector_per_text(trace, site.resolve(trace.spec)).cpu().numpy()
-            bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+        for site, x in zip(widths, found, strict=True):
+            vectors[f"x/{site}"] = np.ascontiguousarray(x.numpy())
+            bad = np.flatnonzero(~np.isfinite(vectors[f"x/{site}"]).all(axis=1))
             if len(bad):
                 named = ", ".join(examples[i].source or f"row {i + 1}" for i in bad[:5])
                 raise NotFinite(f"{site} holds NaN or infinity for {len(bad)} texts ({named})")
-            vectors[f"x/{site.resolve(trace.spec)}"] = x
         self._parts.append({"rows": _written(map(Labelled.of, examples)), **vectors})
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the vectors by site and the labels as bytes of JSON."""
+        self._fetch()
         vectors = self._vectors(self.context.spec)
         return {"rows": _written(self._rows()), **{f"x/{site}": x for site, x in vectors.items()}}
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Add the texts that came after."""
+        self._fetch()
         self._parts.append(state)
 
     def result(self, context: Context) -> Result:
@@ -73,6 +99,7 @@ class ReadoutAccumulator:
         Raises:
             BadRows: the labels or groups do not allow an evaluation; all problems at once.
         """
+        self._fetch()
         vectors = self._vectors(context.spec)
         return evaluate(self.probe, vectors, self._rows(), context, self.evaluation)
 

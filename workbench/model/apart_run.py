@@ -28,6 +28,7 @@ def plain_inputs(
         mask=torch.ones((n, before + width), dtype=torch.bool, device=given.device),
         position_ids=torch.arange(before, before + width, device=given.device).expand(n, -1),
         cache=cache,
+        needs_mask=False,
     )
 
 

@@ -19,7 +19,9 @@ class Inputs:
     """One forward pass: token ids or input vectors, and what came before them.
 
     `mask` covers the cache and the new positions; `position_ids` the new positions only.
-    `cache` is a transformers `Cache`, changed in place.
+    `cache` is a transformers `Cache`, changed in place. What is known beforehand need not be asked
+    of a device: `host_mask` is the mask on the processor, and `needs_mask` is false where no
+    position is padded or shifted.
     """
 
     mask: Bool[Tensor, "batch seen"]
@@ -27,6 +29,8 @@ class Inputs:
     ids: Int[Tensor, "batch pos"] | None = None
     embeds: Float[Tensor, "batch pos d_model"] | None = None
     cache: Any = None
+    host_mask: Bool[Tensor, "batch seen"] | None = None
+    needs_mask: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

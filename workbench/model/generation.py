@@ -8,16 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.errors import BadOption, BadSite, NotFinite
+from workbench.errors import BadOption, BadSite
 from workbench.model.apart_stepping import ApartStepper
 from workbench.model.edits import Edit
-from workbench.model.policy import Choice, Host, Policy, RowPlan, Step
+from workbench.model.policy import Choice, Chooser, Host, Policy, RowPlan, Step
 from workbench.model.prefix import Prefix
 from workbench.model.row_states import newest
 from workbench.model.sites import Site
 from workbench.model.stepping import Stepper
 from workbench.model.trace import Trace
-from workbench.model.transcript import Transcript
+from workbench.model.transcript import Transcript, check_logits
 from workbench.progress import Progress, silent
 
 
@@ -97,17 +97,18 @@ def continue_prefix(
     for index in range(limit):
         step = Step(
             index=index,
-            logits=_checked(stepper.logits, transcript.live),
+            logits=stepper.logits,
             captured={site: _at(site, stepper.captured) for site in wanted},
             history=transcript.history,
             live=tuple(transcript.live),
             generators=generators,
             look=stepper.look,
         )
-        choice = chooser.choose(step)
+        choice = _chosen(chooser, step)
         if options.keep_logits:
             transcript.keep_logits(step.logits)
-        transcript.take(choice, _logprobs(step, choice) if options.keep_logprobs else None)
+        logprobs = _logprobs(step, choice) if options.keep_logprobs else None
+        transcript.take(choice, step.logits.amax(dim=-1), logprobs)
         options.progress(index + 1, limit, "tokens")
         if index + 1 == limit or not any(transcript.live):
             break
@@ -152,21 +153,16 @@ def _at(site: Site, captured: Mapping[Site, Tensor]) -> Tensor:
     return x if site.positions is None else newest(site, x)
 
 
-def _checked(logits: Tensor, live: Sequence[bool]) -> Tensor:
-    bad = (~logits.amax(dim=-1).isfinite()).tolist()
-    rows = [
-        i for i, (wrong, running) in enumerate(zip(bad, live, strict=True)) if wrong and running
-    ]
-    if rows:
-        raise NotFinite(
-            f"the logits of rows {rows} hold NaN or infinity",
-            hint="float16 overflows in some models: try bfloat16 or float32; check the edits",
-        )
-    return logits
+def _chosen(chooser: Chooser, step: Step) -> Choice:
+    """Return the choice; logits that are not finite are named before what they led to."""
+    try:
+        return chooser.choose(step)
+    except Exception:
+        check_logits(step.logits.amax(dim=-1).tolist(), step.live)
+        raise
 
 
-def _logprobs(step: Step, choice: Choice) -> list[float]:
+def _logprobs(step: Step, choice: Choice) -> Float[Tensor, " batch"]:
     chosen = choice.tokens.to(step.logits.device)[:, None]
     logits = step.logits.float()
-    found: list[float] = (logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=1)).tolist()
-    return found
+    return logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=1)

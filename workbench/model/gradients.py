@@ -15,11 +15,12 @@ from workbench.model.backends.torch_hooks import HooksBackend
 from workbench.model.company import runs_together
 from workbench.model.edits import Edit, selection_problems
 from workbench.model.model import Model
+from workbench.model.places import select
 from workbench.model.row_groups import equal_rows
 from workbench.model.site_checks import check_sites
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import Tokens
-from workbench.model.trace import Trace, select
+from workbench.model.trace import Trace
 
 Score = Callable[[Tensor, Sequence[int]], Tensor]
 

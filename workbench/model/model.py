@@ -107,6 +107,8 @@ class Model:
                 embeds=embeds,
                 mask=batch.mask,
                 position_ids=batch.position_ids,
+                host_mask=batch.near.mask,
+                needs_mask=batch.is_padded,
             )
             outputs = self.forward(inputs, read=sites, edits=edits, logits=logits)
         else:

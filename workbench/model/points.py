@@ -1,8 +1,10 @@
 """Where a kind of activation is found in a model, and how to see it there."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, cast
 
 from jaxtyping import Float
@@ -91,7 +93,15 @@ class ModulePaths:
 
     def layers_with(self, kind: Kind) -> tuple[int, ...]:
         """Return the layers that have a place of that kind, first layer first."""
-        return tuple(i for i in range(self.n_layers) if kind in self.in_layer(i))
+        return self._layers_of.get(kind, ())
+
+    @cached_property
+    def _layers_of(self) -> Mapping[Kind, tuple[int, ...]]:
+        found: dict[Kind, list[int]] = defaultdict(list)
+        for layer in range(self.n_layers):
+            for kind in self.in_layer(layer):
+                found[kind].append(layer)
+        return {kind: tuple(layers) for kind, layers in found.items()}
 
     def point(self, site: Site) -> HookPoint:
         """Return where that site is found.

@@ -127,6 +127,8 @@ def _prefilled(
         mask=prompt.mask,
         position_ids=prompt.position_ids,
         cache=new_cache(model.backend.module),
+        host_mask=prompt.near.mask,
+        needs_mask=prompt.is_padded,
     )
     out = model.forward(inputs, read=read, edits=edits, logits="last", step=0)
     captured = {site: out.captured[site] for site in read}

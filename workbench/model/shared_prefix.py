@@ -93,9 +93,11 @@ class SharedPrefixCache(Cache):
 
     def _places(self) -> None:
         """Put the lengths where the keys are, once per step and not once per layer."""
-        lengths = torch.tensor([self._prefix, self._suffix], dtype=torch.long).to(self._device)
+        numbers = [self._prefix, self._suffix, list(range(self.active))]
+        lengths = torch.tensor(numbers, dtype=torch.long).to(self._device)
         self.prefix_lengths: Int[Tensor, " batch"] = lengths[0]
         self.suffix_lengths: Int[Tensor, " batch"] = lengths[1]
+        self.row_numbers: Int[Tensor, " batch"] = lengths[2]
         self.width = max(self._prefix, default=0)
         self.suffix_width = max(self._suffix, default=0) + 1
         self.longest = max(
@@ -130,8 +132,7 @@ class _Layer(CacheLayerMixin):
         rows = key_states.shape[0]
         if self.keys is None or self.values is None:
             self.keys, self.values = self._room(key_states), self._room(value_states)
-        index = torch.arange(rows, device=key_states.device)
-        at = self.owner.suffix_lengths
+        index, at = self.owner.row_numbers, self.owner.suffix_lengths
         self.keys[index, :, at] = key_states[:, :, 0]
         self.values[index, :, at] = value_states[:, :, 0]
         width = self.owner.suffix_width

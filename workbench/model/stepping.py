@@ -42,6 +42,8 @@ class Stepper:
         self._rows = tuple(range(self._n))
         self._cache = fork_cache(prefix.cache)
         self._mask = prefix.tokens.mask
+        width = prefix.tokens.ids.shape[1]
+        self._has_gaps = [length < width for length in prefix.tokens.lengths]
         self._lengths = prefix.tokens.mask.sum(dim=1)
         self._step = 0
 
@@ -55,6 +57,7 @@ class Stepper:
         out = self._forward(
             tuple(row for row in self._rows for _ in range(k)),
             ids=ids.reshape(-1, 1),
+            needs_mask=any(self._has_gaps[row] for row in self._rows),
             alive=torch.ones(len(self._rows) * k, dtype=torch.bool, device=self._mask.device),
             cache=cache,
         )
@@ -78,19 +81,24 @@ class Stepper:
         if choice.lookahead is None:
             if self._rows != before:
                 self._cache = select_cache(self._cache, _index(before, self._rows))
-            index = torch.tensor(self._rows, device=self._mask.device)
+            index = self._part(self._rows)
             out = self._forward(
-                self._rows, cache=self._cache, alive=alive[index], **self._inputs(choice, index)
+                self._rows,
+                cache=self._cache,
+                alive=alive[index],
+                needs_mask=any(self._has_gaps[row] or not live[row] for row in self._rows),
+                **self._inputs(choice, index),
             )
         else:
             self._cache, out = self._adopt(choice)
         self.logits = self._whole(_last(out))
         self.captured = {site: self._whole(x) for site, x in out.captured.items()}
         self._mask = torch.cat([self._mask, alive[:, None]], dim=1)
+        self._has_gaps = [gap or not on for gap, on in zip(self._has_gaps, live, strict=True)]
         self._lengths = self._lengths + alive
         self._step += 1
 
-    def _inputs(self, choice: Choice, index: Tensor) -> dict[str, Tensor]:
+    def _inputs(self, choice: Choice, index: Tensor | slice) -> dict[str, Tensor]:
         ids = choice.tokens.to(self._mask.device)[index][:, None]
         if choice.embeds is None:
             return {"ids": ids}
@@ -118,23 +126,30 @@ class Stepper:
         rows: tuple[int, ...],
         *,
         alive: Tensor,
+        needs_mask: bool,
         cache: Any,
         ids: Tensor | None = None,
         embeds: Tensor | None = None,
     ) -> Outputs:
-        whole = rows == tuple(range(self._n))
-        index = slice(None) if whole else torch.tensor(rows, device=self._mask.device)
+        index = self._part(rows)
         inputs = Inputs(
             ids=ids,
             embeds=embeds,
             mask=torch.cat([self._mask[index], alive[:, None]], dim=1),
             position_ids=self._lengths[index][:, None],
             cache=cache,
+            needs_mask=needs_mask,
         )
         edits = for_rows(self._edits, rows, self._n)
         return self._model.forward(
             inputs, read=self._read, edits=edits, logits="last", step=self._step + 1
         )
+
+    def _part(self, rows: Sequence[int]) -> Tensor | slice:
+        """Return what takes those rows of a tensor of the whole batch; a view where it is all."""
+        if tuple(rows) == tuple(range(self._n)):
+            return slice(None)
+        return torch.tensor(rows, device=self._mask.device)
 
     def _whole(self, x: Tensor) -> Tensor:
         if len(self._rows) == self._n:

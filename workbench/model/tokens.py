@@ -1,7 +1,7 @@
 """A batch of token ids with its mask, texts and character offsets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -10,6 +10,11 @@ from torch import Tensor
 
 from workbench.errors import BadOption, TooLittleData
 
+Encoded = tuple[list[int], list[tuple[int, int]]]
+"""Token ids and the (start, end) characters of each, empty where the tokenizer does not tell."""
+
+_AT_ONCE = 1024  # texts of one call of a tokenizer
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tokens:
@@ -17,6 +22,8 @@ class Tokens:
 
     `offsets[i]` holds the (start, end) characters of each real token of text i; it is empty
     for ids that never were text. `padding` is the side that may be padded, where that is known.
+    `host` is the same batch on the processor where it came from there, so that what is asked of
+    masks and lengths does not wait for a device; a batch made by `replace` has none.
     """
 
     ids: Int[Tensor, "batch pos"]
@@ -24,6 +31,12 @@ class Tokens:
     texts: tuple[str, ...] = ()
     offsets: tuple[tuple[tuple[int, int], ...], ...] = ()
     padding: Literal["none", "left", "right"] | None = None
+    host: "Tokens | None" = field(default=None, init=False, repr=False)
+
+    @property
+    def near(self) -> "Tokens":
+        """The same batch where reading it costs least."""
+        return self.host or self
 
     @property
     def padded_sides(self) -> tuple[Literal["left", "right"], ...]:
@@ -32,7 +45,8 @@ class Tokens:
             return () if self.padding == "none" else (self.padding,)
         if not self.is_padded:
             return ()
-        first, last = bool(self.mask[:, 0].all()), bool(self.mask[:, -1].all())
+        mask = self.near.mask
+        first, last = bool(mask[:, 0].all()), bool(mask[:, -1].all())
         if first == last:
             return ("left", "right")
         return ("right",) if first else ("left",)
@@ -40,13 +54,13 @@ class Tokens:
     @property
     def lengths(self) -> list[int]:
         """The number of real tokens in each row."""
-        found: list[int] = self.mask.sum(dim=1).tolist()
+        found: list[int] = self.near.mask.sum(dim=1).tolist()
         return found
 
     @property
     def is_padded(self) -> bool:
         """Whether any row is shorter than the batch."""
-        return not bool(self.mask.all())
+        return not bool(self.near.mask.all())
 
     @property
     def position_ids(self) -> Int[Tensor, "batch pos"]:
@@ -55,11 +69,14 @@ class Tokens:
 
     def row(self, index: int) -> list[int]:
         """Return the real token ids of one row."""
-        found: list[int] = self.ids[index][self.mask[index]].tolist()
+        near = self.near
+        found: list[int] = near.ids[index][near.mask[index]].tolist()
         return found
 
     def left(self) -> "Tokens":
         """Return the same rows with all padding moved to the left and none to spare."""
+        if self.host is not None:
+            return self.host.left().to(self.ids.device)
         order = left_order(self.mask)
         return replace(
             self,
@@ -70,6 +87,8 @@ class Tokens:
 
     def take(self, rows: Sequence[int]) -> "Tokens":
         """Return the rows at those indices, in that order; one may be named more than once."""
+        if self.host is not None:
+            return self.host.take(rows).to(self.ids.device)
         return Tokens(
             ids=self.ids[list(rows)],
             mask=self.mask[list(rows)],
@@ -80,13 +99,20 @@ class Tokens:
 
     def to(self, device: str | torch.device) -> "Tokens":
         """Return the batch on another device."""
-        return Tokens(
+        is_here, target = self.ids.device.type == "cpu", torch.device(device)
+        if target == self.ids.device:
+            return self
+        if target.type == "cpu" and self.host is not None:
+            return self.host
+        moved = Tokens(
             ids=self.ids.to(device),
             mask=self.mask.to(device),
             texts=self.texts,
             offsets=self.offsets,
             padding=self.padding,
         )
+        object.__setattr__(moved, "host", self if is_here else self.host)
+        return moved
 
 
 def left_order(mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, "batch width"]:
@@ -139,15 +165,21 @@ def check_ids(tokens: Tokens, d_vocab: int, tokenizer: Any = None) -> Tokens:
     Raises:
         BadOption: an id lies outside the model's vocabulary.
     """
-    outside = tokens.ids[tokens.mask & ((tokens.ids >= d_vocab) | (tokens.ids < 0))]
-    if outside.numel() == 0:
-        return tokens
-    some = sorted(set(outside.tolist()))[:3]
+    ids, mask = tokens.near.ids, tokens.near.mask
+    outside = ids[mask & ((ids >= d_vocab) | (ids < 0))]
+    if outside.numel():
+        raise outside_vocabulary(outside.tolist(), d_vocab, tokenizer)
+    return tokens
+
+
+def outside_vocabulary(ids: Sequence[int], d_vocab: int, tokenizer: Any = None) -> BadOption:
+    """Return the error that names ids the model has no embedding for."""
+    some = sorted(set(ids))[:3]
     named = ", ".join(
         str(i) if tokenizer is None else f"{i} ({tokenizer.convert_ids_to_tokens(i)!r})"
         for i in some
     )
-    raise BadOption(
+    return BadOption(
         f"the model embeds the token ids 0 to {d_vocab - 1}, and the text holds {named}",
         hint="leave these tokens out, or use the tokenizer that the model was trained with",
     )
@@ -171,6 +203,36 @@ def encoded(
             hint="leave out texts with unknown words or characters, or give the tokenizer an "
             "unknown token (unk_token)",
         ) from error
+
+
+def encoded_texts(tokenizer: Any, texts: Sequence[str], *, limit: int) -> list[Encoded | BadOption]:
+    """Return the ids and offsets of every text, cut to `limit`, tokenised many in one call.
+
+    In the place of a text that the tokenizer cannot read stands the error.
+    """
+    found: list[Encoded | BadOption] = []
+    for first in range(0, len(texts), _AT_ONCE):
+        some = list(texts[first : first + _AT_ONCE])
+        try:
+            many = tokenizer(some, return_offsets_mapping=tokenizer.is_fast)
+        # One text that cannot be read fails them all, and is not named.
+        except Exception:
+            found += [_one(tokenizer, text, limit) for text in some]
+            continue
+        offsets = many.get("offset_mapping", [[]] * len(some))
+        found += [
+            (list(ids[:limit]), list(places[:limit]))
+            for ids, places in zip(many["input_ids"], offsets, strict=True)
+        ]
+    return found
+
+
+def _one(tokenizer: Any, text: str, limit: int) -> Encoded | BadOption:
+    try:
+        found = encoded(tokenizer, text, offsets=tokenizer.is_fast)
+    except BadOption as error:
+        return error
+    return list(found["input_ids"])[:limit], list(found.get("offset_mapping", []))[:limit]
 
 
 def token_ids(tokenizer: Any, text: str, *, special_tokens: bool = True) -> list[int]:

@@ -1,6 +1,6 @@
 """The immutable record of one run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from workbench.errors import UnknownName
 from workbench.model.card import card
-from workbench.model.edits import positions_mask
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
@@ -140,35 +139,3 @@ class Trace:
 
 def _cut(x: Tensor, site: Site, limit: int) -> Tensor:
     return x[:, :, :limit, :limit] if site.kind is Kind.ATTN_PATTERN else x[:, :limit]
-
-
-def select(
-    x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch seen"], site: Site
-) -> Float[Tensor, "batch *chosen"]:
-    """Keep the positions that the site asks for of each row, counted over its real tokens.
-
-    Of an attention pattern, `batch head query key`, they are queries.
-
-    Raises:
-        UnknownName: a row is too short for a position.
-    """
-    if site.positions is None:
-        return x
-    if site.kind is Kind.ATTN_PATTERN:
-        return _selected(x.transpose(1, 2), mask, site.positions).transpose(1, 2)
-    return _selected(x, mask, site.positions)
-
-
-def _selected(x: Tensor, mask: Tensor, positions: Sequence[int]) -> Tensor:
-    columns = []
-    for position in positions:
-        hit = positions_mask(mask, (position,))[:, -x.shape[1] :]
-        if not bool(hit.any(dim=1).all()):
-            short = [int(i) for i in (~hit.any(dim=1)).nonzero().flatten()]
-            raise UnknownName(
-                f"rows {short} have no token at position {position}",
-                hint="use longer texts or another position",
-            )
-        columns.append(hit.long().argmax(dim=1))
-    index = torch.stack(columns, dim=1)
-    return x[torch.arange(x.shape[0], device=x.device)[:, None], index]

@@ -1,17 +1,20 @@
 """What a generation writes down while it runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from workbench.errors import NotFinite
+from workbench.model.places import select
 from workbench.model.policy import Choice
 from workbench.model.prefix import Prefix
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
-from workbench.model.trace import End, Trace, select
+from workbench.model.trace import End, Trace
 
 
 class Transcript:
@@ -36,14 +39,23 @@ class Transcript:
         self._logits: list[Tensor] = []
         self._records: list[Any] = []
 
-    def take(self, choice: Choice, logprobs: Sequence[float] | None) -> None:
-        """Write down what was chosen, and find out which rows have ended."""
+    def take(self, choice: Choice, highest: Tensor, logprobs: Tensor | None) -> None:
+        """Write down what was chosen, and find out which rows have ended.
+
+        `highest` is the largest logit of each row, fetched with the choice in one copy.
+
+        Raises:
+            NotFinite: it is not finite in a row that runs.
+        """
         if choice.record is not None:
             self._records.append(choice.record)
-        tokens = choice.tokens.tolist()
-        quiet = [False] * len(tokens) if choice.silent is None else choice.silent.tolist()
-        stops = [False] * len(tokens) if choice.stop is None else choice.stop.tolist()
-        for i, token in enumerate(tokens):
+        asked = {"top": highest, "token": choice.tokens, "logprob": logprobs}
+        asked |= {"quiet": choice.silent, "stop": choice.stop}
+        found = _fetched({name: x for name, x in asked.items() if x is not None})
+        check_logits(found["top"], self.live)
+        nothing = [0.0] * len(self.live)
+        quiet, stops = found.get("quiet", nothing), found.get("stop", nothing)
+        for i, token in enumerate(map(int, found["token"])):
             if not self.live[i]:
                 continue
             self._room[i] -= 1
@@ -51,8 +63,9 @@ class Transcript:
                 self.history[i].append(token)
                 self._generated[i].append(token)
                 if logprobs is not None:
-                    self._logprobs[i].append(logprobs[i])
-            self._end(i, stopped=token in self._stop and not quiet[i], by_policy=stops[i])
+                    self._logprobs[i].append(found["logprob"][i])
+            is_stop = token in self._stop and not quiet[i]
+            self._end(i, stopped=is_stop, by_policy=bool(stops[i]))
 
     def _end(self, i: int, *, stopped: bool, by_policy: bool) -> None:
         if stopped or by_policy or self._room[i] < 1:
@@ -103,3 +116,28 @@ class Transcript:
         keys = parts[-1].shape[-1]
         padded = [torch.nn.functional.pad(x, (0, keys - x.shape[-1])) for x in parts]
         return select(torch.cat(padded, dim=2), tokens.mask, site)
+
+
+def check_logits(highest: Sequence[float], live: Sequence[bool]) -> None:
+    """Refuse a largest logit that is not finite in a row that runs.
+
+    Raises:
+        NotFinite: there is one.
+    """
+    rows = [
+        i
+        for i, (top, running) in enumerate(zip(highest, live, strict=True))
+        if running and not math.isfinite(top)
+    ]
+    if rows:
+        raise NotFinite(
+            f"the logits of rows {rows} hold NaN or infinity",
+            hint="float16 overflows in some models: try bfloat16 or float32; check the edits",
+        )
+
+
+def _fetched(asked: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    """Return one number per row of each; ids and logits are exact in float64."""
+    device = next(iter(asked.values())).device
+    together = torch.stack([x.to(device).double() for x in asked.values()]).tolist()
+    return dict(zip(asked, together, strict=True))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Example
 from workbench.model.model import Model
-from workbench.model.tokens import Tokens, check_ids, pad, tokenize
+from workbench.model.tokens import Encoded, Tokens, encoded_texts, outside_vocabulary, pad
 
 EMPTY = "the text holds no token"
 
@@ -70,21 +70,18 @@ def plan(
     """
     limit = min(max_tokens, model.spec.max_positions)
     rows, offsets, kept, skipped, n_cut = [], [], [], [], 0
-    for example in examples:
-        try:
-            # Not by the model, which would take every text to its device and back.
-            tokens = tokenize(model.tokenizer, [example.text], limit=limit + 1)
-            check_ids(tokens, model.spec.d_vocab, model.tokenizer)
-        except TooLittleData:
-            skipped.append((example, EMPTY))
+    # Not by the model, which would take every text to its device and back.
+    texts = [example.text for example in examples]
+    found = encoded_texts(model.tokenizer, texts, limit=limit + 1)
+    for example, one in zip(examples, found, strict=True):
+        reason = _unfit(one, model)
+        if reason or isinstance(one, BadOption):
+            skipped.append((example, reason))
             continue
-        except BadOption as error:
-            skipped.append((example, error.message))
-            continue
-        ids = tokens.row(0)
+        ids, places = one
         n_cut += len(ids) > limit
         rows.append(tuple(ids[:limit]))
-        offsets.append(tokens.offsets[0][:limit])
+        offsets.append(tuple(places[:limit]))
         kept.append(example)
     if not kept and not may_be_empty:
         raise _nothing([reason for _, reason in skipped])
@@ -99,6 +96,19 @@ def plan(
         limit=limit,
         pad_id=model.tokenizer.eos_token_id or 0 if pad_id is None else pad_id,
     )
+
+
+def _unfit(one: Encoded | BadOption, model: Model) -> str:
+    """Return why a text cannot be run; empty when it can."""
+    if isinstance(one, BadOption):
+        return one.message
+    ids, d_vocab = one[0], model.spec.d_vocab
+    if not ids:
+        return EMPTY
+    if min(ids) < 0 or max(ids) >= d_vocab:
+        outside = [i for i in ids if not 0 <= i < d_vocab]
+        return outside_vocabulary(outside, d_vocab, model.tokenizer).message
+    return ""
 
 
 def _nothing(reasons: Sequence[str]) -> TooLittleData:

@@ -43,10 +43,7 @@ def count_texts(
         max_tokens=min(spec.max_tokens, longest or spec.max_tokens),
         batch_tokens=spec.batch_tokens,
     )
-    traces = (
-        (model.run(batch.tokens.to(model.device), read=sites), batch.examples)
-        for batch in work.batches()
-    )
+    traces = ((model.run(batch.tokens, read=sites), batch.examples) for batch in work.batches())
     context.progress(0, len(work.examples), "texts")
     done, stop = _count(accumulator, traces, context, len(work.examples))
     result = accumulator.result(context)

@@ -1,11 +1,14 @@
 """One continuation: what is asked for, and its state while it runs."""
 
-from collections.abc import Container
+import math
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from workbench.errors import NotFinite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +45,37 @@ class Row:
         """Whether the row has ended."""
         return self.stopped or len(self.tokens) >= self.limit
 
-    def draw(self, p: Float[Tensor, " d_vocab"], stop_ids: Container[int], *, greedy: bool) -> None:
-        """Append one token."""
-        picked = p.argmax() if greedy else torch.multinomial(p, 1, generator=self.generator)
-        token = int(picked)
-        self.tokens.append(token)
-        self.stopped = token in stop_ids
+
+def draw_tokens(
+    rows: Sequence[Row],
+    p: Float[Tensor, "batch d_vocab"],
+    stop_ids: Container[int],
+    *,
+    greedy: bool,
+) -> None:
+    """Append one token to every row that has not ended, each from its own generator.
+
+    The tokens are those of `torch.multinomial` on each row alone, fetched in one copy.
+
+    Raises:
+        NotFinite: a distribution is none.
+    """
+    race = p
+    if not greedy:
+        race = torch.ones_like(p)
+        for row, own in zip(rows, race, strict=True):
+            if not row.is_done:
+                own.exponential_(generator=row.generator)
+        race = p / race
+    found = torch.stack([race.argmax(dim=-1).double(), p.sum(dim=-1).double()]).tolist()
+    for row, token, mass in zip(rows, map(int, found[0]), found[1], strict=True):
+        if row.is_done:
+            continue
+        if not (math.isfinite(mass) and mass > 0):
+            raise NotFinite(
+                f"the next token after {len(row.before) + len(row.tokens)} tokens has a "
+                f"distribution of mass {mass}",
+                hint="float16 overflows in some models: try bfloat16 or float32",
+            )
+        row.tokens.append(token)
+        row.stopped = token in stop_ids

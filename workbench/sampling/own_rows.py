@@ -11,7 +11,7 @@ from workbench.model.policy import Choice, Host, Sampling, Step
 from workbench.model.sites import Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, pad
-from workbench.sampling.branch import Row
+from workbench.sampling.branch import Row, draw_tokens
 
 
 def generate_rows(
@@ -54,9 +54,9 @@ class _Draws:
         if step.index:
             greedy = self.sampling.temperature == 0
             p = self.sampling.distribution(step.logits.float())
-            for i, row in enumerate(self.rows):
-                if step.live[i]:
-                    row.draw(p[i], self.stop_ids, greedy=greedy)
+            live = [i for i, runs in enumerate(step.live) if runs]
+            p = p if len(live) == len(self.rows) else p[live]
+            draw_tokens([self.rows[i] for i in live], p, self.stop_ids, greedy=greedy)
         device = step.logits.device
         return Choice(
             tokens=torch.tensor([row.tokens[-1] for row in self.rows], device=device),

@@ -25,7 +25,7 @@ from workbench.model.model import Model
 from workbench.model.policy import Sampling
 from workbench.model.shared_prefix import check_backend
 from workbench.model.sites import Kind, Site
-from workbench.sampling.branch import Branch, Row
+from workbench.sampling.branch import Branch, Row, draw_tokens
 from workbench.sampling.own_rows import generate_rows
 from workbench.sampling.shared_rows import SharedRows
 
@@ -234,8 +234,7 @@ class RolloutQueue:
     def _draw(self, rows: Sequence[Row], p: Float[Tensor, "batch d_vocab"]) -> list[Rollout]:
         """Append one token to each row and return those that ended with it."""
         greedy = self.trajectory.options.policy.temperature == 0
-        for row, own in zip(rows, p, strict=True):
-            row.draw(own, self.stop_ids, greedy=greedy)
+        draw_tokens(rows, p, self.stop_ids, greedy=greedy)
         return [_rollout(row) for row in rows if row.is_done]
 
     def _generate(self) -> Iterator[Rollout]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from probes.lens.metrics import METRICS, LensMath, untranslated
+from probes.lens.metrics import LensMath, untranslated
+from probes.lens.target import METRICS
 from probes.logit_lens import LogitLens
 from workbench.errors import InputError, TooLittleData
 from workbench.methods.contracts import Context, Example

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from workbench.errors import Unsupported
 from workbench.model.backend import Inputs, Wanted
 from workbench.model.edits import Edit, apply
+from workbench.model.places import Places
 from workbench.model.points import ModulePaths
 from workbench.model.sites import Kind, Site
-from workbench.model.trace import select
 
 _EMBED = Site(Kind.EMBED)
 _LOGITS = Site(Kind.LOGITS)
@@ -32,6 +32,7 @@ class Pass:
         self._reads: dict[Site, list[Site]] = defaultdict(list)
         self._visits: Counter[Site] = Counter()
         self._masks = {inputs.mask.device: inputs.mask}
+        self._chosen = Places(inputs.mask, inputs.host_mask)
         for site in read:
             self._reads[site.whole()].append(site)
         for edit in edits:
@@ -57,14 +58,16 @@ class Pass:
     def visit(self, place: Site, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Edit the activation, keep what is read of it, and return it."""
         self._visits[place] += 1
-        mask = self._masks.get(x.device)
-        if mask is None:
-            mask = self._masks[x.device] = self.inputs.mask.to(x.device)
         for edit in self.edits.get(place, ()):
-            x = apply(edit, x, mask)
+            x = apply(edit, x, self._mask_on(x.device))
         for site in self._reads.get(place, ()):
-            self.captured[site] = select(x, mask, site).detach()
+            self.captured[site] = self._chosen.select(x, site).detach()
         return x
+
+    def _mask_on(self, device: torch.device) -> Tensor:
+        if device not in self._masks:
+            self._masks[device] = self.inputs.mask.to(device)
+        return self._masks[device]
 
     def found(self, read: Sequence[Site]) -> dict[Site, Tensor]:
         """Return what was read, once every place is known to have been met exactly once.
@@ -91,7 +94,7 @@ class Pass:
         if self.inputs.embeds is not None:
             given = {"inputs_embeds": self.visit(_EMBED, self.inputs.embeds)}
         return given | {
-            "attention_mask": None if _is_plain(self.inputs) else self.inputs.mask.long(),
+            "attention_mask": self.inputs.mask.long() if _needs_mask(self.inputs) else None,
             "position_ids": self.inputs.position_ids,
             "past_key_values": self.inputs.cache,
             "use_cache": self.inputs.cache is not None,
@@ -141,6 +144,10 @@ class Caller(nn.Module):
 
     def forward(self, wanted: Wanted, run: Pass) -> Float[Tensor, "batch pos d_vocab"] | None:
         """Run the model; without logits, only as far as the last read or edit."""
+        with _mask_built(run.inputs):
+            return self._called(wanted, run)
+
+    def _called(self, wanted: Wanted, run: Pass) -> Float[Tensor, "batch pos d_vocab"] | None:
         arguments = run.arguments()
         if wanted == "none":
             with run.stop_after(self.model, self._paths):
@@ -162,6 +169,8 @@ def at_last(
     x: Float[Tensor, "batch pos width"], mask: Bool[Tensor, "batch seen"]
 ) -> Float[Tensor, "batch one width"]:
     """Keep each row's last real position, whichever side is padded."""
+    if x.shape[1] == 1:
+        return x
     recent = mask[:, -x.shape[1] :].to(x.device)
     if bool(recent[:, -1].all()):
         return x[:, -1:]
@@ -169,8 +178,29 @@ def at_last(
     return x[torch.arange(x.shape[0], device=x.device), column][:, None]
 
 
-def _is_plain(inputs: Inputs) -> bool:
+@contextmanager
+def _mask_built(inputs: Inputs) -> Iterator[None]:
+    """Keep transformers from asking the device whether the mask of one padded step can be left out.
+
+    It does not ask where a cache can be compiled, which it looks at for this alone.
+    """
+    is_step = inputs.needs_mask and inputs.cache is not None and inputs.position_ids.shape[1] == 1
+    layers = list(getattr(inputs.cache, "layers", ())) if is_step else []
+    before = [getattr(layer, "is_compileable", False) for layer in layers]
+    for layer in layers:
+        layer.is_compileable = True
+    try:
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer.is_compileable = was
+
+
+def _needs_mask(inputs: Inputs) -> bool:
+    if inputs.needs_mask is not None:
+        return inputs.needs_mask
     if inputs.cache is not None or not bool(inputs.mask.all()):
-        return False
+        return True
     count = torch.arange(inputs.mask.shape[1], device=inputs.position_ids.device)
-    return inputs.position_ids.shape[1] == len(count) and bool((inputs.position_ids == count).all())
+    is_counted = inputs.position_ids.shape[1] == len(count)
+    return not (is_counted and bool((inputs.position_ids == count).all()))

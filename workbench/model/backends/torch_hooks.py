@@ -35,6 +35,7 @@ class HooksBackend(TwinBackend):
         super().__init__(module, tokenizer, paths)
         self.module: Any = twin(module)
         self._call = Caller(self.module, self.paths)
+        self._met: dict[Site, tuple[nn.Module, HookPoint]] = {}
 
     @property
     def plain(self) -> Any:
@@ -66,14 +67,17 @@ class HooksBackend(TwinBackend):
         }
 
     def _watch(self, run: Pass, place: Site) -> AbstractContextManager[Any]:
-        point = self.paths.point(place)
+        if place not in self._met:
+            point = self.paths.point(place)
+            self._met[place] = self.module.get_submodule(point.path), point
+        module, point = self._met[place]
 
         def through(raw: Tensor) -> Tensor:
             x = point.view(raw, run.batch)
             changed = run.visit(place, x)
             return raw if changed is x else point.write(raw, changed)
 
-        return _hook(self.module.get_submodule(point.path), point, through)
+        return _hook(module, point, through)
 
 
 def _hook(

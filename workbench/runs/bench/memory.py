@@ -27,12 +27,24 @@ def peak_memory(name: str, way: str, *, batch: int, length: int, device: str) ->
     """
     given = {"name": name, "way": way, "batch": batch, "length": length, "device": device}
     return measured_apart(
-        "workbench.runs.bench.memory", given, what=repr(way), hint="try a smaller batch"
+        "workbench.runs.bench.memory",
+        given,
+        what=f"the memory of {way!r}",
+        hint="try a smaller batch",
     )
 
 
 def measured_apart(module: str, given: Mapping[str, Any], *, what: str, hint: str) -> float:
     """Run a module that prints a number of megabytes, in a process of its own.
+
+    Raises:
+        EnvironmentProblem: the process failed.
+    """
+    return float(said_apart(module, given, what=what, hint=hint))
+
+
+def said_apart(module: str, given: Mapping[str, Any], *, what: str, hint: str) -> str:
+    """Run a module in a process of its own and return the last line it prints.
 
     Raises:
         EnvironmentProblem: the process failed.
@@ -48,10 +60,10 @@ def measured_apart(module: str, given: Mapping[str, Any], *, what: str, hint: st
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line[:1].strip()]
         raise EnvironmentProblem(
-            f"measuring the memory of {what} failed: {said[-1] if said else 'no message'}",
+            f"measuring {what} failed: {said[-1] if said else 'no message'}",
             hint=hint,
         )
-    return float(done.stdout.strip().splitlines()[-1])
+    return done.stdout.strip().splitlines()[-1]
 
 
 def measure(name: str, way: str, *, batch: int, length: int, device: str) -> float:
