@@ -17,6 +17,7 @@ from workbench.result.tables import Column
 
 _AXES = ("explainer", "layer")
 _BAND = "random "
+_LAYERED = ("match", "erase", "swap", "interchange")
 
 
 def _skill(x: Float[np.ndarray, "*axes part"]) -> Float[np.ndarray, "*axes"]:
@@ -77,7 +78,13 @@ def effect_report(
     estimates = [
         sizes.estimate("size"),
         *(
-            found.estimate("skill", "random", at={"explainer": name, "layer": layers[place]})
+            found.estimate(
+                "skill",
+                "random",
+                at={"explainer": name, "layer": layers[place]},
+                # What sees no layer is the same at all of them.
+                name=f"skill.{name}" + (f".{layers[place]}" if name in _LAYERED else ""),
+            )
             for name, place in best.items()
         ),
     ]
@@ -124,7 +131,7 @@ def _errors(
     def of_draws(metric: str, like: NDArray[np.float64]) -> NDArray[np.float64]:
         mean = np.mean([laid(draw)[metric] for draw in draws], axis=0)
         whole = np.full_like(like, np.nan)
-        for name in ("erase", "swap", "interchange"):
+        for name in _LAYERED[1:]:
             whole[:, names.index(name)] = mean
         return whole
 
@@ -171,7 +178,7 @@ def _summary(concept: str, estimates: Sequence[Any], n_layers: int) -> str:
     start = f"Changing {concept} in the text moves the answers by {size}."
     if not sure:
         return f"{start} No explainer is better than saying that nothing changes; best is {best}."
-    edits = [e for e in sure if e.name.split(".")[1] in ("erase", "swap", "interchange")]
+    edits = [e for e in sure if e.name.split(".")[1] in _LAYERED[1:]]
     said = max(edits, key=lambda e: e.value).name.split(".") if edits else None
     tail = (
         f"among edits of the state {said[1]} after layer {said[2]} comes closest"

@@ -103,6 +103,7 @@ TRAINED_BY = {
     ("probe", "tuned-lens"): ("tuned-lens", "checkpoint", "", "."),
     ("probe", "sentence-lens"): ("sentence-codec", "codec", "", "."),
     ("probe", "dictionary"): ("dictionary", "dictionary", "", "."),
+    ("probe", "dictionary-feature"): ("dictionary", "dictionary", "", "."),
     ("probe", "sentence-words"): ("sentence-words", "checkpoint", "", "."),
 }
 TASKS = {
