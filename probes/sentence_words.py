@@ -45,14 +45,16 @@ class SentenceWords(PerUnit):
     of sentences that hold the most probable word, function words and words outside the
     vocabulary left out; a sentence that holds no word of the vocabulary counts as a miss. The same
     is read of the sentences before and after. The nearest sentence of a bank shares most of what
-    is read. Controls: the state of another sentence, of the training's validation part and of the
-    same text, and the most frequent word, which needs no state. Below `sure` a cell says nothing.
+    is read. `gain` is log p(word | state) − log p(word), the nats by which the state tells a word
+    that stands in the sentence. Controls: the state of another sentence, of the training's
+    validation part and of the same text, and the most frequent word, which needs no state. Below
+    `sure` a cell says nothing.
 
     Single numbers are those of the layer that was best on the validation part of the training.
 
     Cost: one product with the vocabulary for each sentence and layer.
 
-    Units: proportions of sentences, averaged within a text, then over texts.
+    Units: proportions of sentences, averaged within a text, then over texts; gains in nats.
 
     Source: ours. Nearest sentences are searched by words, not by the states of a bank.
     """
@@ -69,6 +71,12 @@ class SentenceWords(PerUnit):
         "previous_p_at_1": _share("First word stands in the sentence before.", *_BOTH),
         "next_p_at_1": _share("First word stands in the sentence after.", *_BOTH),
         "confidence": _share("Probability that the first word is there, calibrated.", *_BOTH),
+        "gain": Metric(
+            unit="nats",
+            help="How much likelier the sentence's end makes this word of it than its frequency.",
+            axes=_BOTH,
+            headline=None,
+        ),
         "held": _share(
             "Probability that this word is in its sentence, read at the sentence's end.",
             *_BOTH,
@@ -95,7 +103,8 @@ class SentenceWords(PerUnit):
         ),
         Plot(title="Words that are said", metrics=("confidence",), axes=_BOTH, words="said"),
         Plot(title="Nearest sentences", metrics=("shares_word",), axes=_BOTH, words="nearest"),
-        Plot(title="Words held at the sentence's end", metrics=("held",), axes=_BOTH),
+        Plot(title="Nats by which a sentence's end tells its words", metrics=("gain",)),
+        Plot(title="Words that the sentence's end tells", metrics=("gain",), axes=_BOTH),
     )
 
     checkpoint: str = option("", help="Folder of a trained lens; default: the one that ships.")

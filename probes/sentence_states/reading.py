@@ -146,7 +146,6 @@ class SentenceReader:
         lens, say = self.lens, self.lens.vocabulary.words
         sure = lens.readout.probability(layer, log_p.gather(1, top)).tolist()
         nearest = lens.bank.nearest(log_p).tolist()
-        number_of = lens.vocabulary.number_of
         for i, end in enumerate(self.ends):
             at = (end.row, layer, end.column)
             said = [say[j] for j, p in zip(top[i].tolist(), sure[i], strict=True) if p >= self.sure]
@@ -157,14 +156,25 @@ class SentenceReader:
             if sure[i][0] >= self.sure:
                 for kind in KINDS:
                     cells.copy(kind, "p_at_1", at, "sure_p_at_1")
-            for column, word in end.tokens:
-                if word in number_of:
-                    p = lens.readout.probability(layer, log_p[i, number_of[word]])
-                    cells.put(VALUE, "held", (end.row, layer, column), float(p))
+            self._tokens(layer, i, log_p, cells)
             if end.words:
                 hits = sum(say[j] in end.words for j in top[i].tolist())
                 cells.put(VALUE, "recall_at_5", at, hits / min(_TOP, len(end.words)))
                 self._nearest(layer, i, nearest, cells)
+
+    def _tokens(self, layer: int, i: int, log_p: Float[Tensor, "n word"], cells: "_Cells") -> None:
+        """Say of each word of a sentence how much its end makes it likely."""
+        end, prior = self.ends[i], self.lens.prior.log()
+        for column, word in end.tokens:
+            number = self.lens.vocabulary.number_of.get(word)
+            if number is None:
+                continue
+            at = (end.row, layer, column)
+            held = self.lens.readout.probability(layer, log_p[i, number])
+            cells.put(VALUE, "held", at, float(held))
+            cells.put(VALUE, "gain", at, float(log_p[i, number] - prior[number]))
+            if end.within != i:
+                cells.put("within", "gain", at, float(log_p[end.within, number] - prior[number]))
 
     def _nearest(self, layer: int, i: int, nearest: Sequence[int], cells: "_Cells") -> None:
         end, at = self.ends[i], (self.ends[i].row, layer, self.ends[i].column)
@@ -199,8 +209,9 @@ class _Cells:
         self._numbers: dict[tuple[str, str], NDArray[np.float64]] = {}
         self._texts: dict[str, NDArray[np.object_]] = {}
         # Every batch has the same arrays, whatever its texts hold.
-        for name in ("held", "confidence", "recall_at_5", "says"):
+        for name in ("held", "confidence", "recall_at_5", "says", "gain"):
             self._array(VALUE, name, 3)
+        self._array("within", "gain", 3)
         self._array(VALUE, "known_words", 2)
         for kind in KINDS:
             for name in (*_NAMES.values(), *_AT_BEST.values(), "sure_p_at_1"):

@@ -112,6 +112,12 @@ def test_planted_words_are_read_where_they_are_and_nowhere_else(model):
     held = grid[(grid["layer"] == 0) & grid["held"].notna()]
     assert set(held["token"].str.strip()) <= set(WORDS)
     assert held["held"].min() > 0.8
+    frequent = _planted().prior[1:].max().log()
+    np.testing.assert_allclose(
+        held["gain"].max(), 20 - np.log(np.exp(20) + 6) - np.log(0.1), atol=1e-4
+    )
+    np.testing.assert_allclose(held["gain"].min(), -float(frequent), atol=1e-4)
+    assert layers[0]["gain_within"] < -10, "another sentence speaks against the word"
 
 
 def test_a_lens_that_reads_something_else_says_that_nothing_is_read(model):
