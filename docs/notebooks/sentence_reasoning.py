@@ -103,7 +103,10 @@ lens.result.tables["propagation"].frame.round(2)
 plain = wb.execute(
     wb.RunSpec(
         name="sentence-lens",
-        options={"sentences": 6, "every": 15, "limit": 24, "controls": 2, "normed": False},
+        options={
+            "of": "written", "sentences": 6, "every": 15, "limit": 24, "controls": 2,
+            "normed": False,
+        },
         data=wb.DataRef(path="shipped:gsm8k_sample.jsonl", field="answer"),
     )
 )

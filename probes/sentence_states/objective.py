@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from probes.sentence_states.features import Features
 from probes.sentence_states.readout import CURRENT, TARGETS, WordReadout
-from probes.sentence_states.vocabulary import Vocabulary
+from probes.sentence_states.vocabulary import Vocabulary, is_read
 
 _NOISE = 1e-4
 _NEIGHBOURS_WEIGHT = 0.5
+_FEWER = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,10 @@ class Lines:
     def of(cls, features: Features, vocabulary: Vocabulary) -> "Lines":
         """Look the neighbours up among the sentences of the same text."""
         at = {(p.text, p.number): i for i, p in enumerate(features.places)}
-        own = [tuple(vocabulary.numbers(p.sentence)) for p in features.places]
+        own = [
+            tuple(vocabulary.numbers(p.sentence)) if is_read(p.sentence) else ()
+            for p in features.places
+        ]
         found = {}
         for target, step in TARGETS.items():
             rows = (at.get((p.text, p.number + step)) for p in features.places)
@@ -48,7 +52,7 @@ class WordObjective:
     """Cross-entropy of the words of sentences, in nats a word, mean over some layers.
 
     Each step reads `layers_a_step` layers drawn at random. The maps of neighbouring sentences
-    have a low rank of their own and count half.
+    have a low rank of their own, count half and are learned from a third of the rows.
     """
 
     def __init__(
@@ -114,11 +118,12 @@ class WordObjective:
     ) -> Iterator[Tensor]:
         features, lines = data
         n_words = self.weights["bias"].shape[0]
-        shares = {target: lines.shares(rows, target, n_words) for target in targets}
+        some = {t: len(rows) if t == CURRENT else -(-len(rows) // _FEWER) for t in targets}
+        shares = {t: lines.shares(rows[: some[t]], t, n_words) for t in targets}
         for layer in layers:
             z = self.start.standardised(layer, features.layer(layer, rows))
-            for target in targets:
-                yield self._loss(z, layer, target, shares[target]) / len(layers)
+            for t in targets:
+                yield self._loss(z[: some[t]], layer, t, shares[t]) / len(layers)
 
     def _loss(
         self,

@@ -6,6 +6,8 @@ from typing import ClassVar
 from workbench.training.loop import Plan
 from workbench.training.presets import Preset
 
+_LEAST_STEPS = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class LensPreset(Preset):
@@ -33,8 +35,8 @@ class LensPreset(Preset):
     learning_rate: float
 
     def plan(self, n_rows: int, n_layers: int) -> Plan:
-        """Return the steps for so many sentences and layers."""
-        batch = min(self.batch, n_rows)
+        """Return the steps for so many sentences and layers; few sentences make small batches."""
+        batch = max(1, min(self.batch, n_rows // _LEAST_STEPS))
         layers = min(self.layers, n_layers)
         steps = max(1, round(self.epochs * n_rows / batch * n_layers / layers))
         return Plan(

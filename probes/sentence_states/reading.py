@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probes.sentence_states.lens import TrainedLens
 from probes.sentence_states.readout import CURRENT, TARGETS, best_words
-from probes.sentence_states.vocabulary import content_words, word_spans
+from probes.sentence_states.vocabulary import content_words, is_read, word_spans
 from probes.sentences.states import places_of
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
@@ -61,7 +61,7 @@ class SentenceReader:
 
     @cached_property
     def ends(self) -> tuple[End, ...]:
-        """Every whole sentence of every text, in order."""
+        """Every whole sentence of two words or more of every text, in order."""
         found: list[End] = []
         if not self.trace.tokens.offsets:
             return ()
@@ -72,7 +72,7 @@ class SentenceReader:
     def _ends(self, row: int, draw: np.random.Generator, first: int) -> list[End]:
         text, tokens = self.examples[row].text, self.trace.tokens
         columns = tokens.mask[row].cpu().nonzero()[:, 0].tolist()
-        places = list(places_of(row, text, tokens, row))
+        places = [p for p in places_of(row, text, tokens, row) if is_read(p.sentence)]
         n = len(places)
         words = [frozenset(content_words(place.sentence)) for place in places]
         spots = _word_tokens(text, tokens.offsets[row])

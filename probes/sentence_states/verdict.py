@@ -1,7 +1,6 @@
 """What a reading of texts amounts to, in words: the verdict comes first."""
 
 from probes.sentence_states.lens import TrainedLens
-from workbench.result.metric import Axes
 from workbench.result.result import Note
 from workbench.result.samples import VALUE, Samples
 
@@ -11,16 +10,15 @@ _FEW = 5
 _FEW_KNOWN = 0.5
 
 
-def beats(found: Samples, metric: str) -> bool:
-    """Whether a number lies above all of its controls, interval above interval."""
-    axes: Axes = ()
-    mine = found.mean(metric, VALUE, axes, with_interval=True)
+def unbeaten(found: Samples, metric: str) -> tuple[str, ...]:
+    """Return the controls that a number does not lie above, interval above interval."""
+    mine, told = found.mean(metric, VALUE, (), with_interval=True), []
     for kind in CONTROLS:
         if found.n_of(metric, kind):
-            other = found.mean(metric, kind, axes, with_interval=True)
+            other = found.mean(metric, kind, (), with_interval=True)
             if not float(mine.low) > float(other.high):
-                return False
-    return True
+                told.append(f"{found.controls_of[kind].name} {float(other.value):.2f}")
+    return tuple(told)
 
 
 def read_layers(found: Samples, metric: str = "p_at_1") -> list[int]:
@@ -47,8 +45,9 @@ def verdict(found: Samples, lens: TrainedLens) -> str:
             f"Too few texts for a verdict: {at}; look at the single cells, and believe no more "
             "than what the lens is sure of."
         )
-    if not beats(found, "words_p_at_1"):
-        return f"Nothing is read of these texts: {at}, no better than a control."
+    equal = unbeaten(found, "words_p_at_1")
+    if equal:
+        return f"Nothing is read of these texts for sure: {at}; not above {', '.join(equal)}."
     sure = found.estimate("sure_p_at_1", "other", {"layer": lens.best}, "P@1 where it is sure")
     at = f"{at}; {sure}" if sure.value is not None else at
     told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}."

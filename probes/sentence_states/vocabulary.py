@@ -34,6 +34,11 @@ def words_of(text: str) -> list[str]:
     return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
 
 
+def is_read(sentence: str) -> bool:
+    """Whether it is a sentence of at least two words, not the number or bullet of a list."""
+    return len(words_of(sentence)) > 1
+
+
 def content_words(text: str) -> list[str]:
     """Return its different words but for the function words of English, in order."""
     return [word for word in dict.fromkeys(words_of(text)) if word not in _FUNCTION_WORDS]
