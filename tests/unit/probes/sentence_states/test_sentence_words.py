@@ -66,16 +66,15 @@ def _planted(turn=None, n_texts=30):
 
 
 def _states(model, texts, lens):
-    """Traces of texts whose states at the layer 0 are those of their sentences' words."""
+    """Traces of texts whose states, at the ends of sentences only, are those of a word."""
     probe = LoadedWords(lens=lens)
     trace = model.run(model.tokenize(texts), read=probe.sites(model.spec))
     for site, x in trace.activations.items():
         x.zero_()
         for row, text in enumerate(texts):
             for i, (a, b) in enumerate(trace.tokens.offsets[row]):
-                before = text[:b].split(".")[-2 if text[a:b].strip() == "." else -1]
-                named = [w for w in WORDS if w in before.split()]
-                if named and site.layer != 2:
+                named = [w for w in WORDS if w in text[:b].split(".")[-2:][0].split()]
+                if text[a:b].strip() == "." and named and site.layer != 2:
                     x[row, i, VOCABULARY.number_of[named[-1]]] = 1.0
     return probe, trace
 
