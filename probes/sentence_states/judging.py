@@ -30,7 +30,8 @@ def judged_report(
     rare = [text for texts in corpus.part("rare").values() for text in texts]
     found = {}
     for origin, texts in {**corpus.part("test"), RARE: rare}.items():
-        some = [Example(text=text, number=i) for i, text in enumerate(texts[:most])]
+        order = context.stream(f"judged {origin}").permutation(len(texts))[:most]
+        some = [Example(text=texts[i], number=n) for n, i in enumerate(order)]
         result = read_texts(model, probe, some, longest, context)
         if result is not None and result.estimates[0].n:
             found[origin] = result
@@ -39,7 +40,9 @@ def judged_report(
 
 def joined_report(found: Mapping[str, Result], tables: Mapping[str, Table], note: Note) -> Result:
     """Return the report on the kind with most texts, with the figures of every kind."""
-    first = max(found, key=lambda origin: found[origin].estimates[0].n)
+    first = max(
+        (o for o in found if o != RARE), key=lambda o: found[o].estimates[0].n, default=RARE
+    )
     rows = [{"kind": origin, **_cells(result)} for origin, result in found.items()]
     about = {"kind": Column(help="Where the texts come from.")}
     for name in _TOLD:

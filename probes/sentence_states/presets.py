@@ -55,15 +55,15 @@ PRESETS = {
         batch=32, layers=3, bank=200, learning_rate=1e-2,
     ),
     "quick": LensPreset(
-        own=672, written=64, texts=4000, judged=150, words=3000, least=3, rank=192, epochs=2.0,
-        batch=512, layers=6, bank=4000, learning_rate=3e-3,
+        own=480, written=96, texts=5000, judged=150, words=4000, least=3, rank=192, epochs=3.0,
+        batch=256, layers=6, bank=8000, learning_rate=8e-3,
     ),
     "cpu": LensPreset(
-        own=6000, written=96, texts=40_000, judged=400, words=6000, least=4, rank=224, epochs=2.5,
-        batch=512, layers=6, bank=12_000, learning_rate=3e-3,
+        own=6000, written=96, texts=40_000, judged=400, words=6000, least=4, rank=224, epochs=6.0,
+        batch=256, layers=6, bank=12_000, learning_rate=8e-3,
     ),
     "gpu": LensPreset(
         own=40_000, written=128, texts=200_000, judged=600, words=6000, least=5, rank=224,
-        epochs=3.0, batch=1024, layers=10, bank=20_000, learning_rate=3e-3,
+        epochs=6.0, batch=512, layers=10, bank=20_000, learning_rate=8e-3,
     ),
 }  # fmt: skip

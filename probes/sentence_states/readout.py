@@ -66,7 +66,8 @@ class WordReadout:
             "scale": self.scale,
             "up": self.up,
             "bias": self.bias,
-            **{f"map.{name}": x for name, x in self.maps.items()},
+            "map": self.maps[CURRENT],
+            **{n: x for t in self.maps if t != CURRENT for n, x in _factors(t, self.maps[t])},
             **{f"platt.{name}": x for name, x in self.platt.items()},
         }
 
@@ -74,10 +75,19 @@ class WordReadout:
     def of(cls, tensors: Mapping[str, Tensor]) -> "WordReadout":
         """Build it from tensors by name."""
         known = {name: x.float() for name, x in tensors.items()}
-        named = {n: {t: known[f"{n}.{t}"] for t in TARGETS if f"{n}.{t}" in known}
-                 for n in ("map", "platt")}  # fmt: skip
+        maps = {t: known[f"down.{t}"] @ known[f"up.{t}"] for t in TARGETS if t != CURRENT}
         plain = {name: known[name] for name in ("mean", "scale", "up", "bias")}
-        return cls(**plain, maps=named["map"], platt=named["platt"])
+        platt = {target: known[f"platt.{target}"] for target in TARGETS}
+        return cls(**plain, maps={CURRENT: known["map"], **maps}, platt=platt)
+
+
+def _factors(target: str, maps: Float[Tensor, "layer d_model rank"]) -> list[tuple[str, Tensor]]:
+    """Return a map that has a low rank across all layers as two factors, by name."""
+    flat = maps.reshape(-1, maps.shape[2])
+    left, sizes, right = torch.linalg.svd(flat, full_matrices=False)
+    n = max(1, int((sizes > 1e-6 * sizes[0]).sum()))
+    down = (left[:, :n] * sizes[:n]).reshape(*maps.shape[:2], n)
+    return [(f"down.{target}", down), (f"up.{target}", right[:n])]
 
 
 def best_words(log_p: Float[Tensor, "n word"], most: int) -> Int[Tensor, "n k"]:

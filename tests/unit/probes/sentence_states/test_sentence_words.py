@@ -1,5 +1,7 @@
 """The sentence lens reads planted words, its controls do not, and training goes on where it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -192,6 +194,19 @@ def test_training_finds_planted_words_and_shuffled_states_do_not(tmp_path):
         found[name] = float((best_words(log_p, 1)[:, 0] == words).float().mean())
     assert found["own"] > 0.99
     assert found["shuffled"] < 0.5
+
+
+def test_maps_are_kept_as_factors():
+    draw = torch.Generator().manual_seed(2)
+    low = torch.randn(3, D, 4, generator=draw) @ torch.randn(4, D, generator=draw)
+    readout = replace(_planted().readout, maps={"current": low, "previous": low, "next": 0 * low})
+    tensors = readout.tensors()
+    assert tensors["down.previous"].shape == (3, D, 4)
+    again, x = WordReadout.of(tensors), torch.randn(5, D, generator=draw)
+    for target in readout.maps:
+        torch.testing.assert_close(
+            again.log_p(1, x, target), readout.log_p(1, x, target), atol=1e-3, rtol=1e-4
+        )
 
 
 def test_calibration_recovers_a_known_curve():
