@@ -105,8 +105,8 @@ class TrainSentenceWords:
             preset,
             model,
             context,
-            texts=corpus.texts["train"],
-            data=_told(corpus),
+            texts=(text for some in _used(corpus, preset).values() for text in some),
+            data=", ".join(f"{len(t)} {origin}" for origin, t in _used(corpus, preset).items()),
         )
         history = run.train(objective, preset.plan(objective.n_rows, start.n_layers))
         lens = finished(objective, vocabulary, _own_sentences(train), preset.bank)
@@ -131,8 +131,9 @@ class TrainSentenceWords:
         parts: tuple[CorpusPart, ...] = ("train", "valid")
         missing = [part for part in parts if not corpus.texts[part]]
         if missing:
+            told = ", ".join(f"{part} {len(texts)}" for part, texts in corpus.texts.items())
             raise TooLittleData(
-                f"no texts for the part {', '.join(missing)}; {_told(corpus)}",
+                f"no texts for the part {', '.join(missing)}; {told} in all",
                 hint="give more texts with --data, or let the model write more with --own",
             )
         sizes: dict[CorpusPart, int] = {"train": preset.texts, "valid": _VALIDATED}
@@ -167,8 +168,6 @@ def _own_sentences(train: Features) -> list[str]:
     return own or [place.sentence for place in train.places]
 
 
-def _told(corpus: Corpus) -> str:
-    counts = {
-        origin: sum(one == origin for one in corpus.origins["train"]) for origin in (OWN, GIVEN)
-    }
-    return ", ".join(f"{n} {origin}" for origin, n in counts.items())
+def _used(corpus: Corpus, preset: LensPreset) -> dict[str, tuple[str, ...]]:
+    """Return the texts to learn from by where they come from."""
+    return {origin: texts[: preset.texts] for origin, texts in corpus.part("train").items()}

@@ -270,5 +270,5 @@ def test_a_trained_lens_comes_back_and_reads_through_the_probe(model, tmp_path):
     assert opened.scores["given texts"]["p_at_1"] == result.estimate("words_p_at_1").value
     with pytest.raises(ModelNotFound, match="sentence-words"):
         SentenceWords().loaded(Context.of(model))
-    with pytest.raises(TooLittleData, match="given texts"):
+    with pytest.raises(TooLittleData, match="train 1"):
         recipe.train(model, [Example(text="the dog")], Context(scratch=tmp_path / "none"))
