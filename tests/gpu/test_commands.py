@@ -61,9 +61,9 @@ RECIPES: dict[str, tuple[str, ...]] = {
 # They need weights of a recipe, or a model that sometimes answers right; a test of its own runs
 # the tuned lens, the others are not run on an accelerator.
 LEFT_OUT = {
-    "probe": {"tuned-lens", "contrastive-estimate"},
+    "probe": {"tuned-lens", "contrastive-estimate", "sentence-words"},
     "reasoner": {"coconut"},
-    "recipe": {"contrastive-estimate", "cdpo"},
+    "recipe": {"contrastive-estimate", "cdpo", "sentence-words"},
 }
 
 
