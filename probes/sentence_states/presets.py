@@ -55,7 +55,7 @@ PRESETS = {
         batch=32, layers=3, bank=200, learning_rate=1e-2,
     ),
     "quick": LensPreset(
-        own=480, written=96, texts=5000, judged=150, words=4000, least=3, rank=192, epochs=3.0,
+        own=480, written=96, texts=5000, judged=150, words=4000, least=3, rank=192, epochs=1.6,
         batch=256, layers=6, bank=8000, learning_rate=8e-3,
     ),
     "cpu": LensPreset(
