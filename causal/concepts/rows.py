@@ -148,12 +148,13 @@ def cebab_rows(path: Path) -> Iterator[dict[str, Any]]:
         with zipfile.ZipFile(path) as archive:
             for name, split in (("train_exclusive", "fit"), ("test", "pairs")):
                 for row in json.loads(archive.read(f"CEBaB-v1.1/{name}.json")):
+                    rating = str(row["review_majority"])
                     yield {
                         "text": row["description"],
                         "group": row["original_id"],
                         "split": split,
                         "edited": row["edit_type"] or "",
-                        "rating": row["review_majority"],
+                        "rating": int(rating) if rating.isdigit() else None,
                         **{a: row[f"{a}_aspect_majority"] for a in ASPECTS},
                     }
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
