@@ -18,7 +18,7 @@ COLUMNS = {
 
 
 def cell_table(grid: Grid, layer: int, position: int) -> Table:
-    """Return every metric of one cell beside its first null control, a row each.
+    """Return every metric of one cell beside the first null control that was taken there.
 
     Metrics that have no layers stand with their value at the token; undefined ones are left out.
 
@@ -34,7 +34,8 @@ def cell_table(grid: Grid, layer: int, position: int) -> Table:
         about = grid.columns.get(name, Column())
         if about.control_of in found or not np.isfinite(value):
             continue
-        other = controls.get(name, "")
+        known = [other for other in controls.get(name, ()) if np.isfinite(found[other])]
+        other = known[0] if known else ""
         rows.append(
             {
                 METRIC: name,
@@ -79,12 +80,12 @@ def words_table(grid: Grid, position: int) -> Table:
     return Table.from_rows(rows, {"layer": LABELS["layer"], **columns})
 
 
-def _controls(grid: Grid) -> dict[str, str]:
-    """Return the first control of each metric."""
-    found: dict[str, str] = {}
+def _controls(grid: Grid) -> dict[str, list[str]]:
+    """Return the controls of each metric, in the order of their declaration."""
+    found: dict[str, list[str]] = {}
     for name, about in grid.columns.items():
         if about.control_of and (name in grid.maps or name in grid.strips):
-            found.setdefault(about.control_of, name)
+            found.setdefault(about.control_of, []).append(name)
     return found
 
 

@@ -37,6 +37,12 @@ def test_a_cell_has_every_metric_beside_its_first_control(grid: Grid) -> None:
     assert rows["lens surprisal"]["control"] is None
 
 
+def test_the_next_control_stands_in_where_the_first_was_not_taken(grid: Grid) -> None:
+    grid.maps["lens kl_random"][1, 1] = np.nan
+    (row,) = [r for r in cell_table(grid, 9, 1).rows() if r["metric"] == "lens kl"]
+    assert (row["control"], row["control_is"]) == (20.5, "shuffled")
+
+
 def test_what_is_undefined_in_a_cell_is_left_out(grid: Grid) -> None:
     assert [r["metric"] for r in cell_table(grid, 4, 2).rows()] == ["lens surprisal"]
     assert [r["metric"] for r in cell_table(grid, 4, 0).rows()] == ["lens kl"]
