@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 HELP = (
     "An edit at every step: ablate:mlp_out.3, scale:attn_out.5:0.5, "
     "add:resid_post.10:FILE.safetensors[key]:4 or project_out:resid_post.-1:FILE.safetensors[key]; "
-    "heads after @, as in ablate:z.5@0,3; every layer as in ablate:mlp_out.*.  May be repeated."
+    "heads after @, as in ablate:z.5@0,3; every layer as in ablate:mlp_out.*; "
+    "run:RUN:DOSE is what a run such as steering found.  May be repeated."
 )
 
 _TENSOR = re.compile(r"(?P<path>.+)\[(?P<key>[^\[\]]+)\]")
+_RUN = "run:"
 _FORM = "OP:SITE[@HEADS][:VALUE[:SCALE]]"
 
 
@@ -26,13 +28,15 @@ def parse_edits(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
     """Read one edit, or those of every layer where the site is written `KIND.*`.
 
     Raises:
-        BadEdit: the text is not an edit, or the operation cannot take the value.
+        BadEdit: the text is not an edit, the operation cannot take the value, or a run keeps none.
         BadSite: the address does not parse, or the model lacks the layer.
         DataError: the file of the value cannot be read.
     """
     from workbench.model.edits import Edit, Op
     from workbench.model.site_patterns import expand
 
+    if text.startswith(_RUN):
+        return _of_run(text, spec)
     op, _, rest = text.partition(":")
     place, *values = rest.split(":")
     if op not in set(Op) or not place or len(values) > 2:
@@ -45,6 +49,15 @@ def parse_edits(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
     return tuple(
         Edit(site=found, op=Op(op), value=value, heads=chosen) for found in expand([site], spec)
     )
+
+
+def _of_run(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
+    """Return the edits that a run keeps, each times the dose that follows its id."""
+    from workbench.runs.store import Store
+    from workbench.runs.stored_edits import stored_edits
+
+    run_id, _, dose = text.removeprefix(_RUN).partition(":")
+    return stored_edits(Store().get(run_id), spec, _number(dose, text) if dose else 1.0)
 
 
 def _heads(text: str, edit: str) -> tuple[int, ...] | None:

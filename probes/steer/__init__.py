@@ -1,0 +1,1 @@
+"""Parts of steering: the direction, and the report of its doses."""
