@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from probes.patch.pairs import Pair, pair_of
-from probes.patch.report import report
+from probes.patch.report import Asked, report
 from probes.patch.runs import ELSEWHERE, SAME, UNRELATED, Group, attributed, patched, run_both
 from probes.patch.tables import Patched
 from workbench.errors import BadOption, DataError
@@ -71,7 +71,13 @@ class Patching:
             context.progress(len(found), len(pairs), "pairs")
         notes = [Note(f"left out: {problem}", "warning", "rows") for problem in problems]
         found.sort(key=lambda one: one.pair.number)
-        return report(self, found, sites, model, context, notes)
+        asked = Asked(
+            at=self.at,
+            direction=self.direction,
+            metric=self.metric,
+            attribution=self.attribution,
+        )
+        return report(asked, found, sites, model, context, notes)
 
     def _pairs(self, model: Model, examples: Sequence[Example]) -> tuple[list[Pair], list[str]]:
         pairs, problems = [], []

@@ -1,7 +1,8 @@
 """What patching found over all pairs, and how it is shown."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,12 +22,19 @@ from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
 from workbench.result.views import Heatmap
 
-if TYPE_CHECKING:
-    from probes.patching import Patching
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was patched, in which direction, judged by what."""
+
+    at: str
+    direction: str
+    metric: str
+    attribution: bool
 
 
 def report(
-    asked: "Patching",
+    asked: Asked,
     found: Sequence[Patched],
     sites: Sequence[Site],
     model: Model,
@@ -63,7 +71,7 @@ def report(
 
 
 def _samples(
-    asked: "Patching",
+    asked: Asked,
     found: Sequence[Patched],
     layers: tuple[int, ...],
     axes: tuple[str, str],
@@ -110,7 +118,7 @@ def _ratio(sums: Float[np.ndarray, "*axes part"]) -> Float[np.ndarray, "*axes"]:
         return np.asarray(sums[..., 0] / sums[..., 1] + 0.0)
 
 
-def _metrics(asked: "Patching", axes: tuple[str, str]) -> dict[str, Metric]:
+def _metrics(asked: Asked, axes: tuple[str, str]) -> dict[str, Metric]:
     unit, share = UNITS[asked.metric], "share of the difference"
     return {
         "effect": number(
@@ -199,7 +207,7 @@ def _groups(found: Sequence[Patched]) -> NDArray[np.int64]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _summary(samples: Samples, axes: tuple[str, str], asked: "Patching") -> str:
+def _summary(samples: Samples, axes: tuple[str, str], asked: Asked) -> str:
     name = "effect" if samples.has("effect", axes=axes) else "attribution"
     effects = samples.mean(name, axes=axes)
     if not np.isfinite(effects.value).any():
@@ -218,7 +226,7 @@ def _summary(samples: Samples, axes: tuple[str, str], asked: "Patching") -> str:
     return f"Largest {asked.direction.removesuffix('e')}ing effect of {asked.at}: {found}."
 
 
-def _doubts(found: Sequence[Patched], asked: "Patching") -> list[Note]:
+def _doubts(found: Sequence[Patched], asked: Asked) -> list[Note]:
     signs = {one.difference > 0 for one in found}
     notes = []
     if len(signs) > 1:
