@@ -34,8 +34,9 @@ rows[0]["text"], rows[1]["text"]
 # %% [markdown]
 # ## The true effect, and what explains it
 #
-# Skill is 1 − L2/L2 of the explainer that says nothing changes. Erasing has no direction; a shift
-# of the state towards the other value has one.
+# Skill is 1 − L2/L2 of the explainer that says nothing changes. Erasing has no direction: of two
+# values it goes half-way, whatever was asked for. A shift goes the whole way, and its size is
+# fitted to thirty sentences here.
 
 # %%
 from workbench.runs.spec import DataRef, ModelRef, RunSpec

@@ -136,7 +136,16 @@ def test_inlp_projects_onto_the_intersection_and_ends_where_nothing_is_left() ->
     p = eraser.left @ eraser.right
     np.testing.assert_allclose(p @ p, p, atol=1e-12)
     np.testing.assert_allclose(p, p.T, atol=1e-12)
-    assert inlp(h, t[:, None], rounds=1).left_over > 1e-3
+    rounds = [inlp(h, t[:, None], rounds=n) for n in (1, 2, 3)]
+    assert [found.rank for found in rounds] == [1, 2, 3]
+    # Each probe is fitted to what the ones before have left.
+    left = [found.left_over for found in rounds]
+    assert left[1] < 0.3 * left[0]
+    assert left[2] < 0.5 * left[1]
+    # What is projected out is the span of all weights, the first of which are those of ridge.
+    first = np.linalg.lstsq(h - h.mean(axis=0), t - t.mean(), rcond=None)[0]
+    np.testing.assert_allclose(rounds[0].component(h + first) - rounds[0].component(h),
+                               np.tile(first, (len(h), 1)), atol=1e-9)  # fmt: skip
 
 
 def test_fewer_states_than_dimensions_and_shrinkage_still_erase() -> None:

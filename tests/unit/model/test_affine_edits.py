@@ -8,6 +8,8 @@ from workbench.methods.eraser import leace
 from workbench.model.backends import BACKENDS
 from workbench.model.edits import Edit, Op
 from workbench.model.model import Model
+from workbench.model.replayed_edits import replayed
+from workbench.model.row_groups import equal_rows
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.tiny import tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
@@ -54,6 +56,16 @@ def test_a_generation_edited_at_every_step_is_that_of_one_pass(tiny_llama: Model
     rows = [*prompt.row(0), *found.generated[0]]
     again = tiny_llama.run(pad([rows]), edits=[edit], logits="all").logits
     assert again[0, -4:-1].argmax(dim=-1).tolist() == list(found.generated[0])
+
+
+def test_rows_that_run_apart_and_replayed_steps_keep_the_whole_map(tiny_llama: Model) -> None:
+    # As wide as the states, so that rows of the map look like one value per position.
+    width = tiny_llama.spec.d_model
+    edit, value = affine(tiny_llama, 0)
+    for place in equal_rows(pad([list(range(4, 4 + width)), [5, 6]])):
+        assert torch.equal(place.edits([edit])[0].value, value)
+    again = replayed([edit], [edit], n_prompt=5, length=8, width=width)
+    assert all(torch.equal(found.value, value) for found in again)
 
 
 def test_right_padded_prompts_are_continued_with_it(tiny_llama: Model) -> None:
