@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from reasoning.hybrid.chains import think
-from workbench.latent.coconut import open_coconut
+from workbench.latent.coconut import CoconutModel, open_coconut
 from workbench.latent.thinking import LatentThinking
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
@@ -49,10 +49,14 @@ class CoconutChain:
     temperature: float = option(0.0, help="0 takes the likeliest token.", low=0.0, high=10.0)
     vectors: bool = option(False, help="Keep the thoughts.")
 
+    def weights(self, model: Model) -> CoconutModel:
+        """Return the trained marks and the model they belong to."""
+        return open_coconut(model, self.checkpoint)
+
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
-        trained = open_coconut(model, self.checkpoint)
+        trained = self.weights(model)
         inputs = trained.inputs(self.thoughts, fed=self.fed, only=self.only)
         asked = [
             replace(p, ids=tuple(trained.lines.question(p.question)), stop_ids=inputs.ends)

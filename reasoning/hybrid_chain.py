@@ -8,7 +8,7 @@ from workbench.errors import BadOption
 from workbench.latent.inputs import GatedMixture
 from workbench.latent.interventions import Intervened, Intervention
 from workbench.latent.thinking import LatentThinking
-from workbench.latent.trained import open_hybrid
+from workbench.latent.trained import HybridModel, open_hybrid
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
 from workbench.model.model import Model
@@ -51,10 +51,14 @@ class HybridChain:
     mark: str = option("", help="What ends the thinking; default: as trained.")
     vectors: bool = option(False, help="Keep the vectors that were fed.")
 
+    def weights(self, model: Model) -> HybridModel:
+        """Return the trained gate and adapter with the model they belong to."""
+        return open_hybrid(model, self.checkpoint)
+
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
-        trained = open_hybrid(model, self.checkpoint)
+        trained = self.weights(model)
         ends = trained.end_ids
         prompts = [replace(p, stop_ids=tuple({*p.stop_ids, *ends})) for p in prompts]
         inputs = trained.inputs(self.width)

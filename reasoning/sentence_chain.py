@@ -10,7 +10,7 @@ from workbench.methods.registry import reasoner
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.chain import Chain
-from workbench.training.sentence_model import open_sentences
+from workbench.training.sentence_model import SentenceModel, open_sentences
 
 _SOURCE = "Hwang et al. 2025, arXiv:2505.22202"
 _CHECKPOINT = "Folder of a trained pipeline; default: beside the model, or shipped for it."
@@ -31,6 +31,10 @@ class _Unrolled:
     tokens: int = option(50, help="Most tokens of a sentence.", low=1, high=1000, unit="tokens")
     temperature: float = option(0.0, help="0 writes the likeliest tokens.", low=0.0, high=10.0)
     noise: float = option(0.0, help=_NOISE, low=0.0, high=100.0)
+
+    def weights(self, model: Model) -> SentenceModel:
+        """Return the trained codec and latent model."""
+        return open_sentences(model, self.checkpoint)
 
 
 @reasoner("sentence-discretized", source=_SOURCE)
@@ -54,7 +58,7 @@ class SentenceDiscretized(_Unrolled):
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         how = Unrolling(ground_every=1, decode="all", **_shared(self))
-        return _unrolled(model, self.checkpoint, how, prompts, seeds)
+        return _unrolled(self.weights(model), how, prompts, seeds)
 
 
 @reasoner("sentence-continuous", source=_SOURCE)
@@ -85,7 +89,7 @@ class SentenceContinuous(_Unrolled):
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         how = Unrolling(ground_every=self.ground_every, decode=self.decode, **_shared(self))
-        return _unrolled(model, self.checkpoint, how, prompts, seeds)
+        return _unrolled(self.weights(model), how, prompts, seeds)
 
 
 def _shared(recipe: _Unrolled) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def _shared(recipe: _Unrolled) -> dict[str, Any]:
 
 
 def _unrolled(
-    model: Model, checkpoint: str, how: Unrolling, prompts: Sequence[Prompt], seeds: Sequence[int]
+    trained: SentenceModel, how: Unrolling, prompts: Sequence[Prompt], seeds: Sequence[int]
 ) -> Sequence[Chain]:
-    unroll = Unroller(open_sentences(model, checkpoint), how)
+    unroll = Unroller(trained, how)
     return unroll([prompt.question for prompt in prompts], seeds)

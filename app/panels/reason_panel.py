@@ -13,10 +13,12 @@ from app.panels.run_panel import begin, finished, stored
 from app.panels.session import model_ref, store
 from app.panels.wording import plain_markdown
 from workbench.errors import WorkbenchError
-from workbench.methods.registry import Plugin
+from workbench.methods.registry import Plugin, plugins
 from workbench.result.result import Result
+from workbench.runs.missing_weights import missing_weights
+from workbench.runs.models import shared_model
 from workbench.runs.run import Run
-from workbench.runs.spec import DataRef, RunSpec
+from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 _TASK = "arithmetic"
 _REASONERS = ("no-cot", "cot")
@@ -57,12 +59,20 @@ def _words(plugin: Plugin) -> str:
 def reasoner_form(found: Sequence[Plugin], data: DataRef) -> list[RunSpec]:
     """Draw the choice of reasoners with their options, and return one spec for each."""
     names = [plugin.name for plugin in found]
+    missing = _missing(model_ref())
+    offered = [name for name in names if name not in missing]
+    if missing and st.toggle("Also those whose weights I name myself", key="own weights"):
+        offered = names
     chosen = st.multiselect(
         "Reasoners",
-        names,
+        offered,
         default=[name for name in _REASONERS if name in names],
         format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
     )
+    if missing:
+        with st.expander(f"Without weights for this model: {', '.join(missing)}"):
+            for name, why in missing.items():
+                st.markdown(plain_markdown(f"{name}: {why}"))
     specs = []
     for name in chosen:
         plugin = found[names.index(name)]
@@ -73,6 +83,11 @@ def reasoner_form(found: Sequence[Plugin], data: DataRef) -> list[RunSpec]:
             RunSpec(kind="reasoner", name=name, options=options, model=model_ref(), data=data)
         )
     return specs
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def _missing(ref: ModelRef) -> dict[str, str]:
+    return missing_weights(plugins("reasoner"), shared_model(ref))
 
 
 def solve_button(specs: Sequence[RunSpec]) -> None:

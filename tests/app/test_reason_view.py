@@ -13,6 +13,19 @@ def test_without_a_run_the_page_says_what_to_do(open_page) -> None:
     assert "No problem was solved here yet" in open_page("reason").words
 
 
+def test_a_reasoner_without_weights_for_the_model_is_offered_on_request_only(open_page) -> None:
+    page = open_page("reason")
+    (box,) = page.at.multiselect
+    names = {option.split(" — ")[0] for option in box.options}
+    assert {"cot", "no-cot", "soft-thinking"} <= names
+    assert not {"coconut", "hrpo", "sentence-continuous"} & names
+    assert "coconut: no " in page.words
+    page.at.toggle(key="own weights").set_value(True)
+    page.settle()
+    (box,) = page.at.multiselect
+    assert "coconut" in {option.split(" — ")[0] for option in box.options}
+
+
 def test_two_reasoners_are_solved_and_laid_side_by_side(open_page) -> None:
     page = open_page("reason")
     (limit,) = [w for w in page.at.number_input if w.label == "Problems"]

@@ -216,6 +216,18 @@ class Recipe(Protocol):
 
 
 @runtime_checkable
+class NeedsWeights(Protocol):
+    """A plugin that runs on weights trained for the model, beside the model's own."""
+
+    def weights(self, model: Model) -> object:
+        """Return those weights.
+
+        Raises:
+            ModelNotFound: there are none for this model.
+        """
+
+
+@runtime_checkable
 class BringsModel(Protocol):
     """A recipe that can begin from nothing."""
 

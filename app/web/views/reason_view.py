@@ -19,6 +19,7 @@ from app.panels.reason_panel import (
     solve_button,
     task_form,
 )
+from app.panels.session import model_ref
 from app.panels.shell import ready
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     )
     if shown == PLACES[1]:
         _inside()
-    else:
+    elif ready(LOADER.model(model_ref())):
         _problems()
 
 
