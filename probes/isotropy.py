@@ -141,16 +141,21 @@ class IsotropyAccumulator:
         """Add a state of the data that came after.
 
         Raises:
-            BadOption: it was counted at other sites.
+            BadOption: it was counted at other sites, or by an earlier version.
         """
         if not state:
             return
+        if "moments.origin" not in state:
+            raise BadOption(
+                "these sums are of an earlier version of isotropy",
+                hint="run the plan again under another name",
+            )
         names = bytes(state["sites"]).decode().split("\n")
         if self.statistics is None:
             self.is_array = bool(state["is_array"])
             self.n_layers = int(state["n_layers"])
             self.statistics = self._statistics(
-                tuple(map(Site.parse, names)), state["moments.mean"].shape[1], torch.device("cpu")
+                tuple(map(Site.parse, names)), state["moments.origin"].shape[1], torch.device("cpu")
             )
             self.statistics.restore(state)
             return

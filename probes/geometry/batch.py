@@ -3,122 +3,120 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int64, UInt64
 from numpy.typing import NDArray
 
+from probes.geometry.reservoir import Origins
 from workbench.methods.contracts import Example
 from workbench.model.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Counted:
-    """The tokens of one trace that count, in reading order, and where they lie in it.
-
-    `rows` number the places of the whole batch, padding included; `sizes` holds one number per
-    example, 0 where none of its tokens counts.
-    """
-
-    rows: Int64[np.ndarray, " n"]
-    sizes: Int64[np.ndarray, " example"]
-    positions: Int64[np.ndarray, " n"]
-    token_ids: Int64[np.ndarray, " n"]
-    examples: tuple[Example, ...]
-
-    @classmethod
-    def of(cls, tokens: Tokens, examples: Sequence[Example], *, exclude_first: bool) -> "Counted":
-        """Leave out padding and, if asked, first tokens."""
-        place = tokens.position_ids.cpu()
-        keep = tokens.mask.cpu() & (place > 0) if exclude_first else tokens.mask.cpu()
-        sizes = keep.sum(dim=1).numpy()
-        rows = np.flatnonzero(keep.numpy().ravel())
-        first_rows = np.array([_first_row(e) for e in examples], dtype=np.int64)
-        return cls(
-            rows=rows,
-            sizes=sizes,
-            positions=place.numpy().ravel()[rows] + np.repeat(first_rows, sizes),
-            token_ids=tokens.ids.cpu().numpy().ravel()[rows],
-            examples=tuple(examples),
-        )
-
-    def __len__(self) -> int:
-        """Return the number of counted tokens."""
-        return len(self.rows)
-
-    def describe(self, row: int) -> str:
-        """Name one counted token for an error message."""
-        example = int(np.searchsorted(np.cumsum(self.sizes), row, side="right"))
-        return f"{_name(self.examples[example])} {int(self.positions[row])}"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """The counted tokens of some consecutive examples.
+    """The counted tokens of some consecutive traces.
 
     A run is the counted part of one example, at least one token. Runs are ordered by covariance
     group, so that each group's tokens lie together; `stream_order` puts them back in reading
-    order, and `rows` is the place of each token in reading order. `keys` identify the text of a
-    run, `continues` says whether the next run may belong to the same text, `units` name the
-    resampling unit.
+    order. `places` say where each token stands among all places of the traces laid end to end,
+    padding included. `keys` identify the text of a run that the next run may continue, 0 else.
+    `n_empty` examples have no token that counts.
     """
 
-    rows: Int64[np.ndarray, " n"]
+    places: Int64[np.ndarray, " n"]
+    positions: Int64[np.ndarray, " n"]
     sizes: Int64[np.ndarray, " run"]
     groups: Int64[np.ndarray, " run"]
     keys: Int64[np.ndarray, " run"]
-    continues: Bool[np.ndarray, " run"]
     units: Int64[np.ndarray, " run"]
     stream_order: Int64[np.ndarray, " run"]
-    token_ids: Int64[np.ndarray, " n"]
-    priorities: UInt64[np.ndarray, " n"]
+    examples: tuple[Example, ...]
+    origins: Origins
+    n_empty: int
 
     @classmethod
-    def of(cls, parts: Sequence[Counted], *, n_groups: int, seed: int) -> "Batch":
-        """Join what consecutive traces contribute and order it by group."""
-        sizes = np.concatenate([part.sizes for part in parts])
+    def of(
+        cls,
+        parts: Sequence[tuple[Tokens, Sequence[Example]]],
+        *,
+        exclude_first: bool,
+        n_groups: int,
+        seed: int,
+    ) -> "Batch":
+        """Join traces, leave out padding and, if asked, first tokens, and order by group."""
+        sizes, places, positions = _counted([tokens for tokens, _ in parts], exclude_first)
+        every = [example for _, examples in parts for example in examples]
         chosen = np.flatnonzero(sizes)
-        every = [example for part in parts for example in part.examples]
-        examples = [every[int(i)] for i in chosen]
-        units = np.array([_unit(e) for e in examples], dtype=np.int64)
-        groups = units % max(n_groups, 1)
-        order = np.argsort(groups, kind="stable")
-        run = np.repeat(np.arange(len(chosen)), sizes[chosen])
-        rows = np.argsort(groups[run], kind="stable")
-        run = run[rows]
-        positions = np.concatenate([part.positions for part in parts])[rows]
-        keys = np.array([_content(e, seed) for e in examples], dtype=np.uint64)
+        units = np.array([_unit(every[i]) for i in chosen], dtype=np.int64)
+        order = np.argsort(units % max(n_groups, 1), kind="stable")
+        examples = tuple(every[i] for i in chosen[order])
+        sizes, units = sizes[chosen], units[order]
+        starts = np.concatenate([[0], np.cumsum(sizes)])[order]
+        sizes = sizes[order]
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        rows = np.repeat(starts, sizes) + within
+        first = np.array([_first_row(e) for e in examples], dtype=np.int64)
         texts = np.array([_hash(e.source, e.group, e.text) for e in examples], dtype=np.int64)
-        continues = np.array([not e.text for e in examples], dtype=bool)
+        contents = np.array([_content(e, seed) for e in examples], dtype=np.uint64)
+        positions = positions[rows] + np.repeat(first, sizes)
+        ids = torch.cat([tokens.ids.flatten() for tokens, _ in parts]).cpu().numpy()
         return cls(
-            rows=rows,
-            sizes=sizes[chosen][order],
-            groups=groups[order],
-            keys=texts[order],
-            continues=continues[order],
-            units=units[order],
+            places=places[rows],
+            positions=positions,
+            sizes=sizes,
+            groups=units % max(n_groups, 1),
+            keys=np.where([not e.text for e in examples], texts, 0),
+            units=units,
             stream_order=np.argsort(order, kind="stable"),
-            token_ids=np.concatenate([part.token_ids for part in parts])[rows],
-            priorities=_priorities(keys[run], positions),
+            examples=examples,
+            origins=Origins(
+                priorities=_priorities(np.repeat(contents, sizes), positions),
+                texts=np.repeat(texts, sizes),
+                units=np.repeat(units, sizes),
+                token_ids=ids[places[rows]],
+            ),
+            n_empty=len(every) - len(chosen),
         )
 
     def __len__(self) -> int:
         """Return the number of counted tokens."""
-        return len(self.priorities)
-
-    @property
-    def run_of_row(self) -> Int64[np.ndarray, " n"]:
-        """The run each counted token belongs to."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return len(self.places)
 
     @property
     def group_bounds(self) -> list[tuple[int, int, int]]:
         """Each group present, with the first and the last-plus-one of its tokens."""
-        of_row = self.groups[self.run_of_row]
-        present = np.unique(of_row)
-        starts = np.searchsorted(of_row, present, side="left")
-        ends = np.searchsorted(of_row, present, side="right")
-        return [(int(g), int(a), int(b)) for g, a, b in zip(present, starts, ends, strict=True)]
+        present, first = np.unique(self.groups, return_index=True)
+        ends = np.concatenate([np.cumsum(self.sizes) - self.sizes, [len(self)]])
+        starts = ends[[*first, len(self.groups)]]
+        bounds = zip(present, pairwise(starts.tolist()), strict=True)
+        return [(int(g), a, b) for g, (a, b) in bounds]
+
+    def describe(self, row: int) -> str:
+        """Name one counted token for an error message."""
+        example = self.examples[int(np.searchsorted(np.cumsum(self.sizes), row, side="right"))]
+        source = example.source or repr(example.text[:40])
+        return f"{source}, {'token' if example.text else 'row'} {int(self.positions[row])}"
+
+
+def _counted(
+    tokens: Sequence[Tokens], exclude_first: bool
+) -> tuple[Int64[np.ndarray, " example"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Return how many tokens of each example count, their places and their positions."""
+    flat = torch.cat([one.mask.flatten() for one in tokens]).cpu().numpy()
+    ends = np.cumsum([0, *(one.mask.numel() for one in tokens)])
+    sizes, keeps, positions = [], [], []
+    for one, (a, b) in zip(tokens, pairwise(ends.tolist()), strict=True):
+        mask: Bool[np.ndarray, "batch pos"] = flat[a:b].reshape(one.mask.shape)
+        position = mask.cumsum(axis=1) - 1
+        keep = mask & (position > 0) if exclude_first else mask
+        sizes.append(keep.sum(axis=1))
+        keeps.append(keep.ravel())
+        positions.append(position.ravel())
+    places = np.flatnonzero(np.concatenate(keeps))
+    return np.concatenate(sizes), places, np.concatenate(positions)[places]
 
 
 def _unit(example: Example) -> int:
@@ -145,11 +143,6 @@ def _hash(*parts: str) -> int:
     """Hash words to a positive 63-bit number."""
     digest = blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "little") >> 1 or 1
-
-
-def _name(example: Example) -> str:
-    source = example.source or repr(example.text[:40])
-    return f"{source}, token" if example.text else f"{source}, row"
 
 
 def _priorities(

@@ -97,10 +97,10 @@ def _few_tokens(n: int, d: int) -> list[Note]:
 def _degenerate(reader: Reader, found: Found) -> list[Note]:
     """Say what had no direction, and what was a copy; the most of any layer."""
     texts = reader.texts
-    undirected = texts.texts.sum() - texts.directed_texts.sum(axis=1).min()
+    undirected = texts.texts.sum() - texts.host("directed_texts").sum(axis=1).min()
     told: tuple[tuple[float, str, Literal["info", "warning"], str], ...] = (
         (
-            reader.whole.zeros.max(),
+            reader.whole.host("zeros").max(),
             "up to {} vectors of a layer are zero; they have no direction and are in no cosine",
             "warning",
             "zero-vectors",
@@ -115,7 +115,7 @@ def _degenerate(reader: Reader, found: Found) -> list[Note]:
         (
             found.sampled["twins"].max(),
             "two-NN keeps one of each set of equal vectors: up to {} of "
-            f"{len(reader.kept)} sampled tokens of a layer are dropped as copies",
+            f"{len(reader.origins)} sampled tokens of a layer are dropped as copies",
             "info",
             "twins",
         ),
@@ -124,7 +124,7 @@ def _degenerate(reader: Reader, found: Found) -> list[Note]:
 
 
 def _sampling(reader: Reader) -> list[Note]:
-    n = len(reader.kept)
+    n = len(reader.origins)
     if reader.center:
         words = "cosine and partition metrics are about the mean of all tokens, over the {} sampled"
         return [Note(f"{words.format(n)} tokens", code="centred")]

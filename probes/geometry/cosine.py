@@ -22,9 +22,11 @@ def contributions(texts: TextSums) -> Float[np.ndarray, "layer d_model"]:
 
     Source: Timkey & van Schijndel 2021, restricted to pairs of different tokens.
     """
-    n = texts.squared.sum(axis=1)[:, None]
-    total = texts.direction.sum(axis=1)
-    parts: NDArray[np.float64] = (total**2 - texts.coordinate) / np.maximum(n * (n - 1), 1.0)
+    n = texts.host("squared").sum(axis=1)[:, None]
+    total = texts.host("direction").sum(axis=1)
+    parts: NDArray[np.float64] = (total**2 - texts.host("coordinate")) / np.maximum(
+        n * (n - 1), 1.0
+    )
     return parts if texts.n_tokens > 1 else np.zeros_like(parts)
 
 
@@ -60,13 +62,15 @@ def _reasons(texts: TextSums) -> dict[str, list[str]]:
     """Return for each metric and layer why it is undefined."""
     found: dict[str, list[str]] = {name: [] for name in _NAMES}
     rogue = contributions(texts).sum(axis=1) <= 3 * _spread(_pairs(texts), texts)
-    for layer, n in enumerate(texts.squared.sum(axis=1)):
+    for layer, n in enumerate(texts.host("squared").sum(axis=1)):
         every = ""
         if n < 1.5:
             every = "one token has no pairs" if texts.n_tokens < 2 else _zero(float(n))
-        pairs = "" if texts.pairs[layer].any() else "no text has two tokens"
+        pairs = "" if texts.host("pairs")[layer].any() else "no text has two tokens"
         to_mean = (
-            "" if texts.directed_texts[layer].any() else "the mean vector of every text is zero"
+            ""
+            if texts.host("directed_texts")[layer].any()
+            else "the mean vector of every text is zero"
         )
         flat = "the mean cosine is not above that of isotropic data" if rogue[layer] else ""
         for name, own in zip(_NAMES, ("", pairs, pairs, to_mean, flat), strict=True):
@@ -80,7 +84,7 @@ def _zero(n: float) -> str:
 
 def _controls(texts: TextSums) -> dict[str, Null]:
     """Return what isotropic vectors of these texts give; exact, as is the spread if given."""
-    there = texts.squared.sum(axis=1) >= 1.5
+    there = texts.host("squared").sum(axis=1) >= 1.5
 
     def null(
         value: Float[np.ndarray, " layer"], spread: Float[np.ndarray, " layer"] | None = None
@@ -89,24 +93,24 @@ def _controls(texts: TextSums) -> dict[str, Null]:
         return Null(value=np.where(there, value, np.nan), spread=sd, name=ISOTROPIC)
 
     zero = np.zeros(len(there))
-    directed = np.maximum(texts.directed_texts.sum(axis=1), 1.0)
-    within = np.maximum(texts.pairs.sum(axis=1), 1.0)
+    directed = np.maximum(texts.host("directed_texts").sum(axis=1), 1.0)
+    within = np.maximum(texts.host("pairs").sum(axis=1), 1.0)
     return {
         "mean_cosine": null(zero, _spread(_pairs(texts), texts)),
         "su_collier_pooled": null(zero + 1, _spread(within, texts)),
         "su_collier_per_text": null(zero + 1),
-        "intra_sentence_similarity": null(texts.chance.sum(axis=1) / directed),
+        "intra_sentence_similarity": null(texts.host("chance").sum(axis=1) / directed),
     }
 
 
 def _pairs(texts: TextSums) -> Float[np.ndarray, " layer"]:
-    n = texts.squared.sum(axis=1)
+    n = texts.host("squared").sum(axis=1)
     return np.asarray(np.maximum(n * (n - 1), 1.0))
 
 
 def _spread(pairs: Float[np.ndarray, " layer"], texts: TextSums) -> Float[np.ndarray, " layer"]:
     """Return the standard deviation of the mean cosine of that many isotropic pairs."""
-    return np.asarray(np.sqrt(2 / (pairs * texts.coordinate.shape[1])))
+    return np.asarray(np.sqrt(2 / (pairs * texts.d_model)))
 
 
 _NAMES = (
@@ -129,14 +133,17 @@ class _Sums:
 
     @classmethod
     def of(cls, texts: TextSums, blocks: NDArray[np.intp]) -> "_Sums":
-        direction = texts.direction[:, blocks]
+        direction = texts.host("direction")[:, blocks]
         best = np.argsort(-contributions(texts), axis=1)[:, :TOP]
-        coordinate = np.take_along_axis(texts.coordinate, best, axis=1).sum(axis=1, keepdims=True)
+        coordinate = np.take_along_axis(texts.host("coordinate"), best, axis=1).sum(
+            axis=1, keepdims=True
+        )
         return cls(
             direction=direction,
             top=np.take_along_axis(direction, best[:, None], axis=2),
-            scalars=np.stack([getattr(texts, name)[:, blocks] for name in _SCALARS], axis=2),
-            rogue=coordinate / np.maximum(texts.coordinate.sum(axis=1, keepdims=True), 1e-300),
+            scalars=np.stack([texts.host(name)[:, blocks] for name in _SCALARS], axis=2),
+            rogue=coordinate
+            / np.maximum(texts.host("coordinate").sum(axis=1, keepdims=True), 1e-300),
         )
 
     def metrics(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:

@@ -74,16 +74,35 @@ def _of_layer(
 ) -> tuple[tuple[float, float], list[float], str]:
     """Return both dimensions of one layer, the first without each group, and why there is none."""
     distance, group = _nearest(x, torch.from_numpy(~kept).to(x.device), member)
-    ratios = _log_ratios(distance[:, :2])[kept]
+    value, reason = _likelihood(_log_ratios(distance[:, 0], distance[:, 1])[kept])
+    without = _without_each(distance, group, kept, member)
+    slope = np.nan if reason else _slope(_log_ratios(distance[:, 0], distance[:, 1])[kept])
+    return (value, slope), without, reason
+
+
+def _without_each(
+    distance: Float[np.ndarray, "n four"],
+    group: Int[np.ndarray, "n four"],
+    kept: Bool[np.ndarray, " n"],
+    member: Int[np.ndarray, " n"],
+) -> list[float]:
+    """Return the likelihood dimension without each group, whose tokens are no neighbours either.
+
+    Of four neighbours at most two belong to a group, so two are left. Only tokens that had one of
+    their two nearest in the group have others.
+    """
+    if distance.shape[1] < 4:
+        return [np.nan] * (int(member.max()) + 1)
+    (one, two, three, four), (g1, g2, g3, _) = distance.T, group.T
+    base = _log_ratios(one, two)
+    second = np.where(g3 == g1, four, three)
+    first_gone = np.where(g1 == g2, _log_ratios(three, four), _log_ratios(two, second))
+    second_gone = _log_ratios(one, np.where(g3 == g2, four, three))
     without = []
     for g in range(int(member.max()) + 1):
-        others = group != g
-        rank = others.cumsum(axis=1)
-        pair = [np.where(others & (rank == k), distance, 0).sum(axis=1) for k in (1, 2)]
-        left = _log_ratios(np.stack(pair, axis=1))[kept & (member != g)]
-        without.append(_likelihood(left)[0])
-    value, reason = _likelihood(ratios)
-    return (value, np.nan if reason else _slope(ratios)), without, reason
+        left = np.where(g1 == g, first_gone, np.where(g2 == g, second_gone, base))
+        without.append(_likelihood(left[kept & (member != g)])[0])
+    return without
 
 
 def _nearest(
@@ -95,7 +114,9 @@ def _nearest(
     order of their groups; missing neighbours are infinitely far.
     """
     length = (x * x).sum(dim=1)
-    square = torch.addmm(length[None], x, x.T, alpha=-2).add_(length[:, None])
+    ones = torch.ones_like(length[:, None])
+    # Squared distances less the squared length of the row, by one product.
+    square = torch.cat([-2 * x, ones], dim=1) @ torch.cat([x, length[:, None]], dim=1).T
     square.fill_diagonal_(torch.inf)
     if bool(twin.any()):
         square[:, twin] = torch.inf
@@ -104,16 +125,23 @@ def _nearest(
     for a, b in pairwise(ends):
         part = square[:, a:b]
         for _ in range(2):
-            value, at = part.min(dim=1)
-            near.append(value)
-            index.append(at + a)
-            part.scatter_(1, at[:, None], torch.inf)
+            at = _least(part)
+            near.append(part.gather(1, at)[:, 0] + length)
+            index.append(at[:, 0] + a)
+            part.scatter_(1, at, torch.inf)
     best = torch.stack(near, dim=1)
     at_best = torch.stack(index, dim=1)
     best = _measured_again(x, best, at_best, length)
     width = min(4, best.shape[1])
     found = best.topk(width, dim=1, largest=False)
     return found.values.sqrt().cpu().numpy(), (found.indices // 2).cpu().numpy()
+
+
+def _least(x: Float[Tensor, "n k"]) -> Int[Tensor, "n 1"]:
+    """Return the column of the least entry of each row."""
+    if x.device.type == "cpu":  # where NumPy compares several at once
+        return torch.from_numpy(x.numpy().argmin(axis=1))[:, None]
+    return x.argmin(dim=1, keepdim=True)
 
 
 def _measured_again(
@@ -131,12 +159,13 @@ def _measured_again(
     return square
 
 
-def _log_ratios(nearest: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_ratios(
+    first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
     """Return ln(r₂/r₁), NaN where a neighbour is missing or lies at distance zero."""
-    found = np.full(len(nearest), np.nan)
-    if nearest.shape[1] == 2:
-        there = (nearest[:, 0] > 0) & np.isfinite(nearest[:, 1])
-        found[there] = np.log(nearest[there, 1] / nearest[there, 0])
+    found = np.full(len(first), np.nan)
+    there = (first > 0) & np.isfinite(second)
+    found[there] = np.log(second[there] / first[there])
     return found
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,17 +68,18 @@ class Reader:
                 hint="give longer texts, or set exclude_first to false",
             )
         self.whole = statistics.texts.closed()
-        self.kept = statistics.reservoir.sample()
+        self.origins, self.vectors = statistics.reservoir.sample()
         self.sample = Sample(
-            token_ids=self.kept.token_ids,
-            groups=self.kept.units % (statistics.n_groups or _SAMPLE_GROUPS),
+            token_ids=self.origins.token_ids,
+            groups=self.origins.units % (statistics.n_groups or _SAMPLE_GROUPS),
             words=words,
             context=context,
         )
-        means = statistics.moments.mean.cpu().numpy()
-        self.texts = centred_texts(self.kept, means) if center else self.whole
+        self.texts = self.whole
+        if center:
+            self.texts = centred_texts(self.origins, self.vectors, statistics.moments.mean)
         self.null = GaussianNull.draw(
-            self.n, statistics.d_model, len(self.kept), generator=context.stream("isotropy.null")
+            self.n, statistics.d_model, len(self.origins), generator=context.stream("isotropy.null")
         )
 
     def read(self) -> Found:
@@ -95,59 +95,50 @@ class Reader:
         spectrum = np.concatenate(spectra)
         readings = cosine_readings(self.texts)
         readings |= self._spectral(spectrum, np.concatenate(without))
-        sigma = np.ldexp(np.sqrt(spectrum.mean(axis=1)), self._exponents)
+        sigma = np.ldexp(np.sqrt(spectrum.mean(axis=1)), self.statistics.powers)
         readings |= self.sample.partition_readings(of_sample, self.null, sigma)
         readings |= self.sample.dimension_readings(of_sample, self.null)
         readings |= self.sample.word_readings(of_sample, readings["mean_cosine"].value)
-        e = self._exponents
+        e = self.statistics.powers
         return Found(
             readings=readings,
             spectrum=np.ldexp(spectrum, 2 * e[:, None]),
             contributions=parts,
-            mean_norm=np.ldexp(self.whole.norm / self.n, e),
+            mean_norm=np.ldexp(self.whole.host("norm") / self.n, e),
             max_norm=np.ldexp(self.statistics.longest, e),
             sampled=of_sample,
         )
 
-    @cached_property
-    def _exponents(self) -> NDArray[np.int64]:
-        sites = range(len(self.statistics.settings.sites))
-        return np.array([self.statistics.exponent(site) for site in sites])
-
     def _chunks(self) -> Iterator[slice]:
         """Yield some layers at a time, as many as fit the memory."""
         n_layers, d = self.whole.coordinate.shape
-        step = max(1, _CHUNK_BYTES // (8 * d * max(len(self.kept), d)))
+        step = max(1, _CHUNK_BYTES // (8 * d * max(len(self.origins), d)))
         for first in range(0, n_layers, step):
             self.context.progress(first, n_layers, "layers")
             yield slice(first, min(first + step, n_layers))
         self.context.progress(n_layers, n_layers, "layers")
 
-    def _spectra(self, chunk: slice) -> Float64[np.ndarray, "layer d_model"]:
+    def _spectra(self, at: slice) -> Float64[np.ndarray, "layer d_model"]:
         if self.n < 2:
-            return np.zeros_like(self.whole.coordinate[chunk])
-        moments, sites = self.statistics.moments, range(chunk.start, chunk.stop)
-        return eigenvalues(torch.stack([moments.covariance(site) for site in sites]))
+            return np.zeros((at.stop - at.start, self.whole.d_model))
+        return eigenvalues(self.statistics.moments.covariance(at))
 
-    def _spectra_without(self, chunk: slice) -> Float64[np.ndarray, "layer group d_model"]:
-        moments, sites = self.statistics.moments, range(chunk.start, chunk.stop)
-        found = [
-            eigenvalues(torch.stack([moments.covariance_without(site, group) for site in sites]))
-            for group in moments.removable_groups
-        ]
-        shape = chunk.stop - chunk.start, 0, self.statistics.d_model
+    def _spectra_without(self, at: slice) -> Float64[np.ndarray, "layer group d_model"]:
+        moments = self.statistics.moments
+        groups = moments.removable_groups
+        found = [eigenvalues(moments.covariance_without(at, group)) for group in groups]
+        shape = at.stop - at.start, 0, self.whole.d_model
         return np.stack(found, axis=1) if found else np.zeros(shape)
 
-    def _sampled(self, chunk: slice, order: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
-        moments, sites = self.statistics.moments, range(chunk.start, chunk.stop)
-        x = torch.from_numpy(self.kept.x[chunk]).double()
+    def _sampled(self, at: slice, order: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        moments, x = self.statistics.moments, self.vectors[at].double()
         if self.center:
-            x -= moments.mean[chunk].cpu()[:, None]
+            x -= moments.mean[at, None]
         moment = moments.covariance if self.center else moments.second_moment
-        directions = torch.eye(x.shape[2], dtype=x.dtype).expand(len(x), -1, -1)
+        directions = torch.eye(x.shape[2], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
         if self.n > 1:
-            directions = torch.linalg.eigh(torch.stack([moment(site) for site in sites]))[1].cpu()
-        size = torch.from_numpy(np.ldexp(1.0, self._exponents[chunk]))
+            directions = torch.linalg.eigh(moment(at))[1]
+        size = x.new_tensor(np.ldexp(1.0, self.statistics.powers[at]))
         return self.sample.measured(x, directions, size, order)
 
     def _spectral(
@@ -157,7 +148,7 @@ class Reader:
     ) -> dict[str, Reading]:
         moments, d, zeta = self.statistics.moments, spectrum.shape[1], self.zeta
         # The identity of IsoScore* in the units that the vectors are kept in.
-        one = np.ldexp(1.0, np.clip(-2 * self._exponents, -1000, 1000))
+        one = np.ldexp(1.0, np.clip(-2 * self.statistics.powers, -1000, 1000))
         values = spectral_metrics(spectrum, self.n, zeta=zeta, one=one)
         controls = self.null.spectral(spectrum.mean(axis=1), zeta=zeta, one=one)
         reasons = why_undefined(spectrum, self.n, values)

@@ -83,7 +83,7 @@ def readings_of(reader: Reader, found: Found, subject: Subject) -> Readings:
     facts: dict[str, NDArray[Any]] = {
         "n_tokens": np.full(n_sites, reader.n),
         "n_texts": np.full(n_sites, n_texts),
-        "n_sampled": np.full(n_sites, len(reader.kept)),
+        "n_sampled": np.full(n_sites, len(reader.origins)),
         "mean_norm": found.mean_norm,
         "max_norm": found.max_norm,
         "reliable": np.full(n_sites, reader.n >= 10 * d),

@@ -1,21 +1,20 @@
 """A uniform sample of tokens, the same for every cut, merge and order of the data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Int64, UInt64
 from numpy.typing import NDArray
-
-_COLUMNS = ("priorities", "texts", "units", "token_ids")
+from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sampled:
-    """Tokens offered to, or kept by, the reservoir: vectors of every layer and where from."""
+class Origins:
+    """Where tokens come from: their priority, text, unit and vocabulary entry."""
 
-    x: Float32[np.ndarray, "layer n d_model"]
     priorities: UInt64[np.ndarray, " n"]
     texts: Int64[np.ndarray, " n"]
     units: Int64[np.ndarray, " n"]
@@ -25,80 +24,76 @@ class Sampled:
         """Return the number of tokens."""
         return len(self.priorities)
 
-    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> "Sampled":
+    def take(self, rows: NDArray[np.intp]) -> "Origins":
         """Return some of the tokens."""
-        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "x"}
-        return Sampled(x=self.x[:, rows], **columns)
+        return Origins(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def then(self, other: "Origins") -> "Origins":
+        """Return these tokens followed by others."""
+        pairs = {f.name: [getattr(o, f.name) for o in (self, other)] for f in fields(self)}
+        return Origins(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+
+
+_NONE = Origins(
+    priorities=np.zeros(0, dtype=np.uint64),
+    texts=np.zeros(0, dtype=np.int64),
+    units=np.zeros(0, dtype=np.int64),
+    token_ids=np.zeros(0, dtype=np.int64),
+)
 
 
 class Reservoir:
     """Keeps the tokens with the lowest hashed priority, hence a uniform sample.
 
     The priority of a token depends on the seed, on what its text says and on its position only,
-    never on where the text was read. Vectors are
-    kept in float32, which is what models give.
+    never on where the text was read. Vectors are kept in float32, which is what models give, where
+    the activations are.
 
     Source: bottom-k sampling, Cohen & Kaplan 2007.
     """
 
-    def __init__(self, n_sites: int, d_model: int, capacity: int) -> None:
+    def __init__(self, n_sites: int, d_model: int, capacity: int, device: torch.device) -> None:
         """Begin empty; memory is touched only as tokens arrive."""
         self.capacity = capacity
-        self.size = 0
-        self._x = np.empty((n_sites, capacity, d_model), dtype=np.float32)
-        self._columns = {
-            name: np.zeros(capacity, dtype=np.uint64 if name == "priorities" else np.int64)
-            for name in _COLUMNS
-        }
+        self.origins = _NONE
+        self._x = torch.empty(n_sites, capacity, d_model, device=device)
 
-    def wanted(self, priorities: UInt64[np.ndarray, " n"]) -> NDArray[np.intp]:
-        """Return which of the offered tokens would be kept."""
-        kept = self._columns["priorities"][: self.size]
-        everything = np.concatenate([kept, priorities])
-        if len(everything) <= self.capacity:
-            return np.arange(len(priorities))
-        threshold = np.partition(everything, self.capacity - 1)[self.capacity - 1]
-        return np.flatnonzero(priorities <= threshold)
+    def entering(self, offered: Origins) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Take in where tokens come from; return which of them are kept, and at which places.
 
-    def insert(self, new: Sampled) -> None:
-        """Take tokens that `wanted` chose, giving up the ones they displace."""
-        room = self.capacity - self.size
-        places = np.arange(self.size, self.size + min(room, len(new)))
-        if len(new) > room:
-            kept = self._columns["priorities"][: self.size]
-            everything = np.concatenate([kept, new.priorities])
-            order = np.argsort(everything, kind="stable")[: self.capacity]
-            stay = np.zeros(self.size, dtype=bool)
-            stay[order[order < self.size]] = True
-            entering = np.sort(order[order >= self.size]) - self.size
-            new = new if len(entering) == len(new) else new.take(entering)
-            places = np.concatenate([np.flatnonzero(~stay), places])[: len(new)]
-        self._x[:, places] = new.x
-        for name, column in self._columns.items():
-            column[places] = getattr(new, name)
-        self.size = min(self.size + len(new), self.capacity) if room else self.size
+        Their vectors must be written to these places next.
+        """
+        size = len(self.origins)
+        every = self.origins.then(offered)
+        kept = np.sort(np.argsort(every.priorities, kind="stable")[: self.capacity])
+        new, stay = kept[kept >= size], kept[kept < size]
+        free = np.setdiff1d(np.arange(min(len(every), self.capacity)), stay)
+        rows = np.arange(min(len(every), self.capacity))
+        rows[free] = new
+        self.origins = every.take(rows)
+        return new - size, free
 
-    def sample(self) -> Sampled:
+    def write(
+        self, at: slice, places: NDArray[np.intp], x: Float32[Tensor, "layer n d_model"]
+    ) -> None:
+        """Write the vectors of some layers to their places."""
+        self._x[at].index_copy_(1, torch.from_numpy(places).to(x.device), x)
+
+    def sample(self) -> tuple[Origins, Float32[Tensor, "layer n d_model"]]:
         """Return what is kept, lowest priority first."""
-        order = np.argsort(self._columns["priorities"][: self.size], kind="stable")
-        columns = {name: column[order] for name, column in self._columns.items()}
-        return Sampled(x=self._x[:, order], **columns)
+        order = np.argsort(self.origins.priorities, kind="stable")
+        index = torch.from_numpy(order).to(self._x.device)
+        return self.origins.take(order), self._x.index_select(1, index)
 
     def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add the tokens of a state of other data."""
-        theirs = _sampled(arrays)
-        self.insert(theirs.take(self.wanted(theirs.priorities)))
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the whole state in canonical order."""
-        sample = self.sample()
-        return {f"reservoir.{f.name}": getattr(sample, f.name) for f in fields(sample)}
+        theirs = Origins(**{f.name: arrays[f"reservoir.{f.name}"] for f in fields(Origins)})
+        kept, places = self.entering(theirs)
+        if len(kept):
+            x = torch.from_numpy(np.asarray(arrays["reservoir.x"])[:, kept]).to(self._x.device)
+            self.write(slice(None), places, x)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
-        self.size = 0
-        self.insert(_sampled(arrays))
-
-
-def _sampled(arrays: Mapping[str, NDArray[Any]]) -> Sampled:
-    return Sampled(**{f.name: arrays[f"reservoir.{f.name}"] for f in fields(Sampled)})
+        self.origins = _NONE
+        self.merge(arrays)

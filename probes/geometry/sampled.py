@@ -49,7 +49,6 @@ class Sample:
         unit, unit_without = log_partition(along, 1 / length.where(length > 0, 1), self.groups)
         dimension = two_nn(x, self.groups)
         found = {
-            "length": length.cpu().numpy(),
             "raw": raw,
             "raw_without": raw_without,
             "unit": np.where((length > 0).cpu().numpy(), unit, np.nan),

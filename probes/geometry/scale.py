@@ -14,9 +14,9 @@ _ORDINARY = 24
 
 # How often the size of the vectors multiplies each array of a state, and which index is the site.
 _POWERS = {
-    "moments.mean": (1, 0),
+    "moments.origin": (1, 0),
     "moments.scatter": (2, 0),
-    "moments.group_mean": (1, 1),
+    "moments.group_total": (1, 1),
     "moments.group_scatter": (2, 1),
     "texts.norm": (1, 0),
     "open.vector": (1, 0),
@@ -26,29 +26,28 @@ _POWERS = {
 }
 
 
-def exponent_of(x: Float[Tensor, "n d_model"]) -> int | None:
-    """Return e such that x · 2^−e is about one, 0 where x is ordinary, None where it is zero.
+def exponent_of(largest: float) -> int:
+    """Return e such that the largest number · 2^−e is about one, 0 where it is ordinary.
 
-    Powers of two change no digit, so ordinary sizes are left as they are.
+    Powers of two change no digit, so ordinary sizes are left as they are. Of zero nothing is known.
     """
-    largest = float(x.abs().max()) if x.numel() else 0.0
     if largest == 0:
-        return None
+        return UNKNOWN
     e = math.frexp(largest)[1]
     return 0 if abs(e) <= _ORDINARY else e
 
 
-def scaled(x: Float[Tensor, "n d_model"], e: int) -> Float[Tensor, "n d_model"]:
+def scaled(
+    x: Float[Tensor, "layer n d_model"], exponents: NDArray[np.int64]
+) -> Float[Tensor, "layer n d_model"]:
     """Return x · 2^−e, in two steps because 2^−e alone may not be a number of this type."""
-    if e == 0:
+    e = np.where(exponents == UNKNOWN, 0, exponents)
+    if not e.any():
         return x
     half = -e // 2
-    return (x * 2.0**half) * 2.0 ** (-e - half)
-
-
-def common(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the larger exponent of each site, so that nothing overflows on its way to it."""
-    return np.maximum(one, other)
+    for part in (half, -e - half):
+        x = x * x.new_tensor(np.ldexp(1.0, part))[:, None, None]
+    return x
 
 
 def rescaled(

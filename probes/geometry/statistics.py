@@ -1,35 +1,34 @@
 """The running statistics of the isotropy probe."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.geometry.batch import Batch, Counted
+from probes.geometry.adding import added, added_runs
+from probes.geometry.batch import Batch
 from probes.geometry.moments import Moments, affordable_groups
-from probes.geometry.reservoir import Reservoir, Sampled
-from probes.geometry.scale import UNKNOWN, common, exponent_of, rescaled, scaled
+from probes.geometry.reservoir import Reservoir
+from probes.geometry.scale import UNKNOWN, exponent_of, rescaled, scaled
 from probes.geometry.texts import Runs, TextSums
 from workbench.errors import NotFinite
 from workbench.methods.contracts import Example
 from workbench.model.sites import Site
+from workbench.model.tokens import Tokens
 from workbench.model.trace import Trace
-
-_FEW_RUNS = 128
 
 # Products of few rows are slow, so tokens wait for others, as many as fit this memory; what
 # waits are whole traces, padding included. An accelerator takes as long for few as for many.
 _WAITING_TOKENS = 8192
 _WAITING_BYTES = 1 << 28
 _ACCELERATED = 8
-
-_RunSums = tuple[NDArray[np.float64], ...]
+# How many layers are stacked at once: few on a processor, whose memory is that of the machine.
+_STACKED_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +50,21 @@ class Settings:
 class IsotropyStatistics:
     """Moments, text sums and a sample of tokens for every layer asked for.
 
-    Memory does not depend on the number of tokens. Vectors of unusual size are kept times 2^−e,
-    with e in `exponents`; no digit changes.
+    All is kept where the activations are, and memory does not depend on the number of tokens. A
+    pass asks nothing of the device; what it left is counted, all layers together, once enough of
+    it waits. Vectors of unusual size are kept times 2^−e, with e in `exponents`; no digit changes.
     """
 
     def __init__(self, settings: Settings, d_model: int, device: torch.device) -> None:
         """Begin with nothing counted."""
         n_sites = len(settings.sites)
-        self.settings = settings
-        self.d_model = d_model
+        self.settings, self.d_model, self.device = settings, d_model, device
         self.n_groups = affordable_groups(n_sites, d_model, settings.memory_mb)
         self._moments = Moments(n_sites, d_model, self.n_groups, device)
-        self._texts = TextSums(n_sites, d_model)
-        self._reservoir = Reservoir(n_sites, d_model, settings.reservoir)
-        self._waiting: list[tuple[Counted, list[Float[Tensor, "place d_model"]]]] = []
-        self.longest = np.zeros(n_sites)
+        self._texts = TextSums(n_sites, d_model, device)
+        self._reservoir = Reservoir(n_sites, d_model, settings.reservoir, device)
+        self._waiting: list[tuple[Tokens, Sequence[Example], list[Tensor]]] = []
+        self._longest = torch.zeros(n_sites, dtype=torch.float64, device=device)
         self.exponents = np.full(n_sites, UNKNOWN)
         self.n_empty = 0
 
@@ -87,146 +86,155 @@ class IsotropyStatistics:
         self.settle()
         return self._reservoir
 
+    @property
+    def longest(self) -> NDArray[np.float64]:
+        """The length of the longest vector of every layer."""
+        found: NDArray[np.float64] = self._longest.cpu().numpy()
+        return found
+
+    @property
+    def powers(self) -> NDArray[np.int64]:
+        """The power of two that the vectors of each site were divided by."""
+        return np.where(self.exponents == UNKNOWN, 0, self.exponents)
+
     def add(self, trace: Trace, examples: Sequence[Example]) -> None:
         """Take one trace; its tokens are counted when there are enough of them.
 
         Raises:
             NotFinite: an activation is NaN or infinite, or too large to add to the others.
         """
-        counted = Counted.of(trace.tokens, examples, exclude_first=self.settings.exclude_first)
         layers = [trace.activations[site].flatten(0, 1) for site in self.settings.sites]
-        for site, x in zip(self.settings.sites, layers, strict=True):
-            _check_finite(x, site, counted)
-        self.n_empty += int((counted.sizes == 0).sum())
-        if len(counted):
-            self._waiting.append((counted, layers))
-        if self._is_enough:
+        self._waiting.append((trace.tokens, examples, layers))
+        places = sum(tokens.mask.numel() for tokens, _, _ in self._waiting)
+        held = sum(x.nbytes for _, _, layers in self._waiting for x in layers)
+        more = 1 if self.device.type == "cpu" else _ACCELERATED
+        if places >= more * _WAITING_TOKENS or held >= more * _WAITING_BYTES:
             self.settle()
 
-    @property
-    def _is_enough(self) -> bool:
-        n_tokens = sum(len(part) for part, _ in self._waiting)
-        held = sum(x.nbytes for _, layers in self._waiting for x in layers)
-        more = 1 if self._moments.device.type == "cpu" else _ACCELERATED
-        return n_tokens >= more * _WAITING_TOKENS or held >= more * _WAITING_BYTES
-
     def settle(self) -> None:
-        """Count everything that waits."""
+        """Count everything that waits.
+
+        Raises:
+            NotFinite: an activation is NaN or infinite, or too large to add to the others.
+        """
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        parts = [part for part, _ in waiting]
-        batch = Batch.of(parts, n_groups=self.n_groups, seed=self.settings.seed)
-        bounds = batch.group_bounds
-        order = torch.from_numpy(_places(waiting)[batch.rows]).to(self._moments.device)
-        wanted = self._reservoir.wanted(batch.priorities)
-        shape = len(self.settings.sites), len(wanted), self.d_model
-        sample = np.empty(shape, dtype=np.float32)
-        sums = []
-        for i in range(len(self.settings.sites)):
-            x = torch.cat([layers[i] for _, layers in waiting]).to(self._moments.device)
-            x = x.index_select(0, order).to(self._precision(x.dtype))
-            x = self._scaled(i, x)
-            sample[i] = _rows(x, wanted).float().cpu().numpy()
-            sums.append(self._add_directions(i, x, batch))
-            near = torch.from_numpy(sums[-1][1].sum(axis=0) / len(x)).to(x)
-            self._moments.add(i, x, near, bounds)
-        self._moments.count(bounds)
-        self._add_runs(sums, batch)
-        run = batch.run_of_row[wanted]
-        self._reservoir.insert(
-            Sampled(
-                x=sample,
-                priorities=batch.priorities[wanted],
-                texts=batch.keys[run],
-                units=batch.units[run],
-                token_ids=batch.token_ids[wanted],
-            )
+        batch = Batch.of(
+            [(tokens, examples) for tokens, examples, _ in waiting],
+            exclude_first=self.settings.exclude_first,
+            n_groups=self.n_groups,
+            seed=self.settings.seed,
         )
-
-    def exponent(self, site: int) -> int:
-        """Return the power of two that the vectors of a site were divided by."""
-        e = int(self.exponents[site])
-        return 0 if e == UNKNOWN else e
-
-    def _scaled(self, site: int, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
-        if self.exponents[site] == UNKNOWN and (e := exponent_of(x)) is not None:
-            self.exponents[site] = e
-        return scaled(x, self.exponent(site))
-
-    def _precision(self, dtype: torch.dtype) -> torch.dtype:
-        is_double = self.settings.exact or dtype == torch.float64
-        return torch.float64 if is_double else torch.float32
-
-    def _add_runs(self, sums: Sequence[_RunSums], batch: Batch) -> None:
-        direction, vector, squared, length = (np.stack(part) for part in zip(*sums, strict=True))
-        order = batch.stream_order
+        self.n_empty += batch.n_empty
+        if not len(batch):
+            return
+        layers = [layers for _, _, layers in waiting]
+        bounds, runs = batch.group_bounds, []
+        kept, places = self._reservoir.entering(batch.origins)
+        sample = torch.from_numpy(kept).to(self.device)
+        for at, x in self._stacked(layers, torch.from_numpy(batch.places).to(self.device)):
+            x = self._checked(at, x, batch)
+            self._reservoir.write(at, places, x.index_select(1, sample).float())
+            runs.append(self._runs(at, x, batch))
+            self._moments.add(at, x, bounds)
+        self._moments.count(bounds)
+        direction, vector, squared, length = (torch.cat(parts) for parts in zip(*runs, strict=True))
         self._texts.add(
             Runs(
-                keys=np.where(batch.continues, batch.keys, 0)[order],
-                units=batch.units[order],
-                n=batch.sizes[order],
-                direction=direction[:, order],
-                vector=vector[:, order],
-                squared=squared[:, order],
-                length=length[:, order],
-            )
+                keys=batch.keys,
+                units=batch.units,
+                n=batch.sizes,
+                direction=direction,
+                vector=vector,
+                squared=squared,
+                length=length,
+            ).in_order(batch.stream_order)
         )
 
-    def _add_directions(self, site: int, x: Float[Tensor, "n d_model"], batch: Batch) -> _RunSums:
-        """Return each run's sums of unit vectors, vectors, squared unit lengths and lengths."""
-        square = x * x
-        squared_norm = square.sum(dim=1)
-        norm = squared_norm.sqrt()
-        inverse = torch.where(norm > 0, 1 / norm, 0)
-        texts = self._texts
-        texts.coordinate[site] += (inverse**2 @ square).cpu().numpy()
-        texts.norm[site] += float(norm.sum(dtype=torch.float64))
-        longest = float(norm.max())
-        if not math.isfinite(longest):
+    def _stacked(
+        self, waiting: Sequence[list[Tensor]], places: Tensor
+    ) -> Iterator[tuple[slice, Float[Tensor, "layer n d_model"]]]:
+        """Yield the counted tokens of some layers at a time."""
+        n_sites = len(self.settings.sites)
+        of_layer = sum(layers[0].nbytes for layers in waiting)
+        more = 1 if self.device.type == "cpu" else _ACCELERATED * _WAITING_BYTES // _STACKED_BYTES
+        step = max(1, more * _STACKED_BYTES // max(of_layer, 1))
+        is_double = self.settings.exact or waiting[0][0].dtype == torch.float64
+        for first in range(0, n_sites, step):
+            at = slice(first, min(first + step, n_sites))
+            parts = [torch.stack(layers[at]) for layers in waiting]
+            x = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).to(self.device)
+            x = x.index_select(1, places)
+            yield at, x.to(torch.float64 if is_double else torch.float32)
+
+    def _checked(
+        self, at: slice, x: Float[Tensor, "layer n d_model"], batch: Batch
+    ) -> Float[Tensor, "layer n d_model"]:
+        """Return vectors at a size whose squares are numbers; the one question to the device."""
+        least, most = x.flatten(1).aminmax(dim=1)
+        largest = np.array(torch.maximum(-least, most).tolist())
+        for i in np.flatnonzero(~np.isfinite(largest)):
+            bad = torch.nonzero(~torch.isfinite(x[i]).all(dim=1)).flatten().tolist()
             raise NotFinite(
-                f"{self.settings.sites[site]}: the squared length of a vector is beyond {x.dtype}",
+                f"{self.settings.sites[at][i]} holds NaN or infinity in {len(bad)} of {len(batch)} "
+                f"rows, first at {batch.describe(bad[0])}",
+                hint="leave that row out, or run the model in float32 if it was run in float16",
+            )
+        known = self.exponents[at]
+        known[:] = np.where(known == UNKNOWN, [exponent_of(one) for one in largest], known)
+        size = largest * np.ldexp(1.0, -self.powers[at])
+        for i in np.flatnonzero(size > (torch.finfo(x.dtype).max / x.shape[2]) ** 0.5):
+            raise NotFinite(
+                f"{self.settings.sites[at][i]}: the squared length of a vector is beyond {x.dtype}",
                 hint="leave that row out, or measure rows of such different sizes apart",
             )
-        self.longest[site] = max(self.longest[site], longest)
-        texts.zeros[site] += int((norm == 0).sum())
-        n_runs = len(batch.sizes)
-        run = torch.from_numpy(batch.run_of_row).to(x.device)
-        vector, direction = _sum_runs(x, run, batch.sizes.tolist(), inverse)
-        squared = norm.new_zeros(n_runs).index_add_(0, run, (norm > 0).to(norm.dtype))
-        length = norm.new_zeros(n_runs).index_add_(0, run, norm)
-        return tuple(part.double().cpu().numpy() for part in (direction, vector, squared, length))
+        return scaled(x, known)
+
+    def _runs(
+        self, at: slice, x: Float[Tensor, "layer n d_model"], batch: Batch
+    ) -> tuple[Tensor, ...]:
+        """Return each run's sums of unit vectors, vectors, squared unit lengths and lengths."""
+        square = x * x
+        norm = square.sum(dim=2).sqrt()
+        inverse = torch.where(norm > 0, 1 / norm, 0)
+        texts = self._texts
+        texts.coordinate[at] += ((inverse * inverse)[:, None] @ square)[:, 0]
+        texts.norm[at] += norm.sum(dim=1, dtype=torch.float64)
+        texts.zeros[at] += (norm == 0).sum(dim=1)
+        self._longest[at] = torch.maximum(self._longest[at], norm.amax(dim=1))
+        vector, direction = added_runs(x, inverse, batch.sizes.tolist())
+        rows = np.repeat(np.arange(len(batch.sizes)), batch.sizes)
+        of_token = torch.stack([(norm > 0).double(), norm.double()], dim=2)
+        squared, length = added(of_token, rows, len(batch.sizes)).unbind(dim=2)
+        return direction.double(), vector.double(), squared, length
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state, fetched from the device at once."""
+        self.settle()
+        origins, sample = self._reservoir.sample()
+        tensors = self._moments.tensors() | self._texts.tensors()
+        tensors |= {"longest": self._longest, "reservoir.x": sample}
+        counts = self._moments.counts() | self._texts.counts()
+        counts |= {f"reservoir.{name}": array for name, array in vars(origins).items()}
+        counts |= {"exponents": self.exponents, "n_empty": np.array(self.n_empty)}
+        return _on_host(tensors) | {name: array.copy() for name, array in counts.items()}
 
     def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add a state of the data that came after; only one part of it is in memory at a time."""
         self.settle()
-        n_sites = len(self.settings.sites)
-        if not np.array_equal(self.exponents, arrays["exponents"]):
-            exponents = common(self.exponents, arrays["exponents"])
+        theirs = arrays["exponents"]
+        if not np.array_equal(self.exponents, theirs):
+            # The larger exponent of each site, so that nothing overflows on its way to it.
+            exponents = np.maximum(self.exponents, theirs)
             self.restore(rescaled(self.state(), exponents))
             arrays = rescaled(arrays, exponents)
-        moments = Moments(0, self.d_model, 0, self._moments.device)  # what follows fills it
-        moments.restore(arrays, copy=False)
-        self._moments.merge(moments)
-        del moments
-        texts = TextSums(n_sites, self.d_model)
-        texts.restore(arrays)
-        self._texts.merge(texts)
+        self._moments.merge(arrays)
+        self._texts.merge(arrays)
         self._reservoir.merge(arrays)
-        self.longest = np.maximum(self.longest, arrays["longest"])
+        longest = torch.from_numpy(np.asarray(arrays["longest"])).to(self.device)
+        self._longest = torch.maximum(self._longest, longest)
         self.n_empty += int(arrays["n_empty"])
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the whole state."""
-        parts = (self.moments.state(), self.texts.state(), self.reservoir.state())
-        state = {
-            name: np.asarray(array, order="C") for part in parts for name, array in part.items()
-        }
-        return state | {
-            "longest": self.longest,
-            "exponents": self.exponents,
-            "n_empty": np.array(self.n_empty),
-        }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
@@ -234,44 +242,21 @@ class IsotropyStatistics:
         self._moments.restore(arrays)
         self._texts.restore(arrays)
         self._reservoir.restore(arrays)
-        self.longest = np.array(arrays["longest"])
+        self._longest = torch.from_numpy(np.array(arrays["longest"])).to(self.device)
         self.exponents = np.array(arrays["exponents"])
         self.n_empty = int(arrays["n_empty"])
 
 
-def _sum_runs(
-    x: Float[Tensor, "n d_model"], run: Tensor, sizes: Sequence[int], weight: Float[Tensor, " n"]
-) -> tuple[Float[Tensor, "run d_model"], Float[Tensor, "run d_model"]]:
-    """Add up the rows of each run, plain and weighted; by one product per run when few."""
-    if len(sizes) > _FEW_RUNS:
-        empty = x.new_zeros(len(sizes), x.shape[1])
-        return empty.index_add(0, run, x), empty.index_add(0, run, x * weight[:, None])
-    weights = torch.stack([torch.ones_like(weight), weight])
-    parts = zip(weights.split(list(sizes), dim=1), x.split(list(sizes)), strict=True)
-    sums = torch.stack([rows @ part for rows, part in parts], dim=1)
-    return sums[0], sums[1]
-
-
-def _places(waiting: Sequence[tuple[Counted, Sequence[Tensor]]]) -> Int64[np.ndarray, " n"]:
-    """Number the counted tokens of traces that are laid end to end, padding included."""
-    starts = np.cumsum([0, *(len(layers[0]) for _, layers in waiting)])
-    rows = [part.rows + start for (part, _), start in zip(waiting, starts[:-1], strict=True)]
-    return np.concatenate(rows)
-
-
-def _rows(x: Float[Tensor, "place d_model"], rows: Int64[np.ndarray, " n"]) -> Tensor:
-    return x.index_select(0, torch.from_numpy(rows).to(x.device))
-
-
-def _check_finite(x: Float[Tensor, "place d_model"], site: Site, counted: Counted) -> None:
-    if not len(counted):
-        return
-    if bool(torch.isfinite(x.sum(dtype=torch.float32))):
-        return
-    bad = np.flatnonzero((~torch.isfinite(_rows(x, counted.rows)).all(dim=1)).cpu().numpy())
-    if len(bad):
-        raise NotFinite(
-            f"{site} holds NaN or infinity in {len(bad)} of {len(counted)} rows, "
-            f"first at {counted.describe(int(bad[0]))}",
-            hint="leave that row out, or run the model in float32 if it was run in float16",
-        )
+def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return tensors as arrays of their own: from a device by one copy for each number format."""
+    found: dict[str, NDArray[Any]] = {}
+    for dtype in {x.dtype for x in tensors.values()}:
+        some = {name: x for name, x in tensors.items() if x.dtype == dtype}
+        if next(iter(some.values())).device.type == "cpu":
+            found |= {name: x.numpy().copy() for name, x in some.items()}
+            continue
+        flat = torch.cat([x.flatten() for x in some.values()]).cpu()
+        parts = flat.split([x.numel() for x in some.values()])
+        for (name, x), part in zip(some.items(), parts, strict=True):
+            found[name] = part.numpy().reshape(x.shape)
+    return found

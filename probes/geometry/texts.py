@@ -1,20 +1,22 @@
-"""Streaming sums of unit vectors by text, kept in blocks of texts for the bootstrap."""
+"""Streaming sums of unit vectors by text, kept in blocks of texts for the jackknife."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+import torch
+from jaxtyping import Float, Float64, Int64
 from numpy.typing import NDArray
 from scipy.special import gammaln, hyp2f1
+from torch import Tensor
+
+from probes.geometry.adding import added
 
 BLOCKS = 256
 _CANCELLED = 1e-6
 
-_BY_SITE = (
-    "direction",
-    "squared",
+OF_TEXTS = (
     "within",
     "pairs",
     "separate",
@@ -23,13 +25,12 @@ _BY_SITE = (
     "directed_texts",
     "chance",
 )
-_BY_BLOCK = ("tokens", "texts")
-_WHOLE = ("coordinate", "norm", "zeros")
+_SUMS = ("direction", "squared", "of_texts", "coordinate", "norm", "zeros")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Runs:
-    """Sums over consecutive tokens of one text each, in reading order.
+    """Sums over consecutive tokens of one text each, in reading order; key 0 is a whole text.
 
     `direction` sums unit vectors, `vector` raw ones, `length` their lengths; `squared` sums
     squared lengths of unit vectors, which is the count less the zero vectors.
@@ -38,26 +39,24 @@ class Runs:
     keys: Int64[np.ndarray, " run"]
     units: Int64[np.ndarray, " run"]
     n: Int64[np.ndarray, " run"]
-    direction: Float64[np.ndarray, "layer run d_model"]
-    vector: Float64[np.ndarray, "layer run d_model"]
-    squared: Float64[np.ndarray, "layer run"]
-    length: Float64[np.ndarray, "layer run"]
+    direction: Float64[Tensor, "layer run d_model"]
+    vector: Float64[Tensor, "layer run d_model"]
+    squared: Float64[Tensor, "layer run"]
+    length: Float64[Tensor, "layer run"]
 
     def __len__(self) -> int:
         """Return the number of runs."""
         return len(self.n)
 
-    def take(self, which: Bool[np.ndarray, " run"]) -> "Runs":
+    def take(self, rows: Int64[np.ndarray, " k"]) -> "Runs":
         """Return some of the runs."""
-        return Runs(
-            keys=self.keys[which],
-            units=self.units[which],
-            n=self.n[which],
-            direction=self.direction[:, which],
-            vector=self.vector[:, which],
-            squared=self.squared[:, which],
-            length=self.length[:, which],
-        )
+        at = torch.from_numpy(rows).to(self.squared.device)
+        sums = {name: x.index_select(1, at) for name, x in self._tensors().items()}
+        return Runs(keys=self.keys[rows], units=self.units[rows], n=self.n[rows], **sums)
+
+    def in_order(self, order: Int64[np.ndarray, " run"]) -> "Runs":
+        """Return the runs in another order; that of whole texts moves nothing."""
+        return self.take(order) if self.keys.any() else self
 
     def joined(self) -> "Runs":
         """Add up neighbouring runs of the same text."""
@@ -65,59 +64,82 @@ class Runs:
         new[1:] = (self.keys[1:] != self.keys[:-1]) | (self.keys[1:] == 0)
         if new.all():
             return self
-        starts = np.flatnonzero(new)
-        return Runs(
-            keys=self.keys[starts],
-            units=self.units[starts],
-            n=np.add.reduceat(self.n, starts),
-            direction=np.add.reduceat(self.direction, starts, axis=1),
-            vector=np.add.reduceat(self.vector, starts, axis=1),
-            squared=np.add.reduceat(self.squared, starts, axis=1),
-            length=np.add.reduceat(self.length, starts, axis=1),
-        )
+        starts, row = np.flatnonzero(new), np.cumsum(new) - 1
+        sums = {name: added(x, row, len(starts)) for name, x in self._tensors().items()}
+        n = np.add.reduceat(self.n, starts)
+        return Runs(keys=self.keys[starts], units=self.units[starts], n=n, **sums)
 
     def then(self, other: "Runs") -> "Runs":
         """Return these runs followed by others."""
+        if not len(self):
+            return other
+        mine, theirs = self._tensors(), other._tensors()
         return Runs(
             keys=np.concatenate([self.keys, other.keys]),
             units=np.concatenate([self.units, other.units]),
             n=np.concatenate([self.n, other.n]),
-            direction=np.concatenate([self.direction, other.direction], axis=1),
-            vector=np.concatenate([self.vector, other.vector], axis=1),
-            squared=np.concatenate([self.squared, other.squared], axis=1),
-            length=np.concatenate([self.length, other.length], axis=1),
+            **{name: torch.cat([x, theirs[name]], dim=1) for name, x in mine.items()},
         )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
 
 
 class TextSums:
     """Everything the cosine metrics need, in memory that does not grow with the data.
 
     A text adds to one of 256 blocks, chosen by its hash, so blocks are random sets of texts
-    whatever the order of the data. The first and the last text stay open while the data before
-    or after may continue them.
+    whatever the order of the data. `of_texts` are sums over whole texts, named by `OF_TEXTS`. The
+    first and the last text stay open while the data before or after may continue them.
     """
 
-    def __init__(self, n_sites: int, d_model: int) -> None:
+    def __init__(self, n_sites: int, d_model: int, device: torch.device) -> None:
         """Begin with nothing counted."""
-        self.direction = np.zeros((n_sites, BLOCKS, d_model))
-        self.squared, self.within, self.pairs, self.separate = np.zeros((4, n_sites, BLOCKS))
-        self.paired_texts, self.sentence = np.zeros((2, n_sites, BLOCKS))
-        self.directed_texts, self.chance = np.zeros((2, n_sites, BLOCKS))
+
+        def zeros(*shape: int) -> Float64[Tensor, "..."]:
+            return torch.zeros(*shape, dtype=torch.float64, device=device)
+
+        self.direction = zeros(n_sites, BLOCKS, d_model)
+        self.squared, self.of_texts = (
+            zeros(n_sites, BLOCKS),
+            zeros(n_sites, BLOCKS, len(OF_TEXTS)),
+        )
+        self.coordinate = zeros(n_sites, d_model)
+        self.norm, self.zeros = zeros(n_sites), zeros(n_sites)
         self.tokens, self.texts = np.zeros((2, BLOCKS))
-        self.coordinate = np.zeros((n_sites, d_model))
-        self.norm, self.zeros = np.zeros((2, n_sites))
-        self.open = _no_runs(n_sites, d_model)
+        none = np.zeros(0, dtype=np.int64)
+        self.open = Runs(
+            keys=none,
+            units=none,
+            n=none,
+            direction=zeros(n_sites, 0, d_model),
+            vector=zeros(n_sites, 0, d_model),
+            squared=zeros(n_sites, 0),
+            length=zeros(n_sites, 0),
+        )
+
+    @property
+    def d_model(self) -> int:
+        """The width of the vectors."""
+        return self.coordinate.shape[1]
 
     @property
     def n_tokens(self) -> int:
         """The number of tokens counted."""
         return int(self.tokens.sum())
 
+    def host(self, name: str) -> NDArray[np.float64]:
+        """Return one of the sums, or one over whole texts, as an array."""
+        if name in OF_TEXTS:
+            return self.of_texts[..., OF_TEXTS.index(name)].cpu().numpy()
+        found: NDArray[np.float64] = getattr(self, name).cpu().numpy()
+        return found
+
     def add(self, runs: Runs) -> None:
         """Add runs in reading order."""
         blocks = runs.units % BLOCKS
-        _add_at(self.direction, blocks, runs.direction)
-        _add_at(self.squared, blocks, runs.squared)
+        self.direction += added(runs.direction, blocks, BLOCKS)
+        self.squared += added(runs.squared, blocks, BLOCKS)
         np.add.at(self.tokens, blocks, runs.n)
         self._read_on(runs)
 
@@ -126,74 +148,91 @@ class TextSums:
         texts = self.open.then(runs).joined()
         complete = texts.keys == 0
         complete[1:-1] = True
-        self._close(texts.take(complete))
-        self.open = texts.take(~complete)
+        if complete.all():
+            self._close(texts)
+            self.open = texts.take(np.zeros(0, dtype=np.int64))
+        else:
+            self._close(texts.take(np.flatnonzero(complete)))
+            self.open = texts.take(np.flatnonzero(~complete))
 
     def _close(self, texts: Runs) -> None:
         """Add complete texts to their blocks."""
         if not len(texts):
             return
-        blocks, n = texts.units % BLOCKS, texts.squared
-        pairs = n * (n - 1)
-        within = (texts.direction**2).sum(axis=2) - texts.squared
-        paired = n > 1
-        _add_at(self.within, blocks, within * paired)
-        _add_at(self.separate, blocks, (1 - within / np.maximum(pairs, 1)) * paired)
-        _add_at(self.paired_texts, blocks, paired.astype(np.float64))
-        _add_at(self.pairs, blocks, pairs * paired)
-        similarity, directed = _to_mean(texts)
-        _add_at(self.sentence, blocks, similarity)
-        _add_at(self.directed_texts, blocks, directed.astype(np.float64))
-        _add_at(self.chance, blocks, chance_to_mean(n, texts.vector.shape[2]) * directed)
+        blocks = texts.units % BLOCKS
+        self.of_texts += added(_of_texts(texts), blocks, BLOCKS)
         np.add.at(self.texts, blocks, 1.0)
 
     def closed(self) -> "TextSums":
         """Return a copy in which the open texts are complete."""
-        copy = TextSums(self.direction.shape[0], self.direction.shape[2])
-        copy.restore(self.state())
+        copy = self._empty()
+        vars(copy).update(vars(self))
+        copy.of_texts, copy.texts = self.of_texts.clone(), self.texts.copy()
         copy._close(copy.open)
-        copy.open = _no_runs(*self.coordinate.shape)
         return copy
 
-    def merge(self, other: "TextSums") -> None:
-        """Add the sums of the data that came after."""
-        for name in (*_BY_SITE, *_BY_BLOCK, *_WHOLE):
-            mine = getattr(self, name)
-            mine += getattr(other, name)
-        self._read_on(other.open)
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the sums of the state."""
+        sums = {f"texts.{name}": getattr(self, name) for name in _SUMS}
+        return sums | {f"open.{name}": x for name, x in self.open._tensors().items()}
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the whole state."""
-        named = (*_BY_SITE, *_BY_BLOCK, *_WHOLE)
-        state = {f"texts.{name}": getattr(self, name) for name in named}
-        return state | {f"open.{name}": value for name, value in vars(self.open).items()}
+    def counts(self) -> dict[str, NDArray[Any]]:
+        """Return the counts of the state."""
+        open_ = {f"open.{name}": getattr(self.open, name) for name in ("keys", "units", "n")}
+        return {"texts.tokens": self.tokens, "texts.texts": self.texts, **open_}
+
+    def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add the state of the data that came after."""
+        for name in _SUMS:
+            mine = getattr(self, name)
+            mine += self._loaded(arrays[f"texts.{name}"])
+        self.tokens = self.tokens + arrays["texts.tokens"]
+        self.texts = self.texts + arrays["texts.texts"]
+        found = {f.name: np.array(arrays[f"open.{f.name}"]) for f in fields(Runs)}
+        sums = {k: self._loaded(x) for k, x in found.items() if x.dtype == np.float64}
+        theirs = Runs(keys=found["keys"], units=found["units"], n=found["n"], **sums)
+        if len(theirs):
+            self._read_on(theirs)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state."""
-        for name in (*_BY_SITE, *_BY_BLOCK, *_WHOLE):
-            setattr(self, name, np.array(arrays[f"texts.{name}"]))
-        self.open = Runs(**{name: np.array(arrays[f"open.{name}"]) for name in vars(self.open)})
+        vars(self).update(vars(self._empty()))
+        self.merge(arrays)
+
+    def _empty(self) -> "TextSums":
+        n_sites, d_model = self.coordinate.shape
+        return TextSums(n_sites, d_model, self.coordinate.device)
+
+    def _loaded(self, x: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(np.asarray(x)).to(self.coordinate.device)
 
 
-def _add_at(
-    sums: NDArray[np.float64], blocks: NDArray[np.int64], values: NDArray[np.float64]
-) -> None:
-    """Add values to blocks along the second axis, repeated blocks included."""
-    np.add.at(sums.swapaxes(0, 1), blocks, values.swapaxes(0, 1))
+def _of_texts(texts: Runs) -> Float64[Tensor, "layer run seven"]:
+    """Return what each text adds, in the order of `OF_TEXTS`.
 
-
-def _to_mean(
-    texts: Runs,
-) -> tuple[Float[np.ndarray, "layer run"], Bool[np.ndarray, "layer run"]]:
-    """Return each text's mean cosine of its tokens to its raw mean vector, and where it has one.
-
-    Vectors that cancel have no mean direction, and the cosine to it does not exist.
+    The cosine of a token to the mean does not exist where vectors cancel and there is none.
     """
-    total = np.linalg.norm(texts.vector, axis=2)
+    n = texts.squared
+    pairs, paired = n * (n - 1), (n > 1).double()
+    within = texts.direction.square().sum(dim=2) - n
+    total = torch.linalg.vector_norm(texts.vector, dim=2)
     directed = total > _CANCELLED * texts.length
-    toward = (texts.vector * texts.direction).sum(axis=2)
-    mean = toward / np.where(directed, total, 1) / np.maximum(texts.squared, 1)
-    return np.where(directed, mean, 0.0), directed
+    toward = (texts.vector * texts.direction).sum(dim=2)
+    sentence = torch.where(directed, toward / total / n.clamp(min=1), 0.0)
+    sizes = np.arange(int(texts.n.max()) + 1, dtype=np.float64)
+    chance = torch.from_numpy(chance_to_mean(sizes, texts.vector.shape[2])).to(n.device)
+    return torch.stack(
+        [
+            within * paired,
+            pairs * paired,
+            (1 - within / pairs.clamp(min=1)) * paired,
+            paired,
+            sentence,
+            directed.double(),
+            chance[n.long()] * directed,
+        ],
+        dim=2,
+    )
 
 
 def chance_to_mean(n: Float[np.ndarray, "*shape"], d_model: int) -> Float[np.ndarray, "*shape"]:
@@ -208,15 +247,3 @@ def chance_to_mean(n: Float[np.ndarray, "*shape"], d_model: int) -> Float[np.nda
     ratio = np.exp(2 * (gammaln((d_model + 1) / 2) - gammaln(d_model / 2))) * 2 / d_model
     found: NDArray[np.float64] = np.sqrt(rho2) * ratio * hyp2f1(0.5, 0.5, d_model / 2 + 1, rho2)
     return found
-
-
-def _no_runs(n_sites: int, d_model: int) -> Runs:
-    return Runs(
-        keys=np.zeros(0, dtype=np.int64),
-        units=np.zeros(0, dtype=np.int64),
-        n=np.zeros(0, dtype=np.int64),
-        direction=np.zeros((n_sites, 0, d_model)),
-        vector=np.zeros((n_sites, 0, d_model)),
-        squared=np.zeros((n_sites, 0)),
-        length=np.zeros((n_sites, 0)),
-    )

@@ -103,8 +103,9 @@ def test_bad_activations_name_layer_text_and_token(tiny_llama: Model, bad: float
     broken = Trace(spec=trace.spec, tokens=trace.tokens, activations=x)
     accumulator = probe.start(Context())
     examples = [Example(text="a", source="f:1"), Example(text="b", source="f:2")]
+    accumulator.add(broken, examples)
     with pytest.raises(NotFinite, match=r"resid_post\.1 .* first at f:2, token 2"):
-        accumulator.add(broken, examples)
+        accumulator.result(Context())
 
 
 def test_padding_may_hold_anything(tiny_llama: Model) -> None:

@@ -43,7 +43,7 @@ def seven_steps(spectrum: NDArray[np.float64]) -> float:
 @settings(deadline=None)
 def test_isoscore_equals_the_seven_step_recipe(spectrum: list[float]) -> None:
     sorted_ = np.sort(np.array(spectrum))[::-1].copy()
-    ours = spectral_metrics(sorted_, 1000, zeta=0.0)["isoscore"]
+    ours = spectral_metrics(sorted_[None], 1000, zeta=0.0)["isoscore"][0]
     assert ours == pytest.approx(seven_steps(sorted_), abs=1e-9)
 
 

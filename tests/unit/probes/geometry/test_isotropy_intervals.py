@@ -35,30 +35,30 @@ def test_the_covariance_without_a_group_is_that_of_the_others() -> None:
     x = torch.randn(60, 5, generator=generator, dtype=torch.float64) + 3
     bounds = [(0, 0, 11), (1, 11, 40), (2, 40, 60)]
     moments = Moments(1, 5, 3, torch.device("cpu"))
-    moments.add(0, x.clone(), x.mean(dim=0), bounds)
+    moments.add(slice(None), x[None].clone(), bounds)
     moments.count(bounds)
     for group, start, end in bounds:
         rest = torch.cat([x[:start], x[end:]])
-        found = moments.covariance_without(0, group)
+        found = moments.covariance_without(slice(None), group)[0]
         torch.testing.assert_close(found, torch.cov(rest.T), rtol=1e-5, atol=1e-5)
 
 
 def test_cosines_without_a_block_are_those_of_the_other_texts() -> None:
     x = np.random.default_rng(0).standard_normal((4, 3, 5)) + 0.5
     x[2, 0] = 0
-    sums = TextSums(1, 5)
+    sums = TextSums(1, 5, torch.device("cpu"))
     length = np.linalg.norm(x, axis=2)
     unit = x / np.where(length > 0, length, 1)[:, :, None]
-    sums.coordinate[0] = (unit**2).sum(axis=(0, 1))
+    sums.coordinate[0] = torch.from_numpy((unit**2).sum(axis=(0, 1)))
     sums.add(
         Runs(
             keys=np.arange(1, 5),
             units=np.arange(4),
             n=np.full(4, 3),
-            direction=unit.sum(axis=1)[None],
-            vector=x.sum(axis=1)[None],
-            squared=(length > 0).sum(axis=1).astype(float)[None],
-            length=length.sum(axis=1)[None],
+            direction=torch.from_numpy(unit.sum(axis=1)[None]),
+            vector=torch.from_numpy(x.sum(axis=1)[None]),
+            squared=torch.from_numpy((length > 0).sum(axis=1)[None]).double(),
+            length=torch.from_numpy(length.sum(axis=1)[None]),
         )
     )
     found = cosine_readings(sums.closed())
