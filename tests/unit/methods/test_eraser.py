@@ -142,10 +142,14 @@ def test_inlp_projects_onto_the_intersection_and_ends_where_nothing_is_left() ->
     left = [found.left_over for found in rounds]
     assert left[1] < 0.3 * left[0]
     assert left[2] < 0.5 * left[1]
-    # What is projected out is the span of all weights, the first of which are those of ridge.
-    first = np.linalg.lstsq(h - h.mean(axis=0), t - t.mean(), rcond=None)[0]
-    np.testing.assert_allclose(rounds[0].component(h + first) - rounds[0].component(h),
-                               np.tile(first, (len(h), 1)), atol=1e-9)  # fmt: skip
+    # What is projected out is the span of weights that least squares gives round by round.
+    rest, goal = h - h.mean(axis=0), t - t.mean()
+    for found in rounds:
+        weights = np.linalg.lstsq(rest, goal, rcond=None)[0]
+        projected = found.left @ (found.right @ weights)
+        np.testing.assert_allclose(projected, weights, atol=1e-9)
+        unit = weights / np.linalg.norm(weights)
+        rest = rest - np.outer(rest @ unit, unit)
 
 
 def test_fewer_states_than_dimensions_and_shrinkage_still_erase() -> None:
