@@ -8,7 +8,6 @@ from typing import Literal
 from probes.dictionaries.files import CONFIG, RECIPE, as_tensors, config_of
 from probes.dictionaries.training import DictionaryObjective, states_of
 from probes.dictionary import LoadedDictionary
-from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.methods.registry import recipe
@@ -24,7 +23,7 @@ from workbench.training.loop import Plan
 from workbench.training.presets import Preset
 from workbench.training.report import checkpoint_note, loss_tables, loss_views
 from workbench.training.run import TrainingRun
-from workbench.training.splits import hold_out
+from workbench.training.splits import held_out_rows
 
 _MOST_HELD_OUT = 48
 _JUDGED = 8_000
@@ -109,17 +108,16 @@ class TrainDictionary:
         site = (self.site or Site.parse(f"resid_post.{model.spec.n_layers // 3}")).resolve(
             model.spec
         )
-        kept, held_out = self._split(model, examples, preset, context)
-        objective = self._objective(model, kept, held_out, site, preset, context)
-        run = TrainingRun.of(
-            self,
-            RECIPE,
-            preset,
+        kept, held_out = held_out_rows(
             model,
-            context,
-            texts=(e.text for e in examples),
-            data=f"{len(examples)} texts, {examples[0].source or 'unnamed'} first",
+            examples,
+            length=preset.length,
+            share=self.validation,
+            most=_MOST_HELD_OUT,
+            draw=context.stream("dictionary split"),
         )
+        objective = self._objective(model, kept, held_out, site, preset, context)
+        run = TrainingRun.of_examples(self, RECIPE, preset, model, context, examples)
         history = run.train(objective, self._plan(preset))
         found = objective.dictionary(SitePattern.parse(str(site)))
         result = self._judged(LoadedDictionary(found=found), model, held_out, context)
@@ -136,18 +134,6 @@ class TrainDictionary:
             notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
             views=(*loss_views(), *result.views),
         )
-
-    def _split(
-        self, model: Model, examples: Sequence[Example], preset: DictionaryPreset, context: Context
-    ) -> list[list[Sequence[int]]]:
-        if len(examples) < 2:
-            raise TooLittleData(
-                f"{len(examples)} texts; expected at least two", hint="give --data FILE"
-            )
-        rows = [model.tokenize(e.text, limit=preset.length).row(0) for e in examples]
-        draw = context.stream("dictionary split")
-        parts = hold_out(len(rows), self.validation, draw, most=_MOST_HELD_OUT)
-        return [[rows[i] for i in part] for part in parts]
 
     def _objective(
         self,

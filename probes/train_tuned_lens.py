@@ -7,7 +7,6 @@ from typing import Literal
 from probes.lens.training import LensObjective, LensOptions
 from probes.lens.translator import Translators
 from probes.tuned_lens import RECIPE, LoadedLens
-from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.methods.registry import recipe
@@ -20,7 +19,7 @@ from workbench.training.loop import Plan
 from workbench.training.presets import Preset
 from workbench.training.report import checkpoint_note, loss_tables, loss_views
 from workbench.training.run import TrainingRun
-from workbench.training.splits import hold_out
+from workbench.training.splits import held_out_rows
 from workbench.training.state import STATE
 
 _MOST_HELD_OUT = 64
@@ -98,17 +97,16 @@ class TrainTunedLens:
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PRESETS[self.preset].with_options(self)
         context = context.on(model)
-        kept, held_out = self._split(model, examples, preset, context)
-        objective = LensObjective(model, kept, held_out, self._options(preset, context), context)
-        run = TrainingRun.of(
-            self,
-            RECIPE,
-            preset,
+        kept, held_out = held_out_rows(
             model,
-            context,
-            texts=(e.text for e in examples),
-            data=f"{len(examples)} texts, {examples[0].source or 'unnamed'} first",
+            examples,
+            length=preset.tokens,
+            share=self.validation,
+            most=_MOST_HELD_OUT,
+            draw=context.stream("lens split"),
         )
+        objective = LensObjective(model, kept, held_out, self._options(preset, context), context)
+        run = TrainingRun.of_examples(self, RECIPE, preset, model, context, examples)
         history = run.train(objective, self._plan(preset))
         maps = objective.maps.frozen()
         result = _compare(model, maps, held_out, context)
@@ -123,19 +121,6 @@ class TrainTunedLens:
             notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
             views=(*loss_views(), *result.views),
         )
-
-    def _split(
-        self, model: Model, examples: Sequence[Example], preset: LensPreset, context: Context
-    ) -> list[list[Sequence[int]]]:
-        """Return the tokens of texts to train on and of texts held out."""
-        if len(examples) < 2:
-            raise TooLittleData(
-                f"{len(examples)} texts; expected at least two", hint="give --data FILE"
-            )
-        rows = [model.tokenize(e.text, limit=preset.tokens).row(0) for e in examples]
-        draw = context.stream("lens split")
-        parts = hold_out(len(rows), self.validation, draw, most=_MOST_HELD_OUT)
-        return [[rows[i] for i in part] for part in parts]
 
     def _options(self, preset: LensPreset, context: Context) -> LensOptions:
         # A saved state holds the maps already.

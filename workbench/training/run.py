@@ -1,6 +1,6 @@
 """One run of a recipe: what it trains, what it makes and where that is kept."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from workbench.methods.contracts import Context
+from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
 from workbench.options import plain
 from workbench.training.adapter import LoraShape
@@ -58,6 +58,21 @@ class TrainingRun(Generic[PresetT]):
             data=data,
         )
         return cls(model=model, preset=preset, manifest=manifest, context=context, half=recipe.half)
+
+    @classmethod
+    def of_examples(
+        cls,
+        recipe: Any,
+        name: str,
+        preset: PresetT,
+        model: Model,
+        context: Context,
+        examples: Sequence[Example],
+    ) -> "TrainingRun[PresetT]":
+        """Begin a run that learns from given texts."""
+        data = f"{len(examples)} texts, {examples[0].source or 'unnamed'} first"
+        texts = (example.text for example in examples)
+        return TrainingRun.of(recipe, name, preset, model, context, texts=texts, data=data)
 
     @classmethod
     def of_splits(

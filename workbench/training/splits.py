@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import TooLittleData
-from workbench.methods.contracts import Context
+from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
 from workbench.sampling.address import TaskAddress
 from workbench.sampling.sentences import chain_sentences
@@ -128,3 +128,25 @@ def worked(task: Task, problems: Sequence[Problem]) -> list[Worked]:
             hint="blocksworld?blocks=4&brief=yes, prosqa, or a file with steps",
         )
     return found
+
+
+def held_out_rows(
+    model: Model,
+    examples: Sequence[Example],
+    *,
+    length: int,
+    share: float,
+    most: int,
+    draw: np.random.Generator,
+) -> list[list[Sequence[int]]]:
+    """Return the tokens of texts to learn from and of texts held out, each text cut to a length.
+
+    Raises:
+        TooLittleData: fewer than two texts.
+    """
+    if len(examples) < 2:
+        raise TooLittleData(
+            f"{len(examples)} texts; expected at least two", hint="give --data FILE"
+        )
+    rows = [model.tokenize(e.text, limit=length).row(0) for e in examples]
+    return [[rows[i] for i in part] for part in hold_out(len(rows), share, draw, most=most)]
