@@ -18,6 +18,7 @@ from workbench.methods.registry import probe
 from workbench.methods.splits import folds
 from workbench.methods.study_report import study_report
 from workbench.methods.text_vectors import text_vectors
+from workbench.model.edits import Op
 from workbench.model.model import Model
 from workbench.model.site_patterns import expand
 from workbench.model.sites import Site
@@ -41,6 +42,9 @@ CONTROLS = {
 _COLUMNS = {
     "layer": Column(help="Layer whose output is erased."),
     "rank": Column("dimensions", "Dimensions taken away."),
+    "op": Column(help="What the kept edit does."),
+    "site": Column(help="Where it does it."),
+    "array": Column(help="The array that holds its value."),
     "left_over": Column("proportion", "Covariance with the labels left after fitting to all."),
 }
 
@@ -67,7 +71,7 @@ class ConceptErasure:
     was fitted to; INLP projects onto the intersection of the null spaces of probes. Erasers and
     probes are fitted to four fifths of the groups and judged on the rest. With `controls`, states
     and labels are first freed of what these fields predict, and probes say whether the fields
-    survive. The first eraser of the best layer is kept as the array `affine`, an edit.
+    survive. The eraser of the best layer, fitted to all texts, is an edit that the run lends.
 
     Linear erasure leaves what only a non-linear probe reads, and a change of behaviour after it is
     no causal effect by itself.
@@ -221,7 +225,6 @@ def _report(
         for when in ("before", "after")
     ]
     site, eraser = list(erasers.items())[best]
-    kept = f"affine:{site}:FOLDER/arrays.safetensors[affine]"
     result = study_report(
         samples,
         summary=f"A linear probe tells the label best at layer {layers[best]}: {estimates[0]}; "
@@ -231,7 +234,8 @@ def _report(
             "erasers": [
                 {"layer": s.layer, "rank": e.rank, "left_over": e.left_over}
                 for s, e in erasers.items()
-            ]
+            ],
+            "edits": [{"op": str(Op.AFFINE), "site": str(site), "array": "affine"}],
         },
         columns=_COLUMNS,
         plots=(
@@ -240,7 +244,7 @@ def _report(
             Plot(title="Length taken away by layer", metrics=("moved",)),
         ),
         estimates=estimates,
-        notes=[Note(f"the eraser of {site} is an edit: --edit '{kept}'", "info", "edit-kept")],
+        notes=[Note(f"the eraser of {site} is an edit: --edit run:RUN", "info", "edit-kept")],
     )
     product = np.asarray(eraser.edit(site).value, dtype=np.float32)
     return replace(result, arrays={"affine": product})

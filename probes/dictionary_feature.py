@@ -42,6 +42,9 @@ _COLUMNS = {
     "before": Column(help="What stands before it."),
     "share": Column("proportion", "Tokens of all texts at which it is there."),
     "text": Column(help="Number of the text."),
+    "op": Column(help="What the kept edit does."),
+    "site": Column(help="Where it does it."),
+    "array": Column(help="The array that holds its value."),
 }
 
 
@@ -52,9 +55,9 @@ class DictionaryFeature:
 
     For each feature the texts where it is strongest are listed. There it is ablated (what it adds
     to the state is taken away at every token) and added (at every token, `dose` times its highest
-    activation); KL is from the unchanged prediction, mean over tokens. The array `add.N` is the
-    direction of feature N at that dose, an edit. Control: a random direction as long as what is
-    taken away or added, drawn for each token.
+    activation); KL is from the unchanged prediction, mean over tokens. The arrays `add.N` are
+    the directions at that dose, the first of them an edit that the run lends. Control: a random
+    direction as long as what is taken away or added, drawn for each token.
 
     Units: KL in nats; activations in units of the state.
 
@@ -105,7 +108,10 @@ class DictionaryFeature:
             samples,
             summary=_summary(samples, chosen),
             averages={"effects": ("feature",)},
-            rows={"texts": texts},
+            rows={
+                "texts": texts,
+                "edits": [{"op": str(Op.ADD), "site": str(site), "array": f"add.{chosen[0]}"}],
+            },
             columns=_COLUMNS,
             plots=(
                 Plot(title="Taken away", metrics=("ablated",), axes=("feature",)),
@@ -116,7 +122,7 @@ class DictionaryFeature:
                 for feature in chosen
                 for name in METRICS
             ],
-            notes=[Note(f"arrays add.N are edits of {site}: --edit add:{site}:FILE[add.N]")],
+            notes=[Note(f"feature {chosen[0]} is an edit of {site}: --edit run:RUN:TIMES")],
         )
         return replace(result, arrays=direction)
 

@@ -1,7 +1,11 @@
 """Concept erasure on planted states: the concept goes, the control stays, a random one does not."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from probes import concept_erasure
 from probes.concept_erasure import ConceptErasure
@@ -11,6 +15,9 @@ from workbench.model.edits import Op
 from workbench.model.model import Model
 from workbench.model.sites import Site
 from workbench.result.result import Result
+from workbench.runs.execute import execute
+from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.stored_edits import stored_edits
 
 
 @pytest.fixture(params=["leace", "inlp"])
@@ -51,8 +58,25 @@ def test_the_concept_goes_the_control_stays_and_the_eraser_is_kept(found: Result
     # The eraser of the best layer is kept as an edit.
     assert found.arrays["affine"].shape == (24, 25)
     assert found.tables["erasers"].frame["rank"].tolist()[1] >= 1
-    assert any("resid_post.1[-1]" in note.text for note in found.notes)
-    assert Op.AFFINE.value in found.notes[-1].text
+    assert found.tables["edits"].frame.iloc[0]["site"] == "resid_post.1[-1]"
+
+
+def test_a_run_lends_its_eraser(tiny_llama: Model, tmp_path: Path) -> None:
+    words = [("king", "queen")[i % 2] for i in range(24)]
+    rows = [{"text": f"the {w} saw the {'cat' if i % 3 else 'dog'}", "label": w}
+            for i, w in enumerate(words)]  # fmt: skip
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    spec = RunSpec(
+        name="concept-erasure",
+        model=ModelRef(name="tiny:llama", device="cpu"),
+        data=DataRef(path=str(path), label="label"),
+        options={"states": "mean", "draws": 1, "shuffles": 1},
+    )
+    (edit,) = stored_edits(execute(spec, model=tiny_llama), tiny_llama.spec)
+    assert edit.op is Op.AFFINE
+    plain, erased = (tiny_llama.run(rows[0]["text"], edits=e, logits="last") for e in ((), [edit]))
+    assert not torch.equal(plain.logits, erased.logits)
 
 
 def test_a_field_that_is_not_there_is_named(tiny_llama: Model) -> None:
