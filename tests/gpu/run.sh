@@ -46,10 +46,10 @@ tell "$("$PYTHON" -c 'import torch
 cuda = torch.cuda
 print(torch.__version__, cuda.get_device_name() if cuda.is_available() else "no accelerator")')"
 
-model=SmolLM2-135M-Instruct dtype=bfloat16 rows=7000 tests=tests/gpu
+model=SmolLM2-135M-Instruct dtype=bfloat16 rows=7000 tests=(tests/gpu)
 hooks=() latent=() critical=(--trajectories 4)
 if [ -n "$REHEARSE" ]; then
-  model=tiny:llama dtype=float32 rows=12 tests=tests/gpu/test_cuda.py
+  model=tiny:llama dtype=float32 rows=12 tests=(tests/gpu/test_commands.py -k "linear and float32")
   hooks=(--model $model --batch 2 --length 8 --repeats 1)
   latent=(--model $model --repeats 1 --new-tokens 8)
   critical=(--model $model --trajectories 1 --draws 8 --new-tokens 4)
@@ -68,7 +68,7 @@ name = "isotropy"
 TOML
 
 bench batch 240 batch --plan "$out/plan.toml" --rows "$rows" --memory-rows 0 0
-step tests 300 "$PYTHON" -m pytest -p no:cacheprovider -q -m gpu "$tests"
+step tests 300 "$PYTHON" -m pytest -p no:cacheprovider -q -m gpu "${tests[@]}"
 bench hooks 120 hooks "${hooks[@]}"
 bench latent 120 latent "${latent[@]}" --dtype "$dtype"
 bench critical-tokens 180 critical-tokens "${critical[@]}" --dtype "$dtype"
