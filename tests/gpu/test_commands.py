@@ -32,6 +32,9 @@ CODEC = "--tasks=prosqa?classes=6&hops=2", "--preset=tiny", "--steps=2"
 PROBES: dict[str, tuple[str, ...]] = {
     "attention-pattern": (*TINY, *TEXTS),
     "critical-tokens": (*TINY, "--draws=8", "--samples=4", "--new-tokens=6", "--limit=2"),
+    "early-exit": (*TINY, *TEXTS),
+    "ffn-saturation": (*TINY, *TEXTS),
+    "smoothness": (*TINY, *TEXTS),
     "decoders": (*TINY, *TEXTS, "--new-tokens=4"),
     "hybrid-trace": (*TINY, *TEXTS, "--untrained", "--tokens=8"),
     "isotropy": (*TINY, *TEXTS),
@@ -58,8 +61,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "coconut": ("--preset=tiny",),
     "hybrid": ("--preset=tiny", "--arms=grpo,hrpo", "--seeds=1", *FEW),
 }
-# They need weights of a recipe, or a model that sometimes answers right; a test of its own runs
-# the tuned lens, the others are not run on an accelerator.
+# They need weights of a recipe, data of their own, or a model that sometimes answers right; a test
+# of its own runs the tuned lens, the others are not run on an accelerator.
 LEFT_OUT = {
     "probe": {"tuned-lens", "contrastive-estimate", "sentence-words"},
     "reasoner": {"coconut"},

@@ -48,7 +48,7 @@ def bench_growth(
         raise TooLittleData(f"rows {[*rows]}, layers {[*layers]}; expected at least two of each")
     middle = sorted(layers)[len(layers) // 2]
     sizes = [(n, middle) for n in rows] + [(min(rows), n) for n in layers if n != middle]
-    found: list[dict[str, float]] = []
+    found: list[dict[str, int | float]] = []
     for n_rows, n_layers in sizes:
         progress(len(found), len(sizes), "sizes")
         found.append(_measured(plan, n_rows, n_layers))
@@ -76,7 +76,7 @@ def bench_growth(
     }
 
 
-def slope(found: Sequence[Mapping[str, float]], size: str, quantity: str) -> float:
+def slope(found: Sequence[Mapping[str, int | float]], size: str, quantity: str) -> float:
     """Return the least-squares slope of a quantity over a size, both in logarithms."""
     x = [math.log(one[size]) for one in found]
     y = [math.log(one[quantity]) for one in found]
@@ -85,14 +85,14 @@ def slope(found: Sequence[Mapping[str, float]], size: str, quantity: str) -> flo
     return sum(products) / sum((a - middle) ** 2 for a in x)
 
 
-def _measured(plan: BatchPlan, rows: int, layers: int) -> dict[str, float]:
+def _measured(plan: BatchPlan, rows: int, layers: int) -> dict[str, int | float]:
     given = {"plan": plan.as_dict(), "rows": rows, "layers": layers}
     what = f"{rows} rows at {layers} layers"
     said = said_apart("workbench.batch.growth", given, what=what, hint="try smaller sizes")
     return {"rows": rows, "layers": layers, **json.loads(said)}
 
 
-def measure(plan: dict[str, Any], rows: int, layers: int) -> dict[str, float]:
+def measure(plan: dict[str, Any], rows: int, layers: int) -> dict[str, int | float]:
     """Carry the plan out in a store that is thrown away; return its seconds and megabytes."""
     texts = bench_texts(rows)
     model = cheap_model([row.text for row in texts[:100]], layers=layers)

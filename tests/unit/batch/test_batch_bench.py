@@ -5,6 +5,8 @@ import pytest
 from tests.unit.batch.conftest import MakePlan
 from workbench.batch import bench as batch_bench
 from workbench.batch.bench import BatchBench, bench_batch
+from workbench.batch.growth import bench_growth, slope
+from workbench.batch.plan import BatchPlan
 from workbench.errors import TooLittleData
 from workbench.model.model import Model
 
@@ -53,3 +55,30 @@ def test_memory_that_is_not_measured_is_not_claimed(make_plan: MakePlan, model: 
 def test_too_few_rows_are_refused(make_plan: MakePlan, model: Model) -> None:
     with pytest.raises(TooLittleData, match="expected 50"):
         bench_batch(BatchBench(plan=make_plan(), rows=60, blocks=50), model=model)
+
+
+def test_a_power_law_has_its_exponent_as_slope() -> None:
+    found = [{"rows": n, "seconds": 3 * n**1.5, "peak": 7.0} for n in (500, 2000, 8000)]
+    assert slope(found, "rows", "seconds") == pytest.approx(1.5)
+    assert slope(found, "rows", "peak") == pytest.approx(0.0)
+
+
+@pytest.mark.slow
+def test_growth_is_measured_in_processes_of_their_own() -> None:
+    plan = BatchPlan.from_toml(LINEAR)
+    found = bench_growth(plan, rows=(40, 80), layers=(2, 3))
+    assert [(one["rows"], one["layers"]) for one in found["growth"]] == [(40, 3), (80, 3), (40, 2)]
+    assert all(one["cpu_seconds"] > 0 and one["peak_mb"] > 100 for one in found["growth"])
+    assert found["bars"][0]["claim"] == "slope of seconds over rows"
+    with pytest.raises(TooLittleData, match="at least two"):
+        bench_growth(plan, rows=(40,), layers=(2, 3))
+
+
+LINEAR = """
+name = "growth"
+resamples = 10
+[data]
+path = "shipped:prompts.jsonl"
+[[probes]]
+name = "mean-difference"
+"""
