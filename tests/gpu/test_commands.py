@@ -64,9 +64,21 @@ RECIPES: dict[str, tuple[str, ...]] = {
 # They need weights of a recipe, data of their own, or a model that sometimes answers right; a test
 # of its own runs the tuned lens, the others are not run on an accelerator.
 LEFT_OUT = {
-    "probe": {"tuned-lens", "contrastive-estimate", "sentence-words"},
+    "probe": {
+        "tuned-lens",
+        "contrastive-estimate",
+        "sentence-words",
+        "concept-effect",
+        "concept-erasure",
+        "deconfounded-reward",
+        "dictionary",
+        "dictionary-feature",
+        "direct-attribution",
+        "patching",
+        "steering",
+    },
     "reasoner": {"coconut"},
-    "recipe": {"contrastive-estimate", "cdpo", "sentence-words"},
+    "recipe": {"contrastive-estimate", "cdpo", "sentence-words", "dictionary"},
 }
 
 
