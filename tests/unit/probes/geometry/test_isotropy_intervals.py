@@ -10,6 +10,7 @@ from torch import Tensor
 
 from probes.geometry.cosine import cosine_readings
 from probes.geometry.moments import Moments
+from probes.geometry.neighbours import two_nn
 from probes.geometry.texts import Runs, TextSums
 from workbench.result.intervals import jackknife_interval
 
@@ -73,6 +74,17 @@ def test_cosines_without_a_block_are_those_of_the_other_texts() -> None:
         pooled = 1 - np.concatenate(cosines).mean()
         assert found["su_collier_pooled"].without[0, i] == pytest.approx(pooled)
     assert found["mean_cosine"].sizes.tolist() == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 9])
+def test_neighbours_without_a_group_are_those_among_the_others(n_groups: int) -> None:
+    generator = np.random.default_rng(n_groups)
+    x = torch.from_numpy(generator.standard_normal((1, 90, 3)))
+    groups = np.sort(generator.integers(0, n_groups, 90))
+    found = two_nn(x, groups)
+    for g in range(n_groups):
+        rest = two_nn(x[:, groups != g], np.zeros(int((groups != g).sum()), dtype=np.int64))
+        assert found.left_out[0, g] == pytest.approx(rest.likelihood[0], rel=1e-9)
 
 
 def clustered(generator: torch.Generator, n_texts: int, length: int = 20) -> tuple[Tensor, Tensor]:
