@@ -80,11 +80,8 @@ class ConceptEffect:
         at = {int(i): place for place, i in enumerate(used)}
         p = self._answers(model, torch.from_numpy(read[_FINAL]), normed=True)
         fit, source, asked, true = _parts(rows, p, at)
-        guesses: dict[tuple[str, int], NDArray[np.float64]] = {}
         layers = [site.layer or 0 for site in sites]
-        for name, explain in textual(self.neighbours).items():
-            guess = explain(fit, asked, context.stream(f"explainer {name}"))
-            guesses |= {(name, layer): guess for layer in layers}
+        guesses = self._textual(fit, asked, layers, context)
         edited, told = {}, []
         for site, layer in zip(sites, layers, strict=True):
             x = read[site]
@@ -107,6 +104,16 @@ class ConceptEffect:
             rows, measured, told, layers=layers, size=np.linalg.norm(true, axis=1),
             concept=self.concept or "label",
         )  # fmt: skip
+
+    def _textual(
+        self, fit: Known, asked: Asked, layers: Sequence[int], context: Context
+    ) -> dict[tuple[str, int], NDArray[np.float64]]:
+        """Return what the explainers say that see no layer, the same at every one."""
+        found: dict[tuple[str, int], NDArray[np.float64]] = {}
+        for name, explain in textual(self.neighbours).items():
+            guess = explain(fit, asked, context.stream(f"explainer {name}"))
+            found |= {(name, layer): guess for layer in layers}
+        return found
 
     def _prompt(self, text: str) -> str:
         if "{text}" not in self.template:

@@ -193,15 +193,14 @@ def _right(
     return right, null, constant
 
 
-def _report(
+def _samples(
     known: Concepts,
     found: Sequence[Mapping[str, Mapping[str, NDArray[np.float64]]]],
-    erasers: Mapping[Site, Eraser],
-) -> Result:
-    layers = tuple(site.layer or 0 for site in erasers)
-    readers = tuple(f"{name} ({shape})" for name in known.values for shape in SHAPES)
+    layers: tuple[int, ...],
+    readers: tuple[str, ...],
+) -> Samples:
     n = len(known.groups)
-    samples = Samples.of(
+    return Samples.of(
         {
             kind: {
                 name: np.stack([one[kind][name].reshape(n, *wide) for one in found], axis=-1)
@@ -218,6 +217,16 @@ def _report(
             "layer": Axis(help="Layer whose output is erased.", labels=layers),
         },
     )
+
+
+def _report(
+    known: Concepts,
+    found: Sequence[Mapping[str, Mapping[str, NDArray[np.float64]]]],
+    erasers: Mapping[Site, Eraser],
+) -> Result:
+    layers = tuple(site.layer or 0 for site in erasers)
+    readers = tuple(f"{name} ({shape})" for name in known.values for shape in SHAPES)
+    samples = _samples(known, found, layers, readers)
     best = int(samples.mean("before").value[0].argmax())
     estimates = [
         samples.estimate(when, "constant", at={"reader": reader, "layer": layers[best]})

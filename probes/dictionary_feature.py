@@ -88,43 +88,18 @@ class DictionaryFeature:
             most = float(strongest[:, feature].max())
             for rank, i in enumerate(order.tolist(), start=1):
                 tokens, at = model.tokenize(examples[i].text), int(seen[i][1][feature])
-                ids = tokens.row(0)
-                texts.append({
-                    "feature": feature, "rank": rank, "text": i,
-                    "activation": float(strongest[i, feature]),
-                    "token": model.decode(ids[at : at + 1]),
-                    "before": model.decode(ids[max(0, at - 12) : at]),
-                    "share": float(share[feature]) / total,
-                })  # fmt: skip
+                known = {"activation": float(strongest[i, feature])}
+                known["share"] = float(share[feature]) / total
+                place = {"feature": feature, "rank": rank, "text": i}
+                texts.append(place | known | _around(model, tokens.row(0), at))
                 row = self._effects(model, tokens, site, found, (feature, most), context)
                 effects.append({"feature": feature, "text": i, **row})
             context.progress(len(effects), len(chosen) * self.top, "texts edited")
-        samples = samples_of(effects, METRICS, controls_of=CONTROLS)
         direction = {
             f"add.{f}": (found.decoder[f] * self.dose * strongest[:, f].max()).numpy()
             for f in chosen
         }
-        result = study_report(
-            samples,
-            summary=_summary(samples, chosen),
-            averages={"effects": ("feature",)},
-            rows={
-                "texts": texts,
-                "edits": [{"op": str(Op.ADD), "site": str(site), "array": f"add.{chosen[0]}"}],
-            },
-            columns=_COLUMNS,
-            plots=(
-                Plot(title="Taken away", metrics=("ablated",), axes=("feature",)),
-                Plot(title="Added", metrics=("added",), axes=("feature",)),
-            ),
-            estimates=[
-                samples.estimate(name, "random", at={"feature": feature})
-                for feature in chosen
-                for name in METRICS
-            ],
-            notes=[Note(f"feature {chosen[0]} is an edit of {site}: --edit run:RUN:TIMES")],
-        )
-        return replace(result, arrays=direction)
+        return replace(_report(chosen, texts, effects, site), arrays=direction)
 
     def _chosen(self, found: Dictionary, strongest: Float[Tensor, "text feature"]) -> list[int]:
         if wrong := [f for f in self.features if not 0 <= f < found.n_features]:
@@ -178,6 +153,41 @@ def _kl(
     again = model.run(plain.tokens, read=[_FINAL], edits=[edit])
     kl, _ = compare(plain.activations[_FINAL], again.activations[_FINAL], context)
     return float(kl.mean())
+
+
+def _around(model: Model, ids: Sequence[int], at: int) -> dict[str, str]:
+    """Return a token and the dozen before it, in words."""
+    before = model.decode(ids[max(0, at - 12) : at])
+    return {"token": model.decode(ids[at : at + 1]), "before": before}
+
+
+def _report(
+    chosen: Sequence[int],
+    texts: Sequence[Mapping[str, Any]],
+    effects: Sequence[Mapping[str, Any]],
+    site: Site,
+) -> Result:
+    samples = samples_of(effects, METRICS, controls_of=CONTROLS)
+    return study_report(
+        samples,
+        summary=_summary(samples, chosen),
+        averages={"effects": ("feature",)},
+        rows={
+            "texts": texts,
+            "edits": [{"op": str(Op.ADD), "site": str(site), "array": f"add.{chosen[0]}"}],
+        },
+        columns=_COLUMNS,
+        plots=(
+            Plot(title="Taken away", metrics=("ablated",), axes=("feature",)),
+            Plot(title="Added", metrics=("added",), axes=("feature",)),
+        ),
+        estimates=[
+            samples.estimate(name, "random", at={"feature": feature})
+            for feature in chosen
+            for name in METRICS
+        ],
+        notes=[Note(f"feature {chosen[0]} is an edit of {site}: --edit run:RUN:TIMES")],
+    )
 
 
 def _summary(samples: Any, chosen: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from causal.concepts.rows import Concepts
 from workbench.methods.study_report import study_report
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
@@ -58,36 +59,8 @@ def effect_report(
     groups = np.unique(rows.groups[rows.pairs[:, 0]], return_inverse=True)[1]
     found = _errors(measured, layers, groups)
     sizes = Samples.of({VALUE: {"size": size}}, SIZE, groups=groups, unit="pairs")
-    axes = {axis: found.axes_of[axis] for axis in _AXES}
-    named = [{**row, "group": int(groups[row["pair"]])} for row in told]
-    explainers = tuple(dict.fromkeys(row["explainer"] for row in told))
-    reads = samples_of(
-        named,
-        TOLD,
-        by=("pair",),
-        group="group",
-        unit="pairs",
-        axes_of={**axes, "explainer": Axis(help=axes["explainer"].help, labels=explainers)},
-    )
-    skill = found.mean("skill", with_interval=True)
-    names = found.axes_of["explainer"].labels
-    best = {
-        str(name): int(np.nanargmax(skill.value[i])) for i, name in enumerate(names)
-        if name != "zero"
-    }  # fmt: skip
-    estimates = [
-        sizes.estimate("size"),
-        *(
-            found.estimate(
-                "skill",
-                "random",
-                at={"explainer": name, "layer": layers[place]},
-                # What sees no layer is the same at all of them.
-                name=f"skill.{name}" + (f".{layers[place]}" if name in _LAYERED else ""),
-            )
-            for name, place in best.items()
-        ),
-    ]
+    reads = _reads(told, groups, found)
+    estimates = [sizes.estimate("size"), *_best(found, layers)]
     return study_report(
         [found, sizes],
         summary=_summary(concept, estimates, len(layers)),
@@ -109,6 +82,34 @@ def effect_report(
             )
         ],
     )
+
+
+def _reads(told: Sequence[Mapping[str, Any]], groups: NDArray[np.int64], found: Samples) -> Samples:
+    axes = {axis: found.axes_of[axis] for axis in _AXES}
+    explainers = tuple(dict.fromkeys(row["explainer"] for row in told))
+    return samples_of(
+        [{**row, "group": int(groups[row["pair"]])} for row in told],
+        TOLD,
+        by=("pair",),
+        group="group",
+        unit="pairs",
+        axes_of={**axes, "explainer": Axis(help=axes["explainer"].help, labels=explainers)},
+    )
+
+
+def _best(found: Samples, layers: Sequence[int]) -> list[Estimate]:
+    """Return the skill of every explainer but zero at its best layer."""
+    skill = found.mean("skill", with_interval=True)
+    estimates = []
+    for i, name in enumerate(found.axes_of["explainer"].labels):
+        if name == "zero":
+            continue
+        layer = layers[int(np.nanargmax(skill.value[i]))]
+        # What sees no layer is the same at all of them.
+        title = f"skill.{name}" + (f".{layer}" if name in _LAYERED else "")
+        at = {"explainer": name, "layer": layer}
+        estimates.append(found.estimate("skill", "random", at=at, name=title))
+    return estimates
 
 
 def _errors(

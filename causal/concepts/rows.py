@@ -41,6 +41,14 @@ class Concepts:
     pairs: NDArray[np.intp]
 
 
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise BadRows(
+            "; ".join(problems),
+            hint="rows need text, group and a field for each concept: docs/howto/concept-effects",
+        )
+
+
 def concepts_of(
     examples: Sequence[Example],
     concept: str,
@@ -62,9 +70,8 @@ def concepts_of(
     """
     t, *rest = ([_value(e, name) for e in examples] for name in (concept, *controls))
     values, c = np.array(t), np.array(rest).reshape(len(controls), len(examples)).T
-    groups = np.array(
-        [e.group or str(e.fields.get("group", "")) or f"\0{i}" for i, e in enumerate(examples)]
-    )
+    names = (e.group or str(e.fields.get("group", "")) for e in examples)
+    groups = np.array([name or f"\0{i}" for i, name in enumerate(names)])
     is_fit, is_paired = _split(examples, groups)
     fit = np.flatnonzero(is_fit & (values != ""))
     fit = np.sort(generator.permutation(fit)[:n_fit])
@@ -75,20 +82,13 @@ def concepts_of(
         if values[i] != values[j] and {values[i], values[j]} <= known
         and _is_pair(examples[i], examples[j], concept, c[i], c[j])
     ]  # fmt: skip
-    problems = [
-        f"no row has a value of {name!r}"
-        for name, column in zip((concept, *controls), (values, *c.T), strict=True)
-        if not (column != "").any()
-    ]
+    named = zip((concept, *controls), (values, *c.T), strict=True)
+    problems = [f"no row has a value of {n!r}" for n, column in named if not (column != "").any()]
     if len(known) < 2:
         problems.append(f"{len(fit)} texts to fit to have the values {sorted(known)} of {concept}")
     if not pairs:
         problems.append(f"no two texts of one group differ in {concept} alone")
-    if problems:
-        raise BadRows(
-            "; ".join(problems),
-            hint="rows need text, group and a field for each concept: docs/howto/concept-effects",
-        )
+    _refuse(problems)
     chosen = np.sort(generator.permutation(len(pairs))[:n_pairs])
     return Concepts(
         texts=tuple(e.text for e in examples),

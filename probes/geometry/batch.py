@@ -49,13 +49,12 @@ class Batch:
         """Join traces, leave out padding and, if asked, first tokens, and order by group."""
         sizes, places, positions = _counted([tokens for tokens, _ in parts], exclude_first)
         every = [example for _, examples in parts for example in examples]
-        chosen = np.flatnonzero(sizes)
+        chosen, n_groups = np.flatnonzero(sizes), max(n_groups, 1)
         units = np.array([_unit(every[i]) for i in chosen], dtype=np.int64)
-        order = np.argsort(units % max(n_groups, 1), kind="stable")
+        order = np.argsort(units % n_groups, kind="stable")
         examples = tuple(every[i] for i in chosen[order])
         sizes, units = sizes[chosen], units[order]
-        starts = np.concatenate([[0], np.cumsum(sizes)])[order]
-        sizes = sizes[order]
+        starts, sizes = np.concatenate([[0], np.cumsum(sizes)])[order], sizes[order]
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         rows = np.repeat(starts, sizes) + within
         first = np.array([_first_row(e) for e in examples], dtype=np.int64)
@@ -67,7 +66,7 @@ class Batch:
             places=places[rows],
             positions=positions,
             sizes=sizes,
-            groups=units % max(n_groups, 1),
+            groups=units % n_groups,
             keys=np.where([not e.text for e in examples], texts, 0),
             units=units,
             stream_order=np.argsort(order, kind="stable"),

@@ -15,57 +15,65 @@ CONTROLS_OF = {
 LAYER = Axis(help="Layer; after the final norm it is the number of layers.")
 
 
+# Unit, meaning and the name of the bounds of every metric.
+_TOLD: dict[str, tuple[str, str, str]] = {
+    "mean_cosine": ("", "Mean cosine over all pairs of tokens.", "cosine"),
+    "su_collier_pooled": (
+        "", "1 − mean cosine over pairs within a text, all pairs pooled.", "su_collier",
+    ),
+    "su_collier_per_text": (
+        "", "1 − mean cosine within a text, averaged over texts.", "su_collier",
+    ),
+    "participation_ratio": ("dimensions", "(tr S)²/‖S‖², raw.", "ranks"),
+    "participation_ratio_corrected": (
+        "dimensions", "The same from unbiased estimates.", "",
+    ),
+    "isoscore": ("", "(participation ratio − 1)/(d − 1), raw.", "share"),
+    "isoscore_corrected": ("", "The same corrected for the number of tokens.", ""),
+    "isoscore_star": (
+        "", "IsoScore of (1 − ζ)S + ζI; depends on the scale of the vectors.", "share",
+    ),
+    "effective_rank": (
+        "dimensions", "exp(entropy) of the normalised singular values.", "ranks",
+    ),
+    "effective_rank_eigenvalues": (
+        "dimensions", "exp(entropy) of the normalised eigenvalues.", "ranks",
+    ),
+    "stable_rank": ("dimensions", "tr S/λ₁ about the mean.", "ranks"),
+    "partition_isotropy": (
+        "", "min Z/max Z over both signs of the eigenvectors of XᵀX.", "share",
+    ),
+    "log_partition_isotropy": ("nats", "The logarithm of the same.", "less"),
+    "partition_isotropy_scaled": ("", "The same for vectors scaled to unit mean norm.", "share"),
+    "two_nn_dimension": ("dimensions", "Intrinsic dimension by maximum likelihood.", ""),
+    "two_nn_dimension_slope": ("dimensions", "Intrinsic dimension by the slope.", ""),
+    "intra_sentence_similarity": (
+        "", "Mean cosine of a token to the mean vector of its text.", "cosine",
+    ),
+    "self_similarity": (
+        "", "Mean cosine between contexts of one token, over frequent tokens.", "cosine",
+    ),
+    "self_similarity_adjusted": ("", "The same less the mean cosine of all pairs.", "cosine"),
+    "max_explained_variance": (
+        "", "λ₁/Σλ of the contexts of one token, over frequent tokens.", "share",
+    ),
+    "max_explained_variance_adjusted": (
+        "", "The same less that of as many random tokens.", "share",
+    ),
+    "rogue_share": ("", "Share of the mean cosine owed to its three largest dimensions.", ""),
+}  # fmt: skip
+
+
 def metrics(d_model: int) -> dict[str, Metric]:
     """Return every metric of vectors of that width; bounds hold before a control is taken off."""
-    ranks, cosine, share = (1.0, float(d_model)), (-1.0, 1.0), (0.0, 1.0)
-    less, su_collier = (-math.inf, 0.0), (0.0, 2.0)
-    told: dict[str, tuple[str, str, Bounds | None]] = {
-        "mean_cosine": ("", "Mean cosine over all pairs of tokens.", cosine),
-        "su_collier_pooled": (
-            "", "1 − mean cosine over pairs within a text, all pairs pooled.", su_collier,
-        ),
-        "su_collier_per_text": (
-            "", "1 − mean cosine within a text, averaged over texts.", su_collier,
-        ),
-        "participation_ratio": ("dimensions", "(tr S)²/‖S‖², raw.", ranks),
-        "participation_ratio_corrected": (
-            "dimensions", "The same from unbiased estimates.", None,
-        ),
-        "isoscore": ("", "(participation ratio − 1)/(d − 1), raw.", share),
-        "isoscore_corrected": ("", "The same corrected for the number of tokens.", None),
-        "isoscore_star": (
-            "", "IsoScore of (1 − ζ)S + ζI; depends on the scale of the vectors.", share,
-        ),
-        "effective_rank": (
-            "dimensions", "exp(entropy) of the normalised singular values.", ranks,
-        ),
-        "effective_rank_eigenvalues": (
-            "dimensions", "exp(entropy) of the normalised eigenvalues.", ranks,
-        ),
-        "stable_rank": ("dimensions", "tr S/λ₁ about the mean.", ranks),
-        "partition_isotropy": (
-            "", "min Z/max Z over both signs of the eigenvectors of XᵀX.", share,
-        ),
-        "log_partition_isotropy": ("nats", "The logarithm of the same.", less),
-        "partition_isotropy_scaled": ("", "The same for vectors scaled to unit mean norm.", share),
-        "two_nn_dimension": ("dimensions", "Intrinsic dimension by maximum likelihood.", None),
-        "two_nn_dimension_slope": ("dimensions", "Intrinsic dimension by the slope.", None),
-        "intra_sentence_similarity": (
-            "", "Mean cosine of a token to the mean vector of its text.", cosine,
-        ),
-        "self_similarity": (
-            "", "Mean cosine between contexts of one token, over frequent tokens.", cosine,
-        ),
-        "self_similarity_adjusted": ("", "The same less the mean cosine of all pairs.", cosine),
-        "max_explained_variance": (
-            "", "λ₁/Σλ of the contexts of one token, over frequent tokens.", share,
-        ),
-        "max_explained_variance_adjusted": (
-            "", "The same less that of as many random tokens.", share,
-        ),
-        "rogue_share": ("", "Share of the mean cosine owed to its three largest dimensions.", None),
-    }  # fmt: skip
-    return {name: Metric(unit=u, help=h, bounds=b) for name, (u, h, b) in told.items()}
+    bounds: dict[str, Bounds] = {
+        "ranks": (1.0, float(d_model)),
+        "cosine": (-1.0, 1.0),
+        "share": (0.0, 1.0),
+        "less": (-math.inf, 0.0),
+        "su_collier": (0.0, 2.0),
+    }
+    return {n: Metric(unit=u, help=h, bounds=bounds.get(b)) for n, (u, h, b) in _TOLD.items()}
 
 
 OTHER_CONTROLS = {

@@ -39,16 +39,7 @@ def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
     samples: list[Samples | Readings] = (
         [found] if isinstance(found, Samples | Readings) else list(found)
     )
-    about: dict[str, Column] = {}
-    for one in samples:
-        about |= columns_of(one.metrics, one.controls_of)
-    about |= columns
-    tables = {name: _averaged(samples, axes) for name, axes in averages.items()}
-    tables |= {
-        name: some if isinstance(some, Table) else described(some, about)
-        for name, some in rows.items()
-    }
-    tables = {name: table for name, table in tables.items() if len(table)}
+    tables = _tables(samples, averages, rows, columns)
     named = {axes: name for name, axes in averages.items()}
     views = (
         view_of(plot, _with_axes(samples, plot.axes)[0], tables, named.get(plot.axes, ""))
@@ -68,6 +59,25 @@ def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
         notes=(*cautions(samples[0]), *notes),
         views=tuple(v for view in views if view and (v := filled(view, tables)) is not None),
     )
+
+
+def _tables(
+    samples: Sequence[Samples | Readings],
+    averages: Mapping[str, Axes],
+    rows: Mapping[str, Rows | Table],
+    columns: Mapping[str, Column],
+) -> dict[str, Table]:
+    """Return every table that has a row, its columns described."""
+    about: dict[str, Column] = {}
+    for one in samples:
+        about |= columns_of(one.metrics, one.controls_of)
+    about |= columns
+    tables = {name: _averaged(samples, axes) for name, axes in averages.items()}
+    tables |= {
+        name: some if isinstance(some, Table) else described(some, about)
+        for name, some in rows.items()
+    }
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def described(rows: Rows, columns: Mapping[str, Column]) -> Table:
