@@ -1,6 +1,6 @@
 """A feature of a sparse dictionary: where it is strongest, and what it does to predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -65,9 +65,9 @@ german = wb.DataRef(
     texts=(
         "Der Hund schläft im Garten. Die Kinder gehen heute nicht zur Schule.",
         "Ich habe gestern einen Brief geschrieben. Er liegt noch auf dem Tisch.",
-        "Wann fährt der nächste Zug? Wir müssen vor acht Uhr zu Hause sein.",
-        "Das Wetter ist schlecht. Es regnet seit Montag ohne Pause.",
-        "Sie kauft Brot und Käse. Danach trinkt sie einen Kaffee am Fluss.",
+        "Wann fährt der nächste Zug? Wir müssen vor acht Uhr zu Hause sein.",  # codespell:ignore
+        "Das Wetter ist schlecht. Es regnet seit Montag ohne Pause.",  # codespell:ignore
+        "Sie kauft Brot und Käse. Danach trinkt sie einen Kaffee am Fluss.",  # codespell:ignore
         "Mein Bruder arbeitet in einer Fabrik. Er kommt erst spät am Abend zurück.",
     )
 )

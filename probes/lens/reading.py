@@ -117,8 +117,7 @@ class Lens(PerUnit):
     shown: int = option(24, help="Tokens of one text in the heat map.", low=1, high=1000)
     memory: int | None = option(
         None,
-        help="Most memory for tensors over the vocabulary; default: 96 MiB on a processor, a 32nd "
-        "of an accelerator's.",
+        help="Memory for tensors over the vocabulary; default: 96 MiB, or 1/32 of an accelerator.",
         low=1,
         high=1 << 20,
         unit="MiB",

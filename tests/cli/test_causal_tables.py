@@ -99,6 +99,7 @@ def test_messages_point_to_options_that_exist() -> None:
     somewhere = set().union(
         *(flags("causal", k, p.name) for k, kind in KINDS.items() for p in plugins(kind)),
         *(flags("causal", name) for name in group.list_commands(click.Context(group))),
+        *(flags("probe", "run", plugin.name) for plugin in plugins("probe")),
     )
     wrong = []
     sources = [*(ROOT / "causal").rglob("*.py"), ROOT / "app/cli/causal.py"]
