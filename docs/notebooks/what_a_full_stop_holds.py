@@ -44,7 +44,8 @@ found.draw_strip("sentence-words gain")
 # sentence, and the most frequent word, which needs no state.
 
 # %%
-run = wb.execute(wb.RunSpec(name="sentence-words"))
+prompts = wb.DataRef(path="shipped:prompts.jsonl")
+run = wb.execute(wb.RunSpec(name="sentence-words", data=prompts))
 run.result.summary
 
 # %%

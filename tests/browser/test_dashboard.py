@@ -74,7 +74,7 @@ def test_a_token_chosen_with_the_keys_is_marked_everywhere(
     page = visit()
     tokens = page.locator(".wb-t")
     tokens.first.wait_for()
-    page.get_by_text("What each layer would say next").wait_for()
+    page.get_by_text("Click a cell").wait_for()
     tokens.nth(1).click()
     page.get_by_text("Token 1 “cat”").wait_for()
     page.keyboard.press("ArrowRight")
@@ -87,10 +87,26 @@ def test_a_token_chosen_with_the_keys_is_marked_everywhere(
     assert f"{value:.6g}" in (tokens.nth(3).get_attribute("title") or "")
 
 
+def test_a_clicked_cell_opens_and_stays_open_after_a_reload(visit: Visit) -> None:
+    page = visit()
+    page.get_by_text("Click a cell").wait_for()
+    page.get_by_text("Still to come").wait_for(state="detached")
+    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
+    area = page.locator(".js-plotly-plot").last.locator(".nsewdrag").first
+    area.scroll_into_view_if_needed()
+    area.click()
+    close = page.get_by_role("button", name="Close", exact=True)
+    close.wait_for()
+    page.wait_for_function("location.search.includes('layer=')")
+    page.reload()
+    close.wait_for()
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+
 def test_hostile_text_is_text(visit: Visit) -> None:
     page = visit(prompt=HOSTILE)
     page.locator(".wb-t").first.wait_for()
-    page.get_by_text("What each layer would say next").wait_for()
+    page.get_by_text("Click a cell").wait_for()
     assert page.evaluate("window.hit") is None
     assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
 
