@@ -71,7 +71,10 @@ def map_words(grid: Grid, metric: str) -> str:
 
 
 def with_cells(figure: go.Figure, grid: Grid) -> go.Figure:
-    """Lay a point over each cell of a map that can be chosen; it carries layer and position."""
+    """Lay a point over each cell of a map that can be chosen; it carries layer and position.
+
+    Pointing anywhere in a cell is pointing at its point.
+    """
     cells = [(i, p) for p in range(len(grid.tokens)) for i in range(len(grid.layers))]
     drawn = figure.data[0]
     figure.add_scatter(
@@ -87,4 +90,6 @@ def with_cells(figure: go.Figure, grid: Grid) -> go.Figure:
         name=CELLS,
         showlegend=False,
     )
-    return figure
+    # The nearest point is that of the cell pointed at, however wide and high cells are.
+    drawn.update(hoverinfo="skip", hovertemplate=None)
+    return figure.update_layout(hoverdistance=-1)
