@@ -76,10 +76,10 @@ def test_a_token_chosen_with_the_keys_is_marked_everywhere(
     tokens.first.wait_for()
     page.get_by_text("Click a cell").wait_for()
     tokens.nth(1).click()
-    page.get_by_text("Token 1 “cat”").wait_for()
+    page.get_by_text("Token 1 “cat” came with").wait_for()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    page.get_by_text("Token 3 “.”").wait_for()
+    page.get_by_text("Token 3 “.” came with").wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 4")
     table = latest(Store(store_folder), "token-trace").result.table("tokens")  # type: ignore[union-attr]
     assert tokens.all_inner_texts() == [visible(t) for t in table["token"]]
