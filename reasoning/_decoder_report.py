@@ -33,6 +33,9 @@ METRICS = {
         "nats per token", "mean log-probability that the model itself gives to the text", "decoder"
     ),
     "n_tokens": number("tokens", "mean length of a text", "decoder"),
+    "tokens_per_call": number(
+        "tokens", "tokens of a text by the forward passes it took", "decoder", of=ratio
+    ),
 }
 TIMES = {
     "seconds_per_token": number(
@@ -48,8 +51,8 @@ COLUMNS = {
     "repeated": Column("tokens", "Tokens up to here that occurred before, at most 5"),
     "rank": Column(help="Place by probability, from 1"),
     "p": Column("probability", "Under the model"),
-    "penalty": Column(help="Cosine with the nearest earlier state, or resistance"),
-    "score": Column(help="What is maximised: probability less penalty, weighted"),
+    "penalty": Column(help="Cosine with the nearest earlier state, resistance, or the draft's p"),
+    "score": Column(help="What is maximised: p less penalty, weighted; or acceptance"),
     "chosen": Column(help="Whether this one was taken"),
 }
 PLOTS = (
@@ -86,6 +89,9 @@ def measured(written: Mapping[str, Written], context: Context) -> tuple[Samples,
         "diversity": grams,
         **{f"rep_{n}": grams[..., [i, _N + i]] for i, n in enumerate(NGRAMS)},
         "logprob": np.array([[text.logprob for text in w.texts] for w in written.values()]).T,
+        "tokens_per_call": np.array(
+            [[[len(t.ids), t.calls] for t in w.texts] for w in written.values()], float
+        ).swapaxes(0, 1),
         "n_tokens": np.array([[len(t.ids) for t in w.texts] for w in written.values()], float).T,
     }
     times = np.array([[w.seconds, w.tokens] for w in written.values()], float).transpose(2, 0, 1)

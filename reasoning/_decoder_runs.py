@@ -6,22 +6,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reasoning.candidates import Candidates
+from reasoning.candidates import Explained
 from reasoning.repetition import ngram_counts
 from workbench.methods.contracts import Context, Example
 from workbench.model.generation import GenerationOptions, row_generators
 from workbench.model.model import Model
-from workbench.model.policy import Policy
+from workbench.model.own_loop import AnyPolicy
 from workbench.model.trace import End, Trace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
-    """One text after one prompt; `logprob` is the model's own mean, in nats per token."""
+    """One text after one prompt; `logprob` is the model's own mean, in nats per token.
+
+    `calls` are the forward passes it took.
+    """
 
     ids: tuple[int, ...]
     logprob: float
     ended: End
+    calls: int = 0
 
     @property
     def counts(self) -> tuple[list[int], list[int]]:
@@ -43,20 +47,24 @@ class Written:
 
     def add(self, trace: Trace, seconds: float, shown: int | None) -> None:
         """Take over one batch; `shown` is the row whose candidates are kept."""
-        for ids, logprobs, ended in zip(trace.generated, trace.logprobs, trace.ended, strict=True):
-            self.texts.append(Continuation(ids=ids, logprob=float(np.mean(logprobs)), ended=ended))
+        calls = trace.calls or tuple(map(len, trace.generated))
+        for ids, logprobs, ended, n in zip(
+            trace.generated, trace.logprobs, trace.ended, calls, strict=True
+        ):
+            logprob = float(np.mean(logprobs)) if logprobs else float("nan")
+            self.texts.append(Continuation(ids=ids, logprob=logprob, ended=ended, calls=n))
         self.seconds.append(seconds)
         self.tokens.append(sum(map(len, trace.generated)))
         if shown is not None:
-            steps = [r for r in trace.records if isinstance(r, Candidates)]
-            self.candidates = [r.rows(shown) for r in steps if bool(r.live[shown])]
+            steps = (r.rows(shown) for r in trace.records if isinstance(r, Explained))
+            self.candidates = [rows for rows in steps if rows]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How the decoders are run: each over every batch in turn, so that they share the machine."""
 
-    policies: Mapping[str, Policy]
+    policies: Mapping[str, AnyPolicy]
     new_tokens: int
     batch: int
     stop: bool

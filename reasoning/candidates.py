@@ -1,10 +1,18 @@
 """The candidates a repetition-aware decoder weighed at one step."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """What a policy wrote down of one step, told row by row."""
+
+    def rows(self, row: int) -> list[dict[str, Any]]:
+        """Return plain values with the keys of `Candidates.rows`, none where the row had ended."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,5 +45,5 @@ class Candidates:
                 "repeated": None if self.repeated is None else int(self.repeated[row, j]),
                 "chosen": j == int(self.picked[row]),
             }
-            for j in range(self.ids.shape[1])
+            for j in range(self.ids.shape[1] if bool(self.live[row]) else 0)
         ]

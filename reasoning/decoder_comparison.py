@@ -1,6 +1,6 @@
 """Decoders side by side: repetition, diversity and seconds per token."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,20 +14,23 @@ from reasoning._decoder_report import (
 )
 from reasoning._decoder_runs import Plan, Written, write_all
 from reasoning._decoder_tables import candidate_rows, text_rows, token_rows
+from reasoning.drafts import parse_draft
 from reasoning.policy_contrastive import ContrastiveSearch
 from reasoning.policy_momentum import GPT2_XL, MomentumDecoding
+from reasoning.policy_speculative import Speculative
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.model import Model
-from workbench.model.policy import GREEDY, Policy, Sampling
+from workbench.model.own_loop import AnyPolicy
+from workbench.model.policy import GREEDY, Sampling
 from workbench.options import option
 from workbench.result.along import estimates_along, ratios_along
 from workbench.result.estimate import Estimate
 from workbench.result.result import Note, Result
 
-Decoder = Literal["greedy", "sampling", "contrastive", "momentum"]
+Decoder = Literal["greedy", "sampling", "contrastive", "momentum", "speculative"]
 
 
 @probe(
@@ -67,6 +70,8 @@ class DecoderComparison:
     resistance: tuple[float, ...] = option(
         GPT2_XL, help="Resistance to repeating 1, 2, … tokens in momentum decoding.", low=0.0
     )
+    draft: str = option("tree", help="Speculative drafts: tree, layers:N or a second model.")
+    draft_length: int = option(4, help="Tokens drafted per call.", low=0, high=64, unit="tokens")
     shown: int = option(0, help="Number of the prompt shown step by step, from 0.", low=0)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
@@ -94,19 +99,22 @@ class DecoderComparison:
             raise Stopped(result)
         return result
 
-    def policies(self) -> dict[str, Policy]:
+    def policies(self) -> dict[str, AnyPolicy]:
         """Return the policy of every decoder asked for, in that order."""
-        known: dict[str, Policy] = {
-            "greedy": GREEDY,
-            "sampling": Sampling(temperature=self.temperature, top_p=self.top_p),
-            "contrastive": ContrastiveSearch(
+        known: dict[str, Callable[[], AnyPolicy]] = {
+            "greedy": lambda: GREEDY,
+            "sampling": lambda: Sampling(temperature=self.temperature, top_p=self.top_p),
+            "contrastive": lambda: ContrastiveSearch(
                 k=self.contrastive_k, alpha=self.contrastive_alpha, skip_first=self.skip_first
             ),
-            "momentum": MomentumDecoding(
+            "momentum": lambda: MomentumDecoding(
                 k=self.momentum_k, alpha=self.momentum_alpha, resistance=self.resistance
             ),
+            "speculative": lambda: Speculative(
+                draft=parse_draft(self.draft), length=self.draft_length
+            ),
         }
-        return {name: known[name] for name in self.decoders}
+        return {name: known[name]() for name in self.decoders}
 
     def _report(
         self,
@@ -133,6 +141,7 @@ class DecoderComparison:
                 *estimates_along(batches, "seconds_per_token"),
                 *ratios_along(texts, "diversity", BASELINE),
                 *ratios_along(batches, "seconds_per_token", BASELINE),
+                *estimates_along(texts, "tokens_per_call"),
             ),
             averages={"decoders": ("decoder",)},
             rows={

@@ -10,7 +10,7 @@ import click
 from app.cli import edit_flags
 from app.cli.escaping import typed, visible
 from app.cli.output import console, say, write_json
-from app.cli.policies import SETTINGS, make_policy
+from app.cli.policies import FLAGS, SETTINGS, make_policy
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import MODEL, loaded_model, stdin_is_piped
 from workbench.errors import DataError, InputError
@@ -100,9 +100,9 @@ def command(text: Sequence[str], chat: bool, as_json: bool, save: str | None, **
         _draw(rows, reads)
 
 
-command.params.extend(MODEL)
+command.params.extend((*FLAGS, *MODEL))
 
-_SETTINGS = ("temperature", "top_p", "top_k", "k", "alpha", "skip_first")
+_SETTINGS = tuple(dict.fromkeys(name for names in SETTINGS.values() for name in names))
 
 
 def _piped() -> list[str]:

@@ -74,6 +74,7 @@ def test_every_policy_runs(invoke: Invoke) -> None:
         ("--policy", "momentum", "--alpha", "0"),
         ("--policy", "sample", "--temperature", "0"),
         ("--policy", "sample", "--top-k", "1"),
+        ("--policy", "speculative", "--draft", "layers:2"),
     ]
     for flags in same:
         rows = json.loads(invoke(*GENERATE, *flags, "--json").stdout)["rows"]

@@ -11,7 +11,8 @@ from torch import Tensor
 from workbench.errors import BadOption, BadSite
 from workbench.model.apart_stepping import ApartStepper
 from workbench.model.edits import Edit
-from workbench.model.policy import Choice, Chooser, Host, Policy, RowPlan, Step
+from workbench.model.own_loop import AnyPolicy, OwnLoop, check_rows, row_texts, write_rows
+from workbench.model.policy import Choice, Chooser, Host, RowPlan, Step
 from workbench.model.prefix import Prefix
 from workbench.model.row_states import newest
 from workbench.model.sites import Site
@@ -71,7 +72,7 @@ def continue_prefix(
     model: Host,
     prefix: Prefix,
     *,
-    policy: Policy,
+    policy: AnyPolicy,
     limit: int,
     edits: Sequence[Edit] = (),
     options: GenerationOptions = DEFAULTS,
@@ -86,11 +87,13 @@ def continue_prefix(
         BadSite: the policy reads a site that the prefix has not recorded.
         NotFinite: the model returned NaN.
     """
-    if limit < 1:
-        raise BadOption(f"limit is {limit}; expected at least one token")
-    wanted = policy.sites(model.spec)
-    _check_recorded(wanted, prefix)
+    _check_limit(limit)
+    if isinstance(policy, OwnLoop):
+        if policy.plain is None:
+            return _row_by_row(model, prefix, policy, limit, edits, options)
+        policy = policy.plain
     generators = _generators(options, prefix)
+    wanted = _recorded(policy.sites(model.spec), prefix)
     stepper = _stepper(model, prefix, edits, model.row_plan(prefix.tokens, more=limit))
     transcript = Transcript(prefix, model.spec, stop_ids=options.stop_ids or ())
     chooser = policy.begin(prefix.tokens, model)
@@ -117,6 +120,25 @@ def continue_prefix(
     return transcript.trace(prefix.read)
 
 
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise BadOption(f"limit is {limit}; expected at least one token")
+
+
+def _row_by_row(
+    model: Host,
+    prefix: Prefix,
+    policy: OwnLoop,
+    limit: int,
+    edits: Sequence[Edit],
+    options: GenerationOptions,
+) -> Trace:
+    check_rows(policy, prefix, edits)
+    texts = row_texts(model, prefix, limit=limit, stop_ids=options.stop_ids or ())
+    generators = _generators(options, prefix)
+    return write_rows(model, prefix, policy, texts, generators, options.progress)
+
+
 def _stepper(
     model: Host, prefix: Prefix, edits: Sequence[Edit], plan: RowPlan
 ) -> Stepper | ApartStepper:
@@ -134,7 +156,7 @@ def _generators(options: GenerationOptions, prefix: Prefix) -> tuple[torch.Gener
     return tuple(options.generators)
 
 
-def _check_recorded(wanted: Sequence[Site], prefix: Prefix) -> None:
+def _recorded(wanted: Sequence[Site], prefix: Prefix) -> Sequence[Site]:
     for site in wanted:
         if site.positions not in (None, (-1,)):
             raise BadSite(
@@ -146,6 +168,7 @@ def _check_recorded(wanted: Sequence[Site], prefix: Prefix) -> None:
                 f"the policy reads {site}, which the prefix has not recorded",
                 hint="model.prefill(texts, read=policy.sites(model.spec))",
             )
+    return wanted
 
 
 def _at(site: Site, captured: Mapping[Site, Tensor]) -> Tensor:

@@ -18,7 +18,8 @@ from workbench.model.company import row_plan, runs_together
 from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.finite import current_watch, head_flags, pass_flags
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
-from workbench.model.policy import GREEDY, Policy, RowPlan
+from workbench.model.own_loop import AnyPolicy
+from workbench.model.policy import GREEDY, RowPlan
 from workbench.model.prefix import Prefix, prefill
 from workbench.model.rope_switch import rope_switch
 from workbench.model.site_checks import check_sites
@@ -122,7 +123,7 @@ class Model:
         self,
         prompt: Prompt,
         *,
-        policy: Policy = GREEDY,
+        policy: AnyPolicy = GREEDY,
         limit: int = 128,
         read: Sequence[Site | str] = (),
         edits: Sequence[Edit] = (),
@@ -174,7 +175,7 @@ class Model:
         prompt: Tokens | str | Sequence[str],
         *,
         read: Sequence[Site | str] = (),
-        policy: Policy = GREEDY,
+        policy: AnyPolicy = GREEDY,
         edits: Sequence[Edit] = (),
         embeds: Float[Tensor, "batch pos d_model"] | None = None,
     ) -> Prefix:

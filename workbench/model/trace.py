@@ -30,7 +30,8 @@ class Trace:
     - `logits[:, t]` are those that the t-th token was chosen from, if kept;
     - `latent` marks positions that were fed a vector instead of their token's embedding, None
       if there are none;
-    - `records` are what the policy wrote down at each step.
+    - `records` are what the policy wrote down at each step;
+    - `calls[i]` are the forward passes after the prompt that row i took, () for one per token.
     """
 
     spec: ModelSpec
@@ -42,6 +43,7 @@ class Trace:
     ended: tuple[End, ...] = ()
     latent: Bool[Tensor, "batch pos"] | None = None
     records: tuple[Any, ...] = ()
+    calls: tuple[int, ...] = ()
 
     def __getitem__(self, site: Site | str) -> Float[Tensor, "batch pos *shape"]:
         """Return an activation as `batch pos …`, zero where the batch is padded.
