@@ -16,6 +16,7 @@ from app.cli.run_flags import MODEL, loaded_model, stdin_is_piped
 from workbench.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from workbench.model.masks import Layout
     from workbench.model.model import Model
     from workbench.model.tokens import Tokens
     from workbench.model.trace import Trace
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     "--text",
     multiple=True,
     help="A prompt; may be repeated.  [default: one per line of standard input]",
+)
+@click.option(
+    "--parts",
+    metavar="FILE",
+    help="Prompts whose parts do not see each other: 'Options:{{ one;|| two;}} Answer:'. Text is "
+    "taken as written, blocks nest, a line of --- begins the next prompt.",
 )
 @click.option("--chat", is_flag=True, help="Wrap each prompt in the model's chat template.")
 @click.option(
@@ -81,13 +88,17 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(text: Sequence[str], chat: bool, as_json: bool, save: str | None, **flags: Any) -> None:
     """Generate text from prompts, with any policy, reads and edits."""
+    if flags["parts"] and (text or chat):
+        raise InputError("--parts brings its own prompts", hint="leave out --text and --chat")
     if save and not flags["reads"]:
         raise InputError("--save without --read has nothing to write", hint="--read resid_post.-1")
     policy = make_policy(flags["policy"], {k: flags[k] for k in _SETTINGS})
-    prompts = [typed(one) for one in text] or _piped()
+    parts = _read(flags["parts"])
+    prompts = [one for one, _ in parts] or [typed(one) for one in text] or _piped()
     with ProgressBar() as progress:
         model = loaded_model(flags, progress)
-        trace = _generate(model, _asked(model, prompts, chat), policy, flags, progress)
+        asked = _in_parts(model, parts) if parts else _asked(model, prompts, chat)
+        trace = _generate(model, asked, policy, flags, progress)
     rows = _rows(model, prompts, trace)
     reads = _reads(trace, len(rows))
     if save:
@@ -118,7 +129,7 @@ def _piped() -> list[str]:
     return prompts
 
 
-def _asked(model: "Model", prompts: Sequence[str], chat: bool) -> "Tokens":
+def _asked(model: "Model", prompts: Sequence[str], chat: bool) -> "tuple[Tokens, Layout | None]":
     from workbench.model.tokens import pad
     from workbench.sampling.rendering import message_ids, text_ids
 
@@ -130,25 +141,43 @@ def _asked(model: "Model", prompts: Sequence[str], chat: bool) -> "Tokens":
         rows = [message_ids(tokenizer, prompt, name=name) for prompt in prompts]
     else:
         rows = [text_ids(tokenizer, prompt) for prompt in prompts]
-    return pad(rows, side="left").to(model.device)
+    return pad(rows, side="left").to(model.device), None
+
+
+def _read(path: str | None) -> list[tuple[str, str]]:
+    if not path:
+        return []
+    from workbench.sampling.parts import read_parts
+
+    return read_parts(path)
+
+
+def _in_parts(model: "Model", parts: Sequence[tuple[str, str]]) -> "tuple[Tokens, Layout | None]":
+    from workbench.model.masks import lay_out
+    from workbench.sampling.parts import pieces_of
+
+    return lay_out([pieces_of(model.tokenizer, one, source=place) for one, place in parts])
 
 
 def _generate(
     model: "Model",
-    prompts: "Tokens",
+    asked: "tuple[Tokens, Layout | None]",
     policy: Any,
     flags: Mapping[str, Any],
     progress: "Progress",
 ) -> "Trace":
     from workbench.model.generation import GenerationOptions
 
+    prompts, layout = asked
     return model.generate(
         prompts,
         policy=policy,
         limit=flags["limit"],
         read=list(flags["reads"]),
         edits=[e for text in flags["edits"] for e in edit_flags.parse_edits(text, model.spec)],
-        options=GenerationOptions(seeds=flags["seed"], keep_logprobs=True, progress=progress),
+        options=GenerationOptions(
+            seeds=flags["seed"], layout=layout, keep_logprobs=True, progress=progress
+        ),
     )
 
 

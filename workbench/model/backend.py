@@ -21,7 +21,8 @@ class Inputs:
     `mask` covers the cache and the new positions; `position_ids` the new positions only.
     `cache` is a transformers `Cache`, changed in place. What is known beforehand need not be asked
     of a device: `host_mask` is the mask on the processor, and `needs_mask` is false where no
-    position is padded or shifted.
+    position is padded or shifted. `visible` says which columns each new position sees, None for
+    the real ones before it.
     """
 
     mask: Bool[Tensor, "batch seen"]
@@ -31,6 +32,7 @@ class Inputs:
     cache: Any = None
     host_mask: Bool[Tensor, "batch seen"] | None = None
     needs_mask: bool | None = None
+    visible: Bool[Tensor, "batch pos seen"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

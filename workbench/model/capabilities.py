@@ -21,6 +21,7 @@ _HOMES: tuple[str, ...] = (
     "workbench.model.site_checks",
     "workbench.model.generation_checks",
     "workbench.model.late_start",
+    "workbench.model.mask_checks",
 )
 _TRANSIENT = (torch.OutOfMemoryError, MemoryError, OSError)
 

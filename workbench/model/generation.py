@@ -11,6 +11,7 @@ from torch import Tensor
 from workbench.errors import BadOption, BadSite
 from workbench.model.apart_stepping import ApartStepper
 from workbench.model.edits import Edit
+from workbench.model.masks import Layout
 from workbench.model.own_loop import AnyPolicy, OwnLoop, check_rows, row_texts, write_rows
 from workbench.model.policy import Choice, Chooser, Host, RowPlan, Step
 from workbench.model.prefix import Prefix
@@ -30,6 +31,8 @@ class GenerationOptions:
     - `generators`: one per row, instead of seeds.
     - `stop_ids`: token ids that end a row; None is the model's own end tokens, () is none.
     - `embeds`: vectors that replace the prompt's token embeddings, in its layout.
+    - `layout`: who sees whom in the prompt; what is generated sees all of it and follows its last
+      position.
     - `keep_logits`: keep the logits that every generated token was chosen from.
     - `keep_logprobs`: keep each generated token's log-probability under the model, in nats.
     """
@@ -38,6 +41,7 @@ class GenerationOptions:
     generators: Sequence[torch.Generator] | None = None
     stop_ids: Sequence[int] | None = None
     embeds: Float[Tensor, "batch pos d_model"] | None = None
+    layout: Layout | None = None
     keep_logits: bool = False
     keep_logprobs: bool = False
     progress: Progress = silent

@@ -18,6 +18,7 @@ from workbench.model.company import row_plan, runs_together
 from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.finite import current_watch, head_flags, pass_flags
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
+from workbench.model.masks import Layout, honoured
 from workbench.model.own_loop import AnyPolicy
 from workbench.model.policy import GREEDY, RowPlan
 from workbench.model.prefix import Prefix, prefill
@@ -88,35 +89,43 @@ class Model:
         edits: Sequence[Edit] = (),
         logits: Wanted = "none",
         embeds: Float[Tensor, "batch pos d_model"] | None = None,
+        layout: Layout | None = None,
     ) -> Trace:
         """Run once over a batch and record the sites asked for.
 
-        `embeds` replaces the token embeddings (same layout as `tokens`).
+        `embeds` replaces the token embeddings (same layout as `tokens`), `layout` the causal mask
+        and the positions.
 
         Raises:
             BadSite: a site does not exist in this model.
-            Unsupported: the backend cannot read or edit that kind of site.
+            Unsupported: the backend cannot read or edit that kind of site, or honour a layout.
         """
         if not isinstance(tokens, Tokens):
             tokens = self.tokenize(tokens)
         batch = (tokens if embeds is not None else self._known(tokens)).to(self.device)
         embeds = None if embeds is None else embeds.to(self.device)
         sites = self.sites(read)
-        if runs_together(self, batch):
+        layout = honoured(self, layout, batch)
+        if layout is not None or runs_together(self, batch):
             inputs = Inputs(
                 ids=None if embeds is not None else batch.ids,
                 embeds=embeds,
                 mask=batch.mask,
-                position_ids=batch.position_ids,
+                position_ids=batch.position_ids if layout is None else layout.position_ids,
                 host_mask=batch.near.mask,
                 needs_mask=batch.is_padded,
+                visible=None if layout is None else layout.visible,
             )
             outputs = self.forward(inputs, read=sites, edits=edits, logits=logits)
         else:
             self._check_selections([_resolved(e, self.spec) for e in edits], len(batch.ids))
             outputs = run_apart(self, batch, read=sites, edits=edits, logits=logits, embeds=embeds)
         return Trace(
-            spec=self.spec, tokens=batch, activations=outputs.captured, logits=outputs.logits
+            spec=self.spec,
+            tokens=batch,
+            activations=outputs.captured,
+            logits=outputs.logits,
+            layout="causal" if layout is None else layout.name,
         )
 
     def generate(
@@ -146,28 +155,22 @@ class Model:
             Unsupported: the backend cannot read or edit that kind of site.
         """
         if isinstance(prompt, Prefix):
-            if read or options.embeds is not None:
+            if read or options.embeds is not None or options.layout is not None:
                 raise BadOption(
-                    "a Prefix has been run already; read and embeds cannot be added",
+                    "a Prefix has been run already; reads, embeds and layout cannot be added",
                     hint="give them to model.prefill",
                 )
             prefix = prompt
         else:
-            prefix = self.prefill(
-                prompt, read=read, policy=policy, edits=edits, embeds=options.embeds
-            )
+            own: dict[str, Any] = {"embeds": options.embeds, "layout": options.layout}
+            prefix = self.prefill(prompt, read=read, policy=policy, edits=edits, **own)
         edits = [_resolved(edit, self.spec) for edit in edits]
         self._check((), edits)
         self._check_selections(edits, len(prefix.tokens.ids))
         if options.stop_ids is None:
             options = replace(options, stop_ids=self.stop_ids)
         return continue_prefix(
-            self,
-            prefix,
-            policy=policy,
-            limit=limit,
-            edits=edits,
-            options=options,
+            self, prefix, policy=policy, limit=limit, edits=edits, options=options
         )
 
     def prefill(
@@ -178,13 +181,14 @@ class Model:
         policy: AnyPolicy = GREEDY,
         edits: Sequence[Edit] = (),
         embeds: Float[Tensor, "batch pos d_model"] | None = None,
+        layout: Layout | None = None,
     ) -> Prefix:
         """Run a prompt once, to be continued any number of times.
 
         Sites that `policy` needs are kept as well. Edits act as at step 0.
 
         Raises:
-            BadOption: a prompt leaves no room for a token, or `embeds` has another layout.
+            BadOption: a prompt leaves no room for a token, `embeds` or `layout` does not fit.
             BadSite: a site does not exist in this model or in every prompt.
         """
         if not isinstance(prompt, Tokens):
@@ -198,6 +202,7 @@ class Model:
             also=policy.sites(self.spec),
             edits=[_resolved(edit, self.spec) for edit in edits],
             embeds=embeds,
+            layout=honoured(self, layout, prompt),
         )
 
     def row_plan(self, tokens: Tokens, *, more: int = 0) -> RowPlan:

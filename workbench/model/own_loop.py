@@ -162,6 +162,8 @@ def check_rows(policy: OwnLoop, prefix: Prefix, edits: Sequence[Edit]) -> None:
         problems.append("edits")
     if prefix.embeds is not None:
         problems.append("input vectors")
+    if prefix.layout is not None:
+        problems.append(f"the layout {prefix.layout.name}")
     if problems:
         raise Unsupported(
             f"{name} runs several tokens at once and takes no {', '.join(problems)}",

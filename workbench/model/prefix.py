@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.errors import BadEdit, BadOption, BadSite
+from workbench.errors import BadEdit, BadOption, BadSite, Unsupported
 from workbench.model.apart_run import Joined, plain_inputs
 from workbench.model.backend import Inputs
 from workbench.model.caches import fork_cache, new_cache, select_cache
 from workbench.model.edits import Edit, Op, active, for_rows
+from workbench.model.masks import Layout
 from workbench.model.policy import Host
 from workbench.model.row_groups import equal_rows
 from workbench.model.row_states import RowState
@@ -26,8 +27,8 @@ class Prefix:
 
     Continuing never changes it, so one prefix serves any number of generations. `captured`
     holds whole sites; `read` are those asked for, which a continuation records as well.
-    Rows that cannot run side by side have no common cache: `states` holds them instead. `embeds`
-    and `edits` are those the prompt was run with.
+    Rows that cannot run side by side have no common cache: `states` holds them instead. `embeds`,
+    `edits` and `layout` are those the prompt was run with.
     """
 
     tokens: Tokens
@@ -38,6 +39,14 @@ class Prefix:
     states: tuple[RowState, ...] = ()
     embeds: Float[Tensor, "batch pos d_model"] | None = None
     edits: tuple[Edit, ...] = ()
+    layout: Layout | None = None
+
+    @property
+    def next_positions(self) -> Int[Tensor, " batch"]:
+        """The position of the token behind each row."""
+        if self.layout is None:
+            return self.tokens.mask.sum(dim=1)
+        return self.layout.position_ids.amax(dim=1) + 1
 
     def take(self, rows: Sequence[int]) -> "Prefix":
         """Return the rows at those indices; naming one often continues it often.
@@ -55,6 +64,7 @@ class Prefix:
             states=_taken(self.states, rows),
             embeds=None if self.embeds is None else self.embeds[where.to(self.embeds.device)],
             edits=for_rows(self.edits, rows, len(self.tokens.ids)),
+            layout=None if self.layout is None else self.layout.take(where),
         )
 
     def apart(self) -> "Prefix":
@@ -79,7 +89,7 @@ def _taken(states: Sequence[RowState], rows: Sequence[int]) -> tuple[RowState, .
     return tuple(kept)
 
 
-def prefill(
+def prefill(  # noqa: PLR0913 - all that a first pass may be given
     model: Host,
     tokens: Tokens,
     *,
@@ -87,6 +97,7 @@ def prefill(
     also: Sequence[Site] = (),
     edits: Sequence[Edit] = (),
     embeds: Float[Tensor, "batch pos d_model"] | None = None,
+    layout: Layout | None = None,
 ) -> Prefix:
     """Run a prompt once and keep its cache.
 
@@ -94,9 +105,11 @@ def prefill(
     the token embeddings, in the layout of `tokens`. Edits act as at step 0.
 
     Raises:
-        BadOption: a prompt leaves no room for a token, or `embeds` has another layout.
+        BadOption: a prompt leaves no room for a token, `embeds` has another layout, or the last
+            token does not see the whole prompt.
         BadSite: a site names a position that not every prompt has.
         BadEdit: an edit holds one value per position, and the prompt was padded otherwise.
+        Unsupported: there is a layout, and this model keeps no cache that holds it.
     """
     _check_lengths(model, tokens)
     _check_positions(read, min(tokens.lengths))
@@ -107,8 +120,10 @@ def prefill(
         embeds = _left_embeds(embeds, tokens)
     whole = tuple(dict.fromkeys(site.whole() for site in (*read, *also)))
     plan = model.row_plan(prompt)
+    if layout is not None:
+        layout = _left_layout(layout, tokens, keeps=plan.together and plan.keeps)
     if plan.together and plan.keeps:
-        found = _prefilled(model, prompt, whole, edits, embeds)
+        found = _prefilled(model, prompt, whole, edits, embeds, layout)
     else:
         found = _prefilled_apart(model, prompt, whole, edits, embeds, keeps=plan.keeps)
     return replace(found, read=tuple(read), edits=active(edits, 0))
@@ -120,15 +135,17 @@ def _prefilled(
     read: Sequence[Site],
     edits: Sequence[Edit],
     embeds: Tensor | None,
+    layout: Layout | None,
 ) -> Prefix:
     inputs = Inputs(
         ids=prompt.ids if embeds is None else None,
         embeds=embeds,
         mask=prompt.mask,
-        position_ids=prompt.position_ids,
+        position_ids=prompt.position_ids if layout is None else layout.position_ids,
         cache=new_cache(model.backend.module),
         host_mask=prompt.near.mask,
         needs_mask=prompt.is_padded,
+        visible=None if layout is None else layout.visible,
     )
     out = model.forward(inputs, read=read, edits=edits, logits="last", step=0)
     captured = {site: out.captured[site] for site in read}
@@ -138,6 +155,7 @@ def _prefilled(
         logits=_last(out.logits),
         captured=captured,
         embeds=embeds,
+        layout=layout,
     )
 
 
@@ -186,6 +204,21 @@ def _left_embeds(embeds: Tensor, tokens: Tokens) -> Tensor:
         )
     order = left_order(tokens.mask)
     return embeds.take_along_dim(order[..., None].to(embeds.device), dim=1)
+
+
+def _left_layout(layout: Layout, tokens: Tokens, *, keeps: bool) -> Layout:
+    if not keeps:
+        raise Unsupported(
+            f"the layout {layout.name} needs a cache, and with one this model gives other numbers",
+            hint="model.run takes a layout without a cache",
+        )
+    found = layout.left(tokens.mask)
+    if not found.visible[:, -1].equal(tokens.left().mask):
+        raise BadOption(
+            f"the last token of a prompt does not see all of it under the layout {layout.name}",
+            hint="put a token behind the parts, which reads all of them",
+        )
+    return found
 
 
 def _check_lengths(model: Host, tokens: Tokens) -> None:

@@ -44,7 +44,7 @@ class Stepper:
         self._mask = prefix.tokens.mask
         width = prefix.tokens.ids.shape[1]
         self._has_gaps = [length < width for length in prefix.tokens.lengths]
-        self._lengths = prefix.tokens.mask.sum(dim=1)
+        self._lengths = prefix.next_positions
         self._step = 0
 
     def look(self, candidates: Int[Tensor, "batch k"]) -> Lookahead:

@@ -32,6 +32,8 @@ class Trace:
       if there are none;
     - `records` are what the policy wrote down at each step;
     - `calls[i]` are the forward passes after the prompt that row i took, () for one per token.
+
+    `layout` names the attention mask and positions that the text or the prompt was run under.
     """
 
     spec: ModelSpec
@@ -44,6 +46,7 @@ class Trace:
     latent: Bool[Tensor, "batch pos"] | None = None
     records: tuple[Any, ...] = ()
     calls: tuple[int, ...] = ()
+    layout: str = "causal"
 
     def __getitem__(self, site: Site | str) -> Float[Tensor, "batch pos *shape"]:
         """Return an activation as `batch pos …`, zero where the batch is padded.

@@ -27,6 +27,7 @@ class Transcript:
         self.live = [True] * len(self.history)
         self._prompt = prompt
         self._spec = spec
+        self._layout = "causal" if prefix.layout is None else prefix.layout.name
         self._stop = frozenset(stop_ids)
         self._room = [spec.max_positions - n for n in prompt.lengths]
         self._generated: list[list[int]] = [[] for _ in self.history]
@@ -107,6 +108,7 @@ class Transcript:
             ended=tuple(self._ended),
             latent=latent if bool(latent.any()) else None,
             records=tuple(self._records),
+            layout=self._layout,
         )
 
     def _joined(self, site: Site, tokens: Tokens) -> Tensor:

@@ -149,6 +149,8 @@ class Caller(nn.Module):
 
     def _called(self, wanted: Wanted, run: Pass) -> Float[Tensor, "batch pos d_vocab"] | None:
         arguments = run.arguments()
+        if run.inputs.visible is not None:
+            arguments["attention_mask"] = self._written(run.inputs.visible)
         if wanted == "none":
             with run.stop_after(self.model, self._paths):
                 self.model.base_model(**arguments)
@@ -159,6 +161,15 @@ class Caller(nn.Module):
         mask = run.inputs.mask
         with head.register_forward_pre_hook(lambda _, args: (at_last(args[0], mask),)):
             return cast(Tensor, self.model(**arguments).logits)
+
+    def _written(self, visible: Bool[Tensor, "batch pos seen"]) -> Tensor:
+        """Write who sees whom as the attention of the model reads it, which then adds nothing."""
+        seen = visible[:, None]
+        # The library hands a mask of four axes on as it is: kernels read truth, sums numbers.
+        if "sdpa" in self.model.config._attn_implementation:
+            return seen
+        added = torch.zeros(seen.shape, dtype=self.model.dtype, device=seen.device)
+        return added.masked_fill(~seen, torch.finfo(added.dtype).min)
 
 
 class _Enough(Exception):
