@@ -1,0 +1,92 @@
+"""What follows from correlations about causes: drawn questions, and released ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from causal.worlds.correlation_items import draw_pairs, pair_items
+from causal.worlds.relations import RELATIONS
+from causal.worlds.released_correlations import is_released, parts
+from causal.worlds.released_rows import read_rows
+from workbench.errors import BadOption, DataError
+from workbench.methods.registry import register
+from workbench.options import option
+from workbench.sampling.items import Item, ItemTask
+
+
+@register("task", "corr2cause", source="Jin et al. 2024, arXiv:2306.05836")
+@dataclass(frozen=True, kw_only=True)
+class Corr2Cause(ItemTask):
+    """Say whether a causal statement follows from all correlations of a few variables.
+
+    A statement follows if it holds in every graph of the Markov equivalence class that the
+    correlations determine. Questions come in minimal pairs: two premises whose graphs differ in
+    one edge, the same statement, once Yes and once No; relations take turns and names are random
+    letters, so that neither tells the answer. `corr2cause:FILE` reads a released file, labels as
+    they are; `workbench causal audit FILE` says which of them are wrong.
+
+    Source: arXiv:2306.05836, section 3, with exact labels, balance, random names and own wording.
+    """
+
+    path: str = option("", help="Released file; questions are drawn where none is named.")
+    nodes: int = option(4, help="Variables of a question.", low=2, high=6)
+    relations: str = option("all", help="Relations joined by commas: parent, child, ancestor, ….")
+    wording: Literal["own", "released"] = option("own", help="Words of premise and statement.")
+
+    def items(self, limit: int, generator: np.random.Generator) -> Sequence[Item]:
+        """Draw or read up to `limit` questions.
+
+        Raises:
+            TooLittleData: so few variables never entail the relations.
+            DataError: the file holds no released question.
+            BadOption: a relation is none of the six.
+        """
+        if self.path:
+            return _released(Path(self.path))[:limit]
+        wanted = RELATIONS if self.relations == "all" else tuple(self.relations.split(","))
+        strange = [name for name in wanted if name not in RELATIONS]
+        if strange:
+            raise BadOption(
+                f"relations={self.relations}; {', '.join(strange)} is none of them",
+                hint=f"relations={','.join(RELATIONS)}, or all",
+            )
+        pairs = draw_pairs((limit + 1) // 2, self.nodes, wanted, generator)
+        found = [
+            item
+            for number, pair in enumerate(pairs)
+            for item in pair_items(pair, number, wording=self.wording, generator=generator)
+        ]
+        return found[:limit]
+
+
+def _released(path: Path) -> list[Item]:
+    rows, _ = read_rows(path)
+    found = []
+    for row in rows:
+        if not is_released(row.values):
+            continue
+        try:
+            premise, hypothesis, follows, stated = parts(row.values)
+        except DataError:
+            continue
+        found.append(
+            Item(
+                id=f"{path.stem}:{row.line}",
+                task="corr2cause",
+                family=str(row.values.get("template", "released")),
+                prompt=f"{premise} Does it follow that: {hypothesis}",
+                gold=int(not follows),
+                group=premise,
+                template=hypothesis,
+                meta={"stated": stated},
+            )
+        )
+    if not found:
+        raise DataError(
+            f"{path} holds no premise with a hypothesis and a label",
+            hint="fields premise, hypothesis and label, or input and label",
+        )
+    return found

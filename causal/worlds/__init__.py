@@ -1,0 +1,1 @@
+"""Small causal worlds whose questions have a computed answer."""
