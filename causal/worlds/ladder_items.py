@@ -90,12 +90,11 @@ def _query(kind: str, model: BinaryModel, generator: np.random.Generator) -> Que
     return Query(kind=kind, polarity=polarity)
 
 
-def say_model(
-    model: BinaryModel, names: Mapping[str, str], order: Sequence[str], *, is_sure: bool
-) -> str:
-    """Word every cause and every table; a deterministic one as what always and never happens."""
+def say_model(model: BinaryModel, names: Mapping[str, str], order: Sequence[str]) -> str:
+    """Word every table; a deterministic one as what always and never happens."""
     told = []
     for v in order:
+        is_sure = set(model.tables[v].flat) <= {0.0, 1.0}
         for state in product((0, 1), repeat=len(model.parents[v])):
             given = [
                 f"{'with' if x else 'without'} {names[p]}"
@@ -103,7 +102,7 @@ def say_model(
             ]
             value = float(model.tables[v][state])
             where = f" {' and '.join(given)}" if given else ""
-            if is_sure and given:
+            if is_sure:
                 told.append(f"{names[v]} {'always' if value else 'never'} occurs{where}.")
             else:
                 told.append(f"{names[v]} occurs in {value:.0%} of cases{where}.")
@@ -146,7 +145,6 @@ def _item(
     names: Sequence[Sequence[str]],
     generator: np.random.Generator,
 ) -> Item:
-    is_sure = query.kind == "det-counterfactual"
     graph = next(g for g, text in GRAPHS.items() if structure(text) == model.parents)
 
     def ask(words: Sequence[str], *, mixed: bool = False, reworded: bool = False) -> str:
@@ -154,7 +152,7 @@ def _item(
         order = list(model.names)
         if mixed:
             order = [order[i] for i in generator.permutation(len(order))]
-        facts = say_model(model, named, order, is_sure=is_sure)
+        facts = say_model(model, named, order)
         return f"{say_graph(model, named)} {facts} {say_query(query, named, reworded=reworded)}"
 
     prompt = ask(names[0])
