@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.cli import problems
 from app.cli.output import Form, say, say_error, takes_form, write_csv, write_json, write_rows
 from app.cli.plugin_pages import describe_plugin, plugin_rows, show_plugin
 from app.cli.run_flags import MODEL, STORE
@@ -155,3 +156,4 @@ command.add_command(
         epilog="\b\nExample:\n  workbench reason compare no-cot cot --task prosqa --json",
     )
 )
+command.add_command(problems.command)

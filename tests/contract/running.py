@@ -52,6 +52,7 @@ QUICK = {
         "controls": ("other",), "template": "{text} and", "answers": (" sat", " ran"),
         "layers": "0:3:2", "fit": 20, "pairs": 8, "draws": 2, "neighbours": 2,
     },
+    ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
     ("recipe", "sentence-words"): {"preset": "tiny", "own": 2},
     ("recipe", "sentence-codec"): {
@@ -108,6 +109,7 @@ TRAINED_BY = {
     ("probe", "sentence-words"): ("sentence-words", "checkpoint", "", "."),
 }
 TASKS = {
+    ("recipe", "belief-network"): "hidden-markov?length=6",
     ("reasoner", "coconut"): PROSQA,
     ("reasoner", "sentence-continuous"): BLOCKS,
     ("reasoner", "sentence-discretized"): BLOCKS,

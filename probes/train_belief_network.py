@@ -1,0 +1,164 @@
+"""Train a small network on sequences whose next-token distribution is known exactly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from probes.beliefs.excess import excess_report
+from probes.beliefs.objective import SequenceObjective
+from probes.beliefs.symbols import read_states, symbol_rows
+from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import recipe
+from workbench.model.loading import load_model
+from workbench.model.model import Model
+from workbench.options import option
+from workbench.result.result import Result
+from workbench.result.tables import Column
+from workbench.sampling.processes.process import written
+from workbench.sampling.processes.sequences import SequenceTask, open_sequences
+from workbench.training.loop import Plan
+from workbench.training.presets import Preset
+from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.run import TrainingRun
+from workbench.training.scratch import ScratchShape, save_model, scratch_model
+
+RECIPE = "belief-network"
+_TRAINING = Column("nats", "Cross-entropy of the next token on new sequences.")
+_HELD_OUT = Column("nats", "Excess over the exact predictor on held-out sequences; lowest is kept.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSizes(Preset):
+    """How large the network is and how long it trains; `judged` sequences judge it."""
+
+    limited: ClassVar[str] = "judged"
+
+    layers: int
+    width: int
+    heads: int
+    batch: int
+    steps: int
+    held_out: int
+    judged: int
+    learning_rate: float
+
+    @property
+    def plan(self) -> Plan:
+        """The schedule, validated and saved twenty times."""
+        often = max(1, self.steps // 20)
+        return Plan(
+            steps=self.steps,
+            rows_per_step=self.batch,
+            learning_rate=self.learning_rate,
+            warmup=min(100, self.steps // 5),
+            weight_decay=0.01,
+            clip=1.0,
+            save_every=often,
+            validate_every=often,
+        )
+
+
+PRESETS = {
+    "tiny": NetworkSizes(
+        layers=2, width=16, heads=2, batch=16, steps=20, held_out=16, judged=16,
+        learning_rate=1e-2,
+    ),
+    "cpu": NetworkSizes(
+        layers=3, width=48, heads=4, batch=64, steps=2000, held_out=256, judged=500,
+        learning_rate=3e-3,
+    ),
+    "gpu": NetworkSizes(
+        layers=4, width=64, heads=4, batch=512, steps=40_000, held_out=1024, judged=2000,
+        learning_rate=1e-3,
+    ),
+}  # fmt: skip
+
+
+@recipe(RECIPE, source="Shai et al. 2024, arXiv:2405.15943; arXiv:2410.00699")
+@dataclass(frozen=True, kw_only=True)
+class TrainBeliefNetwork:
+    """Train a small causal network on a process whose beliefs are known exactly.
+
+    Sequences of the task (hidden-markov or latent-class) are drawn anew for every step, and the
+    network learns their next tokens from nothing, whatever model is named. It is judged on others
+    by the cross-entropy in excess of the exact predictor, KL(exact‖network) by position. Control:
+    the best predictor from the last symbol alone. The folder is a model that `--model` takes.
+
+    Cost: `cpu` takes about five minutes on one core, `tiny` a second.
+
+    Units: nats per symbol.
+
+    Raises:
+        DataError: the task draws no sequences of a process.
+        FitError: the loss is not finite.
+
+    Source: Shai et al. 2024, section 4, at a smaller size; the measure is that of
+    arXiv:2410.00699, which trains only a head.
+    """
+
+    default_task: ClassVar[str] = "hidden-markov?kind=mess3"
+
+    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
+    layers: int | None = option(None, help="Layers of the network.", low=1, high=100)
+    width: int | None = option(None, help="Width of the network.", low=4, high=4096)
+    heads: int | None = option(None, help="Attention heads of a layer.", low=1, high=256)
+    batch: int | None = option(None, help="Sequences of a step.", low=1, high=10**6)
+    steps: int | None = option(None, help="Training steps.", low=1, high=10**8)
+    held_out: int | None = option(None, help="Sequences to choose weights by.", low=2, high=10**6)
+    judged: int | None = option(None, help="Sequences to judge by.", low=2, high=10**6)
+    learning_rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1)
+    half: bool = option(True, help="Store the weights in 16 bits.")
+
+    def base_model(self, context: Context) -> Model | None:
+        """Return the random network to begin with."""
+        preset, task = self._opened(context)
+        symbols = task.process().symbols
+        shape = ScratchShape(layers=preset.layers, width=preset.width, heads=preset.heads,
+                             positions=max(64, 2 * task.length))  # fmt: skip
+        words = [*symbols, *(f" {symbol}" for symbol in symbols)]
+        name = f"symbols of {context.task or self.default_task}"
+        return scratch_model(words, shape, seed=context.seed, name=name)
+
+    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
+        preset, task = self._opened(context)
+        process, address = task.process(), context.task or self.default_task
+        held, _ = process.sample(preset.held_out, task.length, context.stream("held-out sequences"))
+        objective = SequenceObjective(
+            model, process, batch=preset.batch, length=task.length, held_out=held
+        )
+        run = TrainingRun.of(
+            self,
+            RECIPE,
+            preset,
+            model,
+            context,
+            texts=[str(process.as_dict())],
+            data=f"{preset.batch * preset.steps} sequences of {address}",
+            task=address,
+        )
+        history = run.train(objective, preset.plan)
+        save_model(objective.tuning.module, model.tokenizer, run.folder, dtype=run.dtype)
+        result = self._judged(load_model(run.folder, device="cpu"), preset, task, context)
+        scores = {e.name: {"value": e.value, "control": e.control} for e in result.estimates}
+        saved = run.save(objective.spelling(), scores=scores)
+        step, loss = history.best
+        return replace(
+            result,
+            summary=f"{loss:.3g} nats over the exact predictor after {step} steps; "
+            + result.summary,
+            tables={**result.tables, **loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)},
+            notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
+            views=(*loss_views(), *result.views),
+        )
+
+    def _judged(
+        self, model: Model, preset: NetworkSizes, task: SequenceTask, context: Context
+    ) -> Result:
+        process = task.process()
+        ids, _ = process.sample(preset.judged, task.length, context.stream("judged sequences"))
+        rows = symbol_rows(model, [written(process, row) for row in ids.tolist()], process)
+        return excess_report(rows, read_states(model, rows, (), context))
+
+    def _opened(self, context: Context) -> tuple[NetworkSizes, SequenceTask]:
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        return preset, open_sequences(context.task or self.default_task)

@@ -1,0 +1,1 @@
+"""Made-up sources of tokens whose beliefs and next-token distributions are known exactly."""
