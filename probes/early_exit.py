@@ -138,6 +138,7 @@ class EarlyExit(PerUnit):
             layer=2,
             read=lambda found: float(found.table("layers")["settled"].iloc[2]),
             generator=generator,
+            options={"schedule": False},
         )
 
 

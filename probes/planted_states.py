@@ -162,7 +162,11 @@ def plant_heads(generator: torch.Generator) -> PlantedStates:
 
 
 def plant_decisions(
-    *, layer: int, read: Callable[[Result], float], generator: torch.Generator
+    *,
+    layer: int,
+    read: Callable[[Result], float],
+    generator: torch.Generator,
+    options: Mapping[str, bool] | None = None,
 ) -> PlantedStates:
     """Build four layers whose states name one token from that layer on and another one before."""
     layers = 4
@@ -180,7 +184,7 @@ def plant_decisions(
         read=read,
         at_least=0.99,
         at_most=0.25,
-        options={"schedule": False},
+        options=options or {},
     )
 
 

@@ -80,6 +80,38 @@ def compare(
     return torch.cat(kl).view(shape), torch.cat(same).view(shape)
 
 
+def overlaps(
+    states: Float[Tensor, "batch pos d_model"],
+    others: Float[Tensor, "n batch pos d_other"],
+    order: Int[Tensor, "batch pos"],
+    context: Context,
+    unembed_other: Callable[..., Tensor] | None = None,
+) -> tuple[Float[Tensor, "n batch pos"], Float[Tensor, "n batch pos"]]:
+    """Return Σ min(p, q) of two states' predictions, and the same with p of another position.
+
+    States are those of the residual stream. `order` is the column of that other position;
+    `unembed_other` is the output head of another model with the same vocabulary.
+
+    Raises:
+        InputError: there is no output head.
+    """
+    unembed, rows = _head(context)
+    moved = states.gather(1, order[..., None].to(states.device).expand(states.shape))
+    flat, elsewhere = others.flatten(1, 2), moved.flatten(0, 1)
+    found: list[Tensor] = []
+    for start, h in _parts(states.flatten(0, 1), rows):
+        both = torch.stack([h, elsewhere[start : start + rows]])
+        p = unembed(both).float().softmax(dim=-1)
+        each = []
+        for x in flat[:, start : start + rows]:
+            q = (unembed_other or unembed)(x).float().softmax(dim=-1).to(p.device)
+            each.append(torch.minimum(p, q).sum(dim=-1).clamp(max=1))
+        found.append(torch.stack(each))
+    kept, by_chance = torch.cat(found, dim=2).unbind(dim=1)
+    shape = others.shape[:3]
+    return kept.reshape(shape), by_chance.reshape(shape)
+
+
 def top_tokens(states: Float[Tensor, "*shape d_model"], context: Context) -> Int[Tensor, "*shape"]:
     """Return the token that each residual-stream state ranks first, through the final norm.
 

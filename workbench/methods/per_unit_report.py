@@ -57,10 +57,11 @@ def report(
 def estimates_of(found: Samples) -> tuple[Any, ...]:
     """Return the estimate of every metric that has a headline, beside the first control."""
     first = next(iter(found.controls), "")
+    measured = {name for kind, name, _ in found.sums if kind == VALUE}
     return tuple(
         found.estimate(name, first)
         for name, metric in found.metrics.items()
-        if metric.headline is not None and metric.is_averaged
+        if name in measured and metric.headline is not None and metric.is_averaged
     )
 
 
