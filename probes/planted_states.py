@@ -144,6 +144,24 @@ def plant_surprise(generator: torch.Generator) -> PlantedStates:
     )
 
 
+def plant_factors(*, read: Callable[[Result], float], generator: torch.Generator) -> PlantedStates:
+    """Draw states of four strong factors, which a head reads so softly that √p is linear in them.
+
+    `read` should return the alignment of both spaces.
+    """
+    factors = torch.randn(_TEXTS, _LENGTH, 4, generator=generator)
+    noise = torch.randn(_TEXTS, _LENGTH, _SIZE, generator=generator)
+    states = factors @ torch.randn(4, _SIZE, generator=generator) + 0.1 * noise
+    return PlantedStates(
+        states={Site(Kind.RESID_POST, 0): states, Site(Kind.FINAL_NORM): states},
+        n_layers=1,
+        read=read,
+        at_least=0.95,
+        at_most=0.3,
+        sharpness=0.02,
+    )
+
+
 def plant_heads(generator: torch.Generator) -> PlantedStates:
     """Build attention of one head that looks at the first token only.
 

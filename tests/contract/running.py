@@ -42,6 +42,7 @@ QUICK = {
     ("probe", "decoders"): {"new_tokens": 4},
     ("probe", "critical-tokens"): {"draws": 8, "samples": 4, "new_tokens": 6},
     ("probe", "hybrid-trace"): {"untrained": True, "tokens": 8},
+    ("probe", "order-sensitivity"): {"orders": 2, "layouts": "plain,mask"},
     ("probe", "steering"): {"doses": "-1,1", "new_tokens": 4, "prompts": 2, "randoms": 1},
     # One site: the mean difference, which costs a tenth, is read at every one of them.
     ("probe", "linear"): {"at": ["resid_post.1[-1]"], "regularisation": 1.0},
@@ -118,7 +119,7 @@ TASKS = {
     ("recipe", "hybrid"): SUMS,
 }
 # How many texts are enough where every text costs many generations.
-TEXTS = {("probe", "hybrid-trace"): 4}
+TEXTS = {("probe", "hybrid-trace"): 4, ("probe", "order-sensitivity"): 4}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Who sees whom: attention masks and positions of a batch as data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +18,15 @@ MASKS = "attention masks"
 
 @dataclass(frozen=True, kw_only=True)
 class Parallel:
-    """Branches side by side; each is a sequence of tokens and of further such blocks."""
+    """Branches side by side; each is a sequence of tokens and of further such blocks.
+
+    Without `blind` a branch sees those that stand before it; without `aligned` positions are
+    counted through them: with neither, the block is plain text.
+    """
 
     branches: tuple[tuple["Piece", ...], ...]
+    blind: bool = True
+    aligned: bool = True
 
 
 Piece = int | Parallel
@@ -130,22 +136,18 @@ def prefix_visible(tokens: Tokens, lengths: Sequence[int]) -> Layout:
 def lay_out(
     prompts: Sequence[Sequence[Piece]],
     *,
-    pad_id: int = 0,
-    blind: bool = True,
-    aligned: bool = True,
+    name: str = "parts",
 ) -> tuple[Tokens, Layout]:
     """Write prompts with parallel branches as left-padded rows and the layout they run under.
 
     A branch sees what stands before its block and itself; what follows the block sees every
     branch. All branches begin at one position, and what follows begins behind the longest.
-    Without `blind` a branch sees those that stand before it; without `aligned` positions are
-    counted through: with neither, the layout is causal.
 
     Source: McIlroy-Young et al. 2024, arXiv:2406.06581 (set-based prompting); Yang et al. 2025,
     arXiv:2506.09991, section 3 (Multiverse attention), which nests.
     """
-    walks = [_Walk(prompt, blind=blind, aligned=aligned) for prompt in prompts]
-    tokens = pad([walk.ids for walk in walks], pad_id=pad_id, side="left")
+    walks = [_Walk(prompt) for prompt in prompts]
+    tokens = pad([walk.ids for walk in walks], side="left")
     width = tokens.ids.shape[1]
     visible = torch.zeros((len(walks), width, width), dtype=torch.bool)
     position_ids = torch.zeros((len(walks), width), dtype=torch.long)
@@ -153,8 +155,7 @@ def lay_out(
         begin = width - len(walk.ids)
         visible[i, begin:, begin:] = walk.sees
         position_ids[i, begin:] = torch.tensor(walk.positions)
-    name = {(True, True): "set", (True, False): "mask", (False, True): "position"}
-    return tokens, _layout(tokens.mask, visible, position_ids, name.get((blind, aligned), "causal"))
+    return tokens, _layout(tokens.mask, visible, position_ids, name)
 
 
 def size(pieces: Sequence[Piece]) -> int:
@@ -164,20 +165,28 @@ def size(pieces: Sequence[Piece]) -> int:
     )
 
 
-def mapped(pieces: Sequence[Piece], change: Callable[[Parallel], Parallel]) -> tuple[Piece, ...]:
-    """Return the pieces with every outermost block changed."""
-    return tuple(change(piece) if isinstance(piece, Parallel) else piece for piece in pieces)
+def relaxed(pieces: Sequence[Piece], *, blind: bool, aligned: bool) -> tuple[Piece, ...]:
+    """Return the pieces with every block blind and aligned, or not."""
+    return tuple(
+        Parallel(
+            branches=tuple(relaxed(b, blind=blind, aligned=aligned) for b in piece.branches),
+            blind=blind,
+            aligned=aligned,
+        )
+        if isinstance(piece, Parallel)
+        else piece
+        for piece in pieces
+    )
 
 
 class _Walk:
     """One prompt written out column by column."""
 
-    def __init__(self, prompt: Sequence[Piece], *, blind: bool, aligned: bool) -> None:
+    def __init__(self, prompt: Sequence[Piece]) -> None:
         n = size(prompt)
         self.ids: list[int] = []
         self.positions: list[int] = []
         self.sees = torch.zeros((n, n), dtype=torch.bool)
-        self._blind, self._aligned = blind, aligned
         self._sequence(prompt, torch.zeros(n, dtype=torch.bool), 0)
 
     def _sequence(self, pieces: Sequence[Piece], seen: Tensor, at: int) -> tuple[Tensor, int]:
@@ -198,9 +207,9 @@ class _Walk:
     def _block(self, block: Parallel, before: Tensor, at: int) -> tuple[Tensor, int]:
         after, begin, ends = before, at, [at]
         for branch in block.branches:
-            seen, end = self._sequence(branch, before if self._blind else after, begin)
+            seen, end = self._sequence(branch, before if block.blind else after, begin)
             after = after | seen
-            begin = at if self._aligned else end
+            begin = at if block.aligned else end
             ends.append(end)
         return after, max(ends)
 

@@ -7,7 +7,7 @@ import torch
 
 from workbench.errors import BadOption, Unsupported
 from workbench.model.generation import GenerationOptions
-from workbench.model.masks import Parallel, causal, lay_out, prefix_visible
+from workbench.model.masks import Parallel, causal, lay_out, prefix_visible, relaxed
 from workbench.model.tiny import tiny_model
 from workbench.model.tokens import pad
 
@@ -25,7 +25,8 @@ def prompt(order=(0, 1, 2)):
 
 
 def run(model, prompts, **how):
-    tokens, layout = lay_out(prompts, **how)
+    prompts = [relaxed(p, **{"blind": True, "aligned": True, **how}) for p in prompts]
+    tokens, layout = lay_out(prompts)
     return model.run(tokens, layout=layout, logits="all").logits
 
 
@@ -94,7 +95,7 @@ def test_generation_behind_parts_keeps_mask_and_positions(tiny):
     tokens, layout = lay_out([prompt(), prompt((2, 0, 1)), (*A, *D)])
     options = GenerationOptions(layout=layout, stop_ids=(), keep_logits=True)
     trace = tiny.generate(tokens, options=options, limit=4)
-    assert trace.layout == "set"
+    assert trace.layout == "parts"
     assert trace.generated[0] == trace.generated[1]
     alone = tiny.generate(pad([[*A, *D]]), options=GenerationOptions(stop_ids=()), limit=4)
     assert trace.generated[2] == alone.generated[0]
