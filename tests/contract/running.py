@@ -45,6 +45,7 @@ QUICK = {
     ("probe", "order-sensitivity"): {"orders": 2, "layouts": "plain,mask"},
     ("probe", "steering"): {"doses": "-1,1", "new_tokens": 4, "prompts": 2, "randoms": 1},
     # One site: the mean difference, which costs a tenth, is read at every one of them.
+    ("probe", "languages"): {"parallel": "text", "about": "king|cat|in"},
     ("probe", "linear"): {"at": ["resid_post.1[-1]"], "regularisation": 1.0},
     ("probe", "sentence-lens"): {"sentences": 4, "limit": 5},
     ("probe", "contrastive-estimate"): {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},

@@ -7,17 +7,15 @@ import reprlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from workbench.errors import DataError
 from workbench.methods.contracts import Example
 from workbench.runs.dataset_rows import DatasetAddress, dataset_rows
+from workbench.runs.packed import UNREADABLE, Stream, format_of, opened
 from workbench.runs.spec import DataRef
-
-Stream = BinaryIO | BufferedIOBase
 
 csv.field_size_limit(2**30)
 
@@ -34,8 +32,9 @@ def read_rows(data: DataRef, *, stdin: Stream | None = None) -> Iterator[Example
     """Yield every row of the data in order, good or bad, up to `limit` rows.
 
     JSONL, JSON (a list of objects), CSV, TSV, Parquet and plain text (one text a line) are told
-    apart by the file's ending; `-` reads standard input, as JSONL where a line starts with a
-    brace and as plain text otherwise. `dataset:NAME?split=…` streams a Hugging Face dataset.
+    apart by the file's ending, packed where `.gz` follows it; `-` reads standard input, as JSONL
+    where a line starts with a brace and as plain text otherwise. `dataset:NAME?split=…` streams a
+    Hugging Face dataset.
 
     Raises:
         DataError: the file cannot be read at all, or no row has the asked-for field.
@@ -151,7 +150,7 @@ def _file_rows(data: DataRef, stdin: Stream | None) -> Iterator[_Row]:
             f"no file {data.path!r}" if data.path else "no input was given",
             hint="give --text TEXT, or --data FILE with --field NAME, or --data - for stdin",
         )
-    reader = _READERS.get(path.suffix.lower())
+    reader = _READERS.get(format_of(path))
     if reader is None:
         raise DataError(
             f"{_name(path)} ends in {path.suffix!r}; expected one of {', '.join(_READERS)}",
@@ -159,8 +158,9 @@ def _file_rows(data: DataRef, stdin: Stream | None) -> Iterator[_Row]:
         )
     try:
         yield from reader(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {reason}") from error
 
 
 def _name(path: Path) -> str:
@@ -199,20 +199,21 @@ def _mixed_lines(stream: Stream, name: str) -> Iterator[_Row]:
 
 
 def _read_jsonl(path: Path) -> Iterator[_Row]:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         for source, line in _lines(stream, _name(path)):
             yield source, _json_line(line)
 
 
 def _read_plain(path: Path) -> Iterator[_Row]:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         for source, line in _lines(stream, _name(path)):
             yield source, _text_line(line)
 
 
 def _read_json(path: Path) -> Iterator[_Row]:
     try:
-        values = json.loads(path.read_bytes())
+        with opened(path) as stream:
+            values = json.loads(stream.read())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{_name(path)} is not valid JSON: {str(error)[:120]}") from error
     if not isinstance(values, list):
@@ -227,7 +228,7 @@ def _read_json(path: Path) -> Iterator[_Row]:
 def _read_csv(path: Path) -> Iterator[_Row]:
     bad_lines: set[int] = set()
     header: list[str] | None = None
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         for first, last, cells in _csv_rows(path, stream, bad_lines):
             source = f"{_name(path)}:{first}"
             is_damaged = any(line in bad_lines for line in range(first, last + 1))
@@ -248,7 +249,7 @@ def _csv_rows(
     path: Path, stream: Stream, bad_lines: set[int]
 ) -> Iterator[tuple[int, int, list[str] | str]]:
     # Strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    delimiter = "\t" if format_of(path) == ".tsv" else ","
     reader = csv.reader(_decoded(stream, bad_lines), delimiter=delimiter, strict=True)
     while True:
         first = reader.line_num + 1
