@@ -54,6 +54,8 @@ QUICK = {
         "controls": ("other",), "template": "{text} and", "answers": (" sat", " ran"),
         "layers": "0:3:2", "fit": 20, "pairs": 8, "draws": 2, "neighbours": 2,
     },
+    ("probe", "beliefs"): {"n_folds": 2, "shown": 1},
+    ("probe", "head-tuning"): {"examples": 10, "draws": 4, "ratios": "0.5,2"},
     ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
     ("recipe", "sentence-words"): {"preset": "tiny", "own": 2},
