@@ -179,6 +179,27 @@ def plant_heads(generator: torch.Generator) -> PlantedStates:
     )
 
 
+def plant_near_heads(
+    *, read: Callable[[Result], float], generator: torch.Generator
+) -> PlantedStates:
+    """Build attention of one head that looks at the token before.
+
+    `read` should return the mean distance with its sign turned round.
+    """
+    near = torch.zeros(_TEXTS, 1, _LENGTH, _LENGTH)
+    near[:, :, range(1, _LENGTH), range(_LENGTH - 1)] = 1
+    near[:, :, 0, 0] = 1
+    return PlantedStates(
+        states={Site(Kind.ATTN_PATTERN, 0): near},
+        n_layers=1,
+        read=read,
+        at_least=-1.001,
+        at_most=-4.0,
+        options={"predictions": False},
+        seed=int(torch.randint(0, 1000, (1,), generator=generator)),
+    )
+
+
 def plant_decisions(
     *,
     layer: int,

@@ -311,6 +311,8 @@ def trained(recipe: str) -> Path:
 def _weights(kind: str, name: str) -> dict[str, str]:
     if (kind, name) == ("probe", "contrastive-estimate"):
         return {"estimate": str(_contrast())}
+    if (kind, name) == ("probe", "corpus-match"):
+        return {"corpus": str(rows_file()), "new_tokens": 4}
     if (kind, name) in TRAINED_BY:
         recipe, option, _, place = TRAINED_BY[kind, name]
         return {option: str(trained(recipe) / place)}
