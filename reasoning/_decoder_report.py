@@ -33,6 +33,9 @@ METRICS = {
         "nats per token", "mean log-probability that the model itself gives to the text", "decoder"
     ),
     "n_tokens": number("tokens", "mean length of a text", "decoder"),
+    "kl": number(
+        "nats", "mean KL of the model's next token to that with parts left out", "decoder"
+    ),
     "tokens_per_call": number(
         "tokens", "tokens of a text by the forward passes it took", "decoder", of=ratio
     ),
@@ -53,6 +56,7 @@ COLUMNS = {
     "p": Column("probability", "Under the model"),
     "penalty": Column(help="Cosine with the nearest earlier state, resistance, or the draft's p"),
     "score": Column(help="What is maximised: p less penalty, weighted; or acceptance"),
+    "kl": Column("nats", "KL of what was taken from to the model's own"),
     "chosen": Column(help="Whether this one was taken"),
 }
 PLOTS = (
@@ -89,6 +93,7 @@ def measured(written: Mapping[str, Written], context: Context) -> tuple[Samples,
         "diversity": grams,
         **{f"rep_{n}": grams[..., [i, _N + i]] for i, n in enumerate(NGRAMS)},
         "logprob": np.array([[text.logprob for text in w.texts] for w in written.values()]).T,
+        "kl": np.array([[text.kl for text in w.texts] for w in written.values()]).T,
         "tokens_per_call": np.array(
             [[[len(t.ids), t.calls] for t in w.texts] for w in written.values()], float
         ).swapaxes(0, 1),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from reasoning.candidates import Explained
 from reasoning.repetition import ngram_counts
@@ -12,6 +13,8 @@ from workbench.methods.contracts import Context, Example
 from workbench.model.generation import GenerationOptions, row_generators
 from workbench.model.model import Model
 from workbench.model.own_loop import AnyPolicy
+from workbench.model.policy import RunsOtherwise
+from workbench.model.tokens import pad
 from workbench.model.trace import End, Trace
 
 
@@ -19,13 +22,15 @@ from workbench.model.trace import End, Trace
 class Continuation:
     """One text after one prompt; `logprob` is the model's own mean, in nats per token.
 
-    `calls` are the forward passes it took.
+    `calls` are the forward passes it took; `kl` is the mean KL, in nats, of the model's own next
+    token to that of the same model with parts left out, 0 where none are.
     """
 
     ids: tuple[int, ...]
     logprob: float
     ended: End
     calls: int = 0
+    kl: float = 0.0
 
     @property
     def counts(self) -> tuple[list[int], list[int]]:
@@ -45,14 +50,20 @@ class Written:
     tokens: list[int] = field(default_factory=list)
     candidates: list[list[dict[str, object]]] = field(default_factory=list)
 
-    def add(self, trace: Trace, seconds: float, shown: int | None) -> None:
-        """Take over one batch; `shown` is the row whose candidates are kept."""
+    def add(self, trace: Trace, seconds: float, shown: int | None, full: Model | None) -> None:
+        """Take over one batch; `shown` is the row whose candidates are kept.
+
+        `full` is the model, where the trace is that of one with parts left out.
+        """
         calls = trace.calls or tuple(map(len, trace.generated))
-        for ids, logprobs, ended, n in zip(
-            trace.generated, trace.logprobs, trace.ended, calls, strict=True
-        ):
+        for i, ids in enumerate(trace.generated):
+            logprobs, kl = trace.logprobs[i], 0.0
+            if full is not None:
+                logprobs, kl = _replayed(full, trace, i)
             logprob = float(np.mean(logprobs)) if logprobs else float("nan")
-            self.texts.append(Continuation(ids=ids, logprob=logprob, ended=ended, calls=n))
+            self.texts.append(
+                Continuation(ids=ids, logprob=logprob, ended=trace.ended[i], calls=calls[i], kl=kl)
+            )
         self.seconds.append(seconds)
         self.tokens.append(sum(map(len, trace.generated)))
         if shown is not None:
@@ -89,7 +100,8 @@ def write_all(
             return written, True
         shown = plan.shown - start if 0 <= plan.shown - start < plan.batch else None
         for name, (trace, seconds) in zip(written, traces, strict=True):
-            written[name].add(trace, seconds, shown)
+            full = model if trace.logits is not None else None
+            written[name].add(trace, seconds, shown, full)
     return written, False
 
 
@@ -107,6 +119,7 @@ def _write_batch(
             generators=generators[start : start + len(rows)],
             stop_ids=None if plan.stop else (),
             keep_logprobs=True,
+            keep_logits=isinstance(policy, RunsOtherwise),
         )
         began = time.perf_counter()
         trace = model.generate(tokens, policy=policy, limit=plan.new_tokens, options=options)
@@ -114,6 +127,20 @@ def _write_batch(
         done += len(rows)
         context.progress(done, total, "texts")
     return traces
+
+
+def _replayed(model: Model, trace: Trace, row: int) -> tuple[tuple[float, ...], float]:
+    """Return the log-probabilities of a row under the whole model, and the mean KL to it."""
+    ids = trace.generated[row]
+    text = trace.tokens.row(row)
+    prompt = text[: len(text) - len(ids) + 1]
+    found = model.run(pad([[*prompt, *ids[:-1]]]), logits="all").logits
+    if found is None or trace.logits is None:
+        return trace.logprobs[row], 0.0
+    own = found[0, len(prompt) - 1 :].float().log_softmax(dim=-1)
+    other = trace.logits[row, : len(ids)].float().log_softmax(dim=-1)
+    logprobs = own.gather(1, torch.tensor(ids, device=own.device)[:, None])[:, 0]
+    return tuple(logprobs.tolist()), float((own.exp() * (own - other)).sum(dim=-1).mean())
 
 
 def _warm_up(model: Model, prompt: Example) -> None:

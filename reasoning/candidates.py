@@ -23,7 +23,10 @@ class Candidates:
     `repeated` is the number of tokens at the end of the text that would already have occurred
     in this order, if the policy counts them. Rows that are not `live` hold no meaning.
 
-    Units: p is a probability; penalty a cosine (contrastive) or a resistance (momentum).
+    `kl` is that of the distribution a token was taken from to the model's own, where they differ.
+
+    Units: p is a probability; penalty a cosine (contrastive), a resistance (momentum) or nats
+    (reward-guided); kl in nats.
     """
 
     ids: Int[Tensor, "batch k"]
@@ -33,6 +36,7 @@ class Candidates:
     picked: Int[Tensor, " batch"]
     live: Bool[Tensor, " batch"]
     repeated: Int[Tensor, "batch k"] | None = None
+    kl: Float[Tensor, " batch"] | None = None
 
     def rows(self, row: int) -> list[dict[str, Any]]:
         """Return the candidates of one row as plain values."""
@@ -44,6 +48,7 @@ class Candidates:
                 "score": float(self.score[row, j]),
                 "repeated": None if self.repeated is None else int(self.repeated[row, j]),
                 "chosen": j == int(self.picked[row]),
+                **({} if self.kl is None else {"kl": float(self.kl[row])}),
             }
             for j in range(self.ids.shape[1] if bool(self.live[row]) else 0)
         ]

@@ -17,11 +17,14 @@ from reasoning._decoder_tables import candidate_rows, text_rows, token_rows
 from reasoning.drafts import parse_draft
 from reasoning.policy_contrastive import ContrastiveSearch
 from reasoning.policy_momentum import GPT2_XL, MomentumDecoding
+from reasoning.policy_reward import RewardGuided
+from reasoning.policy_skipping import FeedForwardSkipping, SkipDecode
 from reasoning.policy_speculative import Speculative
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
+from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.model.own_loop import AnyPolicy
 from workbench.model.policy import GREEDY, Sampling
@@ -30,7 +33,16 @@ from workbench.result.along import estimates_along, ratios_along
 from workbench.result.estimate import Estimate
 from workbench.result.result import Note, Result
 
-Decoder = Literal["greedy", "sampling", "contrastive", "momentum", "speculative"]
+Decoder = Literal[
+    "greedy",
+    "sampling",
+    "contrastive",
+    "momentum",
+    "speculative",
+    "reward",
+    "ffn-skip",
+    "skipdecode",
+]
 
 
 @probe(
@@ -72,6 +84,15 @@ class DecoderComparison:
     )
     draft: str = option("tree", help="Speculative drafts: tree, layers:N or a second model.")
     draft_length: int = option(4, help="Tokens drafted per call.", low=0, high=64, unit="tokens")
+    rewards: tuple[str, ...] = option(
+        (), help="Reward models of reward-guided decoding; none: the model itself."
+    )
+    reward_weights: tuple[float, ...] = option((1.0,), help="Weight α of each reward model.")
+    saturation: float = option(
+        0.95, help="Saturation from which ffn-skip leaves out the next block.", low=-1.0
+    )
+    least: float = option(0.5, help="Share of layers skipdecode ends with.", low=0.0, high=1.0)
+    horizon: int = option(64, help="Tokens over which skipdecode falls.", low=2, unit="tokens")
     shown: int = option(0, help="Number of the prompt shown step by step, from 0.", low=0)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
@@ -113,6 +134,11 @@ class DecoderComparison:
             "speculative": lambda: Speculative(
                 draft=parse_draft(self.draft), length=self.draft_length
             ),
+            "ffn-skip": lambda: FeedForwardSkipping(threshold=self.saturation),
+            "skipdecode": lambda: SkipDecode(least=self.least, horizon=self.horizon),
+            "reward": lambda: RewardGuided(
+                rewards=tuple(map(load_model, self.rewards)), weights=self.reward_weights
+            ),
         }
         return {name: known[name]() for name in self.decoders}
 
@@ -142,6 +168,7 @@ class DecoderComparison:
                 *ratios_along(texts, "diversity", BASELINE),
                 *ratios_along(batches, "seconds_per_token", BASELINE),
                 *estimates_along(texts, "tokens_per_call"),
+                *estimates_along(texts, "kl"),
             ),
             averages={"decoders": ("decoder",)},
             rows={

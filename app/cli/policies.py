@@ -9,15 +9,21 @@ from workbench.errors import InputError
 
 if TYPE_CHECKING:
     from workbench.model.own_loop import AnyPolicy
+    from workbench.model.policy import Sampling
 
 SETTINGS = {
     "greedy": (),
     "sample": ("temperature", "top_p", "top_k"),
     "contrastive": ("k", "alpha", "skip_first"),
     "momentum": ("k", "alpha"),
+    "reward": ("reward", "weight", "temperature", "top_p", "top_k"),
     "speculative": ("draft", "length", "paths", "temperature", "top_p", "top_k"),
 }
 FLAGS = (
+    click.Option(
+        ["--reward"], multiple=True, help="reward: a reward model.  [default: the model itself]"
+    ),
+    click.Option(["--weight"], type=float, multiple=True, help="reward: weight α of each.  [1]"),
     click.Option(
         ["--draft"], help="speculative: tree, layers:N or a second model.  [default: tree]"
     ),
@@ -36,7 +42,7 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
         InputError: a setting that the policy does not take.
         BadOption: a setting out of bounds.
     """
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = {key: value for key, value in settings.items() if value not in (None, ())}
     extra = [f"--{key.replace('_', '-')}" for key in given if key not in SETTINGS[name]]
     if extra:
         takes = ", ".join(f"--{key.replace('_', '-')}" for key in SETTINGS[name]) or "no settings"
@@ -52,6 +58,8 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
         from reasoning.policy_momentum import MomentumDecoding
 
         return MomentumDecoding(**given)
+    if name == "reward":
+        return _reward(given)
     if name == "speculative":
         return _speculative(given)
     from workbench.model.policy import GREEDY, Sampling
@@ -62,8 +70,23 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
 def _speculative(given: Mapping[str, Any]) -> "AnyPolicy":
     from reasoning.drafts import parse_draft
     from reasoning.policy_speculative import Speculative
+
+    draft = parse_draft(given.get("draft", "tree"), paths=given.get("paths", 1))
+    return Speculative(draft=draft, base=_base(given), length=given.get("length", 4))
+
+
+def _reward(given: Mapping[str, Any]) -> "AnyPolicy":
+    from reasoning.policy_reward import RewardGuided
+    from workbench.model.loading import load_model
+
+    rewards = tuple(map(load_model, given.get("reward", ())))
+    weights = tuple(given.get("weight", (1.0,) * max(len(rewards), 1)))
+    return RewardGuided(rewards=rewards, weights=weights, base=_base(given))
+
+
+def _base(given: Mapping[str, Any]) -> "Sampling":
+    """Return how a token is taken from a distribution: greedy unless a temperature is given."""
     from workbench.model.policy import Sampling
 
-    chosen = {"temperature": 0.0, **{k: v for k, v in given.items() if k in SETTINGS["sample"]}}
-    draft = parse_draft(given.get("draft", "tree"), paths=given.get("paths", 1))
-    return Speculative(draft=draft, base=Sampling(**chosen), length=given.get("length", 4))
+    chosen = {k: v for k, v in given.items() if k in SETTINGS["sample"]}
+    return Sampling(**{"temperature": 0.0, **chosen})

@@ -75,6 +75,7 @@ def test_every_policy_runs(invoke: Invoke) -> None:
         ("--policy", "sample", "--temperature", "0"),
         ("--policy", "sample", "--top-k", "1"),
         ("--policy", "speculative", "--draft", "layers:2"),
+        ("--policy", "reward", "--weight", "0"),
     ]
     for flags in same:
         rows = json.loads(invoke(*GENERATE, *flags, "--json").stdout)["rows"]

@@ -13,7 +13,7 @@ from workbench.model.apart_stepping import ApartStepper
 from workbench.model.edits import Edit
 from workbench.model.masks import Layout
 from workbench.model.own_loop import AnyPolicy, OwnLoop, check_rows, row_texts, write_rows
-from workbench.model.policy import Choice, Chooser, Host, RowPlan, Step
+from workbench.model.policy import Choice, Chooser, Host, RunsOtherwise, Step
 from workbench.model.prefix import Prefix
 from workbench.model.row_states import newest
 from workbench.model.sites import Site
@@ -91,14 +91,14 @@ def continue_prefix(
         BadSite: the policy reads a site that the prefix has not recorded.
         NotFinite: the model returned NaN.
     """
-    _check_limit(limit)
     if isinstance(policy, OwnLoop):
         if policy.plain is None:
             return _row_by_row(model, prefix, policy, limit, edits, options)
         policy = policy.plain
+    model = policy.host(model) if isinstance(policy, RunsOtherwise) else model
     generators = _generators(options, prefix)
     wanted = _recorded(policy.sites(model.spec), prefix)
-    stepper = _stepper(model, prefix, edits, model.row_plan(prefix.tokens, more=limit))
+    stepper = _stepper(model, prefix, edits, limit)
     transcript = Transcript(prefix, model.spec, stop_ids=options.stop_ids or ())
     chooser = policy.begin(prefix.tokens, model)
     for index in range(limit):
@@ -137,15 +137,24 @@ def _row_by_row(
     edits: Sequence[Edit],
     options: GenerationOptions,
 ) -> Trace:
+    _check_limit(limit)
     check_rows(policy, prefix, edits)
     texts = row_texts(model, prefix, limit=limit, stop_ids=options.stop_ids or ())
     generators = _generators(options, prefix)
     return write_rows(model, prefix, policy, texts, generators, options.progress)
 
 
+def stepper_after(model: Host, prefix: Prefix) -> Stepper | ApartStepper:
+    """Return what feeds another model the tokens that a policy chooses, one after the other."""
+    more = model.spec.max_positions - max(prefix.tokens.lengths)
+    return _stepper(model, prefix, (), more)
+
+
 def _stepper(
-    model: Host, prefix: Prefix, edits: Sequence[Edit], plan: RowPlan
+    model: Host, prefix: Prefix, edits: Sequence[Edit], limit: int
 ) -> Stepper | ApartStepper:
+    _check_limit(limit)
+    plan = model.row_plan(prefix.tokens, more=limit)
     if plan.together and plan.keeps and prefix.cache is not None:
         return Stepper(model, prefix, edits)
     return ApartStepper(model, prefix.apart(), edits, keeps=plan.keeps)

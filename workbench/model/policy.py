@@ -151,6 +151,14 @@ class Policy(Protocol):
         """Start a generation from a left-padded prompt."""
 
 
+@runtime_checkable
+class RunsOtherwise(Protocol):
+    """A policy that has the model run in another way after the prompt, as with fewer layers."""
+
+    def host(self, model: Host) -> Host:
+        """Return what runs the steps; the model itself where nothing is changed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """Sample from the temperature-scaled nucleus, one generator per row; 0 is greedy.
