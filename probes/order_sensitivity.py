@@ -24,7 +24,7 @@ from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
 from workbench.result.tables import Column
-from workbench.sampling.parts import answer_ids, has_parts, marked_by_itself, pieces_of
+from workbench.sampling.parts import answer_ids, choices_of, has_parts, marked_by_itself, pieces_of
 
 _HOW = {"plain": (False, False), "mask": (True, False), "position": (False, True)}
 _FREE = (True, True)
@@ -113,7 +113,7 @@ class _Asked:
         self._pieces = pieces_of(model.tokenizer, marked, source=example.source)
         self._block = next((p for p in self._pieces if isinstance(p, Parallel)), None)
         self.n_parts = len(self._block.branches) if self._block else 0
-        self._texts = _choices(example)
+        self._texts = choices_of(example)
         self._choices: list[Ids] = answer_ids(model.tokenizer, self._texts)
         self.key = text_key(lay_out([self._pieces])[0].row(0))
 
@@ -162,13 +162,6 @@ class _Asked:
         for order, answer, each in zip(orders, told, p.amax(dim=1).tolist(), strict=True):
             place = " ".join(map(str, order))
             yield {"text": self._example.number, "order": place, "answer": answer, "p": each}
-
-
-def _choices(example: Example) -> list[str]:
-    found = example.fields.get("choices") or []
-    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
-        raise BadRows(f"{example.source}: choices is {found!r:.60}; expected a list of texts")
-    return list(found)
 
 
 def _report(rows: Rows, seen: Rows, layouts: Sequence[str], n_given: int) -> Result:

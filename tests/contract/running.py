@@ -42,6 +42,7 @@ QUICK = {
     ("probe", "decoders"): {"new_tokens": 4},
     ("probe", "critical-tokens"): {"draws": 8, "samples": 4, "new_tokens": 6},
     ("probe", "hybrid-trace"): {"untrained": True, "tokens": 8},
+    ("probe", "future-tokens"): {"offsets": 2, "layers": "1", "classes": 4, "dims": 4},
     ("probe", "order-sensitivity"): {"orders": 2, "layouts": "plain,mask"},
     ("probe", "steering"): {"doses": "-1,1", "new_tokens": 4, "prompts": 2, "randoms": 1},
     # One site: the mean difference, which costs a tenth, is read at every one of them.

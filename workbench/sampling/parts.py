@@ -6,7 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import DataError
+from workbench.errors import BadRows, DataError
+from workbench.methods.contracts import Example
 from workbench.model.masks import Parallel, Piece
 from workbench.model.tokens import token_ids
 from workbench.sampling.rendering import text_ids
@@ -148,6 +149,18 @@ class _Reader:
     def _error(self, what: str, mark: "re.Match[str]", hint: str) -> DataError:
         line = self._line + self._text.count("\n", 0, mark.start())
         return DataError(f"{self._name or 'prompt'}:{line}: {what}", hint=hint)
+
+
+def choices_of(example: Example) -> list[str]:
+    """Return the strings of a row's field `choices`, which may follow its text; none without it.
+
+    Raises:
+        BadRows: the field is no list of texts.
+    """
+    found = example.fields.get("choices") or []
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise BadRows(f"{example.source}: choices is {found!r:.60}; expected a list of texts")
+    return list(found)
 
 
 def answer_ids(tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -1,0 +1,227 @@
+"""What a state says of the tokens to come, and how much of that is not the next one."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from probes.lens.least_loss import logistic
+from workbench.errors import TooLittleData
+from workbench.methods.contracts import Context, Example
+from workbench.methods.controls import other_positions
+from workbench.methods.registry import probe
+from workbench.methods.study_report import study_report
+from workbench.model.model import Model
+from workbench.model.sites import Kind, Site
+from workbench.options import option
+from workbench.result.metric import Axis, Control, Plot, number, share
+from workbench.result.result import Note, Result
+from workbench.result.row_samples import samples_of
+
+_TRAIN, _CHOOSE, _HELD = 0, 1, 2
+_PENALTIES = (1e-3, 1e-1)
+_METRICS = {
+    "accuracy": share("Held-out tokens that the readout names.", "layer", "offset"),
+    "information": number("nats", "Log-loss without the state less with it.", "layer", "offset"),
+    "surplus": number("nats", "Of that, beyond the next token; estimated.", "layer", "offset"),
+}
+_CONTROLS = {"elsewhere": Control("other positions", "the state of another token of the text")}
+Rows = list[dict[str, Any]]
+
+
+@probe("future-tokens", source="Walker 2024, arXiv:2410.18160; Zhang 2025, arXiv:2507.19247")
+@dataclass(frozen=True, kw_only=True)
+class FutureTokens:
+    """Read the tokens at +1 to +K off a state, with one linear readout per layer and offset.
+
+    Multinomial readouts on the first `dims` principal components of the states; the penalty is
+    chosen on a quarter of the texts and every number is of another quarter. Tokens beyond the
+    `classes` − 1 most frequent ones count as one. Information is the log-loss of the frequencies
+    less that of the readout; the surplus that of a readout of the next token alone less that of
+    one that has the state as well: what the state knows of the future beyond the next token.
+    Control: the state of another position of the same text.
+
+    Units: nats and proportions; means over tokens of a text, then over held-out texts.
+
+    Raises:
+        TooLittleData: the texts hold too few tokens.
+
+    Source: Future Token Prediction; the surplus I(h_t; W_{>t} | W_t) of the Markov-category paper,
+    per offset. The difference of two upper bounds is no bound unless the smaller readout is the
+    best there is, so it is an estimate.
+    """
+
+    offsets: int = option(4, help="How many tokens ahead, K.", low=2, high=64)
+    layers: str = option("", help="Layers, comma-separated; default: first, middle and last.")
+    classes: int = option(32, help="Kinds of tokens, one of them all rare ones.", low=3, high=4096)
+    dims: int = option(32, help="Principal components of the states.", low=1, high=4096)
+
+    def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
+        layers = self._layers(model.spec.n_layers)
+        sites = [Site(Kind.RESID_POST, layer) for layer in layers]
+        states: list[list[Float[np.ndarray, "layer n d_model"]]] = [[], []]
+        ids: list[list[int]] = []
+        for done, example in enumerate(examples):
+            trace = model.run([example.text], read=sites)
+            own = torch.stack([trace.row(0, site) for site in sites]).float().cpu()
+            order = other_positions(trace.tokens, context, "future-tokens")[0]
+            states[0].append(own.numpy())
+            states[1].append(own[:, order].numpy())
+            ids.append(trace.tokens.row(0))
+            context.progress(done + 1, len(examples), "texts")
+        text = np.repeat(np.arange(len(ids)), [len(row) for row in ids])
+        part = _parts(ids, context)
+        kinds = _kinds(ids, part, self.classes)
+        found: Rows = []
+        for i, layer in enumerate(layers):
+            own_h, other_h = (np.concatenate([x[i] for x in each]) for each in states)
+            for offset in range(1, self.offsets + 1):
+                told = readouts(own_h, other_h, kinds, text, part, offset=offset, dims=self.dims)
+                found += [{"layer": layer, "offset": offset, **row} for row in told]
+        return self._report(found, len(examples), len(ids) < _FEW)
+
+    def _layers(self, n: int) -> list[int]:
+        if not self.layers:
+            return sorted({0, n // 2, n - 1})
+        given = [Site.parse(f"resid_post.{part.strip()}") for part in self.layers.split(",")]
+        return sorted({site.layer % n for site in given if site.layer is not None})
+
+    def _report(self, rows: Rows, n_given: int, few: bool) -> Result:
+        axes = {
+            "layer": Axis(help="Layer whose output is read."),
+            "offset": Axis(help="How far ahead.", unit="tokens"),
+        }
+        found = samples_of(rows, _METRICS, controls_of=_CONTROLS, axes_of=axes, n_given=n_given)
+        last = {"layer": found.layers[-1]}
+        places = [(metric, 1 + (metric == "surplus")) for metric in found.metrics]
+        estimates = [found.estimate(m, "elsewhere", {**last, "offset": k}) for m, k in places]
+        why = "too few texts: the last tokens of each are held out, not whole texts"
+        return study_report(
+            found,
+            summary=f"At the last layer: {'; '.join(map(str, estimates[1:]))}.",
+            averages={"offsets": ("layer", "offset")},
+            rows={},
+            columns={},
+            estimates=estimates,
+            notes=[Note(why, "warning", "few-texts")] if few else [],
+            plots=[
+                Plot(title=title, metrics=(metric,), axes=("layer", "offset"))
+                for metric, title in zip(
+                    _METRICS, ("Accuracy", "Information", "Surplus beyond the next token"),
+                    strict=True,
+                )
+            ],
+        )  # fmt: skip
+
+
+_FEW = 8
+
+
+def readouts(  # noqa: PLR0913 - states and their control, what follows them and who is held out
+    states: Float[np.ndarray, "n d_model"],
+    others: Float[np.ndarray, "n d_model"],
+    kinds: Int[np.ndarray, " n"],
+    text: Int[np.ndarray, " n"],
+    part: Int[np.ndarray, " n"],
+    *,
+    offset: int,
+    dims: int,
+) -> Rows:
+    """Return accuracy, information and surplus of every held-out text at one offset.
+
+    `kinds` number the tokens' kinds, `text` says whose each is, `part` is 0 for training, 1 for
+    choosing penalties and 2 for what is held out. The surplus is undefined at offset 1.
+    """
+    at = np.flatnonzero(text[:-offset] == text[offset:]) if offset < len(text) else text[:0]
+    # Two kinds would share one row of weights.
+    y, n_kinds = kinds[at + offset], max(int(kinds.max()) + 1, 3)
+    place = part[at + offset]
+    if not all((place == one).any() for one in (_TRAIN, _CHOOSE, _HELD)):
+        raise TooLittleData(
+            f"no part of the texts may be without tokens {offset} apart",
+            hint="give more or longer texts, or fewer --offsets",
+        )
+    train = place == _TRAIN
+    h, other = (_components(x[at], train, dims) for x in (states, others))
+    following = np.eye(n_kinds)[kinds[at + 1]]
+    none = np.zeros((len(at), 0))
+    base = _log_p(none, y, place, n_kinds)
+    scores = {kind: _log_p(x, y, place, n_kinds) for kind, x in (("", h), ("_elsewhere", other))}
+    values: dict[str, Float[np.ndarray, " n"]] = {}
+    for kind, logp in scores.items():
+        values[f"accuracy{kind}"] = (logp.argmax(axis=1) == y).astype(np.float64)
+        values[f"information{kind}"] = _gain(logp, base, y)
+    if offset > 1:
+        next_alone = _log_p(following, y, place, n_kinds)
+        for kind, x in (("", h), ("_elsewhere", other)):
+            both = _log_p(np.hstack([following, x]), y, place, n_kinds)
+            values[f"surplus{kind}"] = _gain(both, next_alone, y)
+    held, texts = place == _HELD, text[at]
+    return [
+        {"text": int(t), **{m: float(x[held & (texts == t)].mean()) for m, x in values.items()}}
+        for t in np.unique(texts[held])
+    ]
+
+
+def _log_p(
+    x: Float[np.ndarray, "n width"],
+    y: Int[np.ndarray, " n"],
+    place: Int[np.ndarray, " n"],
+    n_kinds: int,
+) -> Float[np.ndarray, "n kind"]:
+    """Fit on the training part with the penalty that is best on the second; return all log p."""
+    train, choose = place == _TRAIN, place == _CHOOSE
+    # One more row of every kind without features: no kind is impossible.
+    rows = np.vstack([x[train], np.zeros((n_kinds, x.shape[1]))])
+    goal = np.concatenate([y[train], np.arange(n_kinds)])
+    best, found = np.inf, np.zeros((len(x), n_kinds))
+    for penalty in _PENALTIES if x.shape[1] else _PENALTIES[:1]:
+        weight, bias = logistic(rows, goal, n_kinds, penalty)
+        score = x @ weight.T + bias
+        logp = score - np.logaddexp.reduce(score, axis=1, keepdims=True)
+        loss = -logp[choose, y[choose]].mean()
+        if loss < best:
+            best, found = loss, logp
+    return found
+
+
+def _gain(
+    logp: Float[np.ndarray, "n kind"], base: Float[np.ndarray, "n kind"], y: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    each = np.arange(len(y))
+    return np.asarray(logp[each, y] - base[each, y])
+
+
+def _components(
+    x: Float[np.ndarray, "n d_model"], train: Any, dims: int
+) -> Float[np.ndarray, "n component"]:
+    """Return the first principal components of the training states, the first of unit spread."""
+    centred = x.astype(np.float64) - x[train].mean(axis=0)
+    values, vectors = np.linalg.eigh(centred[train].T @ centred[train] / train.sum())
+    first = vectors[:, ::-1][:, :dims]
+    return np.asarray(centred @ first / np.sqrt(max(values[-1], 1e-12)))
+
+
+def _parts(ids: Sequence[Sequence[int]], context: Context) -> Int[np.ndarray, " n"]:
+    """Return the part of every token: whole texts, or stretches of each where texts are few."""
+    if len(ids) < _FEW:
+        shares = [np.arange(len(row)) / max(len(row), 1) for row in ids]
+        return np.concatenate([np.digitize(x, (0.5, 0.75)) for x in shares])
+    order = context.stream("future-tokens parts").permutation(len(ids)) * 4 // len(ids)
+    of_text = np.array([_TRAIN, _TRAIN, _CHOOSE, _HELD])[order]
+    return np.repeat(of_text, [len(row) for row in ids])
+
+
+def _kinds(
+    ids: Sequence[Sequence[int]], part: Int[np.ndarray, " n"], most: int
+) -> Int[np.ndarray, " n"]:
+    """Number the most frequent tokens of the training part from 1; all others are 0."""
+    flat = np.array([i for row in ids for i in row])
+    counted = Counter(flat[part == _TRAIN].tolist())
+    common = sorted(counted, key=lambda token: (-counted[token], token))[: most - 1]
+    number_of = {token: i + 1 for i, token in enumerate(common)}
+    return np.array([number_of.get(token, 0) for token in flat.tolist()])

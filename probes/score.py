@@ -1,0 +1,169 @@
+"""How likely a model finds each of several answers, by several rules that rank them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from workbench.errors import BadRows
+from workbench.methods.choices import answers
+from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import probe
+from workbench.methods.study_report import study_report
+from workbench.model.masked import MaskedModel
+from workbench.model.model import Model
+from workbench.options import option
+from workbench.result.metric import Axis, Control, Plot, number, share
+from workbench.result.result import Result
+from workbench.result.row_samples import samples_of
+from workbench.result.tables import Column
+from workbench.sampling.parts import answer_ids, choices_of, pieces_of
+
+_METRICS = {
+    "correct": share("Texts whose label is ranked first.", "rule"),
+    "margin": number("nats", "Score of the label less the best other.", "rule"),
+    "agreement": number("", "Kendall's τ with the ranking by sum.", "rule", bounds=(-1.0, 1.0)),
+}
+_CONTROLS = {"random": Control("random ranking", "the choices in random order")}
+_RULES = {
+    "sum": "log p(choice | prompt), by the chain rule",
+    "byte": "that, per byte of the choice",
+    "prior": "that, less log p(choice | the prior prompt)",
+    "pseudo": "masked model: each token with all others in sight",
+    "left_to_right": "masked model: each token with all that follow hidden",
+}
+_MOST = 8
+Rows = list[dict[str, Any]]
+
+
+@probe("score", source="Patel et al. 2023, arXiv:2209.14500; Salazar et al. 2020, arXiv:1910.14659")
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Score answers to a prompt by the chain rule, per byte, and less what they score anyway.
+
+    The row's field `choices` lists the answers as they follow the text, and its label is the right
+    one. Without it, the text's last word competes with the words before it. `masked` names a masked
+    language model: it scores each token with all others in sight (the rest of its word hidden)
+    and with all that follow hidden, and τ says how far the rankings agree. Prompts may mark parts
+    that do not see each other. Control: the choices in random order.
+
+    Units: margins in nats, of `byte` in nats per byte; correct is a proportion.
+
+    Raises:
+        BadRows: no text has two choices.
+
+    Source: pseudo-log-likelihood and sequential autoregressive prompting; the prior is that of
+    Holtzman et al. 2021, arXiv:2104.08315. We differ: given answers are scored, none is written.
+    """
+
+    prior: str = option("Answer:", help="Prompt without the question, for the prior of an answer.")
+    masked: str = option("", help="Folder or id of a masked language model to compare with.")
+
+    def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
+        other = MaskedModel.load(self.masked) if self.masked else None
+        rows: Rows = []
+        told: Rows = []
+        for done, example in enumerate(examples):
+            prompt, choices, label = _asked(example)
+            if len(choices) > 1:
+                scores = self._scores(model, other, prompt, choices, example.source)
+                rows += _ranked(example.number, scores, choices, label, context)
+                told += [
+                    {"text": example.number, "choice": one, "is_label": one.strip() == label}
+                    | {rule: x[i] for rule, x in scores.items()}
+                    for i, one in enumerate(choices)
+                ]
+            context.progress(done + 1, len(examples), "texts")
+        if not rows:
+            raise BadRows("no text has two choices", hint='{"text": …, "choices": [" a", " b"]}')
+        return _report(rows, told, len(examples))
+
+    def _scores(
+        self,
+        model: Model,
+        other: MaskedModel | None,
+        prompt: str,
+        choices: Sequence[str],
+        source: str,
+    ) -> dict[str, list[float]]:
+        ids = answer_ids(model.tokenizer, choices)
+        prompts = [pieces_of(model.tokenizer, text, source=source) for text in (prompt, self.prior)]
+        found, before = (one.total.numpy() for one in answers(model, prompts, [ids, ids]))
+        n_bytes = np.array([len(choice.encode()) for choice in choices])
+        scores = {"sum": found, "byte": found / n_bytes, "prior": found - before}
+        if other is not None:
+            scores["pseudo"] = np.array([other.pseudo(prompt, c).sum() for c in choices])
+            scores["left_to_right"] = np.array(
+                [other.left_to_right(prompt, c).sum() for c in choices]
+            )
+        return {rule: x.tolist() for rule, x in scores.items()}
+
+
+def _asked(example: Example) -> tuple[str, list[str], str]:
+    """Return the prompt, what may follow it and the right answer."""
+    choices = choices_of(example)
+    if choices:
+        return example.text, choices, str(example.label or "").strip()
+    words = example.text.split()
+    if len(words) < 3:
+        return example.text, [], ""
+    others = [word for word in dict.fromkeys(words[:-1]) if word != words[-1]][-_MOST:]
+    label = words[-1]
+    return " ".join(words[:-1]), [f" {word}" for word in (*others, label)], label
+
+
+def _ranked(
+    text: int, scores: dict[str, list[float]], choices: Sequence[str], label: str, context: Context
+) -> Rows:
+    """Return a row per rule."""
+    right = [i for i, choice in enumerate(choices) if choice.strip() == label]
+    order = context.stream(f"score {text} {' '.join(choices)}").permutation(len(choices))
+    rows = []
+    for rule, x in scores.items():
+        row: dict[str, Any] = {"text": text, "rule": rule}
+        row["agreement"] = _tau(x, scores["sum"])
+        row["agreement_random"] = _tau([x[i] for i in order], scores["sum"])
+        if right:
+            others = [each for i, each in enumerate(x) if i not in right]
+            best = max(x[i] for i in right)
+            row |= {"correct": float(best > max(others)), "margin": best - max(others)}
+            row["correct_random"] = len(right) / len(choices)
+        rows.append(row)
+    return rows
+
+
+def _tau(a: Sequence[float], b: Sequence[float]) -> float | None:
+    found = float(kendalltau(a, b).statistic)
+    return found if np.isfinite(found) else None
+
+
+def _report(rows: Rows, told: Rows, n_given: int) -> Result:
+    rules = tuple(dict.fromkeys(row["rule"] for row in rows))
+    words = "; ".join(f"{rule}: {_RULES[rule]}" for rule in rules)
+    axes = {"rule": Axis(help=f"How choices are ranked. {words}.", labels=rules)}
+    found = samples_of(rows, _METRICS, controls_of=_CONTROLS, axes_of=axes, n_given=n_given)
+    estimates = [
+        found.estimate(metric, "random", {"rule": rule})
+        for metric in ("correct", "agreement")
+        if metric in found.metrics
+        for rule in rules
+        if (metric, rule) != ("agreement", "sum")
+    ]
+    columns = {rule: Column("nats", f"{_RULES[rule].capitalize()}.") for rule in rules}
+    columns["byte"] = Column("nats per byte", "Log-probability per byte of the choice.")
+    return study_report(
+        found,
+        summary=f"Rankings: {'; '.join(map(str, estimates[:3]))}.",
+        averages={"rules": ("rule",)},
+        rows={"choices": told},
+        columns={
+            "text": Column(help="Number of the text, from 0."),
+            "choice": Column(help="What may follow the text."),
+            "is_label": Column(help="Whether it is the right one."),
+            **columns,
+        },
+        estimates=estimates,
+        plots=(Plot(title="Rankings", metrics=("correct", "agreement"), axes=("rule",)),),
+    )
