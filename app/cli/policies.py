@@ -16,10 +16,13 @@ SETTINGS = {
     "sample": ("temperature", "top_p", "top_k"),
     "contrastive": ("k", "alpha", "skip_first"),
     "momentum": ("k", "alpha"),
+    "backspace": ("backspace", "bias", "temperature", "top_p", "top_k"),
     "reward": ("reward", "weight", "temperature", "top_p", "top_k"),
     "speculative": ("draft", "length", "paths", "temperature", "top_p", "top_k"),
 }
 FLAGS = (
+    click.Option(["--backspace"], type=int, help="backspace: the token that takes one back."),
+    click.Option(["--bias"], type=float, help="backspace: nats added to its logit.  [default: 0]"),
     click.Option(
         ["--reward"], multiple=True, help="reward: a reward model.  [default: the model itself]"
     ),
@@ -58,6 +61,11 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
         from reasoning.policy_momentum import MomentumDecoding
 
         return MomentumDecoding(**given)
+    if name == "backspace":
+        from reasoning.policy_backspace import Backspace
+
+        token, bias = given.get("backspace"), given.get("bias", 0.0)
+        return Backspace(token=token, bias=bias, base=_base(given))
     if name == "reward":
         return _reward(given)
     if name == "speculative":
