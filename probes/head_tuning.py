@@ -12,6 +12,7 @@ from probes.beliefs.risk import exact_risk, head, limit_risk, simulated_risk
 from probes.beliefs.symbols import read_states, symbol_rows
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
@@ -49,6 +50,7 @@ _COLUMNS = {
 }
 
 
+@probe("head-tuning", source="arXiv:2410.00699; Hastie et al. 2022, arXiv:1903.08560")
 @dataclass(frozen=True, kw_only=True)
 class HeadTuning:
     """Follow the risk of a linear head as its features grow: it peaks where they equal examples.

@@ -111,16 +111,7 @@ def belief_report(  # noqa: PLR0913 - sequences, what was read of them, and how 
 ) -> Result:
     """Lay everything out; layer −1 is the input of the first layer."""
     layers = (-1, *range(len(judged) - 1))
-    samples = replace(
-        Samples.of(
-            values,
-            METRICS,
-            unit="sequences",
-            controls_of=CONTROLS,
-            axes_of={"layer": replace(LAYER, labels=layers), "after": after_axis(rows)},
-        ),
-        sites=[str(site) for site in read.states],
-    )
+    samples = _samples(rows, read, values, layers)
     best = int(np.nanargmax(samples.mean("r2").value))
     top = samples.estimate("r2", "shuffled", at={"layer": layers[best]})
     alone = samples.estimate("r2", "symbol", at={"layer": layers[best]}, name="r2 over symbol")
@@ -144,6 +135,24 @@ def belief_report(  # noqa: PLR0913 - sequences, what was read of them, and how 
         plots=_PLOTS,
         estimates=[top, alone, excess, samples.estimate("entropy")],
         notes=_notes(judged[best], values),
+    )
+
+
+def _samples(
+    rows: Sequence[SymbolRow],
+    read: SymbolStates,
+    values: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    layers: tuple[int, ...],
+) -> Samples:
+    return replace(
+        Samples.of(
+            values,
+            METRICS,
+            unit="sequences",
+            controls_of=CONTROLS,
+            axes_of={"layer": replace(LAYER, labels=layers), "after": after_axis(rows)},
+        ),
+        sites=[str(site) for site in read.states],
     )
 
 

@@ -56,6 +56,7 @@ QUICK = {
         "layers": "0:3:2", "fit": 20, "pairs": 8, "draws": 2, "neighbours": 2,
     },
     ("probe", "beliefs"): {"n_folds": 2, "shown": 1},
+    ("probe", "elicitation"): {"questions": 4, "steps": 1, "interviews": 2},
     ("probe", "head-tuning"): {"examples": 10, "draws": 4, "ratios": "0.5,2"},
     ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
