@@ -202,6 +202,16 @@ def task_address(name: str) -> str:
     if name == "questions":
         rows = [{"question": f"What is {i} plus 2?", "answer": str(i + 2)} for i in range(6)]
         return f"questions:{_written('questions.jsonl', rows)}"
+    if name == "harness":
+        rows = [
+            {"q": f"Is {i} even?", "options": ["Yes", "No"], "gold": i % 2, "id": str(i)}
+            for i in range(6)
+        ]
+        data = _written("harness.jsonl", rows)
+        told = {"dataset_kwargs": {"data_files": data.name}, "doc_to_text": "q"}
+        path = folder() / "harness.yaml"
+        path.write_text(json.dumps(told | {"doc_to_choice": "options", "doc_to_target": "gold"}))
+        return f"harness:{path}"
     if name == "csqa":
         asked = "Which word is number {i}?\tA: one\tB: two\tC: three"
         rows = [
