@@ -21,7 +21,8 @@ from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 
 QUICK_PROBES = ("logit-lens", "token-trace", "isotropy", "attention-pattern")
-PROBES = [plugin.name for plugin in plugins("probe")]
+# Queries cannot be read on a model that overflows: it is refused before it runs.
+PROBES = [plugin.name for plugin in plugins("probe") if plugin.name != "rotary-bands"]
 REASONERS = [plugin.name for plugin in plugins("reasoner")]
 RECIPES = {
     "tuned-lens": {"preset": "tiny", "steps": 2, "start_tokens": 0},
