@@ -70,7 +70,7 @@ class Acceptance(PerUnit):
     )
 
     length: int = option(4, help="Drafted tokens per call.", low=1, high=64, unit="tokens")
-    skips: bool = option(True, help="Also leave each layer out: one pass per layer.")
+    skips: bool = option(False, help="Also leave each layer out: one pass per layer.")
     latent: bool = option(False, help="Also feed the last state in place of the last token.")
     draft: str = option("", help="A second model with the same vocabulary.")
 

@@ -54,6 +54,11 @@ _TOLD = {
     "kl": Metric(unit="nats", help="KL(exact‖model) of the next symbol.", axes=("position",)),
     "doubt": Metric(unit="nats", help="Entropy of the exact belief.", axes=("position",)),
 }  # fmt: skip
+_AVERAGES = {
+    "layers": ("layer",),
+    "places": ("layer", "after"),
+    "by_symbols_seen": ("after",),
+}
 _COLUMNS = {
     "layer": Column(help=LAYER.help),
     "penalty": Column(help="Ridge penalty per example, the median over folds."),
@@ -116,21 +121,17 @@ def belief_report(  # noqa: PLR0913 - sequences, what was read of them, and how 
     top = samples.estimate("r2", "shuffled", at={"layer": layers[best]})
     alone = samples.estimate("r2", "symbol", at={"layer": layers[best]}, name="r2 over symbol")
     excess = samples.estimate("excess", "symbol")
-    tables = _shown(model, rows, read, judged, layers, shown)
+    tables = {
+        "readouts": _readouts(judged, layers),
+        "beliefs": _lines(read, judged[best]),
+        **_shown(model, rows, read, judged, layers, shown),
+    }
     return study_report(
         samples,
         summary=f"Beliefs are read best at layer {layers[best]}: {top}; the last symbol alone "
         f"tells {alone.control:.3g}. {excess}.",
-        averages={
-            "layers": ("layer",),
-            "places": ("layer", "after"),
-            "by_symbols_seen": ("after",),
-        },
-        rows={
-            "readouts": _readouts(judged, layers),
-            "beliefs": _lines(read, judged[best]),
-            **tables,
-        },
+        averages=_AVERAGES,
+        rows=tables,
         columns=_COLUMNS,
         plots=_PLOTS,
         estimates=[top, alone, excess, samples.estimate("entropy")],
