@@ -15,6 +15,7 @@ from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.model.tiny import tiny_model
+from workbench.result.samples import VALUE
 from workbench.sampling.processes.hidden_markov import mess3
 from workbench.sampling.processes.process import kl_of
 
@@ -63,6 +64,22 @@ def test_a_planted_belief_is_read_and_shuffled_ones_are_not(found) -> None:
     assert len(grid) == 2 * 10 * 4
     near, far = (grid.loc[grid["layer"] == k, "distance"].mean() for k in (0, -1))
     assert near < far
+
+
+def test_no_readout_sees_the_sequences_that_it_is_scored_on() -> None:
+    draw = np.random.default_rng(0)
+    owner = np.repeat(np.arange(12), 5)
+    read = SymbolStates(
+        states={}, log_next=np.zeros((60, 2)), owner=owner, after=np.tile(np.arange(5), 12)
+    )
+    x, y, fold = draw.standard_normal((60, 20)), draw.random((60, 3)), np.arange(12) % 3
+    other = y.copy()
+    held = fold[owner] == 1
+    other[held] = draw.random((int(held.sum()), 3))
+    first, second = (belief_readout._judged(x, {VALUE: b}, read, fold) for b in (y, other))
+    assert np.array_equal(first.told[VALUE][held], second.told[VALUE][held])
+    assert np.array_equal(first.level[VALUE][held], second.level[VALUE][held])
+    assert not np.array_equal(first.told[VALUE][~held], second.told[VALUE][~held])
 
 
 def test_another_seed_moves_the_control_and_the_order_of_texts_nothing(
