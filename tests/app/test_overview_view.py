@@ -129,8 +129,9 @@ def test_hostile_text_is_shown_and_never_obeyed(open_page) -> None:
 
 def test_recent_runs_link_to_their_pages(open_page) -> None:
     page = open_page()
-    ids = set(page.store.find()["run_id"])
+    ids = [row["run_id"] for row in page.store.find().rows()][:8]
     linked = {e.proto.query_string for e in page.at.get("page_link")}
+    assert ids
     assert all(any(run_id in query for query in linked) for run_id in ids)
 
 

@@ -181,26 +181,26 @@ def view_of(
         return _over_text(plot, tables)
     if table not in tables:
         return None
+    known = tables[table].frame.columns
+    # What an option switched off has no column.
+    drawn = tuple(name for name in plot.metrics if name in known)
+    if not drawn:
+        return None
     *row, column = plot.axes
     are_names = [isinstance(label, str) for axis in plot.axes for label in _labels(found, axis)[:1]]
     if row and are_names != [True, False]:
-        value = plot.metrics[0]
-        return Heatmap(title=plot.title, table=table, row=row[0], column=column, value=value)
-    known = tables[table].frame.columns
+        return Heatmap(title=plot.title, table=table, row=row[0], column=column, value=drawn[0])
     control = tuple(
-        f"{name}_{kind}"
-        for name in plot.metrics
-        for kind in found.controls
-        if f"{name}_{kind}" in known
+        f"{name}_{kind}" for name in drawn for kind in found.controls if f"{name}_{kind}" in known
     )
     if are_names == [True]:
         null = "".join(control[:1])
-        return Bars(title=plot.title, table=table, x=column, y=plot.metrics[0], control=null)
+        return Bars(title=plot.title, table=table, x=column, y=drawn[0], control=null)
     return Curve(
         title=plot.title,
         table=table,
         x=column,
-        y=plot.metrics,
+        y=drawn,
         group="".join(row),
         control=control,
         log_y=plot.log_y,

@@ -143,7 +143,13 @@ def not_offered(model: Model) -> dict[str, str]:
 
 def grid_probes() -> tuple[Plugin, ...]:
     """Return the probes that measure every token of a text."""
-    return tuple(p for p in plugins("probe") if issubclass(p.recipe, PerUnit))
+    return tuple(p for p in plugins("probe") if _measures_tokens(p.recipe))
+
+
+def _measures_tokens(recipe: type) -> bool:
+    return issubclass(recipe, PerUnit) and any(
+        "position" in metric.axes for metric in recipe.metrics.values()
+    )
 
 
 def every_token(plugin: Plugin) -> dict[str, Any]:
