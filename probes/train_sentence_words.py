@@ -13,6 +13,7 @@ from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
 from probes.sentence_states.own_texts import OwnTexts
 from probes.sentence_states.presets import PRESETS, LensPreset
 from probes.sentence_states.vocabulary import Vocabulary
+from probes.sentence_states.word_start import word_vectors
 from probes.sentence_words import LoadedWords
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
@@ -43,7 +44,7 @@ class TrainSentenceWords:
     and numbers are judged apart, and no text that trains holds these. A multinomial logistic
     readout goes from the standardised states of every layer to the content words of the present,
     previous and next sentence, through a map of low rank for each layer and weights of words
-    that all layers share. The bank that is kept for nearest sentences holds the model's own.
+    that all layers share, which begin as the model's own embeddings of the words. The bank that is kept for nearest sentences holds the model's own.
 
     Writing and states are kept in the folder of the run, so that a stopped run goes on.
 
@@ -86,13 +87,7 @@ class TrainSentenceWords:
         train, valid = self._states(model, corpus, preset, context)
         vocabulary = _vocabulary(train, preset)
         lines = Lines.of(train, vocabulary)
-        start = fresh_readout(
-            train,
-            lines,
-            len(vocabulary),
-            rank=preset.rank,
-            generator=context.torch_stream("sentence lens maps"),
-        )
+        start = fresh_readout(train, lines, word_vectors(model, vocabulary, preset.rank))
         objective = WordObjective(
             (train, lines),
             (valid, Lines.of(valid, vocabulary)),

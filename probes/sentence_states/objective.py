@@ -13,7 +13,9 @@ from probes.sentence_states.vocabulary import Vocabulary, is_read
 
 _NOISE = 1e-4
 _NEIGHBOURS_WEIGHT = 0.5
-_FEWER = 3
+_NEIGHBOURS_RANK = 8
+_FEWER = 6
+_DROPPED = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,9 @@ class Lines:
 class WordObjective:
     """Cross-entropy of the words of sentences, in nats a word, mean over some layers.
 
-    Each step reads `layers_a_step` layers drawn at random. The maps of neighbouring sentences
-    have a low rank of their own, count half and are learned from a third of the rows.
+    Each step reads `layers_a_step` layers drawn at random, a fifth of the numbers of each state
+    left out. The maps of neighbouring sentences have a low rank of their own, count half and are
+    learned from a sixth of the rows.
     """
 
     def __init__(
@@ -83,7 +86,8 @@ class WordObjective:
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of each layer and target."""
         drawn = torch.randperm(self.start.n_layers, generator=generator)[: self._layers_a_step]
-        yield from self._pieces(self.train, [self._rows[i] for i in rows], drawn.tolist())
+        chosen = [self._rows[i] for i in rows]
+        yield from self._pieces(self.train, chosen, drawn.tolist(), dropped=generator)
 
     def validate(self) -> float:
         """Return the loss of the present sentence's words over some layers."""
@@ -105,9 +109,11 @@ class WordObjective:
         )
 
     def _map(self, target: str) -> Float[Tensor, "layer d_model rank"]:
+        layers = range(self.start.n_layers)
         if target == CURRENT:
-            return self.weights["map"]
-        return self.weights[f"down.{target}"] @ self.weights[f"up.{target}"]
+            return torch.stack([self.weights[f"map.{layer}"] for layer in layers])
+        down = torch.stack([self.weights[f"down.{target}.{layer}"] for layer in layers])
+        return down @ self.weights[f"up.{target}"]
 
     def _pieces(
         self,
@@ -115,6 +121,7 @@ class WordObjective:
         rows: Sequence[int],
         layers: Sequence[int],
         targets: Sequence[str] = tuple(TARGETS),
+        dropped: torch.Generator | None = None,
     ) -> Iterator[Tensor]:
         features, lines = data
         n_words = self.weights["bias"].shape[0]
@@ -122,6 +129,9 @@ class WordObjective:
         shares = {t: lines.shares(rows[: some[t]], t, n_words) for t in targets}
         for layer in layers:
             z = self.start.standardised(layer, features.layer(layer, rows))
+            if dropped is not None:
+                kept = torch.rand(z.shape, generator=dropped) >= _DROPPED
+                z = z * kept / (1 - _DROPPED)
             for t in targets:
                 yield self._loss(z[: some[t]], layer, t, shares[t]) / len(layers)
 
@@ -134,9 +144,9 @@ class WordObjective:
     ) -> Tensor:
         has_words = shares.sum(dim=1) > 0
         if target == CURRENT:
-            h = z @ self.weights["map"][layer]
+            h = z @ self.weights[f"map.{layer}"]
         else:
-            h = z @ self.weights[f"down.{target}"][layer] @ self.weights[f"up.{target}"]
+            h = z @ self.weights[f"down.{target}.{layer}"] @ self.weights[f"up.{target}"]
         log_p = (h @ self.weights["up"] + self.weights["bias"]).log_softmax(dim=-1)
         loss = -(log_p * shares).sum() / has_words.sum().clamp(min=1)
         return loss if target == CURRENT else _NEIGHBOURS_WEIGHT * loss
@@ -145,16 +155,14 @@ class WordObjective:
 def fresh_readout(
     features: Features,
     lines: Lines,
-    n_words: int,
+    up: Float[Tensor, "rank word"],
     *,
-    rank: int,
-    generator: torch.Generator,
     most: int = 20_000,
 ) -> WordReadout:
     """Return a readout that says how frequent each word is, whatever the state.
 
-    Means and deviations are those of the states to learn from. `up` is zero, so that the loss
-    begins at the entropy of the words; maps are random.
+    Means and deviations are those of the states to learn from. Maps are zero, so that the loss
+    begins at the entropy of the words; `up` is what they begin to learn for.
     """
     n_layers, n, d_model = features.n_layers, len(features.places), features.d_model
     some = range(0, n, max(1, n // most))
@@ -164,29 +172,32 @@ def fresh_readout(
     scale = torch.stack([s for _, s in moments])
     # A dimension that never moves says nothing; divided by nearly nothing it would shout.
     scale = scale.clamp(min=1e-6) + _NOISE * scale.mean(dim=1, keepdim=True)
+    rank, n_words = up.shape
     counts = torch.zeros(n_words)
     for words in lines.words[CURRENT]:
         counts[list(words)] += 1
-    rank = min(rank, d_model)
-    maps = torch.randn(n_layers, d_model, rank, generator=generator) / d_model**0.5
     return WordReadout(
         mean=mean,
         scale=scale,
-        maps={CURRENT: maps},
-        up=torch.zeros(rank, n_words),
+        maps={CURRENT: torch.zeros(n_layers, d_model, rank)},
+        up=up,
         bias=((counts + 0.5) / (counts + 0.5).sum()).log(),
         platt={CURRENT: torch.tensor([[1.0, 0.0]]).repeat(n_layers, 1)},
     )
 
 
 def _factors(start: WordReadout) -> dict[str, Tensor]:
-    """Return the weights to train; maps of neighbours are the first columns times an identity."""
+    """Return the weights to train, a map for each layer so that a step touches those it reads.
+
+    Maps of neighbours are the first columns times an identity.
+    """
     current = start.maps[CURRENT]
     rank = current.shape[2]
-    low = max(1, rank // 4)
-    found = {"map": current, "up": start.up, "bias": start.bias}
+    low = max(1, rank // _NEIGHBOURS_RANK)
+    found = {"up": start.up, "bias": start.bias}
+    found |= {f"map.{layer}": x for layer, x in enumerate(current)}
     for target in TARGETS:
         if target != CURRENT:
-            found[f"down.{target}"] = current[:, :, :low]
+            found |= {f"down.{target}.{layer}": x[:, :low] for layer, x in enumerate(current)}
             found[f"up.{target}"] = torch.eye(rank)[:low]
     return found

@@ -7,6 +7,7 @@ from workbench.training.loop import Plan
 from workbench.training.presets import Preset
 
 _LEAST_STEPS = 20
+_WEIGHT_DECAY = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class LensPreset(Preset):
             steps=steps,
             rows_per_step=batch,
             learning_rate=self.learning_rate,
+            weight_decay=_WEIGHT_DECAY,
             warmup=min(20, steps // 5),
             save_every=max(1, steps // 8),
             validate_every=max(1, steps // 8),
@@ -55,15 +57,15 @@ PRESETS = {
         batch=32, layers=3, bank=200, learning_rate=1e-2,
     ),
     "quick": LensPreset(
-        own=480, written=96, texts=5000, judged=150, words=4000, least=3, rank=192, epochs=1.6,
-        batch=256, layers=6, bank=8000, learning_rate=8e-3,
+        own=480, written=96, texts=5000, judged=150, words=4000, least=3, rank=256, epochs=3.0,
+        batch=256, layers=6, bank=8000, learning_rate=4e-3,
     ),
     "cpu": LensPreset(
-        own=6000, written=96, texts=40_000, judged=400, words=6000, least=4, rank=224, epochs=6.0,
-        batch=256, layers=6, bank=12_000, learning_rate=8e-3,
+        own=480, written=96, texts=40_000, judged=400, words=4000, least=3, rank=288, epochs=3.0,
+        batch=256, layers=6, bank=8000, learning_rate=4e-3,
     ),
     "gpu": LensPreset(
-        own=40_000, written=128, texts=200_000, judged=600, words=6000, least=5, rank=224,
-        epochs=6.0, batch=512, layers=10, bank=20_000, learning_rate=8e-3,
+        own=40_000, written=128, texts=200_000, judged=600, words=6000, least=5, rank=320,
+        epochs=5.0, batch=512, layers=10, bank=20_000, learning_rate=4e-3,
     ),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
 from probes.sentence_states.own_texts import OwnTexts
 from probes.sentence_states.readout import WordReadout, best_words, fit_platt
 from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words
+from probes.sentence_states.word_start import word_vectors
 from probes.sentence_words import LoadedWords
 from probes.sentences.states import Place
 from probes.train_sentence_words import TrainSentenceWords
@@ -185,7 +186,7 @@ def test_training_finds_planted_words_and_shuffled_states_do_not(tmp_path):
     for name, order in (("own", torch.arange(600)), ("shuffled", torch.randperm(600))):
         features = _features(x[:, order], sentences)
         lines = Lines.of(features, VOCABULARY)
-        start = fresh_readout(features, lines, 7, rank=8, generator=draw)
+        start = fresh_readout(features, lines, torch.randn(8, 7, generator=draw))
         objective = WordObjective((features, lines), (features, lines), start, layers_a_step=1)
         assert objective.validate() == pytest.approx(np.log(6), abs=0.05), "begins at the prior"
         plan = Plan(steps=60, rows_per_step=64, learning_rate=3e-2, validate_every=60)
@@ -232,6 +233,25 @@ def test_states_are_those_of_the_sentence_ends_and_extraction_goes_on(model, tmp
     joined = Features.joined({"a": found, "b": found})
     torch.testing.assert_close(joined.layer(0, [0, len(found.places)]), found.layer(0, [0, 0]))
     assert joined.places[-1].text == found.places[-1].text + 3
+
+
+def test_words_begin_as_the_embeddings_of_their_tokens_turned(model):
+    rows = torch.stack(
+        [model.embed(model.tokenize(f" {w}").ids)[0].mean(dim=0) for w in VOCABULARY.words[1:]]
+    )
+    every = word_vectors(model, VOCABULARY, rank=6)
+    assert every.shape == (6, 7)
+    assert not every[:, OTHER].any()
+    torch.testing.assert_close(every[:, 1:].norm(dim=0), torch.full((6,), 10.0))
+    apart = (every[:, 1] - every[:, 2]).norm()
+    rows = torch.nn.functional.normalize(rows - rows.mean(dim=0), dim=1)
+    found = every[:, 1:].T @ every[:, 1:]
+    torch.testing.assert_close(found, 100 * rows @ rows.T, atol=1e-3, rtol=1e-4)
+    low = word_vectors(model, VOCABULARY, rank=2)
+    assert 0 < (low[:, 1] - low[:, 2]).norm() <= apart + 1e-4
+    wide = word_vectors(model, VOCABULARY, rank=20)
+    assert wide.shape == (20, 7), "directions that there are not are zero"
+    torch.testing.assert_close(wide[:6], every)
 
 
 def test_own_texts_are_drawn_once(model, tmp_path):
