@@ -8,16 +8,22 @@ CONTROLS = ("other", "within", "prior")
 _HALF = 0.5
 _FEW = 5
 _FEW_KNOWN = 0.5
+_FEW_COMPARED = 0.1
+
+
+def compared(found: Samples, metric: str) -> tuple[str, ...]:
+    """Return the controls that exist for a tenth of the texts or more; fewer decide nothing."""
+    least = _FEW_COMPARED * found.n_of(metric, VALUE)
+    return tuple(kind for kind in CONTROLS if found.n_of(metric, kind) > least)
 
 
 def unbeaten(found: Samples, metric: str) -> tuple[str, ...]:
     """Return the controls that a number does not lie above, interval above interval."""
     mine, told = found.mean(metric, VALUE, (), with_interval=True), []
-    for kind in CONTROLS:
-        if found.n_of(metric, kind):
-            other = found.mean(metric, kind, (), with_interval=True)
-            if not float(mine.low) > float(other.high):
-                told.append(f"{found.controls_of[kind].name} {float(other.value):.2f}")
+    for kind in compared(found, metric):
+        other = found.mean(metric, kind, (), with_interval=True)
+        if not float(mine.low) > float(other.high):
+            told.append(f"{found.controls_of[kind].name} {float(other.value):.2f}")
     return tuple(told)
 
 
@@ -25,9 +31,8 @@ def read_layers(found: Samples, metric: str = "p_at_1") -> list[int]:
     """Return the layers at which a number lies above all of its controls."""
     mine = found.mean(metric, VALUE, with_interval=True)
     is_above = mine.low == mine.low  # NaN where there is no interval
-    for kind in CONTROLS:
-        if found.n_of(metric, kind):
-            is_above &= mine.low > found.mean(metric, kind, with_interval=True).high
+    for kind in compared(found, metric):
+        is_above &= mine.low > found.mean(metric, kind, with_interval=True).high
     return [int(layer) for layer, ok in zip(found.layers, is_above, strict=True) if ok]
 
 
@@ -67,6 +72,16 @@ def caveats(found: Samples, lens: TrainedLens) -> tuple[Note, ...]:
                 "are in another language, or of another kind than it was trained on",
                 "warning",
                 "unknown-words",
+            )
+        )
+    n = found.n_of("words_p_at_1", VALUE)
+    for kind in sorted(set(CONTROLS) - set(compared(found, "words_p_at_1"))) if n else ():
+        notes.append(
+            Note(
+                f"{found.controls_of[kind].name}: {found.n_of('words_p_at_1', kind)} of {n} texts "
+                "have one, too few to decide the verdict",
+                "warning",
+                "few-compared",
             )
         )
     judged = ", ".join(

@@ -11,9 +11,7 @@ from workbench.sampling.rendering import text_ids
 _LENGTH = 10.0
 
 
-def word_vectors(
-    model: Model, vocabulary: Vocabulary, rank: int
-) -> Float[Tensor, "rank word"]:
+def word_vectors(model: Model, vocabulary: Vocabulary, rank: int) -> Float[Tensor, "rank word"]:
     """Return a vector for each word: the mean input embedding of its tokens after a space.
 
     Vectors are centred, of one length, and cut to the `rank` directions in which they differ

@@ -130,6 +130,17 @@ def test_a_lens_that_reads_something_else_says_that_nothing_is_read(model):
     assert one.summary.startswith("Too few texts")
 
 
+def test_a_control_that_hardly_any_text_has_decides_nothing(model):
+    single = [f"the {a} {b} ." for a in WORDS for b in WORDS if a != b]
+    # In the one text of two sentences each says as much of the other.
+    result = _read(model, [*single, "the dog . the dog ."], _planted())
+    assert result.summary.startswith("Words of the sentence are read")
+    assert "few-compared" in [note.code for note in result.notes]
+    enough = _read(model, [f"{text} {text}" for text in single], _planted())
+    assert "another sentence of the text" in enough.summary, "every sentence says as much"
+    assert "few-compared" not in [note.code for note in enough.notes]
+
+
 def test_unknown_words_are_told(model):
     lens = _planted()
     result = _read(model, ["so he said . it saw", "so he saw ."] * 6, lens)
