@@ -27,8 +27,8 @@ class Corr2Cause(ItemTask):
     one edge, the same statement, once Yes and once No; relations take turns and names are random
     letters, so that neither the statement nor a name tells the answer. The premise can: with
     three variables its words give the class away, and a bag of words fitted on other questions
-    is right every time; with five it is near chance. `corr2cause:FILE` reads a released file, labels as
-    they are; `workbench causal audit FILE` says which of them are wrong.
+    is right every time; with five it is near chance. `corr2cause:FILE` reads a released file,
+    labels as they are; `workbench causal audit FILE` says which of them are wrong.
 
     Source: arXiv:2306.05836, section 3, with exact labels, balance, random names and own wording.
     """

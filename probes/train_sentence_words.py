@@ -44,7 +44,8 @@ class TrainSentenceWords:
     and numbers are judged apart, and no text that trains holds these. A multinomial logistic
     readout goes from the standardised states of every layer to the content words of the present,
     previous and next sentence, through a map of low rank for each layer and weights of words
-    that all layers share, which begin as the model's own embeddings of the words. The bank that is kept for nearest sentences holds the model's own.
+    that all layers share, which begin as the model's own embeddings of the words. The bank that
+    is kept for nearest sentences holds the model's own.
 
     Writing and states are kept in the folder of the run, so that a stopped run goes on.
 
