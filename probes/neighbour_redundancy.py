@@ -81,7 +81,7 @@ class NeighbourRedundancy(PerUnit):
         pairs = found.mean("kept").value[:, 0]
         layer = int(pairs.argmax())
         return (
-            f"Of neighbouring states, merging keeps {found.estimate('kept', 'shuffled')} over "
+            f"What merging neighbouring states keeps: {found.estimate('kept', 'shuffled')} over "
             f"{', '.join(map(str, _MERGED))} tokens; most of pairs in layer "
             f"{found.layers[layer]} ({pairs[layer]:.3g})."
         )
