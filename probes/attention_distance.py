@@ -79,8 +79,7 @@ class AttentionDistance(PerUnit):
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         mask = trace.tokens.near.mask
-        patterns = every_layer(Kind.ATTN_PATTERN, trace.spec)
-        layers = [distances(trace.activations[site].cpu(), mask) for site in patterns]
+        layers = [distances(x, mask) for x in trace.stack(Kind.ATTN_PATTERN).cpu()]
         even = torch.tril(mask[:, :, None] & mask[:, None, :]).double()
         even = even / even.sum(dim=-1, keepdim=True).clamp(min=1)
         names = ("distance", "reach", "away")

@@ -74,16 +74,12 @@ class AttentionGraph(PerUnit):
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         rows, null = [], []
+        patterns = trace.stack(Kind.ATTN_PATTERN).cpu()
         for i in range(len(examples)):
             ids = torch.tensor(trace.tokens.row(i))
             n = len(ids)
             columns = trace.tokens.near.mask[i].nonzero()[:, 0]
-            weights = torch.stack(
-                [
-                    trace.activations[s][i].cpu()[:, columns][:, :, columns]
-                    for s in self.sites(trace.spec)
-                ]
-            ).double()
+            weights = patterns[:, i][..., columns, :][..., columns].double()
             even = torch.ones(n, n, dtype=torch.float64).tril()
             even = even / even.sum(dim=-1, keepdim=True)
             rows.append(graph_statistics(weights, ids, self.least))

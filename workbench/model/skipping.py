@@ -105,10 +105,12 @@ class FeedForwardSkips:
     def block(self, layer: int, module: nn.Module, x: Tensor) -> Tensor:
         """Run the block where it is wanted; a pass that wants it nowhere does not compute it."""
         off = self.off(layer, x)
-        self.left_out += int(off.sum())
-        self.run += int((~off).sum())
+        # Whether there is anything to compute has to be known here: one wait for each block.
+        n_off = int(off.sum())
+        self.left_out += n_off
+        self.run += off.numel() - n_off
         self._added = torch.zeros_like(x)
-        if not bool(off.all()):
+        if n_off < off.numel():
             found: Tensor = module(x)
             self._added = found.masked_fill(off[..., None], 0)
         return self._added

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
 from workbench.errors import DataError
-from workbench.sampling.processes.process import Exact, normalised
+from workbench.sampling.processes.process import Exact, as_plain, from_plain, normalised
 
 _NEAR = 1e-9
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -87,11 +87,7 @@ class HiddenMarkov:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all that decides it as plain values."""
-        return {
-            "symbols": list(self.symbols),
-            "start": self.start.tolist(),
-            "step": self.step.tolist(),
-        }
+        return as_plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HiddenMarkov":
@@ -100,17 +96,7 @@ class HiddenMarkov:
         Raises:
             DataError: an entry is missing or is no array of numbers.
         """
-        try:
-            return cls(
-                symbols=tuple(map(str, values["symbols"])),
-                start=np.array(values["start"], dtype=np.float64),
-                step=np.array(values["step"], dtype=np.float64),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"no hidden Markov process: {type(error).__name__} {error}",
-                hint="symbols, start [state] and step [symbol, from, to]",
-            ) from error
+        return from_plain(cls, values, "symbols, start [state] and step [symbol, from, to]")
 
 
 def mess3(*, keep: float = 0.85, move: float = 0.05) -> HiddenMarkov:

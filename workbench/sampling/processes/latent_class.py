@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
 from workbench.errors import DataError
-from workbench.sampling.processes.process import Exact, normalised
+from workbench.sampling.processes.process import Exact, as_plain, from_plain, normalised
 
 Asked = Sequence[tuple[int, int]]
 _NEAR = 1e-9
@@ -112,12 +112,7 @@ class LatentClass:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all that decides it as plain values."""
-        return {
-            "questions": list(self.questions),
-            "answers": list(self.answers),
-            "prior": self.prior.tolist(),
-            "answer": self.answer.tolist(),
-        }
+        return as_plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "LatentClass":
@@ -126,18 +121,9 @@ class LatentClass:
         Raises:
             DataError: an entry is missing or is no array of numbers.
         """
-        try:
-            return cls(
-                questions=tuple(map(str, values["questions"])),
-                answers=tuple(map(str, values["answers"])),
-                prior=np.array(values["prior"], dtype=np.float64),
-                answer=np.array(values["answer"], dtype=np.float64),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"no latent-class process: {type(error).__name__} {error}",
-                hint="questions, answers, prior [class] and answer [class, question, answer]",
-            ) from error
+        return from_plain(
+            cls, values, "questions, answers, prior [class] and answer [class, question, answer]"
+        )
 
     def _ask(self, left: np.ndarray) -> Float[np.ndarray, "batch symbol"]:
         """Return the log-probability of the next question; after the last one anything may come."""
