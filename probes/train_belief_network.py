@@ -1,7 +1,7 @@
 """Train a small network on sequences whose next-token distribution is known exactly."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from probes.beliefs.excess import excess_report
@@ -18,7 +18,7 @@ from workbench.sampling.processes.process import written
 from workbench.sampling.processes.sequences import SequenceTask, open_sequences
 from workbench.training.loop import Plan
 from workbench.training.presets import Preset
-from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.report import scores_of, trained_report
 from workbench.training.run import TrainingRun
 from workbench.training.scratch import ScratchShape, save_model, scratch_model
 
@@ -139,16 +139,15 @@ class TrainBeliefNetwork:
         history = run.train(objective, preset.plan)
         save_model(objective.tuning.module, model.tokenizer, run.folder, dtype=run.dtype)
         result = self._judged(load_model(run.folder, device="cpu"), preset, task, context)
-        scores = {e.name: {"value": e.value, "control": e.control} for e in result.estimates}
-        saved = run.save(objective.spelling(), scores=scores)
-        step, loss = history.best
-        return replace(
+        return trained_report(
             result,
-            summary=f"{loss:.3g} nats over the exact predictor after {step} steps; "
-            + result.summary,
-            tables={**result.tables, **loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)},
-            notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
-            views=(*loss_views(), *result.views),
+            RECIPE,
+            history,
+            _TRAINING,
+            _HELD_OUT,
+            saved=run.save(objective.spelling(), scores=scores_of(result)),
+            folder=run.folder,
+            summary="{loss:.3g} nats over the exact predictor after {step} steps",
         )
 
     def _judged(

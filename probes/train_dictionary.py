@@ -2,26 +2,25 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from probes.dictionaries.files import CONFIG, RECIPE, as_tensors, config_of
 from probes.dictionaries.training import DictionaryObjective, states_of
 from probes.dictionary import LoadedDictionary
 from workbench.methods.contracts import Context, Example
-from workbench.methods.per_unit_state import PerUnitAccumulator
+from workbench.methods.per_unit_state import measured_rows
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.model.site_patterns import SitePattern
 from workbench.model.sites import Site
-from workbench.model.tokens import pad
 from workbench.options import option
 from workbench.result.result import Result
 from workbench.result.tables import Column
 from workbench.training.checkpoint import write_whole
 from workbench.training.loop import Plan
 from workbench.training.presets import Preset
-from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.report import scores_of, trained_report
 from workbench.training.run import TrainingRun
 from workbench.training.splits import held_out_rows
 
@@ -120,19 +119,21 @@ class TrainDictionary:
         run = TrainingRun.of_examples(self, RECIPE, preset, model, context, examples)
         history = run.train(objective, self._plan(preset))
         found = objective.dictionary(SitePattern.parse(str(site)))
-        result = self._judged(LoadedDictionary(found=found), model, held_out, context)
-        scores = {e.name: {"value": e.value, "control": e.control} for e in result.estimates}
-        saved = run.save(as_tensors(found), scores=scores)
+        judged = [row for row in held_out if len(row) > 1]
+        result = measured_rows(LoadedDictionary(found=found), model, judged, context)
+        saved = run.save(as_tensors(found), scores=scores_of(result))
         config = json.dumps(config_of(found, model.spec.name), indent=1)
         write_whole(run.folder / CONFIG, config.encode())
-        step, loss = history.best
-        return replace(
+        return trained_report(
             result,
-            summary=f"dictionary of {site}, {loss:.3g} of held-out variance unexplained after "
-            f"{step} steps; {result.summary}",
-            tables={**result.tables, **loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)},
-            notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
-            views=(*loss_views(), *result.views),
+            RECIPE,
+            history,
+            _TRAINING,
+            _HELD_OUT,
+            saved=saved,
+            folder=run.folder,
+            summary=f"dictionary of {site}, {{loss:.3g}} of held-out variance unexplained after "
+            "{step} steps",
         )
 
     def _objective(
@@ -168,19 +169,3 @@ class TrainDictionary:
             save_every=self.save_every,
             validate_every=max(1, preset.steps // 10),
         )
-
-    def _judged(
-        self,
-        probe: LoadedDictionary,
-        model: Model,
-        rows: Sequence[Sequence[int]],
-        context: Context,
-    ) -> Result:
-        """Measure the dictionary on the held-out texts."""
-        accumulator = PerUnitAccumulator(probe, context)
-        for i, row in enumerate(rows):
-            if len(row) > 1:
-                trace = model.run(pad([row]).to(model.device), read=probe.sites(model.spec))
-                accumulator.add(trace, [Example(text="", number=i)])
-            context.progress(i + 1, len(rows), "held-out texts")
-        return accumulator.result(context)

@@ -1,23 +1,21 @@
 """Train the affine maps of a tuned lens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from probes.lens.training import LensObjective, LensOptions
-from probes.lens.translator import Translators
 from probes.tuned_lens import RECIPE, LoadedLens
 from workbench.methods.contracts import Context, Example
-from workbench.methods.per_unit_state import PerUnitAccumulator
+from workbench.methods.per_unit_state import measured_rows
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
-from workbench.model.tokens import pad
 from workbench.options import option
 from workbench.result.result import Result
 from workbench.result.tables import Column
 from workbench.training.loop import Plan
 from workbench.training.presets import Preset
-from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.report import scores_of, trained_report
 from workbench.training.run import TrainingRun
 from workbench.training.splits import held_out_rows
 from workbench.training.state import STATE
@@ -109,17 +107,16 @@ class TrainTunedLens:
         run = TrainingRun.of_examples(self, RECIPE, preset, model, context, examples)
         history = run.train(objective, self._plan(preset))
         maps = objective.maps.frozen()
-        result = _compare(model, maps, held_out, context)
-        scores = {e.name: {"tuned": e.value, "logit lens": e.control} for e in result.estimates}
-        saved = run.save(maps.tensors(), scores=scores)
-        step, loss = history.best
-        return replace(
+        result = measured_rows(LoadedLens(every=8, maps=maps), model, held_out, context)
+        return trained_report(
             result,
-            summary=f"tuned lens, {loss:.3g} nats on held-out texts after {step} steps; "
-            + result.summary,
-            tables={**result.tables, **loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)},
-            notes=(*result.notes, checkpoint_note(saved.manifest, run.folder)),
-            views=(*loss_views(), *result.views),
+            RECIPE,
+            history,
+            _TRAINING,
+            _HELD_OUT,
+            saved=run.save(maps.tensors(), scores=scores_of(result, "tuned", "logit lens")),
+            folder=run.folder,
+            summary="tuned lens, {loss:.3g} nats on held-out texts after {step} steps",
         )
 
     def _options(self, preset: LensPreset, context: Context) -> LensOptions:
@@ -141,16 +138,3 @@ class TrainTunedLens:
             save_every=self.save_every,
             validate_every=max(1, preset.steps // 10),
         )
-
-
-def _compare(
-    model: Model, maps: Translators, rows: Sequence[Sequence[int]], context: Context
-) -> Result:
-    """Read the held-out texts through both lenses."""
-    probe = LoadedLens(every=8, maps=maps)
-    accumulator = PerUnitAccumulator(probe, context)
-    for i, row in enumerate(rows):
-        trace = model.run(pad([row]).to(model.device), read=probe.sites(model.spec))
-        accumulator.add(trace, [Example(text="", number=i)])
-        context.progress(i + 1, len(rows), "held-out texts")
-    return accumulator.result(context)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from causal.hca.fit import HierarchicalFit, fit_domains
+from causal.hca.fit import HierarchicalFit
 from causal.hca.ica import IcaFit, IcaOptions
 from causal.identification.bootstrap import Bootstrap, BootstrapOptions, bootstrap_fit
 from causal.identification.choice import Candidates
@@ -21,7 +21,6 @@ from causal.identification.nulls import (
     rotation_null,
 )
 from causal.identification.verdict import Verdict, judge
-from causal.scores.rows import DomainRows
 from workbench.progress import Progress, silent
 
 
@@ -123,16 +122,3 @@ def _rotation(
 
 def _whitening(components: Sequence[IcaFit]) -> Float[np.ndarray, "domain k d"]:
     return np.array([c.whitening for c in components])
-
-
-def fit_all(
-    rows: DomainRows,
-    k: int,
-    *,
-    options: IdentificationOptions,
-    progress: Progress = silent,
-) -> Identification:
-    """Fit all the given domains together and judge the order, without choosing among subsets."""
-    generator = np.random.default_rng([options.seed, 99])
-    fit = fit_domains(rows, k, generator=generator, options=options.ica)
-    return identify(fit, options=options, progress=progress)

@@ -56,13 +56,3 @@ def links_of_effects(effects: Float[np.ndarray, "n_var n_var"], names: Sequence[
         for j in range(len(names))
         if effects[i, j] != 0
     ]
-
-
-def links_of_parents(dag: Float[np.ndarray, "n_var n_var"], names: Sequence[str]) -> list[Link]:
-    """Read an adjacency matrix in which dag[i, j] ≠ 0 is i → j."""
-    return [
-        Link(names[i], names[j], "directed")
-        for i in range(len(names))
-        for j in range(len(names))
-        if dag[i, j]
-    ]

@@ -97,15 +97,6 @@ def corrected_participation(spectra: Spectra, n: int) -> Values:
     return np.where(square > 0, found, np.nan)
 
 
-def expected_participation(d_model: int, n: int) -> float:
-    """Return about what isotropic Gaussian data gives: dν/(ν + d + 1), ν = n − 1.
-
-    The ratio of the means of (tr S)² and ‖S‖²; the mean of the ratio is higher for few tokens.
-    """
-    nu = n - 1
-    return d_model * nu / (nu + d_model + 1)
-
-
 def wishart_spectra(
     d_model: int, n: int, *, draws: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "draw d_model"]:

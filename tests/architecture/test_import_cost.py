@@ -37,7 +37,7 @@ def _loaded_by(code: str) -> list[str]:
         f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True
     )
     found: list[str] = json.loads(done.stderr.splitlines()[-1])
     return found

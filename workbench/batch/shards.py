@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import CorruptRun, StoreError
+from workbench.runs.folder import flush
 from workbench.runs.spec import file_hash
 
 MANIFEST = "manifest.json"
@@ -80,10 +80,10 @@ def commit(folder: Path, number: int, write: Callable[[Path], Manifest]) -> Mani
         manifest = Manifest(**{**asdict(manifest), "files": files})
         (draft / MANIFEST).write_bytes(sealed(asdict(manifest)))
         for path in draft.iterdir():
-            _flush(path)
+            flush(path)
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
-        _flush(target.parent)
+        flush(target.parent)
     except OSError as error:
         raise disk_error(folder, error) from error
     finally:
@@ -131,9 +131,9 @@ def write_file(path: Path, data: bytes) -> None:
     draft = path.with_name(f"{DRAFT}{path.name}")
     try:
         draft.write_bytes(data)
-        _flush(draft)
+        flush(draft)
         draft.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise disk_error(path.parent, error) from error
@@ -148,11 +148,3 @@ def disk_error(folder: Path, error: OSError) -> StoreError:
         if full
         else "choose a folder you may write to",
     )
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

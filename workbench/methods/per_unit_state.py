@@ -15,8 +15,10 @@ from workbench.methods.host import Named, check_infinite, numbers_of
 from workbench.methods.per_unit import PerUnit
 from workbench.methods.per_unit_report import report
 from workbench.methods.shown import ShownText, shown_text
+from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
+from workbench.model.tokens import pad
 from workbench.model.trace import Trace
 from workbench.result.metric import HEAD, LAYER, Axis, Metric
 from workbench.result.result import Result
@@ -175,6 +177,18 @@ class PerUnitAccumulator:
             found = found.joined(*self._parts[1:])
             self._parts = [found]
         return found
+
+
+def measured_rows(
+    probe: PerUnit, model: Model, rows: Sequence[Sequence[int]], context: Context
+) -> Result:
+    """Run token rows one at a time and report what a probe measures of them."""
+    accumulator = PerUnitAccumulator(probe, context)
+    for i, row in enumerate(rows):
+        trace = model.run(pad([row]).to(model.device), read=probe.sites(model.spec))
+        accumulator.add(trace, [Example(text="", number=i)])
+        context.progress(i + 1, len(rows), "texts measured")
+    return accumulator.result(context)
 
 
 def layers_of(sites: Sequence[Site], spec: ModelSpec) -> tuple[tuple[int, str], ...]:

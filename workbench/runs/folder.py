@@ -66,8 +66,20 @@ def write_run(run: Run, folder: Path) -> None:
     (folder / "run.json").write_bytes(data)
     (folder / "run.sha256").write_text(hashlib.sha256(data).hexdigest(), encoding="ascii")
     for path in (*files, folder / "run.json", folder / "run.sha256"):
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+        flush(path)
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder, whatever happens next.
+
+    Raises:
+        OSError: the disk is full or not writable.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_run(folder: Path, *, verify: bool = True) -> Run:

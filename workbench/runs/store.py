@@ -1,7 +1,6 @@
 """The folder that keeps runs: one folder per run, written whole or not at all."""
 
 import errno
-import os
 import re
 import shutil
 import uuid
@@ -13,7 +12,7 @@ from typing import Any
 from workbench.config import settings
 from workbench.errors import RunNotFound, StoreError, WorkbenchError
 from workbench.result.tables import Table
-from workbench.runs.folder import NAME, index_entry, read_run, write_run
+from workbench.runs.folder import NAME, flush, index_entry, read_run, write_run
 from workbench.runs.index import Index
 from workbench.runs.run import Run
 
@@ -162,7 +161,7 @@ def _swap(draft: Path, target: Path) -> None:
             is_taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
             if not is_taken or attempt == _TRIES - 1:
                 raise
-    _sync(target.parent)
+    flush(target.parent)
     for old in draft.parent.glob(f"{draft.name}-*-old"):
         shutil.rmtree(old, ignore_errors=True)
 
@@ -174,14 +173,6 @@ def _restore_orphans(runs: Path) -> None:
         if match and not (runs / match["run_id"]).exists():
             with suppress(OSError):
                 old.rename(runs / match["run_id"])
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

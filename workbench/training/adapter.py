@@ -17,6 +17,7 @@ from workbench.model.model import Model
 from workbench.model.points import ModulePaths
 from workbench.model.sites import Kind
 from workbench.training.checkpoint import Checkpoint
+from workbench.training.weights import copies, take_over
 
 Part = Literal["attention", "mlp", "both"]
 
@@ -125,7 +126,7 @@ class Adapter:
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
         """Return copies of the matrices as a checkpoint holds them, names behind `prefix`."""
-        return {prefix + name: p.detach().clone() for name, p in self.parameters().items()}
+        return copies(self.parameters(), prefix)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over matrices that `tensors` returned.
@@ -133,17 +134,8 @@ class Adapter:
         Raises:
             ModelError: names or shapes differ.
         """
-        mine = self.parameters()
-        wrong = sorted(mine.keys() ^ tensors.keys())
-        wrong += [n for n in mine.keys() & tensors.keys() if mine[n].shape != tensors[n].shape]
-        if wrong:
-            raise ModelError(
-                f"{len(wrong)} matrices do not fit this model's adapter, {wrong[0]} first",
-                hint="it belongs to another model, rank or choice of projections",
-            )
-        with torch.no_grad():
-            for name, parameter in mine.items():
-                parameter.copy_(tensors[name])
+        hint = "the adapter belongs to another model, rank or choice of projections"
+        take_over(self.parameters(), tensors, hint=hint)
 
     @contextmanager
     def off(self) -> Iterator[Model]:

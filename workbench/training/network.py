@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from workbench.errors import ModelError
 from workbench.model.caches import new_key_value_cache, select_cache
 from workbench.model.finite import see_states
 from workbench.model.model import Model
 from workbench.model.module_paths import find_paths
 from workbench.training.adapter import Adapter, LoraShape
+from workbench.training.weights import copies, take_over
 
 
 @runtime_checkable
@@ -54,7 +54,7 @@ class FullTuning:
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
         """Return copies of the weights, names behind `prefix`."""
-        return {prefix + name: p.detach().clone() for name, p in self.parameters().items()}
+        return copies(self.parameters(), prefix)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights that `tensors` returned.
@@ -62,12 +62,7 @@ class FullTuning:
         Raises:
             ModelError: names or shapes differ.
         """
-        mine = self.parameters()
-        if mine.keys() != tensors.keys() or any(mine[n].shape != tensors[n].shape for n in mine):
-            raise ModelError("the weights do not fit this model", hint="train them again on it")
-        with torch.no_grad():
-            for name, parameter in mine.items():
-                parameter.copy_(tensors[name])
+        take_over(self.parameters(), tensors, hint="train them again on this model")
 
 
 def tuning(

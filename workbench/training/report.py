@@ -1,16 +1,18 @@
 """What every recipe reports: the curves of its training, and where its weights lie."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workbench.result.result import Note
+from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
-from workbench.training.checkpoint import Manifest
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.loop import History
 
 STEP = Column(help="Training step, counted from 1; 0 is before training.")
+Scores = dict[str, dict[str, float | None]]
 RATE = Column(help="Learning rate of the step.")
 
 
@@ -54,6 +56,36 @@ def loss_views(
         for title, name in zip(titles, names, strict=True)
     )
     return training, held_out
+
+
+def trained_report(  # noqa: PLR0913 - what was found, and how the weights came about
+    found: Result,
+    name: str,
+    history: History,
+    training: Column,
+    held_out: Column,
+    *,
+    saved: Checkpoint,
+    folder: Path,
+    summary: str,
+) -> Result:
+    """Return what trained weights were found to do, with their curves and where they lie.
+
+    `summary` holds the place of the lowest held-out loss, `{loss:.3g}` and `{step}`.
+    """
+    step, loss = history.best
+    return replace(
+        found,
+        summary=f"{summary.format(loss=loss, step=step)}; {found.summary}",
+        tables={**found.tables, **loss_tables({name: history}, training, held_out)},
+        notes=(*found.notes, checkpoint_note(saved.manifest, folder)),
+        views=(*loss_views(), *found.views),
+    )
+
+
+def scores_of(found: Result, value: str = "value", control: str = "control") -> Scores:
+    """Return every estimate and its control, as a manifest keeps them."""
+    return {e.name: {value: e.value, control: e.control} for e in found.estimates}
 
 
 def step_rows(history: History) -> list[dict[str, Any]]:

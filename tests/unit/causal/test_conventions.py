@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causal.searches.algorithms import ALGORITHMS, run
-from causal.searches.conventions import links_of_effects, links_of_marks, links_of_parents
+from causal.searches.conventions import links_of_effects, links_of_marks
 
 
 def test_marks_by_hand():
@@ -26,10 +26,6 @@ def test_marks_by_hand():
 def test_lingam_matrix_is_transposed():
     effects = np.array([[0, 0], [2.5, 0]])
     assert links_of_effects(effects, "ab") == [("a", "b", "directed", 2.5)]
-
-
-def test_parents():
-    assert links_of_parents(np.array([[0, 1.0], [0, 0]]), "ab")[0][:2] == ("a", "b")
 
 
 def collider(generator, n=1500):

@@ -17,7 +17,7 @@ from causal.identification.bootstrap import (
     spread,
 )
 from causal.identification.choice import choose_domains
-from causal.identification.evaluation import Identification, IdentificationOptions, fit_all
+from causal.identification.evaluation import Identification, IdentificationOptions, identify
 from causal.identification.nulls import (
     all_subsets,
     gaussianity,
@@ -43,7 +43,8 @@ CLEAR = Design(k=2, n=200, domains=3, noise="uniform", residual=0.01)
 
 def judge_design(design: Design, seed: int = 0) -> Identification:
     rows = plant(design, np.random.default_rng(seed)).rows
-    return fit_all(rows, design.k, options=QUICK)
+    fit = fit_domains(rows, design.k, generator=np.random.default_rng([0, 99]), options=QUICK.ica)
+    return identify(fit, options=QUICK)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from workbench.model.backend import Wanted
-from workbench.model.backends.one_pass import Caller, Pass
-from workbench.model.backends.twin import twin
-from workbench.model.backends.twin_backend import TwinBackend
+from workbench.model.backends.one_pass import Pass
+from workbench.model.backends.twin_backend import PlainBackend
 from workbench.model.patterns import watched_patterns
 from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site
@@ -30,7 +29,7 @@ def _import_nnsight() -> Any:
 nnsight = _import_nnsight()
 
 
-class NNsightBackend(TwinBackend):
+class NNsightBackend(PlainBackend):
     """Reads and edits through an nnsight trace, place by place in the order of the forward pass.
 
     An attention pattern can be read but not edited.
@@ -45,22 +44,11 @@ class NNsightBackend(TwinBackend):
             Unsupported: the architecture is not known.
         """
         super().__init__(module, tokenizer, paths)
-        self.module: Any = twin(module)
-        self._call = Caller(self.module, self.paths)
         self._traced = nnsight.NNsight(self._call)
-
-    @property
-    def plain(self) -> Any:
-        """The transformers model; hooks are on it only while a pass runs."""
-        return self.module
-
-    def layers_with(self, kind: Kind) -> tuple[int, ...]:
-        """Return the layers that have a site of that kind."""
-        return self.paths.layers_with(kind)
 
     def supports(self, kind: Kind, *, edit: bool) -> bool:
         """Whether sites of that kind can be read (or edited) on this model."""
-        return self.paths.supports(kind) and not (edit and kind is Kind.ATTN_PATTERN)
+        return super().supports(kind, edit=edit) and not (edit and kind is Kind.ATTN_PATTERN)
 
     def run(self, step: Pass, wanted: Wanted) -> Tensor | None:
         """Run once inside a trace."""

@@ -8,15 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.model.backend import Wanted
-from workbench.model.backends.one_pass import Caller, Pass
-from workbench.model.backends.twin import twin
-from workbench.model.backends.twin_backend import TwinBackend
+from workbench.model.backends.one_pass import Pass
+from workbench.model.backends.twin_backend import PlainBackend
 from workbench.model.patterns import Visit, watched_patterns
 from workbench.model.points import HookPoint, ModulePaths
 from workbench.model.sites import Kind, Site
 
 
-class HooksBackend(TwinBackend):
+class HooksBackend(PlainBackend):
     """Reads and edits through hooks that live for one forward pass.
 
     A whole site is captured by reference, without a copy; selected positions are copied out so
@@ -27,28 +26,13 @@ class HooksBackend(TwinBackend):
     name = "hooks"
 
     def __init__(self, module: nn.Module, tokenizer: Any, paths: ModulePaths | None = None) -> None:
-        """Make a weight-sharing twin of the model and find its parts.
+        """Make a weight-sharing twin of the model, with no hook on it yet.
 
         Raises:
             Unsupported: the architecture is not known.
         """
         super().__init__(module, tokenizer, paths)
-        self.module: Any = twin(module)
-        self._call = Caller(self.module, self.paths)
         self._met: dict[Site, tuple[nn.Module, HookPoint]] = {}
-
-    @property
-    def plain(self) -> Any:
-        """The transformers model; hooks are on it only while a pass runs."""
-        return self.module
-
-    def layers_with(self, kind: Kind) -> tuple[int, ...]:
-        """Return the layers that have a site of that kind."""
-        return self.paths.layers_with(kind)
-
-    def supports(self, kind: Kind, *, edit: bool) -> bool:
-        """Whether sites of that kind can be read (or edited) on this model."""
-        return self.paths.supports(kind)
 
     def run(self, step: Pass, wanted: Wanted) -> Tensor | None:
         """Run once under hooks."""

@@ -8,12 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.model.backend import Inputs, Outputs, Wanted
-from workbench.model.backends.one_pass import Pass
-from workbench.model.backends.twin import Ends
+from workbench.model.backends.one_pass import Caller, Pass
+from workbench.model.backends.twin import Ends, twin
 from workbench.model.edits import Edit
 from workbench.model.module_paths import find_paths
 from workbench.model.points import ModulePaths
-from workbench.model.sites import Site
+from workbench.model.sites import Kind, Site
 
 
 class TwinBackend(ABC):
@@ -50,3 +50,30 @@ class TwinBackend(ABC):
     ) -> Float[Tensor, "*batch d_vocab"]:
         """Map residual-stream states to logits, through the final norm unless `normed`."""
         return self._ends.unembed(h, normed=normed)
+
+
+class PlainBackend(TwinBackend):
+    """Runs the transformers model itself, its parts where the paths say they are."""
+
+    def __init__(self, module: nn.Module, tokenizer: Any, paths: ModulePaths | None = None) -> None:
+        """Make a weight-sharing twin of the model and find its parts.
+
+        Raises:
+            Unsupported: the architecture is not known.
+        """
+        super().__init__(module, tokenizer, paths)
+        self.module: Any = twin(module)
+        self._call = Caller(self.module, self.paths)
+
+    @property
+    def plain(self) -> Any:
+        """The transformers model; hooks are on it only while a pass runs."""
+        return self.module
+
+    def layers_with(self, kind: Kind) -> tuple[int, ...]:
+        """Return the layers that have a site of that kind."""
+        return self.paths.layers_with(kind)
+
+    def supports(self, kind: Kind, *, edit: bool) -> bool:
+        """Whether sites of that kind can be read (or edited) on this model."""
+        return self.paths.supports(kind)

@@ -9,10 +9,16 @@ import torch
 from torch import Tensor
 
 from probes.geometry.neighbours import two_nn
-from probes.geometry.spectrum import expected_participation, wishart_spectra
+from probes.geometry.spectrum import wishart_spectra
 
 Row = Callable[..., dict[str, Any]]
 Cloud = Callable[[int, int], Tensor]
+
+
+def expected_participation(d_model: int, n: int) -> float:
+    """The ratio of the means of (tr S)² and ‖S‖² for isotropic Gaussian data, ν = n − 1."""
+    nu = n - 1
+    return d_model * nu / (nu + d_model + 1)
 
 
 def test_isotropic_gaussian_reaches_every_ideal(measure_row: Row, cloud: Cloud) -> None:
