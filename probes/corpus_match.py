@@ -21,6 +21,7 @@ from workbench.model.tokens import Tokens, token_ids
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Axis, Control, Metric, Plot
+from workbench.result.result import Note
 from workbench.result.samples import Samples
 from workbench.runs.reading import read_examples
 from workbench.runs.spec import DataRef
@@ -94,6 +95,12 @@ class CorpusMatch(PerUnit):
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         raise InputError("the corpus is read first")
 
+    def notes(self, found: Samples) -> tuple[Note, ...]:
+        if not found.has("written") or not (missing := found.n - found.n_of("written")):
+            return ()
+        text = "fill the model's context, or the model ended them at once: nothing was written"
+        return (Note(f"{missing} of {found.n} texts {text}", "warning", "no-room"),)
+
     def summary(self, found: Samples) -> str:
         wrote = ""
         if found.has("written"):
@@ -142,16 +149,19 @@ class _Indexed(CorpusMatch):
         """Return match length and share recited of what is written, each beside its control."""
         shape = (len(seeds), self.new_tokens)
         found = [(np.full(shape, np.nan), np.full(shape, np.nan)) for _ in range(2)]
-        room = context.loaded.spec.max_positions - max(tokens.lengths)
+        longest = context.loaded.spec.max_positions
+        rows = [i for i, n in enumerate(tokens.lengths) if n < longest]
+        if not rows:
+            return found
         trace = context.loaded.generate(
-            tokens.left(),
+            tokens.take(rows).left(),
             policy=policy,
-            limit=max(1, min(self.new_tokens, room)),
-            options=GenerationOptions(seeds=seeds),
+            limit=self.new_tokens,
+            options=GenerationOptions(seeds=[seeds[i] for i in rows]),
         )
-        ends = set(context.loaded.stop_ids)
-        for i, draw in enumerate(draws(tokens, context, "corpus written order")):
-            ids = [token for token in trace.generated[i] if token not in ends]
+        ends, orders = set(context.loaded.stop_ids), draws(tokens, context, "corpus written order")
+        for i, written in zip(rows, trace.generated, strict=True):
+            ids, draw = [token for token in written if token not in ends], orders[i]
             for k, row in enumerate((ids, draw.permutation(ids).astype(int).tolist())):
                 length, _, recited = self._matched(row)
                 found[0][k][i, : len(ids)], found[1][k][i, : len(ids)] = length, recited

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
-from workbench.methods.next_token import compare, following_tokens, next_token
+from workbench.methods.next_token import compare, following_tokens, losses
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.masks import prefix_visible
@@ -88,7 +88,7 @@ def _numbers(
 ) -> dict[str, Tensor]:
     following = following_tokens(causal.tokens.ids, causal.tokens.mask)
     nll = [
-        next_token(trace.activations[_FINAL], following, context, normed=True).nll
+        losses(trace.activations[_FINAL], following, context, normed=True)
         for trace in (causal, other)
     ]
     kl, _ = compare(causal.activations[_FINAL], other.activations[_FINAL], context)

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import kendalltau
 
 from workbench.errors import BadRows
-from workbench.methods.choices import answers
+from workbench.methods.choices import Ids, answers
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.masked import MaskedModel
+from workbench.model.masks import Piece
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
@@ -36,6 +38,7 @@ _RULES = {
 }
 _MOST = 8
 Rows = list[dict[str, Any]]
+Numbers = Float[np.ndarray, " choice"]
 
 
 @probe("score", source="Patel et al. 2023, arXiv:2209.14500; Salazar et al. 2020, arXiv:1910.14659")
@@ -63,12 +66,13 @@ class Score:
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         other = MaskedModel.load(self.masked) if self.masked else None
+        scorer = _Scorer(model, other, self.prior)
         rows: Rows = []
         told: Rows = []
         for done, example in enumerate(examples):
             prompt, choices, label = _asked(example)
             if len(choices) > 1:
-                scores = self._scores(model, other, prompt, choices, example.source)
+                scores = scorer.scores(prompt, choices, example.source)
                 rows += _ranked(example.number, scores, choices, label, context)
                 told += [
                     {"text": example.number, "choice": one, "is_label": one.strip() == label}
@@ -80,25 +84,32 @@ class Score:
             raise BadRows("no text has two choices", hint='{"text": …, "choices": [" a", " b"]}')
         return _report(rows, told, len(examples))
 
-    def _scores(
-        self,
-        model: Model,
-        other: MaskedModel | None,
-        prompt: str,
-        choices: Sequence[str],
-        source: str,
-    ) -> dict[str, list[float]]:
-        ids = answer_ids(model.tokenizer, choices)
-        prompts = [pieces_of(model.tokenizer, text, source=source) for text in (prompt, self.prior)]
-        found, before = (one.total.numpy() for one in answers(model, prompts, [ids, ids]))
+
+class _Scorer:
+    """The rules on one model; the prior of a set of choices is computed once."""
+
+    def __init__(self, model: Model, masked: MaskedModel | None, prior: str) -> None:
+        self._model, self._masked = model, masked
+        self._before = pieces_of(model.tokenizer, prior, source="prior")
+        self._priors: dict[tuple[Ids, ...], Numbers] = {}
+
+    def scores(self, prompt: str, choices: Sequence[str], source: str) -> dict[str, list[float]]:
+        ids = tuple(answer_ids(self._model.tokenizer, choices))
+        found = self._totals(pieces_of(self._model.tokenizer, prompt, source=source), ids)
+        if ids not in self._priors:
+            self._priors[ids] = self._totals(self._before, ids)
         n_bytes = np.array([len(choice.encode()) for choice in choices])
-        scores = {"sum": found, "byte": found / n_bytes, "prior": found - before}
-        if other is not None:
-            scores["pseudo"] = np.array([other.pseudo(prompt, c).sum() for c in choices])
+        scores = {"sum": found, "byte": found / n_bytes, "prior": found - self._priors[ids]}
+        if (masked := self._masked) is not None:
+            scores["pseudo"] = np.array([masked.pseudo(prompt, c).sum() for c in choices])
             scores["left_to_right"] = np.array(
-                [other.left_to_right(prompt, c).sum() for c in choices]
+                [masked.left_to_right(prompt, c).sum() for c in choices]
             )
         return {rule: x.tolist() for rule, x in scores.items()}
+
+    def _totals(self, prompt: Sequence[Piece], ids: Sequence[Ids]) -> Numbers:
+        (found,) = answers(self._model, [prompt], [ids])
+        return np.asarray(found.total)
 
 
 def _asked(example: Example) -> tuple[str, list[str], str]:

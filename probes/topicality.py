@@ -11,13 +11,15 @@ from torch import Tensor
 
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
-from workbench.methods.next_token import following_tokens, next_token
+from workbench.methods.next_token import following_tokens, losses
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
-from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.site_patterns import expand
+from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, pad
 from workbench.model.trace import Trace
+from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
 from workbench.result.samples import Samples
 
@@ -37,10 +39,11 @@ class Topicality(PerUnit):
 
     Units: nats per token. Texts of fewer than five tokens are not counted.
 
-    Cost: four passes beside the first, and the output head at every layer for each.
+    Cost: four passes beside the first, and for each the output head over the second half of the
+    text at every layer; on a small model with a large vocabulary the head is most of it.
 
     Source: textTOvec adds a language model to a bag of words and trains both; here the model is
-    frozen, reads the bag as a text and is compared with itself. Its DocNADE part is not built.
+    frozen, reads the bag as a text and is compared with itself; `docnade` trains the bag of words.
     """
 
     metrics: ClassVar = {
@@ -55,8 +58,10 @@ class Topicality(PerUnit):
         Plot(title="Topicality: saved by the bag", metrics=("bag",)),
     )
 
+    layers: str = option("*", help="Layers to read: all, or a slice such as ::5.")
+
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return every_layer(Kind.RESID_POST, spec)
+        return expand((f"{Kind.RESID_POST}.{self.layers}",), spec)
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         rows = [trace.tokens.row(i) for i in range(len(examples))]
@@ -92,7 +97,7 @@ class Topicality(PerUnit):
             kept = len(row) - len(row) // 2 if len(row) >= _FEWEST else 0
             following[i, columns[: len(columns) - kept]] = -1
         layers = [
-            next_token(trace.activations[site], following, context, normed=False).nll
+            losses(trace.activations[site], following, context, normed=False)
             for site in self.sites(trace.spec)
         ]
         return torch.stack([nll.double().nanmean(dim=1).cpu() for nll in layers], dim=1)

@@ -65,6 +65,11 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
         from reasoning.policy_backspace import Backspace
 
         token, bias = given.get("backspace"), given.get("bias", 0.0)
+        if token is None:
+            raise InputError(
+                "the policy backspace was given no token that takes one back",
+                hint="--backspace ID, such as 0; --bias 5 makes it likelier",
+            )
         return Backspace(token=token, bias=bias, base=_base(given))
     if name == "reward":
         return _reward(given)

@@ -92,6 +92,8 @@ def test_every_policy_runs(invoke: Invoke) -> None:
 def test_settings_of_another_policy_are_refused(invoke: Invoke) -> None:
     done = invoke(*GENERATE, "--alpha", "0.5", code=2)
     assert "--alpha means nothing to the policy greedy" in done.stderr
+    done = invoke(*GENERATE, "--policy", "backspace", code=2)
+    assert "--backspace ID" in done.stderr
     done = invoke(*GENERATE, "--policy", "sample", "--top-p", "2", code=2)
     assert "top_p is 2" in done.stderr
 

@@ -55,6 +55,33 @@ def next_token(
     )
 
 
+def losses(
+    states: Float[Tensor, "batch pos d_model"],
+    following: Int[Tensor, "batch pos"],
+    context: Context,
+    *,
+    normed: bool,
+) -> Float[Tensor, "batch pos"]:
+    """Return −ln p of the token that follows, in nats, and NaN where `following` is −1.
+
+    Only positions that a token follows are read.
+
+    Raises:
+        InputError: there is no output head.
+    """
+    unembed, rows = _head(context)
+    goal = following.to(states.device)
+    asked = goal >= 0
+    wanted, found = goal[asked], torch.full(goal.shape, torch.nan, device=states.device)
+    nll = [
+        _nll(unembed(h, normed=normed).float(), wanted[start : start + rows])
+        for start, h in _parts(states[asked], rows)
+    ]
+    if nll:
+        found[asked] = torch.cat(nll).to(found)
+    return found
+
+
 def compare(
     states: Float[Tensor, "batch pos d_model"],
     others: Float[Tensor, "batch pos d_model"],
@@ -151,3 +178,7 @@ def _read(
     nll = -logp.gather(1, goal.clamp(min=0)[:, None])[:, 0]
     entropy = -(logp.exp() * logp.nan_to_num(neginf=0.0)).sum(dim=-1)
     return entropy, nll, best.indices, best.values.exp()
+
+
+def _nll(logits: Float[Tensor, "n d_vocab"], goal: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    return -torch.log_softmax(logits, dim=-1).gather(1, goal.to(logits.device)[:, None])[:, 0]

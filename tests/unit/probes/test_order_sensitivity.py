@@ -1,8 +1,9 @@
 """What the order of parts moves, by hand, and what no order can move."""
 
 import pytest
+import torch
 
-from probes.order_sensitivity import OrderSensitivity
+from probes.order_sensitivity import TIE, OrderSensitivity, first_choices
 from workbench.errors import BadOption, BadRows
 from workbench.methods.choices import answers
 from workbench.methods.contracts import Context, Example
@@ -57,3 +58,8 @@ def test_labels_give_accuracy_and_wrong_input_is_named():
         study("the king")
     with pytest.raises(BadRows, match="list of texts"):
         study(choices=[1])
+
+
+def test_a_lead_within_rounding_is_no_other_first_choice():
+    scores = torch.tensor([[0.0, -1.0], [0.0, -1.0], [0.0, TIE / 2], [0.0, 2 * TIE]]).double()
+    assert first_choices(scores).tolist() == [0, 0, 0, 1]

@@ -69,6 +69,19 @@ def test_scores_are_those_of_the_chain_rule_and_bytes_and_prior_divide_and_subtr
         assert table["prior"][i] == pytest.approx(sums[0] - sums[1], rel=1e-3)
 
 
+def test_the_prior_of_a_set_of_choices_is_computed_once(monkeypatch):
+    model, n_rows = tiny_model("llama"), []
+    run = type(model).run
+    model.run(pad([[1]]))
+    monkeypatch.setattr(
+        type(model), "run", lambda self, t, **k: n_rows.append(len(t.ids)) or run(self, t, **k)
+    )
+    fields = {"choices": [" saw a", " ran"]}
+    rows = [Example(text=text, fields=fields) for text in ("the king", "the cat")]
+    Score().study(model, rows, Context.of(model))
+    assert sum(n_rows) == 3
+
+
 def test_wrong_input_is_named(tokenizer):
     model = tiny_model("llama")
     with pytest.raises(BadRows, match="two choices"):

@@ -89,3 +89,16 @@ def test_a_text_of_the_corpus_is_recited(tiny_llama: Model, tmp_path) -> None:
         CorpusMatch().loaded(context)
     with pytest.raises(TooLittleData):
         CorpusIndex([[]])
+
+
+def test_a_text_that_fills_the_context_is_left_out_of_what_is_written(
+    tiny_llama: Model, tmp_path
+) -> None:
+    (tmp_path / "corpus.txt").write_text("a bird is big\n")
+    full = " ".join(["the"] * tiny_llama.spec.max_positions)
+    rows = [Example(text=text, number=i) for i, text in enumerate((full, "the cat"))]
+    probe = CorpusMatch(corpus=str(tmp_path / "corpus.txt"), new_tokens=3)
+    context = Context.of(tiny_llama)
+    found = count_texts(probe, RunSpec(name="any"), rows, tiny_llama, context).result
+    assert found.estimate("written").n == 1
+    assert any(note.code == "no-room" and "1 of 2" in note.text for note in found.notes)

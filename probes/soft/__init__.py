@@ -1,0 +1,1 @@
+"""Numeric series that enter a frozen model as soft inputs."""
