@@ -25,6 +25,7 @@ from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.tables import Column
+from workbench.result.views import Bars
 
 _FEWEST, _SHOWN = 8, 8
 _TRAIN, _CHOOSE, _HELD = 1, 2, 4
@@ -146,7 +147,7 @@ class Docnade:
         return [{"text": kept[i], name: float(means[i])} for i in held]
 
     def _whitened(
-        self, states: Sequence[Float[Tensor, "word d_model"]], part: NDArray[np.int64]
+        self, states: Sequence[Float[Tensor, "_ d_model"]], part: NDArray[np.int64]
     ) -> Float[Tensor, "doc word width"]:
         """Return the first principal components of the training states, the first of unit size."""
         train = torch.cat([x for x, one in zip(states, part, strict=True) if one & _TRAIN]).double()
@@ -196,7 +197,10 @@ class Docnade:
             },
             estimates=estimates,
             notes=notes,
-            plots=(Plot(title="What the state saves beside a bag of words", metrics=("state",)),),
+            plots=(
+                Plot(title="What the state saves beside a bag of words", metrics=("state",)),
+                Bars(title="Coherence of topics", table="topics", x="topic", y="coherence"),
+            ),
         )
 
 

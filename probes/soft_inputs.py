@@ -71,7 +71,7 @@ class SoftInputs:
     text: str = option("A series of measurements:", help="Text in front of the series.")
     patch: int = option(8, help="Values per patch.", low=1, high=1000)
     patches: int = option(4, help="Patches per window.", low=1, high=500)
-    train: int = option(256, help="Training windows; a quarter as many choose.", low=8, high=100000)
+    fitted: int = option(256, help="Windows to fit; a quarter as many choose.", low=8, high=100000)
     held: int = option(192, help="Held-out windows, later in time.", low=2, high=100_000)
     steps: int = option(30, help="Steps of training the map; 0 leaves it random.", low=0)
 
@@ -88,7 +88,7 @@ class SoftInputs:
                 generator = context.torch_stream(f"soft-inputs {data.name}")
                 entry = Entry.start(self.enter, texts[0], vocabulary, self.patch, generator)
                 train_entry(
-                    entry, through, data.take(0, self.train), steps=self.steps, generator=generator
+                    entry, through, data.take(0, self.fitted), steps=self.steps, generator=generator
                 )
                 place = {"series": data.name, "backbone": name}
                 found = self._measured(entry, through, data, texts[1], generator)
@@ -98,13 +98,13 @@ class SoftInputs:
 
     def _windows(self, name: str, context: Context) -> Windows:
         return windows(
-            name, n_train=self.train, n=self._seen + self.held, patch=self.patch,
+            name, n_train=self.fitted, n=self._seen + self.held, patch=self.patch,
             patches=self.patches, generator=context.stream(f"soft-inputs {name}"),
         )  # fmt: skip
 
     @property
     def _seen(self) -> int:
-        return self.train + max(self.train // 4, 2)
+        return self.fitted + max(self.fitted // 4, 2)
 
     def _text(self, text: str, model: Model, vocabulary: Tensor) -> Float[Tensor, "token d_model"]:
         ids = token_ids(model.tokenizer, text, special_tokens=False)[:64] if text else []
@@ -117,7 +117,7 @@ class SoftInputs:
         held = data.take(self._seen, len(data.x))
         head = Head.fit(
             last_states(entry, through, data.x[: self._seen], None), data.y[: self._seen],
-            self.train,
+            self.fitted,
         )  # fmt: skip
         error, swapped = (
             head.errors(last_states(entry, through, held.x, text), held.y) for text in (None, other)

@@ -49,7 +49,7 @@ def windows(
     if len(values) < length:
         raise TooLittleData(
             f"{name} holds {len(values)} numbers; expected {length} for {n} windows",
-            hint="fewer --train and --held, or shorter patches",
+            hint="fewer --fitted and --held, or shorter patches",
         )
     seen = values[: n_train * patch]
     mean, scale = seen.mean(), max(float(seen.std()), 1e-12)

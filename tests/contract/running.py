@@ -45,7 +45,7 @@ QUICK = {
     ("probe", "future-tokens"): {"offsets": 2, "layers": "1", "classes": 4, "dims": 4},
     ("probe", "order-sensitivity"): {"orders": 2, "layouts": "plain,mask"},
     ("probe", "docnade"): {"letters": 0, "topics": 2, "dims": 4, "epochs": 2, "layers": "-1:"},
-    ("probe", "soft-inputs"): {"train": 16, "held": 4, "steps": 1, "patch": 3, "series": "ar"},
+    ("probe", "soft-inputs"): {"fitted": 16, "held": 4, "steps": 1, "patch": 3, "series": "ar"},
     ("probe", "steering"): {"doses": "-1,1", "new_tokens": 4, "prompts": 2, "randoms": 1},
     # One site: the mean difference, which costs a tenth, is read at every one of them.
     ("probe", "languages"): {"parallel": "text", "about": "king|cat|in"},

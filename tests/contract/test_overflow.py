@@ -21,8 +21,10 @@ from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 
 QUICK_PROBES = ("logit-lens", "token-trace", "isotropy", "attention-pattern")
-# Queries cannot be read on a model that overflows: it is refused before it runs.
-PROBES = [plugin.name for plugin in plugins("probe") if plugin.name != "rotary-bands"]
+# Queries cannot be read on a model that overflows: it is refused before it runs. Soft inputs go
+# through copies in float32, which do not overflow.
+_APART = ("rotary-bands", "soft-inputs")
+PROBES = [plugin.name for plugin in plugins("probe") if plugin.name not in _APART]
 REASONERS = [plugin.name for plugin in plugins("reasoner")]
 RECIPES = {
     "tuned-lens": {"preset": "tiny", "steps": 2, "start_tokens": 0},

@@ -6,7 +6,6 @@ import torch
 
 from probes.soft.adapter import Entry, Head, cosines
 from probes.soft.backbones import backbone
-from probes.soft.series import windows
 from probes.soft_inputs import SoftInputs
 from workbench.errors import BadOption, DataError, TooLittleData
 from workbench.methods.contracts import Context, Example
@@ -19,13 +18,13 @@ TEXT = [Example(text="the king saw a dog")]
 
 def study(**options):
     model = tiny_model("llama")
-    small = {"text": "a cat", "patch": 3, "train": 16, "held": 8, "steps": 0, "patches": 2}
+    small = {"text": "a cat", "patch": 3, "fitted": 16, "held": 8, "steps": 0, "patches": 2}
     return SoftInputs(**{**small, **options}).study(model, TEXT, Context.of(model, resamples=10))
 
 
 @pytest.mark.parametrize("enter", ["patches", "anchors"])
 def test_without_a_backbone_the_error_is_the_noise_of_the_series(enter):
-    found = study(series="ar", backbones="removed", train=2000, held=4000, enter=enter)
+    found = study(series="ar", backbones="removed", fitted=2000, held=4000, enter=enter)
     row = found.table("backbones").frame.iloc[0]
     # Nine lags of which two count: 1 + 9/2000, with a standard error of √(2/4000) = 0.022.
     least = row["error"] - row["excess"]
