@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from probes.beliefs.excess import excess_report
 from probes.beliefs.objective import SequenceObjective
@@ -11,63 +11,30 @@ from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.loading import load_model
 from workbench.model.model import Model
-from workbench.options import option
 from workbench.result.result import Result
 from workbench.result.tables import Column
 from workbench.sampling.processes.process import written
 from workbench.sampling.processes.sequences import SequenceTask, open_sequences
-from workbench.training.loop import Plan
-from workbench.training.presets import Preset
+from workbench.training.presets import ScratchOptions, ScratchPreset
 from workbench.training.report import scores_of, trained_report
 from workbench.training.run import TrainingRun
-from workbench.training.scratch import ScratchShape, save_model, scratch_model
+from workbench.training.scratch import save_model, scratch_model
 
 RECIPE = "belief-network"
 _TRAINING = Column("nats", "Cross-entropy of the next token on new sequences.")
 _HELD_OUT = Column("nats", "Excess over the exact predictor on held-out sequences; lowest is kept.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkSizes(Preset):
-    """How large the network is and how long it trains; `judged` sequences judge it."""
-
-    limited: ClassVar[str] = "judged"
-
-    layers: int
-    width: int
-    heads: int
-    batch: int
-    steps: int
-    held_out: int
-    judged: int
-    learning_rate: float
-
-    @property
-    def plan(self) -> Plan:
-        """The schedule, validated and saved twenty times."""
-        often = max(1, self.steps // 20)
-        return Plan(
-            steps=self.steps,
-            rows_per_step=self.batch,
-            learning_rate=self.learning_rate,
-            warmup=min(100, self.steps // 5),
-            weight_decay=0.01,
-            clip=1.0,
-            save_every=often,
-            validate_every=often,
-        )
-
-
 PRESETS = {
-    "tiny": NetworkSizes(
+    "tiny": ScratchPreset(
         layers=2, width=16, heads=2, batch=16, steps=20, held_out=16, judged=16,
         learning_rate=1e-2,
     ),
-    "cpu": NetworkSizes(
+    "cpu": ScratchPreset(
         layers=3, width=48, heads=4, batch=64, steps=2000, held_out=256, judged=500,
         learning_rate=3e-3,
     ),
-    "gpu": NetworkSizes(
+    "gpu": ScratchPreset(
         layers=4, width=64, heads=4, batch=512, steps=40_000, held_out=1024, judged=2000,
         learning_rate=1e-3,
     ),
@@ -76,7 +43,7 @@ PRESETS = {
 
 @recipe(RECIPE, source="Shai et al. 2024, arXiv:2405.15943; arXiv:2410.00699")
 @dataclass(frozen=True, kw_only=True)
-class TrainBeliefNetwork:
+class TrainBeliefNetwork(ScratchOptions):
     """Train a small causal network on a process whose beliefs are known exactly.
 
     Sequences of the task (hidden-markov or latent-class) are drawn anew for every step, and the
@@ -98,23 +65,11 @@ class TrainBeliefNetwork:
 
     default_task: ClassVar[str] = "hidden-markov?kind=mess3"
 
-    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
-    layers: int | None = option(None, help="Layers of the network.", low=1, high=100)
-    width: int | None = option(None, help="Width of the network.", low=4, high=4096)
-    heads: int | None = option(None, help="Attention heads of a layer.", low=1, high=256)
-    batch: int | None = option(None, help="Sequences of a step.", low=1, high=10**6)
-    steps: int | None = option(None, help="Training steps.", low=1, high=10**8)
-    held_out: int | None = option(None, help="Sequences to choose weights by.", low=2, high=10**6)
-    judged: int | None = option(None, help="Sequences to judge by.", low=2, high=10**6)
-    learning_rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1)
-    half: bool = option(True, help="Store the weights in 16 bits.")
-
     def base_model(self, context: Context) -> Model | None:
         """Return the random network to begin with."""
         preset, task = self._opened(context)
         symbols = task.process().symbols
-        shape = ScratchShape(layers=preset.layers, width=preset.width, heads=preset.heads,
-                             positions=max(64, 2 * task.length))  # fmt: skip
+        shape = preset.shape(max(64, 2 * task.length))
         words = [*symbols, *(f" {symbol}" for symbol in symbols)]
         name = f"symbols of {context.task or self.default_task}"
         return scratch_model(words, shape, seed=context.seed, name=name)
@@ -151,13 +106,13 @@ class TrainBeliefNetwork:
         )
 
     def _judged(
-        self, model: Model, preset: NetworkSizes, task: SequenceTask, context: Context
+        self, model: Model, preset: ScratchPreset, task: SequenceTask, context: Context
     ) -> Result:
         process = task.process()
         ids, _ = process.sample(preset.judged, task.length, context.stream("judged sequences"))
         rows = symbol_rows(model, [written(process, row) for row in ids.tolist()], process)
         return excess_report(rows, read_states(model, rows, (), context))
 
-    def _opened(self, context: Context) -> tuple[NetworkSizes, SequenceTask]:
+    def _opened(self, context: Context) -> tuple[ScratchPreset, SequenceTask]:
         preset = PRESETS[self.preset].with_options(self, context.limit)
         return preset, open_sequences(context.task or self.default_task)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from reasoning.hybrid.ablation_run import AblationSeed, HybridOptions, read_judged
-from reasoning.hybrid.demonstrations import written_response
 from reasoning.hybrid.format_stage import learn_format
 from reasoning.hybrid.presets import ABLATIONS, PRESETS
 from reasoning.hybrid.report import ablation_report
@@ -17,7 +16,7 @@ from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
-from workbench.sampling.marked import MARK
+from workbench.sampling.marked import MARK, written_response
 from workbench.training.ablations import selected
 from workbench.training.checkpoint import Checkpoint
 from workbench.training.report import checkpoint_note

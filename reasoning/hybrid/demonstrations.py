@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from workbench.model.model import Model
 from workbench.model.tokens import token_ids
+from workbench.sampling.marked import written_response
 from workbench.sampling.prompting import prompt_ids, stop_ids
 from workbench.sampling.task import Problem, Task
 
@@ -16,11 +17,6 @@ class Demonstration:
     problem: Problem
     prompt: tuple[int, ...]
     written: tuple[int, ...]
-
-
-def written_response(problem: Problem, mark: str) -> str:
-    """Return the steps of a problem and its marked answer, as a text that follows the prompt."""
-    return f" {'; '.join(problem.steps)} {mark} {problem.answer}"
 
 
 def demonstrations(

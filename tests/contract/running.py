@@ -61,6 +61,10 @@ QUICK = {
     ("probe", "elicitation"): {"questions": 4, "steps": 1, "interviews": 2},
     ("probe", "head-tuning"): {"examples": 10, "draws": 4, "ratios": "0.5,2"},
     ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
+    ("recipe", "diffusion-network"): {"preset": "tiny"},
+    ("probe", "diffusion"): {
+        "decoders": ("confidence", "chosen-blocks", "energy"), "many": (9,), "draws": 2,
+    },
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
     ("recipe", "sentence-words"): {"preset": "tiny", "own": 2},
     ("recipe", "sentence-codec"): {
@@ -115,9 +119,11 @@ TRAINED_BY = {
     ("probe", "dictionary"): ("dictionary", "dictionary", "", "."),
     ("probe", "dictionary-feature"): ("dictionary", "dictionary", "", "."),
     ("probe", "sentence-words"): ("sentence-words", "checkpoint", "", "."),
+    ("probe", "diffusion"): ("diffusion-network", "network", "", "."),
 }
 TASKS = {
     ("recipe", "belief-network"): "hidden-markov?length=6",
+    ("recipe", "diffusion-network"): "sums?terms=3&smallest=10&largest=33",
     ("reasoner", "coconut"): PROSQA,
     ("reasoner", "sentence-continuous"): BLOCKS,
     ("reasoner", "sentence-discretized"): BLOCKS,

@@ -2,8 +2,14 @@
 
 from workbench.sampling.numerals import whole_number
 from workbench.sampling.spellings import one_spelling
+from workbench.sampling.task import Problem
 
 MARK = "####"
+
+
+def written_response(problem: Problem, mark: str = MARK) -> str:
+    """Return the steps of a problem and its marked answer, as a text that follows the prompt."""
+    return f" {'; '.join(problem.steps)} {mark} {problem.answer}"
 
 
 def marked_answer(response: str, mark: str = MARK) -> str | None:

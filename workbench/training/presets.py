@@ -1,8 +1,9 @@
 """What decides how long a training run takes: presets for three amounts of compute."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
+from workbench.options import option
 from workbench.training.adapter import LoraShape
 from workbench.training.loop import Plan
 from workbench.training.scratch import ScratchShape
@@ -28,6 +29,62 @@ class Preset:
 def lora_shape(rank: int, **more: Any) -> LoraShape:
     """Return the shape of adapters on all projections, scaled by twice their rank."""
     return LoraShape(**{"rank": rank, "alpha": 2.0 * rank, "part": "both", **more})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchPreset(Preset):
+    """How large a network from nothing is and how long it trains; `judged` rows judge it.
+
+    The schedule is validated and saved twenty times.
+    """
+
+    limited: ClassVar[str] = "judged"
+
+    layers: int
+    width: int
+    heads: int
+    batch: int
+    steps: int
+    held_out: int
+    judged: int
+    learning_rate: float
+
+    @property
+    def plan(self) -> Plan:
+        """The schedule."""
+        often = max(1, self.steps // 20)
+        return Plan(
+            steps=self.steps,
+            rows_per_step=self.batch,
+            learning_rate=self.learning_rate,
+            warmup=min(100, self.steps // 5),
+            weight_decay=0.01,
+            clip=1.0,
+            save_every=often,
+            validate_every=often,
+        )
+
+    def shape(self, positions: int) -> ScratchShape:
+        """Return the shape of a network that reads so many tokens."""
+        return ScratchShape(
+            layers=self.layers, width=self.width, heads=self.heads, positions=positions
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchOptions:
+    """What a recipe that trains a network from nothing lets its user set."""
+
+    preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
+    layers: int | None = option(None, help="Layers of the network.", low=1, high=100)
+    width: int | None = option(None, help="Width of the network.", low=4, high=4096)
+    heads: int | None = option(None, help="Attention heads of a layer.", low=1, high=256)
+    batch: int | None = option(None, help="Sequences of a step.", low=1, high=10**6)
+    steps: int | None = option(None, help="Training steps.", low=1, high=10**8)
+    held_out: int | None = option(None, help="Sequences to choose weights by.", low=2, high=10**6)
+    judged: int | None = option(None, help="Sequences to judge by.", low=2, high=10**6)
+    learning_rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1)
+    half: bool = option(True, help="Store the weights in 16 bits.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.errors import TooLittleData
+from workbench.errors import BadOption, TooLittleData
 from workbench.methods.registry import register
 from workbench.options import option
 from workbench.sampling.conventions import MARKED_ONCE, Found
@@ -26,10 +26,16 @@ class Sums:
 
     terms: int = option(3, help="Numbers that are added.", low=2, high=6)
     largest: int = option(99, help="Largest number.", low=1, high=9999)
+    smallest: int = option(1, help="Smallest number.", low=1, high=9999)
     part: Part = option("all", help="Draw from the whole, or from the part for one purpose.")
 
     is_chat = False
     answer_lead = MARK
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range of numbers."""
+        if self.smallest > self.largest:
+            raise BadOption(f"smallest is {self.smallest}, above largest, {self.largest}")
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Draw `limit` different problems.
@@ -41,7 +47,8 @@ class Sums:
         for _ in range(_TRIES * limit):
             if len(found) == limit:
                 break
-            numbers = [int(x) for x in generator.integers(1, self.largest + 1, size=self.terms)]
+            drawn = generator.integers(self.smallest, self.largest + 1, size=self.terms)
+            numbers = [int(x) for x in drawn]
             problem = _problem(numbers)
             if in_part(problem.question, self.part):
                 found.setdefault(problem.question, problem)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from reasoning.hybrid.ablation_run import HybridOptions
-from reasoning.hybrid.demonstrations import Demonstration, demonstrations, written_response
+from reasoning.hybrid.demonstrations import Demonstration, demonstrations
 from reasoning.hybrid.learner import Learner, Setting
 from reasoning.hybrid.presets import ABLATIONS, PRESETS, HybridPreset
 from tests.networks import spread
 from workbench.model.model import Model
+from workbench.sampling.marked import written_response
 from workbench.sampling.prompting import stop_ids
 from workbench.training.adapter import Adapter
 from workbench.training.scratch import scratch_model

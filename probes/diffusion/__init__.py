@@ -1,0 +1,1 @@
+"""Masked diffusion: training a network, and measuring how it decodes."""
