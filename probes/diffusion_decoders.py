@@ -28,7 +28,6 @@ from workbench.methods.study_report import study_report
 from workbench.model.denoiser import Denoiser
 from workbench.model.loading import load_model
 from workbench.model.model import Model
-from workbench.model.shipped import shipped_folder
 from workbench.options import option
 from workbench.result.estimate import Estimate
 from workbench.result.result import Note, Result
@@ -195,7 +194,7 @@ class DiffusionDecoders:
             return Denoiser.load(_SHIPPED), (Note(text, code="network"),)
 
     def _energy(self, denoiser: Denoiser) -> LeftToRightEnergy:
-        beside = (shipped_folder(denoiser.name) or Path(denoiser.name)) / GUIDE
+        beside = Path(denoiser.name) / GUIDE
         try:
             guide = load_model(self.guide or str(beside))
         except ModelNotFound as error:

@@ -14,8 +14,7 @@ from workbench.errors import DataError
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.methods.study_report import study_report
-from workbench.model.denoiser import Denoiser
-from workbench.model.loading import load_model
+from workbench.model.denoiser import MASKED, Denoiser
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.metric import Control, share
@@ -25,10 +24,11 @@ from workbench.result.tables import Column
 from workbench.sampling.marked import MARK, written_response
 from workbench.sampling.task import open_task
 from workbench.sampling.unmasking import Decoding
+from workbench.training.network import FullTuning
 from workbench.training.presets import ScratchOptions, ScratchPreset
 from workbench.training.report import loss_tables, scores_of, trained_report
 from workbench.training.run import TrainingRun
-from workbench.training.scratch import save_model, scratch_model
+from workbench.training.scratch import save_model, scratch_masked, scratch_model
 from workbench.training.splits import part_problems
 
 RECIPE = "diffusion-network"
@@ -50,8 +50,8 @@ PRESETS = {
         judged=4, learning_rate=1e-2,
     ),
     "cpu": DiffusionSizes(
-        layers=3, width=96, heads=4, batch=32, steps=3000, guide_steps=600, problems=8_000,
-        held_out=64, judged=200, learning_rate=3e-3,
+        layers=3, width=96, heads=4, batch=32, steps=3000, guide_steps=800, problems=8_000,
+        held_out=64, judged=200, learning_rate=2e-3,
     ),
     "gpu": DiffusionSizes(
         layers=6, width=256, heads=8, batch=512, steps=20_000, guide_steps=5000, problems=10_000,
@@ -66,10 +66,10 @@ class TrainDiffusion(ScratchOptions):
     """Train a network that fills in the hidden tokens of worked sums, and its guide.
 
     Question and written response of each problem are one row of characters. The network sees both
-    ways and learns whatever is hidden; the guide, of the same shape, learns the next token and
-    lies in `left-to-right` beside it. The folder is a model that `--model` takes. Judged by the
-    answers to held-out problems, filled in the order of confidence; control: the answers to other
-    problems.
+    ways and learns whatever is hidden (a BERT, in `masked`); the guide, as deep and wide, learns
+    the next token (a Llama, in `left-to-right` beside it). The folder is what `--network` takes.
+    Judged by the answers to held-out problems, filled in the order of confidence; control: the
+    answers to other problems.
 
     Cost: `cpu` takes about fifteen minutes on one core, `tiny` a second.
 
@@ -111,13 +111,15 @@ class TrainDiffusion(ScratchOptions):
         )  # fmt: skip
         fixed, rows = _rows(hide(Denoiser.of(model), [*train, *held], MARK))
         parts = rows[: len(train)], rows[len(train) :]
+        known = {"mask": int(model.tokenizer.mask_token_id), "fixed": fixed}
+        masked = scratch_masked(model.tokenizer, preset.shape(2 * rows.shape[1]), seed=context.seed)
         draw = context.torch_stream("held-out masks")
-        objective = MaskedObjective(model, *parts, fixed=fixed, draw=draw)
+        objective = MaskedObjective(masked, *parts, **known, draw=draw)
         history = run.train(objective, preset.plan)
-        save_model(objective.tuning.module, model.tokenizer, run.folder, dtype=run.dtype)
-        guide = LeftToRightObjective(model, *parts, fixed=fixed, draw=draw)
+        save_model(masked, model.tokenizer, run.folder / MASKED, dtype=run.dtype)
+        guide = LeftToRightObjective(FullTuning(model).module, *parts, **known, draw=draw)
         told = run.train(guide, replace(preset, steps=preset.guide_steps).plan, GUIDE)
-        save_model(guide.tuning.module, model.tokenizer, run.folder / GUIDE, dtype=run.dtype)
+        save_model(guide.module, model.tokenizer, run.folder / GUIDE, dtype=run.dtype)
         result = self._judged(run, context)
         saved = run.save({"fixed": torch.tensor([fixed])}, scores=scores_of(result))
         report = trained_report(
@@ -130,7 +132,7 @@ class TrainDiffusion(ScratchOptions):
     def _judged(self, run: TrainingRun[DiffusionSizes], context: Context) -> Result:
         """Fill in the responses to held-out problems in the order of confidence."""
         address = self._address(context)
-        denoiser = Denoiser.of(load_model(run.folder, device="cpu"))
+        denoiser = Denoiser.load(str(run.folder))
         problems = part_problems(address, "test", run.preset.judged, context)
         filled = fill(denoiser, hide(denoiser, problems, MARK), Decoding(), context)
         right, other = accuracy(denoiser, open_task(address), filled)

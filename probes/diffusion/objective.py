@@ -1,14 +1,13 @@
 """What the training loop needs to train a network that fills in hidden tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.model.denoiser import run_both_ways
-from workbench.model.model import Model
-from workbench.training.network import FullTuning
 
 _AT_ONCE = 128
 _WHOLE = 4  # one row in so many hides its question as well
@@ -26,17 +25,17 @@ class MaskedObjective:
 
     def __init__(
         self,
-        base: Model,
+        module: Any,
         rows: Int[Tensor, "n pos"],
         held_out: Int[Tensor, "m pos"],
         *,
+        mask: int,
         fixed: int,
         draw: torch.Generator,
     ) -> None:
-        """Copy the weights; `fixed` tokens of each row are its question."""
-        self.tuning = FullTuning(base)
-        self._rows, self._held, self._fixed = rows, held_out, fixed
-        self._mask = int(base.tokenizer.mask_token_id)
+        """Train a module in place; the first `fixed` tokens of each row are its question."""
+        self.module = module.requires_grad_(True)
+        self._rows, self._held, self._fixed, self._mask = rows, held_out, fixed, mask
         self._hidden = self._hide(held_out, draw, questions=False)
 
     @property
@@ -46,7 +45,7 @@ class MaskedObjective:
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """The weights of the network."""
-        return self.tuning.parameters()
+        return dict(self.module.named_parameters())
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of those rows under a new draw of what is hidden."""
@@ -72,7 +71,7 @@ class MaskedObjective:
     def _loss(
         self, ids: Int[Tensor, "batch pos"], hidden: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, " batch"]:
-        logits = run_both_ways(self.tuning.module, ids.masked_fill(hidden, self._mask)).logits
+        logits = run_both_ways(self.module, ids.masked_fill(hidden, self._mask)).logits
         each = nn.functional.cross_entropy(logits.transpose(1, 2), ids, reduction="none")
         return (each * hidden).sum(dim=1) / hidden.sum(dim=1)
 
@@ -83,6 +82,6 @@ class LeftToRightObjective(MaskedObjective):
     def _loss(
         self, ids: Int[Tensor, "batch pos"], hidden: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, " batch"]:
-        logits = self.tuning.module(input_ids=ids, use_cache=False).logits[:, :-1]
+        logits = self.module(input_ids=ids, use_cache=False).logits[:, :-1]
         each = nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         return each.mean(dim=1)

@@ -13,7 +13,7 @@ from workbench.methods.contracts import Context
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import Column
-from workbench.result.views import Heatmap
+from workbench.result.views import Heatmap, View
 
 SHUFFLED = "shuffled"
 RUNS = ("decoder", "many")
@@ -66,7 +66,7 @@ _AXES = {
     "step": Axis(help="Pass of the network, from 0."),
     "layer": Axis(help="Layer whose output is read; −1 is the input of the first one."),
 }
-PLOTS = (
+PLOTS: tuple[Plot | View, ...] = (
     Plot(title="Right answers by positions per step", metrics=("accuracy",), axes=RUNS),
     Heatmap(
         title="One response, step by step", table="trajectory", row="step", column="slot",

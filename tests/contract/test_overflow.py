@@ -22,8 +22,8 @@ from workbench.runs.store import Store
 
 QUICK_PROBES = ("logit-lens", "token-trace", "isotropy", "attention-pattern")
 # Queries cannot be read on a model that overflows: it is refused before it runs. Soft inputs go
-# through copies in float32, which do not overflow.
-_APART = ("rotary-bands", "soft-inputs")
+# through copies in float32, which do not overflow, and diffusion runs a masked network of its own.
+_APART = ("rotary-bands", "soft-inputs", "diffusion")
 PROBES = [plugin.name for plugin in plugins("probe") if plugin.name not in _APART]
 REASONERS = [plugin.name for plugin in plugins("reasoner")]
 RECIPES = {

@@ -1,6 +1,7 @@
 """Masked language models that fill in hidden tokens: all positions see one another."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,11 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.errors import ModelNotFound, Unsupported
+from workbench.model.finite import see_states
 from workbench.model.loading import load_model
 from workbench.model.masked import MaskedModel
 from workbench.model.model import Model
-from workbench.model.shipped import shipped_folder
+from workbench.model.shipped import shipped_part
 
+MASKED = "masked"
+"""Where a recipe's masked network lies in its folder."""
 _KEYS = {"k_proj": "v_proj", "key": "value", "k_lin": "v_lin"}
 
 
@@ -28,7 +32,7 @@ class Denoiser:
     """A network with a mask token, run with attention in both directions.
 
     That is a masked language model from transformers (BERT and its kin), or a decoder that was
-    trained to fill in a mask token (LLaDA and its kin, and the one that ships).
+    trained to fill in a mask token (LLaDA and its kin).
     """
 
     def __init__(self, module: Any, tokenizer: Any, *, name: str) -> None:
@@ -40,7 +44,7 @@ class Denoiser:
         if getattr(tokenizer, "mask_token_id", None) is None:
             raise Unsupported(
                 f"the tokenizer of {name} has no mask token, so nothing can be hidden",
-                hint="--model diffusion-sums, or the folder of a masked language model",
+                hint="--network diffusion-sums, or the folder of a masked language model",
             )
         self.module, self.tokenizer, self.name = module.eval(), tokenizer, name
         self.mask_id = int(tokenizer.mask_token_id)
@@ -56,29 +60,31 @@ class Denoiser:
 
     @classmethod
     def load(cls, name: str) -> "Denoiser":
-        """Load a network that ships, or one from a folder or by its id.
+        """Load a network that ships or was trained here, or one from a folder or by its id.
 
         Raises:
             ModelNotFound: there is none of that name.
             Unsupported: its tokenizer has no mask token.
         """
-        if shipped_folder(name):
-            return cls.of(load_model(name, device="cpu"))
+        beside = Path(name).expanduser() / MASKED
+        folder = beside if beside.is_dir() else shipped_part(name, MASKED)
         try:
-            found = MaskedModel.load(name)
+            found = MaskedModel.load(str(folder or name))
         except ModelNotFound:
             return cls.of(load_model(name))
-        return cls(found.module, found.tokenizer, name=name)
+        return cls(found.module, found.tokenizer, name=str(folder.parent if folder else name))
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.module.parameters()).device
+        found: torch.device = next(self.module.parameters()).device
+        return found
 
     @torch.no_grad()
     def predict(self, ids: Int[Tensor, "batch pos"]) -> Prediction:
         """Run rows of one length; the mask token itself is never predicted."""
         found = run_both_ways(self.module, ids.to(self.device), states=True)
+        see_states(found.logits, model=self.name)
         logits = found.logits.float()
         logits[..., self.mask_id] = -torch.inf
         return Prediction(logits=logits, states=tuple(found.hidden_states))

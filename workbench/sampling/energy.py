@@ -42,7 +42,8 @@ class LeftToRightEnergy:
         logits = self._module(input_ids=flat, use_cache=False).logits
         log_p = logits[:, :-1].double().log_softmax(dim=-1)
         told = log_p.gather(-1, flat[:, 1:, None])[..., 0]
-        return told[:, max(start - 1, 0) :].sum(dim=1).view(log_proposal.shape) - log_proposal
+        log_joint: Tensor = told[:, max(start - 1, 0) :].sum(dim=1)
+        return log_joint.view(log_proposal.shape) - log_proposal
 
 
 def effective_sample_size(log_weights: Float[Tensor, "draw *batch"]) -> Float[Tensor, "*batch"]:

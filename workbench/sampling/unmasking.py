@@ -90,7 +90,8 @@ class _Walk:
 
     def __init__(self, denoiser: Denoiser, decoding: Decoding, ids: Tensor, start: int) -> None:
         self._denoiser, self._decoding, self._start = denoiser, decoding, start
-        self._ids, self._changed = ids, None
+        self._ids = ids
+        self._changed: Bool[Tensor, "batch length"] | None = None
         self._order = decoding.order.begin()
         self._reuse = KeyValueReuse(denoiser.keys_and_values, decoding.tolerance)
         self.masked: Bool[Tensor, "batch pos"] = torch.ones_like(ids[:, start:], dtype=torch.bool)

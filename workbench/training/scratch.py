@@ -65,12 +65,40 @@ def scratch_model(
     )
     with torch.random.fork_rng(devices=[]):
         module: Any = LlamaForCausalLM(config)
+    return wrap_model(_drawn(module, seed), tokenizer, name=name)
+
+
+def scratch_masked(tokenizer: Any, shape: ScratchShape, *, seed: int) -> Any:
+    """Build a random BERT for a tokenizer with a mask, to be trained without dropout.
+
+    Positions are learned: hidden tokens look alike, and tell their places by nothing else.
+    """
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=shape.inner or 4 * shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.positions,
+        pad_token_id=tokenizer.pad_token_id,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        module: Any = BertForMaskedLM(config)
+    return _drawn(module, seed)
+
+
+def _drawn(module: Any, seed: int) -> Any:
+    """Draw the matrices of a new module from a seed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.dim() > 1:
                 parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
-    return wrap_model(module.eval(), tokenizer, name=name)
+    return module.eval()
 
 
 def scratch_tokenizer(texts: Iterable[str], pieces: Pieces = "words") -> Any:

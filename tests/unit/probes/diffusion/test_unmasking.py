@@ -7,8 +7,9 @@ import torch
 
 from probes.diffusion.arness import global_arness
 from probes.diffusion.guidance import TokenClassifier
-from workbench.errors import BadOption, ModelNotFound, Unsupported
+from workbench.errors import BadOption, ModelNotFound, NotFinite, Unsupported
 from workbench.model.denoiser import Denoiser
+from workbench.model.finite import watching
 from workbench.model.key_reuse import KeyValueReuse
 from workbench.model.tiny import tiny_model
 from workbench.sampling.energy import LeftToRightEnergy, effective_sample_size, resample
@@ -147,3 +148,11 @@ def test_a_masked_language_model_loads_from_its_folder(bert):
         Denoiser.of(tiny_model("llama"))
     with pytest.raises(ModelNotFound, match="gone"):
         Denoiser.load("/gone/away")
+
+
+def test_a_network_that_overflows_is_named(bert):
+    denoiser = Denoiser.load(bert)
+    with torch.no_grad():
+        next(denoiser.module.parameters()).fill_(torch.inf)
+    with watching(), pytest.raises(NotFinite, match="the logits"):
+        run(denoiser, Decoding(many=6))
