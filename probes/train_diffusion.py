@@ -111,13 +111,14 @@ class TrainDiffusion(ScratchOptions):
         )  # fmt: skip
         fixed, rows = _rows(hide(Denoiser.of(model), [*train, *held], MARK))
         parts = rows[: len(train)], rows[len(train) :]
-        known = {"mask": int(model.tokenizer.mask_token_id), "fixed": fixed}
+        mask, draw = int(model.tokenizer.mask_token_id), context.torch_stream("held-out masks")
         masked = scratch_masked(model.tokenizer, preset.shape(2 * rows.shape[1]), seed=context.seed)
-        draw = context.torch_stream("held-out masks")
-        objective = MaskedObjective(masked, *parts, **known, draw=draw)
+        objective = MaskedObjective(masked, *parts, mask=mask, fixed=fixed, draw=draw)
         history = run.train(objective, preset.plan)
         save_model(masked, model.tokenizer, run.folder / MASKED, dtype=run.dtype)
-        guide = LeftToRightObjective(FullTuning(model).module, *parts, **known, draw=draw)
+        guide = LeftToRightObjective(
+            FullTuning(model).module, *parts, mask=mask, fixed=fixed, draw=draw
+        )
         told = run.train(guide, replace(preset, steps=preset.guide_steps).plan, GUIDE)
         save_model(guide.module, model.tokenizer, run.folder / GUIDE, dtype=run.dtype)
         result = self._judged(run, context)
