@@ -88,6 +88,9 @@ class Acceptance(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return every_layer(Kind.RESID_POST, spec)
 
+    def price(self, spec: ModelSpec) -> int:
+        return self.skips * spec.n_layers + self.latent * 3
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         states = trace.stack(Kind.RESID_POST)
         final, seen = states[-1], trace.tokens.mask.to(states.device)

@@ -77,6 +77,9 @@ class AttentionDistance(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*every_layer(Kind.ATTN_PATTERN, spec), *((_FINAL,) if self.predictions else ()))
 
+    def price(self, spec: ModelSpec) -> int:
+        return int(self.predictions)
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         mask = trace.tokens.near.mask
         layers = [distances(x, mask) for x in trace.stack(Kind.ATTN_PATTERN).cpu()]

@@ -122,6 +122,9 @@ class LoadedDictionary(DictionaryFit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*self.found.site.sites(spec), _FINAL)
 
+    def price(self, spec: ModelSpec) -> int:
+        return 3
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         site = self.sites(trace.spec)[0]
         x = trace.activations[site].float().cpu()

@@ -77,6 +77,9 @@ class EarlyExit(PerUnit):
         final = (_FINAL,) if self.schedule else ()
         return (*every_layer(Kind.RESID_POST, spec), *final)
 
+    def price(self, spec: ModelSpec) -> int:
+        return 2 * self.schedule
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         tops = top_tokens(trace.stack(Kind.RESID_POST), context).cpu()
         order = other_positions(trace.tokens, context, "early-exit positions")

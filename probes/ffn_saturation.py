@@ -65,6 +65,8 @@ class FfnSaturation(PerUnit):
         Plot(title="Distance of the skip run", metrics=("kl",), axes=_POS),
     )
 
+    quick: ClassVar = {"alone": False}
+
     threshold: float = option(0.95, help="Skip from this saturation on; above 1 none.", low=-1)
     span: int = option(1, help="Layers skipped after a saturated one.", low=1, high=1000)
     cold: int = option(4, help="First and last layers that always run.", low=0, high=1000)
@@ -75,6 +77,9 @@ class FfnSaturation(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         added, streams = every_layer(Kind.MLP_OUT, spec), every_layer(Kind.RESID_POST, spec)
         return (*added, *streams, *((_FINAL,) if self.skip or self.alone else ()))
+
+    def price(self, spec: ModelSpec) -> int:
+        return 2 * self.skip + spec.n_layers * self.alone
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         after, added = (trace.stack(k).double() for k in (Kind.RESID_POST, Kind.MLP_OUT))

@@ -62,6 +62,9 @@ class MaskValue(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*every_layer(Kind.RESID_POST, spec), _FINAL)
 
+    def price(self, spec: ModelSpec) -> int:
+        return 2
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         tokens, read = trace.tokens, self.sites(trace.spec)
         lengths = [int(self.share * n) for n in tokens.lengths]

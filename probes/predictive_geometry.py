@@ -78,6 +78,10 @@ class PredictiveGeometry(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*every_layer(Kind.RESID_POST, spec), _FINAL)
 
+    def price(self, spec: ModelSpec) -> int:
+        # Wᵀ diag(p) W is a product of d_vocab · d_model², of which a pass makes very few.
+        return 10 * self.tokens
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         found, null = (self._nothing(trace) for _ in range(2))
         head = _head(context, trace)

@@ -71,6 +71,9 @@ class RotaryBands(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*every_layer(Kind.Q, spec), *every_layer(Kind.K, spec), _FINAL)
 
+    def price(self, spec: ModelSpec) -> int:
+        return 2 * len(_BANDS)
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         n_pairs = rotary_pairs(context.loaded)
         bands = np.array_split(np.arange(n_pairs), len(_BANDS))

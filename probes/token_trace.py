@@ -107,6 +107,9 @@ class TokenTrace(PerUnit):
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*every_layer(Kind(self.site), spec), _FINAL)
 
+    def price(self, spec: ModelSpec) -> int:
+        return 1
+
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         order = shuffled_tokens(trace.tokens, context, "token-trace order")
         null, _ = self._numbers(context.rerun(order, read=self.sites(trace.spec)), context)

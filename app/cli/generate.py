@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli import edit_flags
 from app.cli.escaping import typed, visible
 from app.cli.output import console, say, write_json
 from app.cli.policies import FLAGS, SETTINGS, make_policy
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import MODEL, loaded_model, stdin_is_piped
 from workbench.errors import DataError, InputError
+from workbench.runs import typed_edits
 
 if TYPE_CHECKING:
     from workbench.model.masks import Layout
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seed; every prompt draws from its own stream.",
 )
-@click.option("--edit", "edits", multiple=True, help=edit_flags.HELP)
+@click.option("--edit", "edits", multiple=True, help=typed_edits.HELP)
 @click.option(
     "--read",
     "reads",
@@ -174,7 +174,7 @@ def _generate(
         policy=policy,
         limit=flags["limit"],
         read=list(flags["reads"]),
-        edits=[e for text in flags["edits"] for e in edit_flags.parse_edits(text, model.spec)],
+        edits=[e for text in flags["edits"] for e in typed_edits.parse_edits(text, model.spec)],
         options=GenerationOptions(
             seeds=flags["seed"], layout=layout, keep_logprobs=True, progress=progress
         ),

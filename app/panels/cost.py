@@ -23,7 +23,7 @@ def expected_cost(spec: RunSpec, store: Store) -> Cost:
     A run of another data set counts as well: texts differ in length, so this is a rough guide.
     """
     n_texts = count_texts(spec.data)
-    if _is_stored(spec, store):
+    if is_stored(spec, store):
         return Cost(n_texts=n_texts, is_stored=True)
     last = _last_run(spec, store)
     if last is None:
@@ -53,7 +53,8 @@ def count_texts(data: DataRef) -> int | None:
     return len(good)
 
 
-def _is_stored(spec: RunSpec, store: Store) -> bool:
+def is_stored(spec: RunSpec, store: Store) -> bool:
+    """Whether the store holds that very run."""
     from workbench.runs.drivers import resolved
 
     try:

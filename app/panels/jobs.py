@@ -8,9 +8,10 @@ import atexit
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.errors import RunNotFound, WorkbenchError
+from workbench.progress import stoppable
 from workbench.runs.run import Failure
 from workbench.runs.spec import RunSpec
 from workbench.runs.store import Store
@@ -71,8 +72,10 @@ class Jobs:
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(_AT_ONCE)
 
-    def start(self, spec: RunSpec, store: Store, *, fresh: bool = False) -> str:
+    def start(self, spec: RunSpec, store: Store, *, fresh: bool = False, model: Any = None) -> str:
         """Begin a run unless it is going on or stored already, and return its id.
+
+        `model` is the model of the spec where it is in memory in a form of its own.
 
         Raises:
             WorkbenchError: the spec could never run (unknown names, bad options, unusable data).
@@ -90,7 +93,7 @@ class Jobs:
             self._jobs[run_id] = job
             self._begun += 1
         worker = threading.Thread(
-            target=self._work, args=(job, store, fresh), name=f"run {run_id}", daemon=True
+            target=self._work, args=(job, store, fresh, model), name=f"run {run_id}", daemon=True
         )
         worker.start()
         return run_id
@@ -138,16 +141,17 @@ class Jobs:
         for job in live:
             job.finished.wait(max(deadline - time.monotonic(), 0.0))
 
-    def _work(self, job: _Job, store: Store, fresh: bool) -> None:
+    def _work(self, job: _Job, store: Store, fresh: bool, model: Any) -> None:
         from workbench.runs.execute import execute
 
         try:
-            with self._slots:
+            with self._slots, stoppable(lambda: job.is_cancelled):
                 self._set(job, "running")
                 run = execute(
                     job.spec,
                     store=store,
                     fresh=fresh,
+                    model=model,
                     progress=lambda done, total, label: self._note(job, done, total, label),
                 )
             state: State = "failed" if run.status == "failed" else "done"

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
+from app.panels.cost import is_stored
 from app.panels.jobs import JOBS
 from app.panels.run_panel import progress_words, stored
 from app.panels.session import store
@@ -26,12 +28,12 @@ class Method:
     live_id: str = ""
 
 
-def method_of(name: str, spec: RunSpec) -> Method:
+def method_of(name: str, spec: RunSpec, model: Any = None) -> Method:
     """Begin a run the first time this session asks for it, and say how far it is every time."""
     known: dict[str, str] = st.session_state.setdefault("run ids", {})
     try:
         if spec.hash not in known:
-            known[spec.hash] = JOBS.start(spec, store())
+            known[spec.hash] = JOBS.start(spec, store(), model=model)
         run_id = known[spec.hash]
         job = JOBS.find(run_id)
         if job is not None and job.is_live:
@@ -42,6 +44,12 @@ def method_of(name: str, spec: RunSpec) -> Method:
     except WorkbenchError as error:
         return Method(name=name, state=error.message)
     return Method(name=name, run=run, state=run.failure.message if run.failure else "")
+
+
+def is_known(spec: RunSpec) -> bool:
+    """Whether this session asked for a run, or the store holds it."""
+    known: dict[str, str] = st.session_state.setdefault("run ids", {})
+    return spec.hash in known or is_stored(spec, store())
 
 
 def grid_of(methods: Sequence[Method]) -> Grid | None:

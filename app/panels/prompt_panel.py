@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app.panels.figure_panel import show_figure
-from app.panels.methods_panel import Method, method_of
+from app.panels.methods_panel import Method, is_known, method_of
 from app.panels.session import choose_cell, model_ref, position, remembered
 from app.panels.strip_panel import STRIP, show_strip
 from app.panels.wording import plain_html, plain_markdown
@@ -21,8 +22,9 @@ from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
 from workbench.runs.models import shared_model
+from workbench.runs.shared_pass import SharedPass
 from workbench.runs.spec import ModelRef
-from workbench.runs.text_grid import not_offered, text_specs
+from workbench.runs.text_grid import TextRuns, not_offered, text_pass, text_runs
 
 HERE = "here"
 LONGEST = 64
@@ -39,21 +41,40 @@ FIRST = (_TRACE, _LENS)
 def methods_of(text: str) -> list[Method]:
     """Begin every quick method on a text, or find it: the trace, then the lens, then the rest.
 
-    The first two go one after the other: side by side both would be late.
+    The first two go one after the other: side by side both would be late. A dear one is there
+    once it was asked for or is stored; it stands after the quick one of its name.
     """
-    specs = text_specs(text, model_ref(), longest=LONGEST)
+    runs, shared = runs_of(text), _shared_pass(text)
     missing = _missing(model_ref())
     found: list[Method] = []
     for name in FIRST:
-        found.append(method_of(name, specs[name]))
+        found.append(method_of(name, runs.quick[name], shared))
         if found[-1].live_id:
             return found
-    for name, spec in specs.items():
+    for name, spec in runs.quick.items():
         if name in missing:
             found.append(Method(name=name, state=missing[name]))
         elif name not in FIRST:
-            found.append(method_of(name, spec))
+            found.append(method_of(name, spec, shared))
+    found += [method_of(n, s) for n, s in runs.dear.items() if n not in missing and is_known(s)]
+    if not any(method.live_id for method in found):
+        shared.forget()
     return found
+
+
+def runs_of(text: str) -> TextRuns:
+    """Return the runs of every method that measures each token of a text."""
+    return text_runs(text, model_ref(), shared_model(model_ref()), longest=LONGEST)
+
+
+def _shared_pass(text: str) -> SharedPass:
+    """Return the model as the methods of one text share it, the same one until another is shown."""
+    key = (model_ref(), text)
+    known: tuple[Any, SharedPass] | None = st.session_state.get("shared pass")
+    if known is None or known[0] != key:
+        known = (key, text_pass(shared_model(model_ref())))
+        st.session_state["shared pass"] = known
+    return known[1]
 
 
 @st.cache_resource(show_spinner=False, ttl=60)

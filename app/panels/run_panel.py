@@ -116,14 +116,14 @@ def show_progress(job: Snapshot, *, key: str = "", narrow: bool = False) -> None
         key=f"stop {job.run_id} {key}",
         on_click=_stopper(job.run_id),
         disabled=job.is_stopping,
-        help="Stops at the next step and keeps what was counted.",
+        help="Stops before the next pass of the model and keeps what was counted.",
     )
 
 
 def progress_words(job: Snapshot) -> str:
     """Say how far a job is, how fast it goes and how long it will take."""
     if job.is_stopping:
-        return f"{job.name} is stopping and keeps what was counted"
+        return f"{job.name} is stopping… and keeps what was counted"
     if job.state == "waiting":
         return f"{job.name} waits for another run to end"
     words = [job.name]

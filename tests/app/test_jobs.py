@@ -11,6 +11,7 @@ from app.panels.jobs import Jobs
 from app.panels.run_panel import progress_words
 from workbench.errors import RunNotFound, UnknownName
 from workbench.methods import registry
+from workbench.methods.contracts import Stopped
 from workbench.methods.registry import Plugin
 from workbench.options import option
 from workbench.result.result import Result
@@ -25,9 +26,15 @@ class Slow:
     """Wait at a gate between two steps."""
 
     fails: bool = option(False, help="Raise something nobody foresaw.")
+    endless: bool = option(False, help="Run the model for ever and never say how far it is.")
 
     def study(self, model, examples, context) -> Result:
         context.progress(1, 4, "texts")
+        while self.endless:
+            try:
+                model.run("the cat")
+            except KeyboardInterrupt as stop:
+                raise Stopped(Result(summary="what was done by then")) from stop
         GATE.wait(20)
         if self.fails:
             raise ZeroDivisionError("by hand")
@@ -84,6 +91,17 @@ def test_a_cancelled_run_is_stored_as_interrupted(slow, store_path: Path) -> Non
     assert jobs.wait(run_id, 30.0)
     assert jobs.find(run_id).state == "stopped"
     assert store.get(run_id).status == "interrupted"
+
+
+def test_a_run_that_says_nothing_stops_before_its_next_pass(slow, store_path: Path) -> None:
+    jobs, store = Jobs(), Store(store_path)
+    run_id = jobs.start(slow(endless=True), store)
+    until(jobs, run_id, "running")
+    while not jobs.find(run_id).total:
+        time.sleep(0.01)
+    jobs.cancel(run_id)
+    assert jobs.wait(run_id, 20.0), "it should stop within a pass"
+    assert store.get(run_id).result.summary == "what was done by then"
 
 
 def test_an_unforeseen_error_ends_in_words(slow, store_path: Path) -> None:

@@ -9,10 +9,10 @@ import torch
 from click.testing import Result
 from safetensors.torch import load_file, save_file
 
-from app.cli.edit_flags import parse_edits
 from workbench.errors import BadEdit, BadSite, DataError
 from workbench.model.edits import Edit, Op
 from workbench.model.tiny import tiny_model
+from workbench.runs.typed_edits import parse_edits
 
 Invoke = Callable[..., Result]
 

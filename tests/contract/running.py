@@ -57,6 +57,7 @@ QUICK = {
         "controls": ("other",), "template": "{text} and", "answers": (" sat", " ran"),
         "layers": "0:3:2", "fit": 20, "pairs": 8, "draws": 2, "neighbours": 2,
     },
+    ("probe", "edit-effect"): {"edits": ("ablate:mlp_out.1",), "tokens": 4},
     ("probe", "beliefs"): {"n_folds": 2, "shown": 1},
     ("probe", "elicitation"): {"questions": 4, "steps": 1, "interviews": 2},
     ("probe", "head-tuning"): {"examples": 10, "draws": 4, "ratios": "0.5,2"},
@@ -132,7 +133,9 @@ TASKS = {
     ("recipe", "hybrid"): SUMS,
 }
 # How many texts are enough where every text costs many generations.
-TEXTS = {("probe", "hybrid-trace"): 4, ("probe", "order-sensitivity"): 4}
+TEXTS = {
+    ("probe", "hybrid-trace"): 4, ("probe", "order-sensitivity"): 4, ("probe", "edit-effect"): 4,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

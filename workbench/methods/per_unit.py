@@ -52,7 +52,8 @@ class PerUnit(ABC):
 
     - `metrics`, `controls_of` (the first is the one beside the estimates), `plots` and
       `words_of` (and `axes_of` for axes of its own) say what `measure` returns and how it is shown.
-    - `every_token` are options under which it measures every token of a text.
+    - `every_token` are options under which it measures every token of a text, `quick` more of
+      them that leave out what is dear; `price` says how dear it is.
     - `shown_texts`, `shown_tokens` and `text_limit` may be replaced by what an option says.
     """
 
@@ -62,6 +63,7 @@ class PerUnit(ABC):
     plots: ClassVar[tuple[Plot | View, ...]] = ()
     words_of: ClassVar[Mapping[str, Column]] = {}
     every_token: ClassVar[Mapping[str, Any]] = {}
+    quick: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def shown_texts(self) -> int:
@@ -77,6 +79,13 @@ class PerUnit(ABC):
     def text_limit(self) -> int | None:
         """How many tokens of a text it looks at, None for all that were run."""
         return None
+
+    def price(self, spec: ModelSpec) -> int:
+        """How many passes over a text its work is worth, beside the one that reads its sites.
+
+        Every pass it makes itself counts, and other work as the passes that take as long.
+        """
+        return 0
 
     def is_shown(self, example: Example) -> bool:
         """Whether that text is shown token by token."""

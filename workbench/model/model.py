@@ -30,6 +30,7 @@ from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens, check_ids, tokenize
 from workbench.model.trace import Trace
 from workbench.model.verdict import Verdict
+from workbench.progress import check_stop
 
 Prompt = Tokens | Prefix | str | Sequence[str]
 
@@ -233,6 +234,7 @@ class Model:
         step: int = 0,
     ) -> Outputs:
         """Make one forward pass, with or without a cache: the step all generation is built of."""
+        check_stop()
         resolved = [_resolved(edit, self.spec) for edit in active(edits, step)]
         self._check(read, resolved)
         if inputs.embeds is not None:

@@ -1,6 +1,7 @@
 """Everything that probes measure at (layer, position) of one text, each activation read once."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -11,6 +12,7 @@ from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit import PerUnit
 from workbench.methods.registry import Plugin, plugins
 from workbench.model.model import Model
+from workbench.model.sites import Site
 from workbench.model.trace import Trace
 from workbench.options import build
 from workbench.progress import Progress, silent
@@ -18,9 +20,12 @@ from workbench.result.grid import Grid, grids_of
 from workbench.runs.batching import plan
 from workbench.runs.counting import start
 from workbench.runs.models import shared_model
+from workbench.runs.shared_pass import SharedPass
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 LONGEST = 256
+QUICK = 4
+"""Passes that a quick probe may take over a text, beside the one that all share."""
 _SHOWN_FIRST = {"strips": "token-trace surprisal", "maps": "logit-lens kl"}
 
 
@@ -115,18 +120,57 @@ def joined_grid(parts: Mapping[str, Grid]) -> Grid:
     return reduce(Grid.joined, named[1:], named[0])
 
 
-def text_specs(text: str, model: ModelRef, *, longest: int = LONGEST) -> dict[str, RunSpec]:
-    """Return the run of every probe that measures each token of a text, by the probe's name."""
-    return {
-        plugin.name: RunSpec(
-            name=plugin.name,
-            options=every_token(plugin),
-            model=model,
-            data=DataRef(texts=(text,)),
-            max_tokens=longest,
-        )
-        for plugin in grid_probes()
-    }
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextRuns:
+    """The runs of the probes that measure each token of a text, by the probe's name.
+
+    `quick` are begun at once; `dear` take more than `QUICK` passes and wait to be asked for,
+    `prices` in passes. A probe that is quick without a part of it stands in both.
+    """
+
+    quick: Mapping[str, RunSpec]
+    dear: Mapping[str, RunSpec]
+    prices: Mapping[str, int]
+
+
+def text_runs(text: str, ref: ModelRef, model: Model, *, longest: int = LONGEST) -> TextRuns:
+    """Return the runs of every probe that measures each token of a text, quick and dear."""
+    quick, dear, prices = {}, {}, {}
+
+    def spec(name: str, options: Mapping[str, Any]) -> RunSpec:
+        data = DataRef(texts=(text,))
+        return RunSpec(name=name, options=options, model=ref, data=data, max_tokens=longest)
+
+    for plugin in grid_probes():
+        whole = every_token(plugin)
+        less = {**whole, **_per_unit(plugin).quick}
+        if _price(plugin, less, model) <= QUICK:
+            quick[plugin.name] = spec(plugin.name, less)
+        prices[plugin.name] = _price(plugin, whole, model)
+        if prices[plugin.name] > QUICK:
+            dear[plugin.name] = spec(plugin.name, whole)
+    return TextRuns(quick=quick, dear=dear, prices=prices)
+
+
+def text_pass(model: Model) -> SharedPass:
+    """Return the model as the quick probes share it over one text: one pass reads for all."""
+    also: dict[Site, None] = {}
+    for plugin in grid_probes():
+        probe: PerUnit = build(plugin.recipe, {**every_token(plugin), **_per_unit(plugin).quick})
+        if probe.price(model.spec) <= QUICK:
+            with suppress(WorkbenchError):
+                also |= dict.fromkeys(model.sites(probe.sites(model.spec)))
+    return SharedPass(model, tuple(also))
+
+
+def _price(plugin: Plugin, options: Mapping[str, Any], model: Model) -> int:
+    probe: PerUnit = build(plugin.recipe, options)
+    return probe.price(model.spec)
+
+
+def _per_unit(plugin: Plugin) -> type[PerUnit]:
+    recipe: Any = plugin.recipe
+    return recipe
 
 
 def not_offered(model: Model) -> dict[str, str]:
@@ -154,8 +198,7 @@ def _measures_tokens(recipe: type) -> bool:
 
 def every_token(plugin: Plugin) -> dict[str, Any]:
     """Return the options under which a probe measures every token of a text."""
-    recipe: Any = plugin.recipe
-    return dict(recipe.every_token)
+    return dict(_per_unit(plugin).every_token)
 
 
 def _wanted(names: Sequence[str]) -> tuple[Plugin, ...]:

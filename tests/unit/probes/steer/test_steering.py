@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app.cli.edit_flags import parse_edits
 from probes.steer.direction import direction_of, given_vector
 from probes.steer.report import COSTS, degenerates_at
 from probes.steering import repeated_share
@@ -22,6 +21,7 @@ from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 from workbench.runs.stored_edits import stored_edits
+from workbench.runs.typed_edits import parse_edits
 
 
 def _cosine(a, b):

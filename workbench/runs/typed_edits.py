@@ -1,4 +1,4 @@
-"""Edits as typed on the command line: `OP:SITE[:VALUE[:SCALE]]`."""
+"""Edits as typed: `OP:SITE[:VALUE[:SCALE]]`, or `run:RUN:DOSE` for those that a run keeps."""
 
 import re
 from pathlib import Path
@@ -24,8 +24,10 @@ _RUN = "run:"
 _FORM = "OP:SITE[@HEADS][:VALUE[:SCALE]]"
 
 
-def parse_edits(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
+def parse_edits(text: str, spec: "ModelSpec", store: Path | None = None) -> "tuple[Edit, ...]":
     """Read one edit, or those of every layer where the site is written `KIND.*`.
+
+    `store` is the folder of the store that keeps the runs, by default the usual one.
 
     Raises:
         BadEdit: the text is not an edit, the operation cannot take the value, or a run keeps none.
@@ -36,7 +38,7 @@ def parse_edits(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
     from workbench.model.site_patterns import expand
 
     if text.startswith(_RUN):
-        return _of_run(text, spec)
+        return _of_run(text, spec, store)
     op, _, rest = text.partition(":")
     place, *values = rest.split(":")
     if op not in set(Op) or not place or len(values) > 2:
@@ -51,13 +53,13 @@ def parse_edits(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
     )
 
 
-def _of_run(text: str, spec: "ModelSpec") -> "tuple[Edit, ...]":
+def _of_run(text: str, spec: "ModelSpec", store: Path | None) -> "tuple[Edit, ...]":
     """Return the edits that a run keeps, each times the dose that follows its id."""
     from workbench.runs.store import Store
     from workbench.runs.stored_edits import stored_edits
 
     run_id, _, dose = text.removeprefix(_RUN).partition(":")
-    return stored_edits(Store().get(run_id), spec, _number(dose, text) if dose else 1.0)
+    return stored_edits(Store(store).get(run_id), spec, _number(dose, text) if dose else 1.0)
 
 
 def _heads(text: str, edit: str) -> tuple[int, ...] | None:
