@@ -94,10 +94,10 @@ class AttentionPattern(PerUnit):
     def summary(self, found: Samples) -> str:
         means = found.mean("to_first").value
         layer, head = np.unravel_index(int(means.argmax()), means.shape)
+        first = found.estimate("to_first", "uniform")
         return (
-            f"Of the attention of a head, this share is on the first token: "
-            f"{found.estimate('to_first', 'uniform')}; most has head {head} of "
-            f"layer {found.layers[int(layer)]} with {means[layer, head]:.2g}."
+            f"Heads look at the first token {first.beside_control} evenly: {first}; most head "
+            f"{head} of layer {found.layers[int(layer)]} with {means[layer, head]:.2g}."
         )
 
 

@@ -96,8 +96,9 @@ class DictionaryFit(PerUnit):
         raise InputError("a dictionary is loaded first")
 
     def summary(self, found: Samples) -> str:
+        kept = found.estimate("recovered", "random")
         return (
-            f"The dictionary keeps {found.estimate('recovered', 'random')}; "
+            f"The dictionary keeps {kept.beside_control} random directions would: {kept}; "
             f"{found.estimate('active')} a token."
         )
 

@@ -132,7 +132,9 @@ class EarlyExit(PerUnit):
         return {"kl": kl, "agreement": same, "layers_run": runs.double().mean(dim=0)}
 
     def summary(self, found: Samples) -> str:
-        return f"Choices are final after: {found.estimate('exit_depth', 'shuffled')}."
+        depth = found.estimate("exit_depth", "shuffled")
+        early = "before" if depth.beside_control == "less than" else "no earlier than"
+        return f"Choices are final {early} those of other positions would be: {depth}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

@@ -85,8 +85,10 @@ class Smoothness(PerUnit):
     def summary(self, found: Samples) -> str:
         adjusted = found.mean("adjusted").value
         layer = int(adjusted.argmax())
+        alike = found.estimate("adjusted", "shuffled")
         return (
-            f"Neighbouring tokens: {found.estimate('adjusted', 'shuffled')}, {_ALL_BUT_FIRST}; "
+            f"Neighbouring tokens are alike {alike.beside_control} any two: {alike}, "
+            f"{_ALL_BUT_FIRST}; "
             f"smoothest is layer {found.layers[layer]} with {adjusted[layer]:.3g}."
         )
 

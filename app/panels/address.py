@@ -2,6 +2,10 @@
 
 import streamlit as st
 
+from app.panels.beside_panel import LAYER as BESIDE_LAYER
+from app.panels.beside_panel import MODEL as BESIDE_MODEL
+from app.panels.beside_panel import TEXT as BESIDE_TEXT
+from app.panels.change_panel import EDIT, TEMPERATURE
 from app.panels.grid_panel import MAP
 from app.panels.session import choose_prompt, layer, position, prompt, store
 from app.panels.strip_panel import STRIP
@@ -11,7 +15,15 @@ LONGEST_TEXT = 1500
 _TEXT, _RUN = "prompt", "prompt_of"
 _PROBLEMS = "problems of the address"
 _NUMBERS = {"position": "position", "layer": "layer"}
-_NAMES = {"map": MAP, "strip": STRIP}
+_NAMES = {
+    "map": MAP,
+    "strip": STRIP,
+    "edit": EDIT,
+    "temperature": TEMPERATURE,
+    "beside": BESIDE_TEXT,
+    "beside_model": BESIDE_MODEL,
+    "beside_layer": BESIDE_LAYER,
+}
 
 
 def read_address() -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app.panels.cost import expected_cost
 from app.panels.methods_panel import method_of
 from app.panels.probe_panel import cost_words
 from app.panels.prompt_panel import runs_of
@@ -12,6 +11,7 @@ from app.panels.session import model_ref, store
 from app.panels.wording import plain_markdown
 from workbench.methods.registry import Plugin, find, plugins
 from workbench.methods.shapes import TASK, TEXTS
+from workbench.runs.expected import expected_cost
 from workbench.runs.spec import DataRef, RunSpec
 from workbench.runs.text_grid import grid_probes
 
@@ -21,16 +21,22 @@ _Card = Callable[[], None]
 
 def show_cards(text: str) -> None:
     """Show a card for each method that takes long, or measures more than the tokens of a text."""
+    title = "Slower methods: what they ask, and what they cost"
+    with st.expander(title, key="slower", on_change="rerun") as place:
+        if place.open:
+            _cards(text)
+
+
+def _cards(text: str) -> None:
     runs = runs_of(text)
     dear = [_dear_card(find("probe", n), runs.dear[n], runs.prices[n]) for n in runs.dear]
     on_map = {plugin.name for plugin in grid_probes()}
     others = [p for p in plugins("probe") if p.takes in (TEXTS, TASK) and p.name not in on_map]
-    with st.expander("Slower methods: what they ask, and what they cost", key="slower"):
-        if dear:
-            st.markdown("**Measured on this page, as more layers of the map**")
-            _abreast(dear)
-            st.markdown("**On a page of their own**")
-        _abreast([_far_card(plugin, text) for plugin in others])
+    if dear:
+        st.markdown("**Measured on this page, as more layers of the map**")
+        _abreast(dear)
+        st.markdown("**On a page of their own**")
+    _abreast([_far_card(plugin, text) for plugin in others])
 
 
 def _abreast(cards: Sequence[_Card]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from workbench.errors import RunNotFound, WorkbenchError
 from workbench.progress import stoppable
+from workbench.runs.expected import expected_cost, time_left
 from workbench.runs.run import Failure
 from workbench.runs.spec import RunSpec
 from workbench.runs.store import Store
@@ -24,7 +25,10 @@ _KEEP_FINISHED = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """How far a job has come; times in seconds, `rate` in units of `label` per second."""
+    """How far a job has come; times in seconds, `rate` in units of `label` per second.
+
+    `left` is that of the whole run where `is_whole`, else of the stage that is going on.
+    """
 
     run_id: str
     name: str
@@ -35,6 +39,7 @@ class Snapshot:
     elapsed: float = 0.0
     rate: float | None = None
     left: float | None = None
+    is_whole: bool = False
     failure: Failure | None = None
     is_stopping: bool = False
 
@@ -59,6 +64,7 @@ class _Job:
     ended: float | None = None
     failure: Failure | None = None
     is_cancelled: bool = False
+    expected: float | None = None
     finished: threading.Event = field(default_factory=threading.Event)
 
 
@@ -145,6 +151,9 @@ class Jobs:
         from workbench.runs.execute import execute
 
         try:
+            # Those that share a model of their own are quick.
+            if model is None:
+                job.expected = expected_cost(job.spec, store).seconds
             with self._slots, stoppable(lambda: job.is_cancelled):
                 self._set(job, "running")
                 run = execute(
@@ -197,6 +206,7 @@ def _snapshot(job: _Job) -> Snapshot:
         if spent > 0.2 and units > 0:
             rate = units / spent
             left = (job.total - job.done) / rate
+    left, is_whole = time_left(job.expected, now - job.began, left)
     return Snapshot(
         run_id=job.run_id,
         name=job.spec.name,
@@ -206,7 +216,8 @@ def _snapshot(job: _Job) -> Snapshot:
         label=job.label,
         elapsed=now - job.began,
         rate=rate,
-        left=left,
+        left=left if job.state == "running" else None,
+        is_whole=is_whole,
         failure=job.failure,
         is_stopping=job.is_cancelled,
     )

@@ -6,13 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from app.panels.cost import is_stored
 from app.panels.jobs import JOBS
 from app.panels.run_panel import progress_words, stored
 from app.panels.session import store
 from app.panels.wording import plain_markdown
 from workbench.errors import WorkbenchError
 from workbench.result.grid import Grid, grids_of
+from workbench.runs.expected import is_stored
 from workbench.runs.run import Run
 from workbench.runs.spec import RunSpec
 from workbench.runs.text_grid import joined_grid

@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from app.panels.cost import Cost, expected_cost
 from app.panels.data_form import data_form
 from app.panels.forms import option_form
 from app.panels.run_panel import begin
@@ -14,6 +13,7 @@ from app.panels.session import model_ref, store
 from app.panels.wording import count, duration, plain_markdown
 from workbench.methods.registry import Plugin
 from workbench.runs.drivers import driver_of
+from workbench.runs.expected import Cost, expected_cost
 from workbench.runs.spec import RunSpec
 
 _FIRST = "isotropy"

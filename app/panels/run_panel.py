@@ -131,11 +131,14 @@ def progress_words(job: Snapshot) -> str:
         words.append(f"{job.done} of {count(job.total, job.label.rstrip('s') or 'step')}")
     else:
         words.append("getting ready")
-    if job.rate is not None and job.left is not None:
+    if job.rate is not None:
         words.append(f"{job.rate:.3g} {job.label} per second")
+    if job.left is None:
+        words.append(f"{duration(job.elapsed)} so far")
+    elif job.is_whole:
         words.append(f"about {duration(job.left)} left")
     else:
-        words.append(f"{duration(job.elapsed)} so far")
+        words.append(f"about {duration(job.left)} left of this step")
     return " · ".join(words)
 
 

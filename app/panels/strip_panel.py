@@ -45,12 +45,20 @@ def show_strip(
 
     Everything in the HTML that did not come from this package was escaped by `strip_html`.
     """
-    html = strip_html(table, view, groups=groups)
-    chosen = _COMPONENT(
-        key=key,
-        data={"html": html, "version": f"{hash(html):x}", "selected": selected},
-        on_chosen_change=lambda: None,
-    ).chosen
+    chosen = _drawn(strip_html(table, view, groups=groups), key, selected).chosen
     if chosen is not None and chosen["position"] != selected:
         choose_position(int(chosen["position"]))
         st.rerun()
+
+
+def show_still_strip(table: Table, view: TokenStrip, *, key: str) -> None:
+    """Draw a strip of other tokens than those of the page: what is chosen in it stays there."""
+    _drawn(strip_html(table, view), key, None)
+
+
+def _drawn(html: str, key: str, selected: int | None) -> Any:
+    return _COMPONENT(
+        key=key,
+        data={"html": html, "version": f"{hash(html):x}", "selected": selected},
+        on_chosen_change=lambda: None,
+    )

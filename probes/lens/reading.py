@@ -188,8 +188,15 @@ class Lens(PerUnit):
         kl, agreement = found.mean("kl").value, found.mean("agreement").value
         half = int(np.argmax(agreement >= 0.5)) if (agreement >= 0.5).any() else len(agreement) - 1
         last_but_one = max(len(kl) - 2, 0)
+        same = found.estimate("agreement", "shuffled")
+        fails = same.control is not None and same.beside_control != "more than"
+        verdict = (
+            "This lens does not read this text: it agrees with the model no more often than "
+            "the states of other positions"
+            if fails
+            else f"Half of the top tokens agree from {found.sites[half]} on"
+        )
         return (
-            f"KL from the final layer: {kl[0]:.3g} nats at {found.sites[0]}, "
-            f"{kl[last_but_one]:.3g} at {found.sites[last_but_one]}; half of the top tokens agree "
-            f"from {found.sites[half]} on"
+            f"{verdict}. KL from the final layer: {kl[0]:.3g} nats at {found.sites[0]}, "
+            f"{kl[last_but_one]:.3g} at {found.sites[last_but_one]}."
         )

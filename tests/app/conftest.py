@@ -59,7 +59,7 @@ class Page:
         self.at = at
         self.store = Store(folder)
 
-    def settle(self, seconds: float = 60.0) -> "Page":
+    def settle(self, seconds: float = 240.0) -> "Page":
         """Run the page again until no run is going on, as its fragments do in a browser."""
         deadline = time.monotonic() + seconds
         begun = [-1, JOBS.begun]
@@ -134,7 +134,7 @@ def open_page(store_path: Path) -> Iterator[Open]:
     assert loading.failure is None
 
     def opened(view: str = "", **query: str) -> Page:
-        at = AppTest.from_file(str(ENTRY), default_timeout=60)
+        at = AppTest.from_file(str(ENTRY), default_timeout=180)
         for name, value in {"model": "tiny:llama", "prompt": TEXT, **query}.items():
             at.query_params[name] = value
         if view:

@@ -95,6 +95,59 @@ def test_the_address_keeps_what_is_shown_and_says_what_it_does_not_know(open_pag
     assert "position" not in page.at.query_params
 
 
+def test_a_change_shows_both_answers_and_stays_in_the_address(open_page) -> None:
+    page = open_page(layer="1", position="3")
+    page.press("Ablate this block")
+    page.press("Write before and after")
+    found = page.run("edit-effect").result
+    assert escape(found.summary) in page.html
+    assert page.at.query_params["edit"] == "ablate:mlp_out.1"
+    steps = found.table("steps").frame
+    before, after = page.strips[-2:]
+    assert before.words == [visible(t) for t in steps["before"] if t]
+    assert after.words == [visible(t) for t in steps["after"] if t]
+    drawn = page.figure("moved")["data"][0]
+    grid = found.table("grid").frame.query("layer == 1 and position == 2")["moved"].iloc[0]
+    assert drawn["z"][1][2] == pytest.approx(grid)
+    page.press("Take the change back")
+    assert "edit" not in page.at.query_params
+
+
+def test_an_edit_that_only_the_address_asks_for_is_not_run(open_page) -> None:
+    page = open_page(edit="ablate:mlp_out.0")
+    assert "was not run on this text yet" in page.words
+    assert not len(page.store.find(name="edit-effect"))
+
+
+def test_another_text_and_another_layer_stand_beside_it(open_page) -> None:
+    other = "the cat sat . the blue dog ran to paris"
+    page = open_page(beside=other, beside_layer="0", beside_model="")
+    titles = [f["layout"]["title"]["text"] for f in page.figures]
+    assert titles.count("logit-lens kl") == 3, "this text, the other one, the difference"
+    assert "logit-lens kl, two layers" in titles
+    assert "blue" in page.strips[-1].words
+    assert {page.at.query_params[n] for n in ("beside", "beside_layer")} == {other, "0"}
+
+
+def test_a_layer_that_is_not_there_is_said(open_page) -> None:
+    page = open_page(beside_layer="99")
+    assert "is not on this map" in page.words
+
+
+def test_a_dear_method_waits_for_its_button_and_joins_the_map(open_page) -> None:
+    page = open_page()
+    names = next(b for b in page.at.selectbox if b.label == "Layers and tokens coloured by").options
+    assert "ffn-saturation saturation" in names
+    assert not any("kl_alone" in name for name in names)
+    assert not len(page.store.find(name="rotary-bands"))
+    page.at.session_state["slower"] = True
+    page.settle()
+    next(b for b in page.at.button if b.key == "add ffn-saturation").click().run()
+    page.settle()
+    names = next(b for b in page.at.selectbox if b.label == "Layers and tokens coloured by").options
+    assert "ffn-saturation kl_alone" in names
+
+
 def test_a_position_that_is_no_number_is_said(open_page) -> None:
     page = open_page(position="third")
     assert "position 'third' is no whole number" in page.words

@@ -35,8 +35,10 @@ def strip_table(grid: Grid, metric: str) -> tuple[Table, TokenStrip]:
     return Table(frame, about), view
 
 
-def draw_map(grid: Grid, metric: str, words: str = "") -> go.Figure:
+def draw_map(grid: Grid, metric: str, words: str = "", *, diverging: bool = False) -> go.Figure:
     """Draw one metric at every layer and token; `words` name what fills the cells.
+
+    `diverging` colours differences: 0 is the middle.
 
     Raises:
         UnknownName: the grid holds no such map.
@@ -59,6 +61,7 @@ def draw_map(grid: Grid, metric: str, words: str = "") -> go.Figure:
         column="place",
         value=metric,
         text=words if words in grid.words else "",
+        diverging=diverging,
     )
     table = Table(pd.DataFrame(columns), about)
     return draw_heatmap(Result(summary=metric, tables={GRID: table}), view)

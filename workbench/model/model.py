@@ -52,8 +52,7 @@ class Model:
     ) -> None:
         """Join a backend with its tokenizer; users call `load_model`.
 
-        `checked_as` is the model whose checks hold for this one as well, because it computes the
-        same and cannot run by itself.
+        `checked_as` computes the same and its checks hold for this one, which cannot run by itself.
         """
         self.spec = spec
         self.tokenizer = tokenizer
@@ -147,8 +146,7 @@ class Model:
         that moves logits by about 1e-6 of their size. In bfloat16 it moved those of the embedded
         model by up to 8e-2, and 4 of 20 prompts got other tokens within 10 steps than alone; in
         float16 by 5e-3, and none did. In half formats generate prompts one by one where every
-        token must be reproduced. Edits act at the steps they name: 0 is the prompt, t the t-th
-        generated token.
+        token must be reproduced. Edits act at step 0, the prompt, or t, the t-th generated token.
 
         Raises:
             BadOption: a prompt does not fit, or a setting is out of bounds.

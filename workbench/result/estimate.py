@@ -58,6 +58,26 @@ class Estimate:
         """Return this estimate beside the value of the same quantity under a null."""
         return replace(self, control=control, control_name=name)
 
+    @property
+    def beside_control(self) -> str:
+        """Say whether it lies above, below or no further from its control than chance allows.
+
+        Without an interval, as with a single text, the values alone are compared.
+
+        >>> found = Estimate(name="x", value=2.0, unit="", n=9, low=1.5, high=2.5)
+        >>> found.against(1.0, "null").beside_control
+        'more than'
+        >>> found.against(1.7, "null").beside_control
+        'not measurably other than'
+        """
+        if self.value is None or self.control is None:
+            return "not measurably other than"
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        if low > self.control:
+            return "more than"
+        return "less than" if high < self.control else "not measurably other than"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)

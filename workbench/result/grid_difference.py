@@ -4,10 +4,12 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from workbench.errors import UnknownName
-from workbench.result.grid import Grid
+from workbench.result.grid import LABELS, Grid
+from workbench.result.tables import Column, Table
 
 
 def grid_difference(first: Grid, second: Grid) -> Grid:
@@ -38,6 +40,24 @@ def grid_difference(first: Grid, second: Grid) -> Grid:
         for name, about in first.columns.items()
     }
     return replace(first, maps=maps, strips=strips, words={}, columns=columns)
+
+
+def layers_beside(grid: Grid, metric: str, layers: tuple[int, int]) -> Table:
+    """Return one metric along the text at two layers, and the second less the first.
+
+    Raises:
+        UnknownName: the grid has no such metric or layer.
+    """
+    values = grid.map(metric)
+    missing = [layer for layer in layers if layer not in grid.layers]
+    if missing:
+        raise UnknownName(f"the grid has no layer {missing[0]}; it has {list(grid.layers)}")
+    a, b = (values[grid.layers.index(layer)] for layer in layers)
+    columns = {f"layer {layers[0]}": a, f"layer {layers[1]}": b, "difference": b - a}
+    about = grid.columns.get(metric, Column())
+    told = {name: Column(about.unit, about.help) for name in columns}
+    frame = pd.DataFrame({"position": np.arange(len(a)), **columns})
+    return Table(frame, {"position": LABELS["position"], **told})
 
 
 def _matches(first: tuple[str, ...], second: tuple[str, ...]) -> Int[np.ndarray, " n"]:

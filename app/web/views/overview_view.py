@@ -3,8 +3,10 @@
 import streamlit as st
 
 from app.panels.address import read_address, unknown, write_address
+from app.panels.beside_panel import show_beside
 from app.panels.cards_panel import show_cards
 from app.panels.cell_panel import show_cell
+from app.panels.change_panel import show_change, show_from_here
 from app.panels.grid_panel import map_metrics, show_map
 from app.panels.methods_panel import grid_of, show_states
 from app.panels.model_loading import LOADER
@@ -41,6 +43,10 @@ def _look() -> None:
     if grid is not None and grid.maps:
         metric = show_map(grid)
         show_cell(grid, metric)
+        show_from_here(prompt())
+        show_beside(grid, metric)
+    if grid is not None:
+        show_change(prompt())
     show_states(methods)
     if is_all:
         write_address(next((m.run.run_id for m in methods if m.run is not None), ""))
