@@ -123,7 +123,7 @@ def test_another_text_and_another_layer_stand_beside_it(open_page) -> None:
     other = "the cat sat . the blue dog ran to paris"
     page = open_page(beside=other, beside_layer="0", beside_model="")
     titles = [f["layout"]["title"]["text"] for f in page.figures]
-    assert titles.count("logit-lens kl") == 3, "this text, the other one, the difference"
+    assert titles.count("logit-lens kl") == 4, "the page, both sides, the difference"
     assert "logit-lens kl, two layers" in titles
     assert "blue" in page.strips[-1].words
     assert {page.at.query_params[n] for n in ("beside", "beside_layer")} == {other, "0"}
