@@ -66,18 +66,18 @@ def generator() -> torch.Generator:
 @pytest.fixture
 def store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder that `settings().store` points to; the model cache stays shared."""
-    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
-    settings.cache_clear()
-    yield tmp_path / "store"
-    monkeypatch.undo()
-    settings.cache_clear()
+    yield from _set(monkeypatch, "WORKBENCH_STORE", tmp_path / "store")
 
 
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder that `settings().cache` points to, for tests of the cache itself."""
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    yield from _set(monkeypatch, "WORKBENCH_CACHE", tmp_path / "cache")
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path) -> Iterator[Path]:
+    monkeypatch.setenv(name, str(folder))
     settings.cache_clear()
-    yield tmp_path / "cache"
+    yield folder
     monkeypatch.undo()
     settings.cache_clear()

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from probes.geometry.texts import TextSums
+from probes.geometry.texts import OF_TEXTS, TextSums
 from workbench.result.readings import NO_GROUPS, Null, Reading
 
 TOP = 3
@@ -170,12 +170,4 @@ class _Sums:
         return dict(zip(_NAMES, values, strict=True))
 
 
-_SCALARS = (
-    "squared",
-    "within",
-    "pairs",
-    "separate",
-    "paired_texts",
-    "sentence",
-    "directed_texts",
-)
+_SCALARS = ("squared", *OF_TEXTS[:-1])

@@ -101,3 +101,10 @@ def program_environment(folder: Path, site: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "100",
     }
+
+
+def is_told(done: Result, about: object) -> None:
+    """Fail unless the command ended with an error, a hint and no crash."""
+    assert "unexpected" not in done.output, (about, done.output)
+    assert done.exit_code in (1, 2), (about, done.output)
+    assert "try:" in done.stderr, (about, done.output)

@@ -60,12 +60,18 @@ def test_a_stop_in_the_middle_keeps_the_part_that_was_done(
     assert any("stopped after" in note.text for note in run.result.notes)
 
 
-def test_a_closed_pipe_ends_quietly(tmp_path: Path, environment: dict[str, str]) -> None:
-    shell = f"{sys.executable} -m app.cli.main probe list --json | head -c 5"
-    done = subprocess.run(
-        ["sh", "-c", shell], capture_output=True, text=True, cwd=tmp_path, env=environment,
+def _in_shell(
+    behind: str, folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    shell = f"{sys.executable} -m app.cli.main probe list --json {behind}"
+    return subprocess.run(
+        ["sh", "-c", shell], capture_output=True, text=True, cwd=folder, env=environment,
         timeout=120, check=False,
     )  # fmt: skip
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = _in_shell("| head -c 5", tmp_path, environment)
     assert done.stdout == "[\n {\n"[:5]
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
@@ -73,11 +79,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path, environment: dict[str, str])
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_an_output_that_is_full(tmp_path: Path, environment: dict[str, str]) -> None:
-    shell = f"{sys.executable} -m app.cli.main probe list --json > /dev/full"
-    done = subprocess.run(
-        ["sh", "-c", shell], capture_output=True, text=True, cwd=tmp_path, env=environment,
-        timeout=120, check=False,
-    )  # fmt: skip
+    done = _in_shell("> /dev/full", tmp_path, environment)
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,51 +6,29 @@ A check takes a case: a registered plugin, and its quick run where it needs one.
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from tests.contract.running import Outcome, run_of, searched_table, setup, table_for, task_address
-from workbench.errors import BadOption, DataError, WorkbenchError
+from tests.contract.case import Case, assert_same_tables, is_clock
+from tests.contract.running import setup
+from tests.contract.task_checks import (
+    a_file_that_is_missing_is_named,
+    a_planted_graph_is_found_and_lost_when_columns_are_shuffled,
+    another_seed_draws_other_problems,
+    reference_answers_are_right_and_those_of_others_wrong,
+    the_order_of_rows_does_not_move_the_graph,
+    the_same_seed_draws_the_same_problems,
+)
+from workbench.errors import BadOption, WorkbenchError
 from workbench.methods.contracts import Context, Prompt
-from workbench.methods.registry import Plugin, find
 from workbench.options import build, describe, plain
 from workbench.result.views import view_from_dict, view_to_dict
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef
-from workbench.sampling.evaluation import judge
 from workbench.sampling.prompting import prompt_ids, stop_ids
-from workbench.sampling.sentences import answer_lead, chain_sentences
 from workbench.sampling.task import open_task
-
-
-@dataclass(frozen=True)
-class Case:
-    """A plugin under test."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-    @property
-    def plugin(self) -> Plugin:
-        return find(self.kind, self.name)
-
-    def run(self, **variation) -> Outcome:
-        return run_of(self.kind, self.name, **variation)
-
-    @property
-    def result(self):
-        return self.run().result
-
-    @property
-    def recipe(self):
-        return build(self.plugin.recipe, setup(self.kind, self.name).spec.options)
-
 
 # --- what a plugin is
 
@@ -234,109 +212,6 @@ def the_order_of_problems_does_not_move_an_answer(case: Case) -> None:
     assert alone[0].response == told[0]
 
 
-def the_order_of_rows_does_not_move_the_graph(case: Case) -> None:
-    recipe = replace(case.recipe, resamples=0)
-    table = table_for(case.name)
-    turned = replace(table, frame=table.frame.iloc[::-1].reset_index(drop=True))
-    one, other = (recipe.fit(t, Context(resamples=0)).graph for t in (table, turned))
-    assert _weights(one) == pytest.approx(_weights(other), rel=1e-2, abs=1e-2)
-
-
-def _weights(graph) -> dict[str, float]:
-    return {
-        f"{e.group} {e.cause} {e.effect} {e.mark}": float(e.weight.value) if e.weight else 0.0
-        for e in graph.edges
-        if e.weight is None or e.weight.value is not None
-    }
-
-
-# --- what was planted
-
-
-def a_planted_graph_is_found_and_lost_when_columns_are_shuffled(case: Case) -> None:
-    recipe = replace(case.recipe, resamples=0)
-    table = searched_table()
-    assert len(PLANTED & _adjacent(recipe, table)) >= 3
-    frame, draw = table.frame.copy(), np.random.default_rng(0)
-    for name in frame.columns[2:]:
-        frame[name] = draw.permutation(frame[name].to_numpy())
-    assert len(PLANTED & _adjacent(recipe, replace(table, frame=frame))) <= 1
-
-
-PLANTED = {frozenset(p) for p in (("v0", "v1"), ("v1", "v3"), ("v2", "v3"), ("v3", "v4"))}
-
-
-def _adjacent(recipe, table) -> set[frozenset[str]]:
-    try:
-        graph = recipe.fit(table, Context(resamples=0)).graph
-    except WorkbenchError:
-        return set()
-    # A small weight is no edge: some of these searches keep every pair.
-    return {
-        frozenset((e.cause, e.effect))
-        for e in graph.edges
-        if e.weight is None or e.weight.value is None or abs(e.weight.value) > 0.3
-    }
-
-
-# --- what a task is
-
-
-def _problems(case: Case, seed: int = 0, limit: int = 6):
-    return open_task(task_address(case.name)).problems(limit, np.random.default_rng(seed))
-
-
-def the_same_seed_draws_the_same_problems(case: Case) -> None:
-    one, again = _problems(case), _problems(case)
-    assert one == again
-    assert len({problem.id for problem in one}) == len(one) > 1
-    assert len(_problems(case, limit=2)) == 2
-
-
-def another_seed_draws_other_problems(case: Case) -> None:
-    questions = [[p.question for p in _problems(case, seed=seed)] for seed in (0, 1)]
-    assert questions[0] != questions[1]
-
-
-def reference_answers_are_right_and_those_of_others_wrong(case: Case) -> None:
-    task, problems = open_task(task_address(case.name)), _problems(case)
-    said = [f"{answer_lead(task_address(case.name))} {p.answer}" for p in problems]
-    for problem, answer in zip(problems, said, strict=True):
-        assert problem.answer in chain_sentences(task, problem)[-1]
-        assert judge(task, problem, answer).is_correct, (problem.question, answer)
-        assert not task.is_correct(problem, "")
-    others = said[1:] + said[:1]
-    shuffled = [task.is_correct(p, a) for p, a in zip(problems, others, strict=True)]
-    assert sum(shuffled) < len(problems) / 2
-
-
-def a_file_that_is_missing_is_named(case: Case) -> None:
-    with pytest.raises(DataError, match=r"gone\.json"):
-        open_task(f"{case.name}:gone.json")
-
-
-# --- how numbers are compared
-
-
-def assert_same_tables(found, expected, **tolerance) -> None:
-    """Compare all tables but for their durations, which no seed decides."""
-    assert found.tables.keys() == expected.tables.keys()
-    for title, table in expected.tables.items():
-        units = {name: column.unit for name, column in table.columns.items()}
-        kept = [c for c in table.frame if not is_clock(c, units.get(c, ""))]
-        pd.testing.assert_frame_equal(
-            found.tables[title].frame[kept],
-            table.frame[kept],
-            obj=title,
-            **(tolerance or {"rtol": 1e-5}),
-        )
-
-
-def is_clock(name: str, unit: str) -> bool:
-    """Whether a number is a duration."""
-    return "second" in name or "second" in unit or unit in ("s", "ms")
-
-
 IS_A_RECIPE = (
     it_is_a_frozen_recipe,
     its_options_explain_themselves_and_round_trip,
@@ -345,6 +220,8 @@ IS_A_RECIPE = (
     it_takes_something_known,
     wrong_options_are_named,
 )
+
+
 RUNS = (
     its_docstring_tells_units,
     the_same_seed_gives_the_same_numbers,
@@ -354,6 +231,8 @@ RUNS = (
     a_stored_result_comes_back_the_same,
     wrong_input_is_named,
 )
+
+
 CHECKS: dict[str, tuple[Callable[[Case], None], ...]] = {
     "probe": (*IS_A_RECIPE, *RUNS, a_control_stands_beside_the_numbers),
     "reasoner": (

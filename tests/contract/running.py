@@ -4,21 +4,17 @@ A plugin from outside needs nothing here unless its defaults take long on a tiny
 cannot run without trained weights.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 
-from causal.planted.simulate import Design, plant
 from causal.searches import stability
 from causal.searches.algorithms import run as run_search
-from tests.unit.causal.planted_tables import chain_and_collider, table_of
-from workbench.methods.contracts import BringsModel, Example
+from tests.contract.material import FAMILY, concept_rows, digits, folder, rows_file, table_for
+from workbench.methods.contracts import BringsModel
 from workbench.methods.registry import find
 from workbench.methods.shapes import follows
 from workbench.model.loading import load_model
@@ -31,13 +27,11 @@ from workbench.runs.store import Store
 from workbench.training.adapter import Adapter, LoraShape
 from workbench.training.checkpoint import Checkpoint, Manifest
 
-FAMILY = "llama"
 # A copy that breaks a promise runs as the plugin behind that prefix does.
 BROKEN = "broken-"
 SUMS = "sums?terms=2&largest=9"
 PROSQA = "prosqa?hops=2&classes=6&brief=yes"
 BLOCKS = "blocksworld?blocks=4&brief=yes"
-
 QUICK = {
     ("probe", "decoders"): {"new_tokens": 4},
     ("probe", "critical-tokens"): {"draws": 8, "samples": 4, "new_tokens": 6},
@@ -101,12 +95,16 @@ QUICK = {
     ("question", "place"): {"model": "m0"},
     ("refuter", "held-out-domain"): {"draws": 19},
 }  # fmt: skip
+
+
 # Options that a plugin of a kind gets where it has them.
 QUICK_OF_KIND = {
     "reasoner": {"tokens": 6, "limit": 4},
     "discovery": {"scope": "centred", "resamples": 2, "orders": 1, "least_models": 60},
     "refuter": {"draws": 5},
 }
+
+
 # Weights that one plugin needs and another trains: the recipe, the option that names their folder,
 # and where in the recipe's folder the model and the weights are.
 TRAINED_BY = {
@@ -122,6 +120,8 @@ TRAINED_BY = {
     ("probe", "sentence-words"): ("sentence-words", "checkpoint", "", "."),
     ("probe", "diffusion"): ("diffusion-network", "network", "", "."),
 }
+
+
 TASKS = {
     ("recipe", "belief-network"): "hidden-markov?length=6",
     ("recipe", "diffusion-network"): "sums?terms=3&smallest=10&largest=33",
@@ -132,6 +132,8 @@ TASKS = {
     ("recipe", "sentence-chain"): BLOCKS,
     ("recipe", "hybrid"): SUMS,
 }
+
+
 # How many texts are enough where every text costs many generations.
 TEXTS = {
     ("probe", "hybrid-trace"): 4, ("probe", "order-sensitivity"): 4, ("probe", "edit-effect"): 4,
@@ -159,98 +161,6 @@ class Outcome:
         """The result; fails with the reason where there is none."""
         assert self.run.failure is None, self.run.failure
         return self.run.result
-
-
-@cache
-def _home() -> TemporaryDirectory:
-    return TemporaryDirectory(prefix="contract-")
-
-
-def folder() -> Path:
-    """Return a folder that lasts as long as the session."""
-    return Path(_home().name)
-
-
-@cache
-def examples(n: int = 24) -> tuple[Example, ...]:
-    """Return short texts of many lengths; two neighbours form a group, labels alternate."""
-    model = tiny_model(FAMILY)
-    generator = torch.Generator().manual_seed(7)
-    rows = []
-    for i in range(n):
-        ids = torch.randint(4, 60, (6 + i % 7,), generator=generator).tolist()
-        label, group = "first" if i % 4 < 2 else "second", f"g{i // 2}"
-        text, source = model.decode(ids), f"rows.jsonl:{i}"
-        rows.append(Example(text=text, label=label, group=group, source=source, number=i))
-    return tuple(rows)
-
-
-def rows_file() -> Path:
-    """Return the file of those texts."""
-    return _written("rows.jsonl", [asdict(e) for e in examples()])
-
-
-def concept_rows() -> Path:
-    """Return a file of sentences in groups of two that differ in one word, the label."""
-    rows = []
-    for i in range(40):
-        other = ("cat", "dog", "bird")[i % 3]
-        for label in ("king", "queen"):
-            text = f"the {label} saw the {other} and {('man', 'woman')[i % 2]}"
-            rows.append({"text": text, "label": label, "other": other, "group": f"g{i}"})
-    return _written("concepts.jsonl", rows)
-
-
-def digits() -> str:
-    """Return a task that a random model gets right now and then: every answer is one digit."""
-    words = ("cat", "dog", "bird", "king", "queen", "man")
-    rows = [{"question": f"the {a} saw the {b}", "answer": "7"} for a in words for b in words[:4]]
-    return f"questions:{_written('digits.jsonl', rows)}"
-
-
-def task_address(name: str) -> str:
-    """Return the address of a task, with a file where it reads one."""
-    if name == "questions":
-        rows = [{"question": f"What is {i} plus 2?", "answer": str(i + 2)} for i in range(6)]
-        return f"questions:{_written('questions.jsonl', rows)}"
-    if name == "harness":
-        rows = [
-            {"q": f"Is {i} even?", "options": ["Yes", "No"], "gold": i % 2, "id": str(i)}
-            for i in range(6)
-        ]
-        data = _written("harness.jsonl", rows)
-        told = {"dataset_kwargs": {"data_files": data.name}, "doc_to_text": "q"}
-        path = folder() / "harness.yaml"
-        path.write_text(json.dumps(told | {"doc_to_choice": "options", "doc_to_target": "gold"}))
-        return f"harness:{path}"
-    if name == "csqa":
-        asked = "Which word is number {i}?\tA: one\tB: two\tC: three"
-        rows = [
-            {"question": asked.format(i=i), "steps": ["Count."], "answer": "ABC"[i % 3]}
-            for i in range(6)
-        ]
-        path = folder() / "csqa.json"
-        path.write_text(json.dumps(rows))
-        return f"csqa:{path}"
-    return name
-
-
-def searched_table():
-    """Return a chain and a collider in two domains whose means differ."""
-    data = chain_and_collider("laplace", n=240)
-    data[120:] += np.array([3.0, -3.0, 2.0, 0.0, 1.0])
-    return table_of(data, ["north"] * 120 + ["south"] * 120)
-
-
-def planted_table():
-    """Return two domains that share a hierarchy of two capabilities."""
-    rows = plant(Design(k=2, d=4, n=80, domains=2, noise="uniform"), np.random.default_rng(0)).rows
-    return table_of(50 + 5 * rows.pooled, np.repeat(rows.names, rows.counts), list(rows.benchmarks))
-
-
-def table_for(name: str):
-    """Return the table that a discovery is run on."""
-    return planted_table() if name == "hierarchical" else searched_table()
 
 
 def setup(kind: str, name: str) -> Setup:
@@ -363,10 +273,3 @@ def _contrast() -> Path:
     )
     Checkpoint(manifest=manifest, tensors=tensors).save(folder() / "contrast")
     return folder() / "contrast"
-
-
-def _written(name: str, rows) -> Path:
-    path = folder() / name
-    if not path.exists():
-        path.write_text("\n".join(map(json.dumps, rows)))
-    return path

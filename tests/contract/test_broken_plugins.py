@@ -12,7 +12,8 @@ from probes.token_trace import TokenTrace
 from probes.train_tuned_lens import TrainTunedLens
 from reasoning.token_chain import ChainOfThought
 from tests.contract import checks
-from tests.contract.checks import CHECKS, Case
+from tests.contract.case import Case
+from tests.contract.checks import CHECKS
 from tests.contract.running import BROKEN
 from workbench.methods import registry
 from workbench.result.views import Curve

@@ -5,7 +5,8 @@ A new plugin is tested by being registered.
 
 import pytest
 
-from tests.contract.checks import CHECKS, Case
+from tests.contract.case import Case
+from tests.contract.checks import CHECKS
 from tests.contract.skips import SKIPS, SLOW
 from workbench.methods.registry import KINDS, failures, plugins
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.contract.material import examples
 from tests.contract.overflowing import FAMILY, TOKEN, overflowing_model
-from tests.contract.running import examples, setup
+from tests.contract.running import setup
 from workbench.errors import NotFinite
 from workbench.methods.registry import find, plugins
 from workbench.model.tiny import tiny_model

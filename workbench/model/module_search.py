@@ -69,8 +69,11 @@ def _text_config(model: Any) -> Any:
         raise _unknown(model, "a causal language model of transformers")
     config = config.get_text_config(decoder=True)
     wanted = ("num_hidden_layers", "num_attention_heads", "hidden_size")
-    if any(getattr(config, name, None) is None for name in wanted):
-        raise _unknown(model, f"a configuration with {', '.join(wanted)}")
+    missing = [name for name in wanted if getattr(config, name, None) is None]
+    if missing == ["num_attention_heads"]:
+        raise _unknown(model, "attention, and a recurrent or state-space model has no heads")
+    if missing:
+        raise _unknown(model, f"a configuration with {', '.join(missing)}")
     return config
 
 

@@ -51,19 +51,24 @@ def rows(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_plan(rows: Path) -> MakePlan:
     def make(**changes: Any) -> BatchPlan:
-        values: dict[str, Any] = {
-            "name": "nightly",
-            "shard_rows": 8,
-            "batch_tokens": 64,
-            "resamples": 20,
-            "model": {"name": "tiny:llama"},
-            "data": {"path": str(rows), "label": "kind"},
-            "probes": LENS,
-            "keep": {"sites": ["resid_post.0[-1]", "resid_post.1"], "dtype": "float32"},
-        }
-        return BatchPlan.from_dict({**values, **changes})
+        return BatchPlan.from_dict(plan_values(rows, **changes))
 
     return make
+
+
+def plan_values(rows: Path, **changes: Any) -> dict[str, Any]:
+    """Return a plan as its file holds it."""
+    return {
+        "name": "nightly",
+        "shard_rows": 8,
+        "batch_tokens": 64,
+        "resamples": 20,
+        "model": {"name": "tiny:llama"},
+        "data": {"path": str(rows), "label": "kind"},
+        "probes": LENS,
+        "keep": {"sites": ["resid_post.0[-1]", "resid_post.1"], "dtype": "float32"},
+        **changes,
+    }
 
 
 def everything(store: Store, plan: BatchPlan) -> dict[str, bytes]:

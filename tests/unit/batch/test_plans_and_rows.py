@@ -126,7 +126,7 @@ LINES = st.one_of(
 SURELY_GOOD = json.dumps({"text": "the dog is one", "kind": "even"}).encode()
 
 
-def _fuzz(data: Any, plan: MakePlan, model: Model, folder: Path, *, n: int) -> None:
+def _check_fuzzed(data: Any, plan: MakePlan, model: Model, folder: Path, *, n: int) -> None:
     path = folder / "rows.jsonl"
     given_lines = data.draw(st.lists(LINES, min_size=n, max_size=n))
     lines = [line for fuzz in given_lines for line in (fuzz, SURELY_GOOD)]
@@ -154,18 +154,15 @@ def _fuzz(data: Any, plan: MakePlan, model: Model, folder: Path, *, n: int) -> N
 CALM = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=CALM, derandomize=True)
-@given(data=st.data())
+@pytest.mark.parametrize(
+    ("examples", "rows_each"), [(2, 20), pytest.param(100, 100, marks=pytest.mark.slow)]
+)
 def test_fuzzed_rows_lose_no_good_row(
-    data: Any, make_plan: MakePlan, model: Model, tmp_path: Path
+    make_plan: MakePlan, model: Model, tmp_path: Path, examples: int, rows_each: int
 ) -> None:
-    _fuzz(data, make_plan, model, tmp_path, n=20)
+    @settings(max_examples=examples, deadline=None, suppress_health_check=CALM, derandomize=True)
+    @given(data=st.data())
+    def check(data: Any) -> None:
+        _check_fuzzed(data, make_plan, model, tmp_path, n=rows_each)
 
-
-@pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=CALM, derandomize=True)
-@given(data=st.data())
-def test_ten_thousand_fuzzed_rows_lose_no_good_row(
-    data: Any, make_plan: MakePlan, model: Model, tmp_path: Path
-) -> None:
-    _fuzz(data, make_plan, model, tmp_path, n=100)
+    check()

@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.batch.conftest import LENS, PROBES, MakePlan, everything, write_rows
+from tests.unit.batch.conftest import (
+    LENS,
+    PROBES,
+    MakePlan,
+    everything,
+    plan_values,
+    write_rows,
+)
 from workbench.batch import run
 from workbench.batch.plan import BatchPlan
 from workbench.batch.run import Local, run_batch
@@ -171,21 +178,6 @@ def _kill_and_resume(
     return hits
 
 
-def _values(plan_rows: Path, path: Path, *, shard_rows: int, probes: list[Any]) -> Path:
-    values = {
-        "name": "nightly",
-        "shard_rows": shard_rows,
-        "batch_tokens": 64,
-        "resamples": 20,
-        "model": {"name": "tiny:llama"},
-        "data": {"path": str(plan_rows), "label": "kind"},
-        "probes": probes,
-        "keep": {"sites": ["resid_post.0[-1]", "resid_post.1"], "dtype": "float32"},
-    }
-    path.write_text(json.dumps(values))
-    return path
-
-
 @pytest.mark.parametrize(
     "kills", [1, pytest.param(20, marks=pytest.mark.slow)], ids=["once", "twenty-times"]
 )
@@ -194,7 +186,8 @@ def test_killed_at_random_moments_it_gives_the_same_bytes(
 ) -> None:
     write_rows(rows, 240 if kills > 1 else 40)
     probes = PROBES if kills > 1 else LENS
-    values = _values(rows, tmp_path / "plan.json", shard_rows=6, probes=probes)
+    values = tmp_path / "plan.json"
+    values.write_text(json.dumps(plan_values(rows, shard_rows=6, probes=probes)))
     plan = BatchPlan.from_dict(json.loads(values.read_text()))
     clean = Store(tmp_path / "clean")
     run_batch(plan, store=clean, model=model)

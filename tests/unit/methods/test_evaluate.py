@@ -8,6 +8,7 @@ import torch
 
 from probes.linear import Linear
 from probes.mean_difference import MeanDifference
+from probes.planted import made_up_spec
 from probes.readouts import ConstantReadout
 from workbench.errors import BadOption, BadRows, FitError, NotFinite, TooLittleData
 from workbench.methods.contracts import Accumulator, Context, Example, Measure
@@ -20,31 +21,13 @@ from workbench.methods.evaluate import (
 )
 from workbench.methods.labels import Labelled, check_labels
 from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
 from workbench.model.tokens import pad
 from workbench.model.trace import Trace
 
 SITE = Site.parse("resid_post.1[-1]")
 QUICK = Evaluation(n_shuffles=19)
 
-SPEC = ModelSpec(
-    name="planted",
-    architecture="none",
-    n_layers=3,
-    n_heads=1,
-    n_key_value_heads=1,
-    d_model=8,
-    d_head=8,
-    d_mlp=8,
-    d_vocab=10,
-    n_parameters=0,
-    max_positions=64,
-    backend="hooks",
-    device="cpu",
-    dtype="float32",
-    attention="eager",
-    weights_hash="0",
-)
+SPEC = made_up_spec(3, 8)
 
 
 def _rows(labels, groups=None):

@@ -14,6 +14,7 @@ from torch import nn
 from workbench.model.tiny import tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 
+Saved = Callable[..., Path]
 _GGUF_NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -33,7 +34,7 @@ _ENDS = {
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path) -> Callable[..., Path]:
+def checkpoint(tmp_path: Path) -> Saved:
     """Save a tiny random model as a transformers folder, with changes to its config."""
 
     def save(family: str = "llama", **changes: Any) -> Path:

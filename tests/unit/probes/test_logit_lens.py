@@ -1,6 +1,5 @@
 """The logit lens against brute force, closed forms and the model's own loss."""
 
-import hashlib
 import math
 from dataclasses import replace
 
@@ -11,55 +10,17 @@ import torch
 from probes.lens.metrics import LensMath, untranslated
 from probes.lens.target import METRICS
 from probes.logit_lens import LogitLens
-from workbench.errors import InputError, TooLittleData
-from workbench.methods.contracts import Context, Example
+from tests.unit.probes.counting_lens import add, counted, lens_context, means_of, rows_of
 from workbench.methods.per_unit_state import PerUnitAccumulator
-from workbench.model.sites import Site
 from workbench.model.tokens import pad
-from workbench.result.grid import grids_of
 
 TEXTS = ["one two three four five six", "seven eight nine", "ten two one"]
-
-
-def _context(model, **more):
-    return Context(
-        spec=model.spec, unembed=model.unembed, decode=model.decode, resamples=100, **more
-    )
-
-
-def _counted(model, probe, tokens, context=None):
-    context = context or _context(model)
-    accumulator = PerUnitAccumulator(probe, context)
-    _add(accumulator, model, tokens)
-    return accumulator
-
-
-def _add(accumulator, model, tokens):
-    trace = model.run(tokens, read=accumulator.probe.sites(model.spec))
-    accumulator.add(trace, [Example(text="x", number=i) for i in range(len(tokens.lengths))])
-
-
-def _means(accumulator):
-    """The means of every text, by kind and metric."""
-    state = accumulator.state()
-    return {
-        name.removeprefix("sum/").removesuffix("/layer"): np.where(
-            state[name.replace("sum/", "count/", 1)] > 0, x, np.nan
-        )
-        for name, x in state.items()
-        if name.startswith("sum/") and name.endswith("/layer")
-    }
 
 
 def _assert_near(found, expected, **tolerance):
     assert found.keys() == expected.keys()
     for name, x in expected.items():
         np.testing.assert_allclose(found[name], x, err_msg=name, **tolerance)
-
-
-def _rows(seed=0, lengths=(9, 6, 12)):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(4, 60, (n,), generator=generator).tolist() for n in lengths]
 
 
 def _brute(model, row, site):
@@ -83,8 +44,10 @@ def _brute(model, row, site):
 
 
 def test_every_metric_equals_brute_force(tiny):
-    row = _rows()[0]
-    table = _counted(tiny, LogitLens(every=1), pad([row])).result(_context(tiny)).tables["layers"]
+    row = rows_of()[0]
+    table = (
+        counted(tiny, LogitLens(every=1), pad([row])).result(lens_context(tiny)).tables["layers"]
+    )
     for cells in table.rows():
         expected = _brute(tiny, row, cells["site"])
         for name, value in expected.items():
@@ -92,8 +55,10 @@ def test_every_metric_equals_brute_force(tiny):
 
 
 def test_the_last_layer_is_the_model_itself(tiny):
-    rows = _rows()
-    found = _counted(tiny, LogitLens(every=1, skip_first=False), pad(rows)).result(_context(tiny))
+    rows = rows_of()
+    found = counted(tiny, LogitLens(every=1, skip_first=False), pad(rows)).result(
+        lens_context(tiny)
+    )
     last = found.tables["layers"].rows()[-1]
     assert last["kl"] == 0.0
     assert last["agreement"] == 1.0
@@ -153,171 +118,34 @@ def test_products_of_any_size_give_the_same_numbers(rows):
 
 
 def test_little_memory_does_not_change_the_numbers(tiny_llama):
-    rows, probe = _rows(), LogitLens(every=1, memory=1)
-    whole = _means(_counted(tiny_llama, LogitLens(every=1), pad(rows)))
-    context = _context(tiny_llama)
+    rows, probe = rows_of(), LogitLens(every=1, memory=1)
+    whole = means_of(counted(tiny_llama, LogitLens(every=1), pad(rows)))
+    context = lens_context(tiny_llama)
     wide = replace(context, spec=replace(context.spec, d_vocab=(1 << 18) // 3 // 2))
     assert LensMath.of(wide, untranslated, memory=1).rows_at_once == 2
-    _assert_near(_means(_counted(tiny_llama, probe, pad(rows), wide)), whole, rtol=1e-4, atol=1e-5)
+    _assert_near(means_of(counted(tiny_llama, probe, pad(rows), wide)), whole, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_padded_batch_equals_single_texts(tiny_llama, side):
-    rows = _rows()
+    rows = rows_of()
     probe = LogitLens(every=1)
-    batch = _means(_counted(tiny_llama, probe, pad(rows, side=side)))
-    alone = [_means(_counted(tiny_llama, probe, pad([row]))) for row in rows]
+    batch = means_of(counted(tiny_llama, probe, pad(rows, side=side)))
+    alone = [means_of(counted(tiny_llama, probe, pad([row]))) for row in rows]
     expected = {name: np.concatenate([one[name] for one in alone]) for name in batch}
     _assert_near(batch, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_halves_merge_to_the_whole_and_a_state_restores(tiny_llama):
-    rows = _rows(lengths=(7, 5, 7, 9))
+    rows = rows_of(lengths=(7, 5, 7, 9))
     probe = LogitLens(every=2)
-    whole = _counted(tiny_llama, probe, pad(rows[:2]))
-    _add(whole, tiny_llama, pad(rows[2:]))
-    left = _counted(tiny_llama, probe, pad(rows[:2]))
-    left.merge(_counted(tiny_llama, probe, pad(rows[2:])).state())
-    again = PerUnitAccumulator(probe, _context(tiny_llama))
+    whole = counted(tiny_llama, probe, pad(rows[:2]))
+    add(whole, tiny_llama, pad(rows[2:]))
+    left = counted(tiny_llama, probe, pad(rows[:2]))
+    left.merge(counted(tiny_llama, probe, pad(rows[2:])).state())
+    again = PerUnitAccumulator(probe, lens_context(tiny_llama))
     again.merge(left.state())
     for name, array in whole.state().items():
         assert np.array_equal(array, again.state()[name], equal_nan=True), name
-    context = _context(tiny_llama)
+    context = lens_context(tiny_llama)
     assert whole.result(context).equals(again.result(context))
-
-
-def test_controls_are_no_better_than_chance(tiny_llama):
-    rows = _rows(lengths=(40,) * 8)
-    found = _counted(tiny_llama, LogitLens(every=1, controls=40), pad(rows))
-    last = found.result(_context(tiny_llama)).tables["layers"].rows()[-1]
-    assert last["agreement"] == 1.0
-    assert last["agreement_random"] < 0.1
-    assert last["agreement_shuffled"] < 0.3
-    assert last["kl_random"] > 0.5
-
-
-@pytest.mark.parametrize(
-    ("options", "length", "expected"),
-    [
-        ({"every": 3}, 9, [1, 4, 7]),
-        ({"every": 3, "skip_first": False}, 9, [0, 3, 6]),
-        ({"positions": "last"}, 9, [8]),
-        ({"positions": "last"}, 1, []),
-        ({"positions": "last", "skip_first": False}, 1, [0]),
-    ],
-)
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_positions_are_chosen_as_asked(tiny_llama, options, length, expected, side):
-    tokens = pad([[5] * length, [6] * 12], side=side)
-    probe = LogitLens(**options)
-    trace = tiny_llama.run(tokens, read=probe.sites(tiny_llama.spec))
-    examples = [Example(text="x", number=1)] * 2
-    found = probe.measure(trace, examples, _context(tiny_llama)).values["kl"][0, 0]
-    read = np.flatnonzero(np.isfinite(found[tokens.mask[0].numpy()]))
-    assert read.tolist() == expected
-    assert np.isnan(found[~tokens.mask[0].numpy()]).all()
-
-
-def test_the_last_position_has_no_next_token(tiny_llama):
-    found = _counted(tiny_llama, LogitLens(positions="last"), pad(_rows()))
-    row = found.result(_context(tiny_llama)).tables["layers"].rows()[0]
-    assert row["nll"] is None
-    assert row["rank"] is None
-    assert row["kl"] > 0
-
-
-def test_short_texts_are_counted_out_loud(tiny_llama):
-    result = _counted(tiny_llama, LogitLens(), pad([[5], [6, 7, 8]])).result(_context(tiny_llama))
-    assert "1 text too short" in next(n for n in result.notes if n.code == "short").text
-    assert result.tables["layers"]["n_texts"].iloc[0] == 1
-    with pytest.raises(TooLittleData):
-        _counted(tiny_llama, LogitLens(), pad([[5], [6]])).result(_context(tiny_llama))
-
-
-def test_the_embedding_is_layer_minus_one(tiny_llama):
-    table = (
-        _counted(tiny_llama, LogitLens(embedding=True), pad(_rows()))
-        .result(_context(tiny_llama))
-        .tables["layers"]
-    )
-    assert table["layer"].tolist() == [-1, 0, 1, 2]
-
-
-def test_the_shown_text_holds_every_layer_and_token(tiny_llama):
-    rows = _rows()
-    result = _counted(tiny_llama, LogitLens(shown=4), pad(rows)).result(_context(tiny_llama))
-    (grid,) = grids_of(result)
-    assert grid.tokens == tuple(tiny_llama.decode([i]) for i in rows[0][:4])
-    for site in (0, 2):
-        logits = tiny_llama.unembed(
-            tiny_llama.run(pad(rows[:1]), read=[f"resid_post.{site}"])[f"resid_post.{site}"]
-        )
-        best = logits[0, :4].softmax(-1).max(-1)
-        assert grid.map("probability")[site, 1:] == pytest.approx(best.values[1:].numpy(), rel=1e-4)
-        said = [tiny_llama.decode([int(i)]) for i in best.indices[1:]]
-        assert list(grid.words["prediction"][site]) == ["", *said]
-    assert np.isnan(grid.map("probability")[:, 0]).all()
-    heat = result.views[-1]
-    assert {heat.row, heat.column, heat.value, heat.text} <= set(result.tables["grid"].frame)
-
-
-def test_every_token_of_a_text_is_measured_when_asked(tiny_llama):
-    probe = LogitLens(**LogitLens.every_token)
-    (grid,) = grids_of(_counted(tiny_llama, probe, pad(_rows())).result(_context(tiny_llama)))
-    assert len(grid.tokens) == 9
-    for name in ("kl", "entropy", "agreement", "probability"):
-        assert np.isfinite(grid.map(name)).all(), name
-    assert np.isfinite(grid.map("rank")[:, :-1]).all()
-    assert all(all(row) for row in grid.words["prediction"])
-
-
-def test_a_lens_without_a_model_is_refused(tiny_llama):
-    with pytest.raises(InputError, match="needs a model"):
-        _counted(tiny_llama, LogitLens(), pad(_rows()), Context())
-
-
-def test_sites_are_whole_layers(tiny_llama):
-    assert LogitLens().sites(tiny_llama.spec)[-1] == Site.parse("resid_post.2")
-
-
-def test_one_text_in_many_is_compared_with_the_controls(tiny_llama):
-    rows = _rows(lengths=(9,) * 40)
-    whole = _means(_counted(tiny_llama, LogitLens(), pad(rows)))
-    some = _counted(tiny_llama, LogitLens(control_every=4), pad(rows))
-    means = _means(some)
-    chosen = np.isfinite(means["random/kl"][:, 0])
-    assert 0 < chosen.sum() < 25
-    for name, x in whole.items():
-        kept = slice(None) if name.startswith("/") else chosen
-        np.testing.assert_allclose(means[name][kept], x[kept], rtol=1e-3, atol=1e-4)
-    table = some.result(_context(tiny_llama)).tables["layers"]
-    assert {row["n_random"] for row in table.rows()} == {chosen.sum()}
-    assert {row["n_texts"] for row in table.rows()} == {40}
-
-
-def test_controls_that_chose_no_text_are_said_to_be_missing(tiny_llama):
-    found = _counted(tiny_llama, LogitLens(control_every=1_000_000), pad(_rows()))
-    result = found.result(_context(tiny_llama))
-    assert "nothing was compared with random vectors" in [note.text for note in result.notes]
-    assert result.estimates[0].control is None
-
-
-def test_the_draws_of_a_text_depend_on_its_tokens_alone(tiny_llama):
-    """The control of each text by hand: as many draws as published runs rest on, in order."""
-    row, probe = _rows()[0], LogitLens(every=2, controls=3)
-    context = _context(tiny_llama)
-    found = _means(_counted(tiny_llama, probe, pad([row, *_rows(seed=1)]), context))
-    digest = hashlib.sha256(np.array(row, dtype=np.int64).tobytes()).hexdigest()
-    draw = context.stream(f"lens controls {digest[:16]}")
-    trace = tiny_llama.run(pad([row]), read=probe.sites(tiny_llama.spec))
-    states = torch.stack([trace[site][0, 1::2] for site in probe.sites(tiny_llama.spec)])
-    n = states.shape[1]
-    rows = np.sort(draw.permutation(n)[:3])
-    noise = torch.from_numpy(draw.standard_normal((3, 3, states.shape[2]), dtype=np.float32))
-    noise *= (states[:, rows].norm(dim=-1) / noise.norm(dim=-1))[..., None]
-    elsewhere = (rows + draw.integers(1, n, size=3)) % n
-    p = tiny_llama.unembed(states[-1][rows]).double().log_softmax(-1)
-    for kind, h in (("random", noise), ("shuffled", states[:, elsewhere])):
-        q = tiny_llama.unembed(h).double().log_softmax(-1)
-        kl = (p.exp() * (p - q)).sum(-1).mean(-1)
-        assert found[f"{kind}/kl"][0] == pytest.approx(kl.numpy(), rel=1e-3)

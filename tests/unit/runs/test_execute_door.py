@@ -1,35 +1,26 @@
 """The one door: whatever happens behind it, what was done is kept and said."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from tests.unit.runs.breaking_probes import ERRORS, Counting, Stopping
 from workbench.errors import (
     BadOption,
     DataError,
-    FitError,
     InputError,
     NotStored,
     StoreError,
     UnknownName,
 )
 from workbench.methods import registry
-from workbench.methods.contracts import Context, Example, Stopped
 from workbench.model.model import Model
-from workbench.model.sites import Kind, Site
-from workbench.model.spec import ModelSpec
-from workbench.model.trace import Trace
-from workbench.options import option
-from workbench.result.result import Result
-from workbench.result.tables import Table
 from workbench.runs.execute import execute
 from workbench.runs.run import Run
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
@@ -37,64 +28,6 @@ from workbench.runs.store import Store
 
 TINY = ModelRef(name="tiny:llama")
 TEXTS = ("the dog", "a cat", "the dog and the cat of the dog", "is it so ?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counting:
-    """Count texts and add up squared norms; breaks where it is told to."""
-
-    layer: int = option(-1, help="Layer to read.")
-    breaks: str = option("", help="Where to break: add, result or nothing.")
-    after: int = option(0, help="How many texts to count before breaking.")
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return (Site(Kind.RESID_POST, self.layer).resolve(spec),)
-
-    def start(self, context: Context) -> "CountingAccumulator":
-        return CountingAccumulator(self)
-
-
-class CountingAccumulator:
-    """The running sums."""
-
-    def __init__(self, recipe: Counting) -> None:
-        self.recipe = recipe
-        self.n = 0
-        self.total = 0.0
-
-    def add(self, trace: Trace, examples: Sequence[Example]) -> None:
-        if self.recipe.breaks in ERRORS and self.n >= self.recipe.after:
-            raise ERRORS[self.recipe.breaks]
-        self.n += len(examples)
-        self.total += sum(float(trace.flat(s).square().sum()) for s in trace.activations)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        return {"n": np.array(self.n)}
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.n += int(state["n"])
-
-    def result(self, context: Context) -> Result:
-        table = Table.from_rows([{"n": self.n, "total": self.total}])
-        return Result(summary=f"{self.n} texts", tables={"counts": table})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stopping:
-    """Stop as a user would, with part of the work done."""
-
-    def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        assert context.scratch is not None
-        context.scratch.mkdir(parents=True)
-        (context.scratch / "kept.txt").write_text("half")
-        raise Stopped(Result(summary="half"))
-
-
-ERRORS: dict[str, BaseException] = {
-    "known": FitError("did not converge", hint="more data"),
-    "unknown": RuntimeError("a bug"),
-    "stop": KeyboardInterrupt(),
-}
 
 
 @pytest.fixture(autouse=True)

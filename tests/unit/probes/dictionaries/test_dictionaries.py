@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from probes.dictionaries.dictionary import Dictionary, fitted
+from probes.dictionaries.dictionary import Dictionary, fitted, kept
 from probes.dictionaries.files import as_tensors, config_of, find_dictionary, read_dictionary
 from probes.dictionaries.training import DictionaryObjective
 from probes.dictionary import DictionaryFit, LoadedDictionary
@@ -194,3 +194,19 @@ def test_the_site_is_known_before_the_weights_are_read(tiny_llama: Model, tmp_pa
     known = replace(some(), site=SitePattern.parse("attn_out.2"))
     (tmp_path / "cfg.json").write_text(json.dumps(config_of(known, "m")))
     assert DictionaryFit(dictionary=str(tmp_path)).sites(tiny_llama.spec)[0].kind == "attn_out"
+
+
+def test_a_finished_dictionary_reads_unscaled_states_as_the_objective_reads_scaled_ones() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = 5 * torch.randn(40, 6, generator=generator) + 2
+    objective = DictionaryObjective(x, x, n_features=8, k=3, spare=0, generator=generator)
+    for weight in (objective.bias, objective.centre, objective.decoder):
+        weight.data += torch.randn(weight.shape, generator=generator)
+    found = objective.dictionary(SITE)
+    scaled = (x / objective.scale - objective.centre) @ objective.encoder + objective.bias
+    expected = objective.scale * kept(scaled, 3)
+    assert objective.scale > 4
+    torch.testing.assert_close(found.features(x), expected.detach())
+    left = (x - found.states(found.features(x), x)).square().sum(dim=1).mean()
+    (loss,) = objective.losses(range(40), generator)
+    assert float(loss.detach()) == pytest.approx(float(left) / objective.variance, rel=1e-5)
