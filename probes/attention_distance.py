@@ -96,13 +96,17 @@ class AttentionDistance(PerUnit):
         return Measured(values=values, controls={"null": null})
 
     def summary(self, found: Samples) -> str:
+        entropy = [found.estimate("entropy", "null")] if found.has("entropy") else []
         away = found.mean("away").value
+        if not np.isfinite(away).any():
+            told = "".join(f"; {e}" for e in entropy)
+            return f"No text has the three tokens that a distance needs{told}."
         layer, head = np.unravel_index(int(np.nanargmax(away)), away.shape)
-        entropy = f"; {found.estimate('entropy', 'null')}" if found.has("entropy") else ""
+        told = "".join(f"; {e}" for e in entropy)
         return (
             f"Heads look back by {found.estimate('away', 'null')} without the first token; "
             f"farthest does head {head} of layer {found.layers[int(layer)]} "
-            f"({away[layer, head]:.2g}){entropy}."
+            f"({away[layer, head]:.2g}){told}."
         )
 
     @staticmethod

@@ -15,7 +15,7 @@ from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
-from workbench.model.tokens import pad
+from workbench.model.tokens import opening_ids, pad
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Axis, Control, Metric, Plot
@@ -36,6 +36,8 @@ class ContextAblation(PerUnit):
     as the largest window (of those that fit half the text) count, so that all windows are compared
     on the same tokens. Control: the same window with all but its last token in random order,
     after which only a bag of words is left.
+
+    The token that a model begins every text with stands before every window and is none of it.
 
     Units: nats per token. Texts of fewer than three tokens are not counted.
 
@@ -75,19 +77,20 @@ class ContextAblation(PerUnit):
         found = {k: {m: np.full(shape, np.nan) for m in self.metrics} for k in (VALUE, "shuffled")}
         whole = _losses(trace, context)
         for i, draw in enumerate(draws(trace.tokens, context, "context-ablation")):
-            ids = trace.tokens.row(i)
+            start = opening_ids(context.loaded.tokenizer, trace.tokens.row(i))
+            ids = trace.tokens.row(i)[len(start) :]
             windows = [w for w in _WINDOWS if w <= min(self.largest, len(ids) // 2)]
             if len(ids) < 3:
                 continue
             ends = range(windows[-1] - 1, len(ids) - 1)
-            full = whole[i][trace.tokens.near.mask[i].numpy()][list(ends)]
+            full = whole[i][trace.tokens.near.mask[i].numpy()][len(start) :][list(ends)]
             for k, w in enumerate(windows):
                 cut = [ids[end + 1 - w : end + 2] for end in ends]
                 mixed = [
                     [*draw.permutation(row[:-2]).astype(int).tolist(), *row[-2:]] for row in cut
                 ]
                 for kind, rows in ((VALUE, cut), ("shuffled", mixed)):
-                    loss = last_losses(rows, context)
+                    loss = last_losses([[*start, *row] for row in rows], context)
                     found[kind]["loss"][i, k] = loss.mean()
                     found[kind]["lost"][i, k] = (loss - full).mean()
         return Measured(values=found[VALUE], controls={"shuffled": found["shuffled"]})

@@ -244,6 +244,12 @@ def token_ids(tokenizer: Any, text: str, *, special_tokens: bool = True) -> list
     return [int(i) for i in encoded(tokenizer, text, special_tokens=special_tokens)["input_ids"]]
 
 
+def opening_ids(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """Return the token that begins every text, if this one begins with it, as a list."""
+    start = getattr(tokenizer, "bos_token_id", None)
+    return list(ids[:1]) if start is not None and list(ids[:1]) == [start] else []
+
+
 def tokenize(
     tokenizer: Any,
     texts: Sequence[str],

@@ -78,3 +78,10 @@ def test_a_uniform_model_cannot_guess(tiny_llama: Model) -> None:
     assert found.estimate("reach").control == pytest.approx(1)
     assert found.estimate("away").control == pytest.approx(1)
     assert 0.9 < found.estimate("entropy").value <= 1
+
+
+def test_two_tokens_have_no_distance_and_the_summary_says_so(tiny_llama: Model) -> None:
+    rows = [Example(text="the cat", number=0)]
+    job = RunSpec(name="attention-distance")
+    found = count_texts(AttentionDistance(), job, rows, tiny_llama, Context.of(tiny_llama)).result
+    assert found.summary.startswith("No text has the three tokens")

@@ -1,5 +1,8 @@
 """Redundancy of neighbours, windows of context and bags of words: closed forms."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,6 +13,8 @@ from workbench.methods.contracts import Context, Example
 from workbench.model.model import Model
 from workbench.model.tiny import tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
+from workbench.model.tokens import Tokens
+from workbench.model.trace import Trace
 from workbench.model.wrap import wrap_model
 from workbench.result.result import Result
 from workbench.runs.counting import count_texts
@@ -59,6 +64,22 @@ def test_a_model_without_attention_needs_no_context() -> None:
     layers = run(deaf, Topicality()).table("layers").frame
     for name in ("bag", "order", "bag_null", "order_null"):
         assert layers[name].tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+
+
+def test_every_window_stands_behind_the_token_that_begins_a_text(tiny_llama: Model) -> None:
+    context, start = Context.of(tiny_llama), tiny_llama.tokenizer.bos_token_id
+    trace = tiny_llama.run(["<s> the cat sat . the red dog ran"], read=["final_norm"])
+    assert trace.tokens.row(0)[0] == start
+    seen: list[list[int]] = []
+
+    def recorded(tokens: Tokens, **asked: Any) -> Trace:
+        seen.extend(tokens.row(i) for i in range(len(tokens.ids)))
+        return tiny_llama.run(tokens, **asked)
+
+    rows = [Example(text="", number=0)]
+    ContextAblation(largest=2).measure(trace, rows, replace(context, run=recorded))
+    assert seen
+    assert all(row[0] == start and start not in row[1:] for row in seen)
 
 
 def test_context_moves_a_model_with_attention(tiny_llama: Model) -> None:
