@@ -139,11 +139,21 @@ class FfnSaturation(PerUnit):
     def summary(self, found: Samples) -> str:
         mean = found.mean("saturation").value
         most = int(mean.argmax())
-        cost = f"; skipping: {found.estimate('kl', 'random')}" if found.has("kl") else ""
         return (
             f"The block that moves the stream least is that of layer {found.layers[most]} "
-            f"(cosine {mean[most]:.3g}){cost}."
+            f"(cosine {mean[most]:.3g}){self._told(found)}."
         )
+
+    def _told(self, found: Samples) -> str:
+        """Return what skipping costs, or why there was nothing to skip."""
+        if not found.has("kl"):
+            return ""
+        if not found.estimate("skipped").value:
+            return (
+                f"; no block was skipped: none saturated after the first {self.first} tokens and "
+                f"between the first and last {self.cold} layers"
+            )
+        return f"; skipping: {found.estimate('kl', 'random')}"
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

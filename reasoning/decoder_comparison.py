@@ -101,7 +101,8 @@ class DecoderComparison:
         prompts = [e for e, n in zip(examples, lengths, strict=True) if n < room]
         if not prompts:
             raise TooLittleData(
-                f"none of {len(examples)} prompts is shorter than the model's {room} tokens"
+                f"none of {len(examples)} prompts is shorter than the model's {room} tokens",
+                hint="give prompts that leave room for what is written after them",
             )
         plan = Plan(
             policies=self.policies(),

@@ -33,6 +33,7 @@ def test_a_threshold_above_one_skips_nothing(tiny_llama: Model) -> None:
     assert result.estimate("kl").value == 0
     assert result.estimate("agreement").value == 1
     assert result.estimate("skipped").value == 0
+    assert "no block was skipped" in result.summary
 
 
 def test_skipping_is_the_plain_model_without_those_blocks(tiny_llama: Model) -> None:
