@@ -22,6 +22,10 @@ from workbench.result.result import Note
 BUNDLED = "leaderboard_2025-02-20.parquet"
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".tab")
 EXCEL = {".xlsx": "openpyxl", ".xlsm": "openpyxl", ".xls": "xlrd", ".ods": "odf"}
+_NO_TEXT = (
+    (b"PK\x03\x04", "an Excel sheet or a ZIP archive", ".xlsx"),
+    (b"PAR1", "a Parquet file", ".parquet"),
+)
 _SPLIT = {"columns", "index", "data"}
 SUFFIXES = (*TEXT, ".parquet", ".pq", ".json", ".jsonl", ".ndjson")
 
@@ -84,6 +88,7 @@ def parse_table(content: bytes, name: str, *, suffix: str, separator: str = "") 
     """
     sha256 = _sha(content)
     if suffix in TEXT:
+        _check_is_text(content, name)
         text, notes = decode(content, name)
         found = split_table(text, name, separator=separator)
         frame = pd.DataFrame(list(found.rows), columns=range(len(found.names)), dtype=object)
@@ -102,6 +107,15 @@ def parse_table(content: bytes, name: str, *, suffix: str, separator: str = "") 
         raise BadRows(
             f"{name} cannot be read as a table: {error}", hint="check the file and its ending"
         ) from error
+
+
+def _check_is_text(content: bytes, name: str) -> None:
+    for begins, kind, suffix in _NO_TEXT:
+        if content.startswith(begins):
+            raise BadRows(
+                f"{name} cannot be read as a table: it begins as {kind} does, not as text",
+                hint=f"give it the ending {suffix}, or save the table as CSV",
+            )
 
 
 def with_index(frame: pd.DataFrame) -> pd.DataFrame:

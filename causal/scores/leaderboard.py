@@ -226,7 +226,9 @@ def _build(
     wanted = {*scores, *",".join(scores).split(","), *(schema.facts.values() if schema else ())}
     raw = tidy(raw, wanted=wanted, known={*OPEN_LLM_SCORES, *OPEN_LLM.facts.values()})
     if raw.frame.empty:
-        raise TooLittleData(f"{raw.source} holds no rows")
+        raise TooLittleData(
+            f"{raw.source} holds no rows", hint="give a table with names above and rows below"
+        )
     scores = _spread(scores, raw.frame)
     schema = schema or recognise(raw.frame)
     if grouped:

@@ -252,6 +252,7 @@ def test_a_result_is_not_kept_with_numbers_that_are_not():
     from workbench.result.tables import Table
 
     check_finite(Result(summary="about 'nan' and Nancy", tables={"t": _table(float("nan"))}))
+    check_finite(Result(summary="nan.csv has a column nan", tables={"t": _table(1.0, "nan")}))
     for bad, words in (
         (Result(summary="KL is nan nats"), "words"),
         (Result(summary="", notes=(Note("the loss was inf"),)), "words"),
@@ -263,7 +264,7 @@ def test_a_result_is_not_kept_with_numbers_that_are_not():
     assert isinstance(_table(1.0), Table)
 
 
-def _table(value):
+def _table(value, column="x"):
     from workbench.result.tables import Table
 
-    return Table.from_rows([{"x": 1.0}, {"x": value}])
+    return Table.from_rows([{column: 1.0}, {column: value}])

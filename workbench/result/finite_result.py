@@ -10,7 +10,7 @@ from workbench.errors import NotFinite
 from workbench.result.result import Result
 
 _QUOTED = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|“[^”]*”|`[^`]*`")
-_WORD = re.compile(r"(?<![\w-])-?(?:nan|inf)(?![\w-])")
+_WORD = re.compile(r"(?<![\w-])-?(?:nan|inf)(?![\w-]|\.\w)")
 
 
 def check_finite(result: Result) -> None:
@@ -47,5 +47,13 @@ def _in_arrays(result: Result) -> Iterator[str]:
 
 def _in_words(result: Result) -> Iterator[str]:
     for sentence in (result.summary, *(note.text for note in result.notes)):
-        if _WORD.search(_QUOTED.sub("", sentence)):
+        words = set(_WORD.findall(_QUOTED.sub("", sentence)))
+        if words and not words <= _names(result):
             yield f"the words {sentence[:120]!r}"
+
+
+def _names(result: Result) -> set[str]:
+    """Return what the result is about by name: a user may call a column nan."""
+    nodes = (n.name for n in result.graph.nodes) if result.graph is not None else ()
+    columns = (str(c) for table in result.tables.values() for c in table.frame)
+    return {*nodes, *columns}

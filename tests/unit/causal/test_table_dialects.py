@@ -296,7 +296,8 @@ def test_tables_with_nothing_to_fit_are_explained(tmp_path: Path) -> None:
     still = write(tmp_path, b"a,b\n" + b"".join(b"1,%d\n" % (i * i) for i in range(20)))
     with pytest.raises(TooLittleData, match="constant columns carry no information: a"):
         options.enough(options.scores_of(options.read(still)))
-    for content, told in ((b"\x00\x01\x02\x00ab", "zero bytes|cannot be read"), (b"", "empty")):
+    strange = ((b"\x00\x01\x02\x00ab", "zero bytes|cannot be read"), (b"", "empty"))
+    for content, told in (*strange, (b"PK\x03\x04rest", "begins as an Excel")):
         with pytest.raises(BadRows, match=told):
             read_scores(write(tmp_path, content))
     with pytest.raises(TooLittleData, match="no numeric column"):
