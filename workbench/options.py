@@ -116,7 +116,7 @@ def build(recipe: type[RecipeT], values: Mapping[str, Any]) -> RecipeT:
             except WorkbenchError as error:
                 problems.append(error.message)
     if problems:
-        raise BadOption("; ".join(problems), hint="see `workbench probe show NAME`")
+        raise BadOption("; ".join(problems), hint="--help lists the options and their bounds")
     return recipe(**parsed)
 
 
