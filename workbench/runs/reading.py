@@ -67,9 +67,7 @@ def read_examples(
         reasons = "; ".join(f"{row.source}: {row.reason}" for row in bad[:5])
         raise DataError(
             f"no usable row{f' ({reasons})' if bad else ': the input is empty'}",
-            hint="give a text that is not empty"
-            if data.texts
-            else "name the field that holds the text with --field",
+            hint="give a text with words" if data.texts else "name the field with --field",
         )
     return good, bad
 
