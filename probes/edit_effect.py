@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import BadOption
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.next_token import compare
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
@@ -161,17 +161,26 @@ class EditEffect:
         work = plan(model, examples, max_tokens=model.spec.max_positions, batch_tokens=2048)
         sites = moved.sites(model.spec)
         written: list[_Written] = []
-        for batch in work.batches():
-            accumulator.add(model.run(batch.tokens, read=sites), batch.examples)
-            for example in batch.examples:
-                written.append(self._written(model, example, (edits, others), context))
-                context.progress(len(written), len(work.examples), "texts")
-        found = accumulator.result(context)
-        return replace(
-            found,
-            summary=f"{verdict(model, written, self.edits)} {found.summary}",
-            tables={**_tables(model, written), **found.tables},
-        )
+
+        def report() -> Result:
+            found = accumulator.result(context)
+            return replace(
+                found,
+                summary=f"{verdict(model, written, self.edits)} {found.summary}",
+                tables={**_tables(model, written), **found.tables},
+            )
+
+        try:
+            for batch in work.batches():
+                accumulator.add(model.run(batch.tokens, read=sites), batch.examples)
+                for example in batch.examples:
+                    written.append(self._written(model, example, (edits, others), context))
+                    context.progress(len(written), len(work.examples), "texts")
+        except KeyboardInterrupt as stop:
+            if not written:
+                raise
+            raise Stopped(report()) from stop
+        return report()
 
     def _written(
         self,

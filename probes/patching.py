@@ -11,7 +11,7 @@ from probes.patch.report import Asked, report
 from probes.patch.runs import ELSEWHERE, SAME, UNRELATED, Group, attributed, patched, run_both
 from probes.patch.tables import Patched
 from workbench.errors import BadOption, DataError
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe
 from workbench.model.model import Model
 from workbench.model.site_patterns import expand
@@ -66,9 +66,15 @@ class Patching:
         sites = expand([f"{self.at}.{self.layers}"], model.spec)
         pairs, problems = self._pairs(model, examples)
         found: list[Patched] = []
-        for part in _of_equal_lengths(pairs, denoise=self.direction == "denoise"):
-            found += self._patch(model, part, sites, context)
-            context.progress(len(found), len(pairs), "pairs")
+        stopped: KeyboardInterrupt | None = None
+        try:
+            for part in _of_equal_lengths(pairs, denoise=self.direction == "denoise"):
+                found += self._patch(model, part, sites, context)
+                context.progress(len(found), len(pairs), "pairs")
+        except KeyboardInterrupt as stop:
+            if not found:
+                raise
+            stopped = stop
         notes = [Note(f"left out: {problem}", "warning", "rows") for problem in problems]
         found.sort(key=lambda one: one.pair.number)
         asked = Asked(
@@ -77,7 +83,10 @@ class Patching:
             metric=self.metric,
             attribution=self.attribution,
         )
-        return report(asked, found, sites, model, context, notes)
+        result = report(asked, found, sites, model, context, notes)
+        if stopped is not None:
+            raise Stopped(result) from stopped
+        return result
 
     def _pairs(self, model: Model, examples: Sequence[Example]) -> tuple[list[Pair], list[str]]:
         pairs, problems = [], []

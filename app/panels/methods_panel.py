@@ -47,9 +47,12 @@ def method_of(name: str, spec: RunSpec, model: Any = None) -> Method:
 
 
 def is_known(spec: RunSpec) -> bool:
-    """Whether this session asked for a run, or the store holds it."""
+    """Whether this session asked for a run, or the store held it when the session first looked."""
     known: dict[str, str] = st.session_state.setdefault("run ids", {})
-    return spec.hash in known or is_stored(spec, store())
+    looked: dict[str, bool] = st.session_state.setdefault("stored before", {})
+    if spec.hash not in looked:
+        looked[spec.hash] = is_stored(spec, store())
+    return spec.hash in known or looked[spec.hash]
 
 
 def grid_of(methods: Sequence[Method]) -> Grid | None:
@@ -58,9 +61,17 @@ def grid_of(methods: Sequence[Method]) -> Grid | None:
     for method in methods:
         if method.run is None or method.run.result is None:
             continue
-        for grid in grids_of(method.run.result)[:1]:
+        _, grid = _first_grid(method.run)
+        if grid is not None:
             parts[method.name] = grid
     return joined_grid(parts) if parts else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs={Run: id})
+def _first_grid(run: Run) -> tuple[Run, Grid | None]:
+    """Return the grid of a run, beside the run: while both are kept, its id is nobody else's."""
+    grids = grids_of(run.result) if run.result is not None else ()
+    return run, next(iter(grids), None)
 
 
 def show_states(methods: Sequence[Method]) -> None:
@@ -78,7 +89,7 @@ def _watch(live: Mapping[str, str]) -> None:
     if not live:
         return
 
-    @st.fragment(run_every=0.8, key=f"methods {' '.join(live)}")
+    @st.fragment(run_every=1.2, key=f"methods {' '.join(live)}")
     def watching() -> None:
         jobs = [JOBS.find(run_id) for run_id in live.values()]
         if any(job is None or not job.is_live for job in jobs):

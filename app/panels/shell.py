@@ -9,6 +9,7 @@ from app.panels.run_panel import show_progress
 from app.panels.session import model_ref
 from app.panels.wording import amount, duration, plain_markdown
 
+_FEW = 3
 _WARM = "first loads take a few seconds; the page stays usable meanwhile"
 
 
@@ -85,7 +86,11 @@ def _runs() -> None:
         live = JOBS.live()
         if live:
             st.markdown("**Going on**")
+        waiting = sum(job.state == "waiting" for job in live)
         for job in live:
-            show_progress(job, key="side", narrow=True)
+            if job.state != "waiting" or job.is_stopping or waiting < _FEW:
+                show_progress(job, key="side", narrow=True)
+        if waiting >= _FEW:
+            st.caption(f"{waiting} more wait for these to end")
 
     going_on()

@@ -119,6 +119,15 @@ def test_a_comparison_draws_second_minus_first(open_page, two_models) -> None:
     assert any("tiny:gpt2 − tiny:llama" in spec or "\\u2212" in spec for spec in titles)
 
 
+def test_the_address_holds_the_two_runs_that_are_compared(open_page, two_models) -> None:
+    ids = ",".join(run.run_id for run in two_models)
+    page = open_page("runs", compare=ids)
+    assert "Settings that differ" in page.words
+    assert page.at.query_params["compare"] == ids
+    page = open_page("runs", compare="one")
+    assert "expected two runs" in page.words
+
+
 def test_a_long_table_is_shown_page_by_page(open_page, store_path) -> None:
     n = 40_000
     frame = pd.DataFrame({"row": range(n), "token": [f"t{i}" for i in range(n)]})

@@ -17,11 +17,15 @@ from workbench.result.views import GraphView
 
 _PER_ROW = 3
 _WIDEST = 7.0
+_MOST_NUMBERED = 6  # edges of a panel that carry their number
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Panel:
-    """One group of edges with the places of the nodes, and where it stands in the figure."""
+    """One group of edges with the places of the nodes, and where it stands in the figure.
+
+    Dashed are edges whose direction the data do not identify.
+    """
 
     edges: list[dict[Any, Any]]
     places: dict[str, tuple[float, float]]
@@ -29,6 +33,7 @@ class _Panel:
     row: int
     column: int
     axis: str
+    is_dashed: bool = False
 
 
 def draw_graph(result: Result, view: GraphView) -> go.Figure:
@@ -40,8 +45,7 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
     nodes, edges = result.table(view.nodes), result.table(view.edges)
     for column in filter(None, (view.cause, view.effect, view.stability, view.group)):
         edges[column]
-    names = [str(name) for name in nodes[view.node]]
-    places = layout(names, edges, view)
+    places = layout([str(name) for name in nodes[view.node]], edges, view)
     groups = list(dict.fromkeys(map(str, edges[view.group]))) if view.group else [""]
     groups = groups or [""]
     columns = min(len(groups), _PER_ROW)
@@ -49,6 +53,7 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
     figure = make_subplots(rows=rows, cols=columns, subplot_titles=[*map(figure_text, groups)])
     reach = _reach(edges, view)
     records = edges.frame.to_dict("records")
+    is_dashed = result.graph is not None and result.graph.identified is False
     for k, group in enumerate(groups):
         panel = _Panel(
             edges=[e for e in records if not view.group or str(e[view.group]) == group],
@@ -57,6 +62,7 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
             row=k // columns + 1,
             column=k % columns + 1,
             axis="" if k == 0 else str(k + 1),
+            is_dashed=is_dashed,
         )
         _draw_panel(figure, panel, edges, view)
         figure.add_trace(_node_trace(nodes, view, places), row=panel.row, col=panel.column)
@@ -66,7 +72,7 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
     figure.update_xaxes(visible=False, range=[-0.55, 1.55])
     figure.update_yaxes(visible=False, range=[-0.18, 1.15])
     figure.update_layout(showlegend=False)
-    _explain(figure, edges, view)
+    _explain(figure, edges, view, is_dashed=is_dashed)
     return figure
 
 
@@ -126,8 +132,15 @@ def _draw_panel(figure: go.Figure, panel: _Panel, edges: Table, view: GraphView)
             PALETTE[1] if weight is not None and weight < 0 else PALETTE[0],
             0.85 if share is None else 0.15 + 0.75 * min(max(share, 0.0), 1.0),
         )
-        figure.add_annotation(**_arrow(ends, edge, panel.axis, (colour, width)))
-        figure.add_trace(_handle(ends, edge, edges, view), row=panel.row, col=panel.column)
+        look = (colour, width)
+        head = [_along(ends, 0.9), ends[1]] if panel.is_dashed else ends
+        if panel.is_dashed:
+            figure.add_trace(_shaft(ends, look), row=panel.row, col=panel.column)
+        figure.add_annotation(**_arrow(head, edge, panel.axis, look))
+        handle = _handle(ends, edge, edges, view)
+        if len(panel.edges) <= _MOST_NUMBERED:
+            handle.update(mode="markers+text", text=[_weight_words(edge, edges, view)])
+        figure.add_trace(handle, row=panel.row, col=panel.column)
 
 
 def _arrow(
@@ -158,29 +171,45 @@ def _arrow(
 _REFERENCES = (("xref", "x"), ("yref", "y"), ("axref", "x"), ("ayref", "y"))
 
 
+def _along(ends: list[tuple[float, float]], share: float) -> tuple[float, float]:
+    (x0, y0), (x1, y1) = ends
+    return x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+
+
+def _shaft(ends: list[tuple[float, float]], look: tuple[str, float]) -> go.Scatter:
+    """Draw the dashed part of an arrow; arrows of a figure cannot be dashed themselves."""
+    start, end = _along(ends, 0.08), _along(ends, 0.9)
+    return go.Scatter(
+        x=[start[0], end[0]],
+        y=[start[1], end[1]],
+        mode="lines",
+        line={"color": look[0], "width": look[1], "dash": "dash"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
 def _handle(
     ends: list[tuple[float, float]], edge: dict[Any, Any], edges: Table, view: GraphView
 ) -> go.Scatter:
-    (x0, y0), (x1, y1) = ends
+    x, y = _along(ends, 0.55)
     return go.Scatter(
-        x=[x0 + 0.55 * (x1 - x0)],
-        y=[y0 + 0.55 * (y1 - y0)],
+        x=[x],
+        y=[y],
         mode="markers",
         marker={"size": 14, "color": "rgba(0,0,0,0)"},
-        text=[_edge_words(edge, edges, view)],
-        hovertemplate="%{text}<extra></extra>",
+        hovertext=[_edge_words(edge, edges, view)],
+        hovertemplate="%{hovertext}<extra></extra>",
+        textposition="middle right",
+        textfont={"size": 11, "color": INK},
         showlegend=False,
     )
 
 
 def _edge_words(edge: dict[Any, Any], edges: Table, view: GraphView) -> str:
     words = [f"{figure_text(edge[view.cause])} → {figure_text(edge[view.effect])}"]
-    weight = _number(edge.get(view.weight))
-    if weight is not None:
-        about = edges.columns.get(view.weight, Column())
-        low, high = _number(edge.get(about.low)), _number(edge.get(about.high))
-        band = f" [{number(low, low, high)}, {number(high, low, high)}]" if low is not None else ""
-        words.append(f"{number(weight, low, high)}{band} {figure_text(about.unit)}")
+    unit = figure_text(edges.columns.get(view.weight, Column()).unit)
+    words += [f"{told} {unit}" for told in [_weight_words(edge, edges, view)] if told]
     shown = {view.cause, view.effect, view.weight, view.group}
     words += [
         f"{figure_text(str(k).replace('_', ' '))}: {_plain(v)}"
@@ -188,6 +217,17 @@ def _edge_words(edge: dict[Any, Any], edges: Table, view: GraphView) -> str:
         if k not in shown and _plain(v)
     ]
     return "<br>".join(words)
+
+
+def _weight_words(edge: dict[Any, Any], edges: Table, view: GraphView) -> str:
+    """Return the size of an edge with its interval, empty where it has none."""
+    weight = _number(edge.get(view.weight))
+    if weight is None:
+        return ""
+    about = edges.columns.get(view.weight, Column())
+    low, high = _number(edge.get(about.low)), _number(edge.get(about.high))
+    band = f" [{number(low, low, high)}, {number(high, low, high)}]" if low is not None else ""
+    return f"{number(weight, low, high)}{band}"
 
 
 def _node_trace(
@@ -226,12 +266,14 @@ def _beside(places: dict[str, tuple[float, float]], name: str) -> str:
     return "top center" if x == middle else "middle left" if x < middle else "middle right"
 
 
-def _explain(figure: go.Figure, edges: Table, view: GraphView) -> None:
+def _explain(figure: go.Figure, edges: Table, view: GraphView, *, is_dashed: bool) -> None:
     unit = edges.columns.get(view.weight, Column()).unit
     words = [f"width: size of {view.weight.replace('_', ' ')}{f' ({unit})' if unit else ''}"]
     words.append("blue raises, vermilion lowers")
     if view.stability:
         words.append(f"opacity: {view.stability.replace('_', ' ')}")
+    if is_dashed:
+        words.append("dashed: the direction is not identified")
     figure.add_annotation(
         text=figure_text(" · ".join(words)),
         xref="paper",

@@ -20,7 +20,9 @@ from app.panels.wording import plain_markdown
 def main() -> None:
     """Draw the page."""
     problems = read_address()
-    st.markdown(f"## What happens inside {plain_markdown(model_ref().name)} as it reads")
+    loading = LOADER.model(model_ref())
+    name = loading.value.spec.name if loading.value is not None else model_ref().name
+    st.markdown(f"## What happens inside {plain_markdown(name)} as it reads")
     _ask()
     for problem in problems:
         st.warning(plain_markdown(f"The address asks for what is not there: {problem}."))

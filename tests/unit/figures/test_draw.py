@@ -9,6 +9,7 @@ import pytest
 
 from workbench.errors import UnknownName
 from workbench.figures.draw import draw, draw_all
+from workbench.result.graph import CapabilityGraph
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve, GraphView, Heatmap, Points
@@ -119,6 +120,25 @@ def test_a_graph_shows_weight_as_width_and_stability_as_opacity(whole: Result) -
     )
     assert [a.arrowside for a in arrows] == ["end", "none"]
     assert arrows[0].ay > arrows[0].y, "a cause stands above its effect"
+
+
+def test_a_direction_that_is_not_identified_is_dashed_and_edges_carry_numbers(
+    whole: Result,
+) -> None:
+    open_, fixed = (
+        draw(replace(whole, graph=CapabilityGraph(nodes=(), edges=(), identified=known)), view)
+        for known, view in ((False, whole.views[5]), (True, whole.views[5]))
+    )
+    shafts = [trace for trace in open_.data if trace.mode == "lines"]
+    assert [trace.line.dash for trace in shafts] == ["dash", "dash"]
+    assert not [trace for trace in fixed.data if trace.mode == "lines"]
+    told = [a.text for f in (open_, fixed) for a in f.layout.annotations if "width:" in a.text]
+    assert ["not identified" in words for words in told] == [True, False]
+    arrows = [[a for a in f.layout.annotations if a.showarrow] for f in (open_, fixed)]
+    assert [(a.x, a.y) for a in arrows[0]] == [(a.x, a.y) for a in arrows[1]]
+    weights = whole.table("edges")["weight"].tolist()
+    numbers = [t.text[0] for t in fixed.data if t.mode == "markers+text" and t.hovertext]
+    assert all(f"{abs(weights[0]):g}"[:3] in words for words in numbers[:1])
 
 
 def test_a_graph_with_groups_has_one_panel_each() -> None:

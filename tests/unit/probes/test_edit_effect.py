@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from probes.edit_effect import elsewhere
-from workbench.methods.contracts import Context
+from probes.edit_effect import EditEffect, elsewhere
+from workbench.methods.contracts import Context, Example, Stopped
 from workbench.model.edits import Edit, Op
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
@@ -83,6 +83,18 @@ def test_the_control_is_as_large_and_elsewhere(tiny_llama: Model) -> None:
     assert other.site.layer != 1
     everywhere = [Edit(site=Site(Kind.MLP_OUT, i), op=Op.ABLATE) for i in range(spec.n_layers)]
     assert elsewhere(everywhere, spec, context) == ()
+
+
+def test_stopped_it_reports_the_texts_that_are_done(tiny_llama: Model) -> None:
+    def stop(done: int, total: int, label: str) -> None:
+        if (done, total) == (1, 3):
+            raise KeyboardInterrupt
+
+    probe = EditEffect(edits=("ablate:mlp_out.1",), tokens=3)
+    rows = [Example(text=TEXT, source=f"row {i}", number=i) for i in range(3)]
+    with pytest.raises(Stopped) as found:
+        probe.study(tiny_llama, rows, Context.of(tiny_llama, progress=stop))
+    assert found.value.result.table("answers")["text"].nunique() == 1
 
 
 def test_what_cannot_be_edited_is_said(tiny_llama: Model) -> None:
