@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from probes.edit_effect import EditEffect, elsewhere
+from probes.edit_effect import EditEffect
 from workbench.methods.contracts import Context, Example, Stopped
+from workbench.methods.elsewhere import elsewhere
 from workbench.model.edits import Edit, Op
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
