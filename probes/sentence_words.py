@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from probes.sentence_states.decoder import find_decoder
+from probes.sentence_states.information import InformationReader
 from probes.sentence_states.lens import TrainedLens, find_lens
 from probes.sentence_states.reading import SentenceReader
 from probes.sentence_states.verdict import caveats, verdict
@@ -35,6 +37,12 @@ def _share(words: str, *axes: str, is_averaged: bool = True) -> Metric:
     )
 
 
+def _nats(words: str, *axes: str) -> Metric:
+    """Return a number of nats, with an estimate where it has no layers."""
+    headline = None if "layer" in axes else (None, None)
+    return Metric(unit="nats", help=words, axes=axes, headline=headline)
+
+
 @probe("sentence-words", source="Ours; linear readouts after Alain & Bengio 2016")
 @dataclass(frozen=True, kw_only=True)
 class SentenceWords(PerUnit):
@@ -50,9 +58,15 @@ class SentenceWords(PerUnit):
     validation part and of the same text, and the most frequent word, which needs no state. Below
     `sure` a cell says nothing.
 
+    Where a decoder is known for the model, it says how many nats the state saves of the sentence,
+    −log p(sentence | no state) + log p(sentence | state), and of each of its words; the decoder
+    was trained without a state as well. It is asked for the next sentence too, and writes the
+    likeliest sentence of each state, which is trusted only where the readout of words agrees.
+
     Single numbers are those of the layer that was best on the validation part of the training.
 
-    Cost: one product with the vocabulary for each sentence and layer.
+    Cost: one product with the vocabulary for each sentence and layer; with a decoder five passes
+    over each sentence, and three more for each layer with `information` at every layer.
 
     Units: proportions of sentences, averaged within a text, then over texts; gains in nats.
 
@@ -77,6 +91,21 @@ class SentenceWords(PerUnit):
             axes=_BOTH,
             headline=None,
         ),
+        "information_saved": _nats("Saved of a sentence by its state, at the best layer.", *_AT),
+        "content_words_saved": _share("Content words with nats saved, at the best layer.", *_AT),
+        "next_saved": _nats("Saved of the next sentence by the state, at the best layer.", *_AT),
+        "bare_nats": _nats("The sentence without a state, −log p.", *_AT),
+        "written_f1": Metric(
+            unit="F1",
+            help="Words a written sentence has in common with it.",
+            axes=_AT,
+            bounds=(0.0, 1.0),
+        ),
+        "trusted": _share("Written sentences that the readout of words agrees with.", *_AT),
+        "wrong_trusted": _share("Sentences trusted though their F1 is below one half.", *_AT),
+        "saved": _nats("Saved of a sentence by its state.", *_BOTH),
+        "content_saved": _share("Content words with nats saved.", *_BOTH),
+        "word_saved": _nats("Saved of this word by the state at the end.", *_BOTH),
         "held": _share(
             "Probability that this word is in its sentence, read at the sentence's end.",
             *_BOTH,
@@ -92,6 +121,7 @@ class SentenceWords(PerUnit):
     }
     words_of: ClassVar = {
         "said": Column(help="Words that the state holds, the most probable first; sure ones only."),
+        "written": Column(help="Likeliest sentence given the state; `unsure` where not trusted."),
         "nearest": Column(help="Sentence of the bank that shares most of what is read."),
     }
     plots: ClassVar = (
@@ -103,17 +133,36 @@ class SentenceWords(PerUnit):
         ),
         Plot(title="Words that are said", metrics=("confidence",), axes=_BOTH, words="said"),
         Plot(title="Nearest sentences", metrics=("shares_word",), axes=_BOTH, words="nearest"),
+        Plot(title="Nats of a sentence that its end saves", metrics=("saved",)),
+        Plot(
+            title="Nats of each word that the sentence's end saves",
+            metrics=("word_saved",),
+            axes=_BOTH,
+        ),
         Plot(title="Nats by which a sentence's end tells its words", metrics=("gain",)),
         Plot(title="Words that the sentence's end tells", metrics=("gain",), axes=_BOTH),
     )
 
     checkpoint: str = option("", help="Folder of a trained lens; default: the one that ships.")
     sure: float = option(0.5, help="Say a word from this probability on.", low=0.0, high=1.0)
+    decoder: str = option("", help="Folder of a trained decoder; default: one that ships, if any.")
+    information: Literal["best", "every", "none"] = option(
+        "best", help="Layers at which nats are told: the best, every one of the decoder, none."
+    )
 
     def loaded(self, context: Context) -> PerUnit:
         if context.spec is None:
             raise InputError("a lens needs a model", hint="give texts, not activation files")
-        return LoadedWords(**vars(self), lens=find_lens(self.checkpoint, context.spec))
+        lens = find_lens(self.checkpoint, context.spec)
+        return LoadedWords(**vars(self), lens=lens, reader=self._reader(lens, context))
+
+    def _reader(self, lens: TrainedLens, context: Context) -> InformationReader | None:
+        wanted = self.information != "none" and context.model is not None
+        found = find_decoder(context.loaded, self.decoder) if wanted else None
+        if found is None:
+            return None
+        layers = found.layers if self.information == "every" else (found.best,)
+        return InformationReader(decoder=found, lens=lens, layers=layers)
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return every_layer(Kind.RESID_POST, spec)
@@ -127,16 +176,22 @@ class SentenceWords(PerUnit):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWords(SentenceWords):
-    """A sentence lens with its weights."""
+    """A sentence lens with its weights, and a decoder where there is one."""
 
     lens: TrainedLens
+    reader: InformationReader | None = None
 
     def loaded(self, context: Context) -> PerUnit:
         return self
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         reader = SentenceReader(
-            lens=self.lens, sure=self.sure, trace=trace, examples=examples, context=context
+            lens=self.lens,
+            sure=self.sure,
+            trace=trace,
+            examples=examples,
+            context=context,
+            information=self.reader,
         )
         return reader.measured()
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from probes.sentence_states.corpus import Corpus, CorpusPart, divide
-from probes.sentence_states.features import Features, extract
+from probes.sentence_states.features import Features
 from probes.sentence_states.finishing import finished
 from probes.sentence_states.judging import joined_report, judged_report, judged_scores
 from probes.sentence_states.lens import BEST, RECIPE, TrainedLens
 from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
-from probes.sentence_states.own_texts import OwnTexts
 from probes.sentence_states.presets import PRESETS, LensPreset
+from probes.sentence_states.sources import OWN, drawn_corpus, learned_states
 from probes.sentence_states.vocabulary import Vocabulary
 from probes.sentence_states.word_start import word_vectors
 from probes.sentence_words import LoadedWords
@@ -25,9 +24,7 @@ from workbench.result.tables import Column
 from workbench.training.report import checkpoint_note, loss_tables
 from workbench.training.run import TrainingRun
 
-OWN, GIVEN = "own texts", "given texts"
 _LEAST = 2
-_VALIDATED = 500
 _TRAINING = Column("nats", "Mean per word over the layers of a step, neighbours counted half.")
 _HELD_OUT = Column("nats", "Mean per word over five layers, held-out sentences; lowest is kept.")
 
@@ -85,8 +82,8 @@ class TrainSentenceWords:
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PRESETS[self.preset].with_options(self)
         context = context.on(model)
-        corpus = self._corpus(model, examples, preset, context)
-        train, valid = self._states(model, corpus, preset, context)
+        corpus = drawn_corpus(model, examples, preset.own, preset.written, context)
+        train, valid = learned_states(model, corpus, preset.texts, self.longest, context)
         vocabulary = _vocabulary(train, preset)
         lines = Lines.of(train, vocabulary)
         start = fresh_readout(train, lines, word_vectors(model, vocabulary, preset.rank))
@@ -102,8 +99,7 @@ class TrainSentenceWords:
             preset,
             model,
             context,
-            texts=(text for some in _used(corpus, preset).values() for text in some),
-            data=", ".join(f"{len(t)} {origin}" for origin, t in _used(corpus, preset).items()),
+            **corpus.told(preset.texts),
         )
         history = run.train(objective, preset.plan(objective.n_rows, start.n_layers))
         lens = finished(objective, vocabulary, _own_sentences(train), preset.bank)
@@ -113,37 +109,6 @@ class TrainSentenceWords:
         kept = kept.rescored(judged_scores(found), run.folder)
         tables = loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)
         return joined_report(found, tables, checkpoint_note(kept.manifest, run.folder))
-
-    def _corpus(
-        self, model: Model, examples: Sequence[Example], preset: LensPreset, context: Context
-    ) -> Corpus:
-        written = OwnTexts(folder=context.folder, texts=preset.own, limit=preset.written)
-        own = written.draw(model, context) if preset.own else []
-        return divide({GIVEN: [example.text for example in examples], OWN: own}, context)
-
-    def _states(
-        self, model: Model, corpus: Corpus, preset: LensPreset, context: Context
-    ) -> tuple[Features, Features]:
-        """Return the states to learn from and those to choose by."""
-        parts: tuple[CorpusPart, ...] = ("train", "valid")
-        missing = [part for part in parts if not corpus.texts[part]]
-        if missing:
-            told = ", ".join(f"{part} {len(texts)}" for part, texts in corpus.texts.items())
-            raise TooLittleData(
-                f"no texts for the part {', '.join(missing)}; {told} in all",
-                hint="give more texts with --data, or let the model write more with --own",
-            )
-        sizes: dict[CorpusPart, int] = {"train": preset.texts, "valid": _VALIDATED}
-        train, valid = (
-            Features.joined(
-                {
-                    origin: extract(model, texts[:most], context.folder, self.longest, context)
-                    for origin, texts in corpus.part(part).items()
-                }
-            )
-            for part, most in sizes.items()
-        )
-        return train, valid
 
 
 def _vocabulary(train: Features, preset: LensPreset) -> Vocabulary:
@@ -163,8 +128,3 @@ def _own_sentences(train: Features) -> list[str]:
     rows = zip(train.places, train.origins, strict=True)
     own = [place.sentence for place, origin in rows if origin == OWN]
     return own or [place.sentence for place in train.places]
-
-
-def _used(corpus: Corpus, preset: LensPreset) -> dict[str, tuple[str, ...]]:
-    """Return the texts to learn from by where they come from."""
-    return {origin: texts[: preset.texts] for origin, texts in corpus.part("train").items()}

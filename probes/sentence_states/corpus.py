@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,14 @@ class Corpus:
         for origin, text in zip(self.origins[part], self.texts[part], strict=True):
             found.setdefault(origin, []).append(text)
         return {origin: tuple(texts) for origin, texts in found.items()}
+
+    def told(self, most: int) -> dict[str, Any]:
+        """Return the texts to learn from, `most` of a kind, and what they are, for a manifest."""
+        used = {origin: texts[:most] for origin, texts in self.part("train").items()}
+        return {
+            "texts": [text for texts in used.values() for text in texts],
+            "data": ", ".join(f"{len(texts)} {origin}" for origin, texts in used.items()),
+        }
 
 
 def divide(sources: Mapping[str, Sequence[str]], context: Context) -> Corpus:

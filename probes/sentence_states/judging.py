@@ -15,7 +15,7 @@ from workbench.training.report import loss_views
 
 RARE = "rare names and numbers"
 _AT_ONCE = 32
-_TOLD = ("words_p_at_1", "nearest_shares_word", "known_words")
+TOLD = ("words_p_at_1", "nearest_shares_word", "known_words")
 
 
 def judged_report(
@@ -38,14 +38,19 @@ def judged_report(
     return found
 
 
-def joined_report(found: Mapping[str, Result], tables: Mapping[str, Table], note: Note) -> Result:
+def joined_report(
+    found: Mapping[str, Result],
+    tables: Mapping[str, Table],
+    note: Note,
+    told: Sequence[str] = TOLD,
+) -> Result:
     """Return the report on the kind with most texts, with the figures of every kind."""
     first = max(
         (o for o in found if o != RARE), key=lambda o: found[o].estimates[0].n, default=RARE
     )
-    rows = [{"kind": origin, **_cells(result)} for origin, result in found.items()]
+    rows = [{"kind": origin, **_cells(result, told)} for origin, result in found.items()]
     about = {"kind": Column(help="Where the texts come from.")}
-    for name in _TOLD:
+    for name in told:
         one = found[first].estimate(name)
         about |= {
             name: Column(one.unit, f"As the estimate {name}.", f"{name}_low", f"{name}_high"),
@@ -64,32 +69,34 @@ def joined_report(found: Mapping[str, Result], tables: Mapping[str, Table], note
     )
 
 
-def _cells(result: Result) -> dict[str, float | int | None]:
+def _cells(result: Result, told: Sequence[str]) -> dict[str, float | int | None]:
     cells: dict[str, float | int | None] = {}
-    for name in _TOLD:
+    for name in told:
         one = result.estimate(name)
         cells |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
         cells |= {f"{name}_control": one.control, f"{name}_n": one.n}
     return cells
 
 
-def judged_scores(found: Mapping[str, Result]) -> dict[str, dict[str, Any]]:
+def judged_scores(
+    found: Mapping[str, Result], told: Sequence[str] = TOLD
+) -> dict[str, dict[str, Any]]:
     """Return the figures of each kind for the manifest."""
-    return {origin: _scores(result) for origin, result in found.items()}
+    return {origin: _scores(result, told) for origin, result in found.items()}
 
 
-def _scores(result: Result) -> dict[str, Any]:
-    told: dict[str, Any] = {"p_at_1": result.estimate("words_p_at_1").value}
-    for name in _TOLD:
+def _scores(result: Result, told: Sequence[str]) -> dict[str, Any]:
+    scores: dict[str, Any] = {"p_at_1": result.estimate("words_p_at_1").value}
+    for name in told:
         one = result.estimate(name)
-        told[name] = {
+        scores[name] = {
             "value": one.value,
             "low": one.low,
             "high": one.high,
             "n": one.n,
             one.control_name or "control": one.control,
         }
-    return told
+    return scores
 
 
 def read_texts(

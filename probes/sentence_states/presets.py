@@ -69,3 +69,61 @@ PRESETS = {
         epochs=5.0, batch=512, layers=10, bank=20_000, learning_rate=4e-3,
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderPreset(Preset):
+    """How much is written, read and trained for the decoder of a lens.
+
+    The model writes `own` texts of at most `written` tokens; at most `texts` of a kind are
+    learned from and `judged` of each kind judged. About `layers` layers can be read. A share
+    `adapted` of the blocks, the last ones, carries an adapter of rank `rank`. A share `bare` of
+    the `batch` sentences of each of `steps` steps is learned without a state.
+    """
+
+    limited: ClassVar[str] = "texts"
+
+    own: int
+    written: int
+    texts: int
+    judged: int
+    layers: int
+    rank: int
+    adapted: float
+    bare: float
+    steps: int
+    batch: int
+    learning_rate: float
+
+    def first_block(self, n_layers: int) -> int:
+        """Return the first block that carries the adapter."""
+        return n_layers - max(1, round(self.adapted * n_layers))
+
+    def plan(self, n_rows: int) -> Plan:
+        """Return the steps for so many sentences."""
+        return Plan(
+            steps=self.steps,
+            rows_per_step=min(self.batch, n_rows),
+            learning_rate=self.learning_rate,
+            betas=(0.9, 0.98),
+            clip=1.0,
+            warmup=min(20, self.steps // 5),
+            save_every=max(1, self.steps // 20),
+            validate_every=max(1, self.steps // 10),
+        )
+
+
+DECODER_PRESETS = {
+    "tiny": DecoderPreset(
+        own=6, written=8, texts=400, judged=20, layers=2, rank=2, adapted=0.5, bare=0.2,
+        steps=6, batch=8, learning_rate=2e-3,
+    ),
+    "cpu": DecoderPreset(
+        own=480, written=96, texts=40_000, judged=100, layers=5, rank=8, adapted=0.33, bare=0.2,
+        steps=2400, batch=64, learning_rate=2e-3,
+    ),
+    "gpu": DecoderPreset(
+        own=40_000, written=128, texts=200_000, judged=600, layers=10, rank=16, adapted=1.0,
+        bare=0.2, steps=20_000, batch=256, learning_rate=1e-3,
+    ),
+}  # fmt: skip

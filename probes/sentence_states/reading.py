@@ -1,18 +1,19 @@
 """Read the sentence ends of a batch through a trained lens, beside the controls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from probes.sentence_states.cells import Cells
+from probes.sentence_states.ends import End
+from probes.sentence_states.information import WRITTEN, InformationReader, arrays
 from probes.sentence_states.lens import TrainedLens
 from probes.sentence_states.readout import CURRENT, TARGETS, best_words
-from probes.sentence_states.vocabulary import content_words, is_read, word_spans
+from probes.sentence_states.vocabulary import content_words, every_span, is_read, word_spans
 from probes.sentences.states import places_of
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
@@ -27,28 +28,6 @@ _NAMES = {CURRENT: "p_at_1", "previous": "previous_p_at_1", "next": "next_p_at_1
 _AT_BEST = {"words_p_at_1": "p_at_1", "nearest_shares_word": "shares_word"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """The end of one sentence: its row and column in the batch, and its content words.
-
-    `neighbours` are the content words of the sentences around it; `other` is the number of the
-    stored sentence that stands in for it, `within` that of an end of the same text, itself where
-    there is no other. `tokens` are the columns of its words, with each word.
-    """
-
-    row: int
-    column: int
-    words: frozenset[str]
-    neighbours: Mapping[str, frozenset[str]]
-    other: int
-    within: int
-    tokens: tuple[tuple[int, str], ...]
-
-    def target(self, name: str) -> frozenset[str]:
-        """Return the words of the sentence that is asked for."""
-        return self.words if name == CURRENT else self.neighbours[name]
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SentenceReader:
     """What the states of one batch say at the ends of its sentences."""
@@ -58,6 +37,7 @@ class SentenceReader:
     trace: Trace
     examples: Sequence[Example]
     context: Context
+    information: InformationReader | None = None
 
     @cached_property
     def ends(self) -> tuple[End, ...]:
@@ -75,10 +55,12 @@ class SentenceReader:
         places = [p for p in places_of(row, text, tokens, row) if is_read(p.sentence)]
         n = len(places)
         words = [frozenset(content_words(place.sentence)) for place in places]
-        spots = _word_tokens(text, tokens.offsets[row])
+        offsets = tokens.offsets[row]
+        spots = [(t, w) for a, b, w in word_spans(text) for t in _columns((a, b), offsets)]
         others = draw.integers(len(self.lens.other_nearest), size=n)
         steps = draw.integers(1, max(n, 2), size=n)
         starts = [-1, *(place.position for place in places)]
+        spelled = [_columns(span, offsets) for span in every_span(text)]
         by_number = {place.number: i for i, place in enumerate(places)}
         nothing: frozenset[str] = frozenset()
 
@@ -90,6 +72,8 @@ class SentenceReader:
             End(
                 row=row,
                 column=columns[place.position],
+                sentence=place.sentence,
+                following=first + i + 1 if place.number + 1 in by_number else None,
                 words=words[i],
                 neighbours={name: beside(i, step) for name, step in TARGETS.items() if step},
                 other=int(others[i]),
@@ -99,20 +83,24 @@ class SentenceReader:
                     for t, word in spots
                     if starts[i] < t <= place.position and word in words[i]
                 ),
+                spelled=_between(spelled, starts[i], place.position, columns),
             )
             for i, place in enumerate(places)
         ]
 
     def measured(self) -> Measured:
         """Return every number of the batch, with the words of its cells."""
-        cells = _Cells(self.trace, self.lens.readout.n_layers)
+        n_layers = self.lens.readout.n_layers
+        cells = Cells(self.trace, n_layers, (*_arrays(), *arrays()), ("said", "nearest", WRITTEN))
         if self.ends:
-            for layer in range(self.lens.readout.n_layers):
+            for layer in range(n_layers):
                 self._layer(layer, cells)
             self._at_best(cells)
+            if self.information is not None:
+                self.information.put(self.trace, self.ends, cells)
         return cells.measured()
 
-    def _layer(self, layer: int, cells: "_Cells") -> None:
+    def _layer(self, layer: int, cells: Cells) -> None:
         site = Site(Kind.RESID_POST, layer)
         x = self.trace.activations[site]
         rows, columns = [e.row for e in self.ends], [e.column for e in self.ends]
@@ -124,7 +112,7 @@ class SentenceReader:
             if target == CURRENT:
                 self._current(layer, log_p, top, cells)
 
-    def _words(self, layer: int, target: str, name: str, top: Tensor, cells: "_Cells") -> None:
+    def _words(self, layer: int, target: str, name: str, top: Tensor, cells: Cells) -> None:
         """Mark whether the first word of each state, and of its controls, is in the sentence."""
         say, first = self.lens.vocabulary.words, top[:, 0].tolist()
         others = self.lens.others[target][:, layer].tolist()
@@ -141,7 +129,7 @@ class SentenceReader:
                 cells.put("within", name, at, say[first[end.within]] in wanted)
 
     def _current(
-        self, layer: int, log_p: Float[Tensor, "n word"], top: Tensor, cells: "_Cells"
+        self, layer: int, log_p: Float[Tensor, "n word"], top: Tensor, cells: Cells
     ) -> None:
         lens, say = self.lens, self.lens.vocabulary.words
         sure = lens.readout.probability(layer, log_p.gather(1, top)).tolist()
@@ -162,7 +150,7 @@ class SentenceReader:
                 cells.put(VALUE, "recall_at_5", at, hits / min(_TOP, len(end.words)))
                 self._nearest(layer, i, nearest, cells)
 
-    def _tokens(self, layer: int, i: int, log_p: Float[Tensor, "n word"], cells: "_Cells") -> None:
+    def _tokens(self, layer: int, i: int, log_p: Float[Tensor, "n word"], cells: Cells) -> None:
         """Say of each word of a sentence how much its end makes it likely."""
         end, prior = self.ends[i], self.lens.prior.log()
         for column, word in end.tokens:
@@ -176,7 +164,7 @@ class SentenceReader:
             if end.within != i:
                 cells.put("within", "gain", at, float(log_p[end.within, number] - prior[number]))
 
-    def _nearest(self, layer: int, i: int, nearest: Sequence[int], cells: "_Cells") -> None:
+    def _nearest(self, layer: int, i: int, nearest: Sequence[int], cells: Cells) -> None:
         end, at = self.ends[i], (self.ends[i].row, layer, self.ends[i].column)
         other = int(self.lens.other_nearest[end.other, layer])
         cells.put(VALUE, "shares_word", at, self._shares(nearest[i], end))
@@ -187,7 +175,7 @@ class SentenceReader:
     def _shares(self, sentence: int, end: End) -> bool:
         return not end.words.isdisjoint(self.lens.bank.content[sentence])
 
-    def _at_best(self, cells: "_Cells") -> None:
+    def _at_best(self, cells: Cells) -> None:
         """Repeat what the best layer gave, and say how much of the words the lens can say."""
         best = self.lens.best
         for end in self.ends:
@@ -200,63 +188,30 @@ class SentenceReader:
                 cells.put(VALUE, "known_words", (end.row, end.column), known / len(end.words))
 
 
-class _Cells:
-    """The arrays of a batch by kind and metric, NaN where nothing was put."""
-
-    def __init__(self, trace: Trace, n_layers: int) -> None:
-        n, width = trace.tokens.ids.shape
-        self._shape = (n, n_layers, width)
-        self._numbers: dict[tuple[str, str], NDArray[np.float64]] = {}
-        self._texts: dict[str, NDArray[np.object_]] = {}
-        # Every batch has the same arrays, whatever its texts hold.
-        for name in ("held", "confidence", "recall_at_5", "says", "gain"):
-            self._array(VALUE, name, 3)
-        self._array("within", "gain", 3)
-        self._array(VALUE, "known_words", 2)
-        for kind in KINDS:
-            for name in (*_NAMES.values(), *_AT_BEST.values(), "sure_p_at_1"):
-                if (kind, name) != ("prior", "shares_word"):
-                    self._array(kind, name, 3)
-            for name in _AT_BEST:
-                if (kind, name) != ("prior", "nearest_shares_word"):
-                    self._array(kind, name, 2)
-        for name in ("said", "nearest"):
-            self._texts[name] = np.full(self._shape, "", dtype=object)
-
-    def put(self, kind: str, name: str, at: tuple[int, ...], value: float | bool) -> None:
-        """Put one number."""
-        self._array(kind, name, len(at))[at] = value
-
-    def copy(self, kind: str, name: str, at: tuple[int, int, int], to: str) -> None:
-        """Put what stands at one layer into another metric, where there is such one."""
-        if (kind, name) in self._numbers and (kind, to) in self._numbers:
-            has_layers = self._numbers[kind, to].ndim == len(at)
-            self.put(kind, to, at if has_layers else (at[0], at[2]), self.get(kind, name, at))
-
-    def get(self, kind: str, name: str, at: tuple[int, ...]) -> float:
-        """Return one number, NaN where there is none."""
-        return float(self._array(kind, name, len(at))[at])
-
-    def say(self, name: str, at: tuple[int, int, int], words: str) -> None:
-        """Write the words of a cell."""
-        self._texts[name][at] = words
-
-    def measured(self) -> Measured:
-        """Return the arrays as a probe gives them."""
-        kinds: dict[str, dict[str, Any]] = {}
-        for (kind, name), x in self._numbers.items():
-            kinds.setdefault(kind, {})[name] = x
-        values = kinds.pop(VALUE)
-        return Measured(values=values, controls=kinds, texts=self._texts)
-
-    def _array(self, kind: str, name: str, n_axes: int) -> NDArray[np.float64]:
-        shape = self._shape if n_axes == 3 else (self._shape[0], self._shape[2])
-        return self._numbers.setdefault((kind, name), np.full(shape, np.nan))
+def _arrays() -> Iterator[tuple[str, str, bool]]:
+    """Return kind and name of every number of the words, and whether it has layers."""
+    for name in ("held", "confidence", "recall_at_5", "says", "gain"):
+        yield VALUE, name, True
+    yield "within", "gain", True
+    yield VALUE, "known_words", False
+    for kind in KINDS:
+        for name in (*_NAMES.values(), *_AT_BEST.values(), "sure_p_at_1"):
+            if (kind, name) != ("prior", "shares_word"):
+                yield kind, name, True
+        for name in _AT_BEST:
+            if (kind, name) != ("prior", "nearest_shares_word"):
+                yield kind, name, False
 
 
-def _word_tokens(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, str]]:
-    """Return the tokens of every content word."""
-    found = []
-    for start, end, word in word_spans(text):
-        found += [(i, word) for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
-    return found
+def _between(
+    words: Sequence[tuple[int, ...]], after: int, last: int, columns: Sequence[int]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the columns of the words that end after one token and not after another."""
+    mine = (word for word in words if word and after < word[-1] <= last)
+    return tuple(tuple(columns[t] for t in word) for word in mine)
+
+
+def _columns(span: tuple[int, int], offsets: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the tokens that hold some of the characters of a span."""
+    start, end = span
+    return tuple(i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a)

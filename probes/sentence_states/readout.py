@@ -40,7 +40,7 @@ class WordReadout:
     ) -> Float[Tensor, "n d_model"]:
         """Return states less the mean of the layer, over its standard deviation."""
         mean, scale = self.mean[layer].to(states.device), self.scale[layer].to(states.device)
-        return ((states.float() - mean) / scale).clamp(-_FAR, _FAR)
+        return standardised(states, mean, scale)
 
     def log_p(
         self, layer: int, states: Float[Tensor, "n d_model"], target: str = CURRENT
@@ -79,6 +79,15 @@ class WordReadout:
         plain = {name: known[name] for name in ("mean", "scale", "up", "bias")}
         platt = {target: known[f"platt.{target}"] for target in TARGETS}
         return cls(**plain, maps={CURRENT: known["map"], **maps}, platt=platt)
+
+
+def standardised(
+    states: Float[Tensor, "n d_model"],
+    mean: Float[Tensor, " d_model"],
+    scale: Float[Tensor, " d_model"],
+) -> Float[Tensor, "n d_model"]:
+    """Return states less a mean over a standard deviation, far ones drawn in."""
+    return ((states.float() - mean) / scale).clamp(-_FAR, _FAR)
 
 
 def _factors(target: str, maps: Float[Tensor, "layer d_model rank"]) -> list[tuple[str, Tensor]]:

@@ -14,7 +14,8 @@ _FEW_COMPARED = 0.1
 def compared(found: Samples, metric: str) -> tuple[str, ...]:
     """Return the controls that exist for a tenth of the texts or more; fewer decide nothing."""
     least = _FEW_COMPARED * found.n_of(metric, VALUE)
-    return tuple(kind for kind in CONTROLS if found.n_of(metric, kind) > least)
+    there = (kind for kind in CONTROLS if found.has(metric, kind))
+    return tuple(kind for kind in there if found.n_of(metric, kind) > least)
 
 
 def unbeaten(found: Samples, metric: str) -> tuple[str, ...]:
@@ -56,9 +57,25 @@ def verdict(found: Samples, lens: TrainedLens) -> str:
     sure = found.estimate("sure_p_at_1", "other", {"layer": lens.best}, "P@1 where it is sure")
     at = f"{at}; {sure}" if sure.value is not None else at
     told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}."
+    told += nats_verdict(found)
     if words.value < _HALF:
         return f"Little is read, and most first words are wrong: {told}"
     return f"Words of the sentence are read at its end: {told}"
+
+
+def nats_verdict(found: Samples) -> str:
+    """Say how many nats are saved and whether written sentences are above both controls."""
+    saved = found.estimate("information_saved", "other")
+    if saved.value is None or saved.low is None:
+        return ""
+    bare = found.estimate("bare_nats").value or 0.0
+    nothing = saved.low <= 0 or unbeaten(found, "information_saved")
+    told = f"{'No nats are saved for sure' if nothing else 'Saved'}: {saved}, of {bare:.1f}"
+    written = found.estimate("written_f1", "other")
+    equal = unbeaten(found, "written_f1")
+    if equal:
+        return f" {told}. Written sentences say nothing sure: {written}; not above {equal[0]}."
+    return f" {told}. Written: {written}; {found.estimate('trusted')}."
 
 
 def caveats(found: Samples, lens: TrainedLens) -> tuple[Note, ...]:

@@ -44,6 +44,11 @@ def content_words(text: str) -> list[str]:
     return [word for word in dict.fromkeys(words_of(text)) if word not in _FUNCTION_WORDS]
 
 
+def every_span(text: str) -> list[tuple[int, int]]:
+    """Return the (start, end) characters of every word, function words among them."""
+    return [m.span() for m in _WORD.finditer(text)]
+
+
 def word_spans(text: str) -> list[tuple[int, int, str]]:
     """Return the (start, end) characters of every content word with the word."""
     found = ((m.start(), m.end(), m[0].lower().replace("’", "'")) for m in _WORD.finditer(text))

@@ -62,6 +62,7 @@ QUICK = {
     },
     ("recipe", "dictionary"): {"preset": "tiny", "steps": 2},
     ("recipe", "sentence-words"): {"preset": "tiny", "own": 2},
+    ("recipe", "sentence-decoder"): {"preset": "tiny", "own": 2, "steps": 2},
     ("recipe", "sentence-codec"): {
         "preset": "tiny", "steps": 2, "tasks": ("prosqa?classes=6&hops=2",),
     },
@@ -119,6 +120,7 @@ TRAINED_BY = {
     ("probe", "dictionary-feature"): ("dictionary", "dictionary", "", "."),
     ("probe", "sentence-words"): ("sentence-words", "checkpoint", "", "."),
     ("probe", "diffusion"): ("diffusion-network", "network", "", "."),
+    ("recipe", "sentence-decoder"): ("sentence-words", "lens", "", "."),
 }
 
 

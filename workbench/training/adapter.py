@@ -29,7 +29,8 @@ _SIDES = (f".lora_A.{_NAME}.weight", f".lora_B.{_NAME}.weight")
 class LoraShape:
     """The size of an adapter and which projections of every block it sits on.
 
-    The update of a projection is alpha/rank · B·A·x; `dropout` acts on x while training.
+    The update of a projection is alpha/rank · B·A·x; `dropout` acts on x while training. Blocks
+    before `first_block` have none.
     Source: Hu et al. 2022, arXiv:2106.09685, section 4.
     """
 
@@ -37,6 +38,7 @@ class LoraShape:
     alpha: float = 16.0
     dropout: float = 0.0
     part: Part = "mlp"
+    first_block: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a shape that is none."""
@@ -77,7 +79,9 @@ class Adapter:
                 hint="merge it into the model and save the result",
             )
         self.base, self.shape = base, shape
-        modules = target_modules(base.backend.module, base.backend.paths, shape.part)
+        modules = target_modules(
+            base.backend.module, base.backend.paths, shape.part, first=shape.first_block
+        )
         backend = HooksBackend(
             _injected(base.backend.module, shape, modules), base.tokenizer, base.backend.paths
         )
@@ -163,8 +167,10 @@ class Adapter:
                 dropout.generator = None
 
 
-def target_modules(module: nn.Module, paths: ModulePaths, part: Part) -> list[str]:
-    """Return the paths of the projections of every block that belong to that part.
+def target_modules(
+    module: nn.Module, paths: ModulePaths, part: Part, *, first: int = 0
+) -> list[str]:
+    """Return the paths of the projections of that part, in every block from the first on.
 
     Raises:
         Unsupported: there are none, or attention cannot be told from the rest.
@@ -172,7 +178,7 @@ def target_modules(module: nn.Module, paths: ModulePaths, part: Part) -> list[st
     from transformers.pytorch_utils import Conv1D
 
     found = []
-    for layer in range(paths.n_layers):
+    for layer in range(first, paths.n_layers):
         block = module.get_submodule(f"{paths.layers}.{layer}")
         for name, child in block.named_modules():
             if isinstance(child, nn.Linear | Conv1D) and _belongs(name, paths, part):

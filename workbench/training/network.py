@@ -130,11 +130,21 @@ class Network:
         """Apply the final norm."""
         return cast(Tensor, self.module.get_submodule(find_paths(self.module).norm)(h))
 
-    def logits(self, states: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
-        """Map normed states to logits."""
-        logits: Tensor = self._head(states).float()
+    def logits(
+        self, states: Float[Tensor, "*batch d_model"], some: Int[Tensor, " token"] | None = None
+    ) -> Float[Tensor, "*batch d_vocab"]:
+        """Map normed states to logits, to those of some tokens only where they are named."""
+        found: Tensor = self._head(states) if some is None else self._logits_of(states, some)
+        logits = found.float()
         cap: float | None = getattr(self.module.config, "final_logit_softcapping", None)
         return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def _logits_of(self, states: Tensor, some: Tensor) -> Tensor:
+        bias = None if self._head.bias is None else self._head.bias[some]
+        return nn.functional.linear(states, self._head.weight[some], bias)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with those rows only, where something is kept for each row."""
 
     def freeze(self) -> "Network":
         """Let no gradient reach the weights."""
@@ -184,6 +194,7 @@ class CachedRun:
             where = torch.tensor(list(rows), dtype=torch.long, device=self._mask.device)
             select_cache(self._cache, where)
             self._mask = self._mask[where]
+            self._network.keep(rows)
 
 
 def put(

@@ -1,0 +1,156 @@
+"""How many nats of a sentence the state at its end saves, word by word, and what it writes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.sentence_states.cells import Cells
+from probes.sentence_states.decoder import SentenceDecoder
+from probes.sentence_states.ends import End
+from probes.sentence_states.lens import TrainedLens
+from probes.sentence_states.vocabulary import every_span, words_of
+from probes.sentence_states.written import RIGHT, agreement, word_f1
+from workbench.model.sites import Kind, Site
+from workbench.model.tokens import encoded
+from workbench.model.trace import Trace
+from workbench.result.samples import VALUE
+
+WRITTEN, UNSURE = "written", "unsure: "
+OTHER, WITHIN = "other", "within"
+_SAVED = ("saved", "content_saved")
+_AT_BEST = {"information_saved": "saved", "content_words_saved": "content_saved"}
+_ALONE = ("next_saved", "bare_nats", "trusted", "wrong_trusted")
+TOLD = (*_AT_BEST, "written_f1", *_ALONE)
+Nats = Sequence[Float[Tensor, " token"]]
+
+
+def arrays() -> Iterator[tuple[str, str, bool]]:
+    """Return kind and name of every number, and whether it has layers."""
+    for kind in (VALUE, OTHER, WITHIN):
+        yield from ((kind, name, True) for name in _SAVED)
+        yield from ((kind, name, False) for name in (*_AT_BEST, "written_f1"))
+    yield VALUE, "word_saved", True
+    yield WITHIN, "word_saved", True
+    yield from ((VALUE, name, False) for name in _ALONE)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InformationReader:
+    """What a decoder makes of the states at the ends of sentences.
+
+    Saved are −log p(sentence | no state) + log p(sentence | state) nats, its end among them.
+    `layers` are read; at the decoder's best one the next sentence is asked for as well, and the
+    likeliest sentence written.
+    """
+
+    decoder: SentenceDecoder
+    lens: TrainedLens
+    layers: tuple[int, ...]
+
+    def put(self, trace: Trace, ends: Sequence[End], cells: Cells) -> None:
+        """Put every number and written sentence of a batch."""
+        sentences = [" ".join(end.sentence.split()) for end in ends]
+        rows = self.decoder.ids.of(sentences)
+        bare = self.decoder.nats(self.decoder.bare(len(rows)), rows)
+        words = [_token_words(self.decoder, sentence) for sentence in sentences]
+        for layer in self.layers:
+            x = trace.activations[Site(Kind.RESID_POST, layer)]
+            states = x[[e.row for e in ends], [e.column for e in ends]]
+            codes = self.decoder.code(layer, states)
+            for kind, some in self._codes(layer, codes, ends).items():
+                given = self.decoder.nats(some, rows)
+                for i, end in enumerate(ends):
+                    if kind != WITHIN or end.within != i:
+                        self._saved(kind, layer, end, bare[i] - given[i], words[i], cells)
+            if layer == self.decoder.best:
+                self._at_best(ends, codes, bare, cells)
+                self._written(ends, states, codes, cells)
+
+    def _codes(
+        self, layer: int, codes: Float[Tensor, "n rank"], ends: Sequence[End]
+    ) -> dict[str, Float[Tensor, "n rank"]]:
+        others = self.decoder.others[layer]
+        return {
+            VALUE: codes,
+            OTHER: others[[end.other % len(others) for end in ends]],
+            WITHIN: codes[[end.within for end in ends]],
+        }
+
+    def _saved(
+        self,
+        kind: str,
+        layer: int,
+        end: End,
+        saved: Float[Tensor, " token"],
+        words: Sequence[int],
+        cells: Cells,
+    ) -> None:
+        at = (end.row, layer, end.column)
+        cells.put(kind, "saved", at, float(saved.sum()))
+        by_word = np.bincount(
+            np.array(words) + 1, weights=saved[: len(words)].double(), minlength=1
+        )[1:]
+        spelled = words_of(end.sentence)
+        content = [by_word[k] > 0 for k, word in enumerate(spelled[: len(by_word)])
+                   if word in end.words]  # fmt: skip
+        if content:
+            cells.put(kind, "content_saved", at, float(np.mean(content)))
+        if kind != OTHER and len(spelled) == len(end.spelled):
+            for one, columns in zip(by_word, end.spelled, strict=False):
+                for column in columns:
+                    cells.put(kind, "word_saved", (end.row, layer, column), one)
+
+    def _at_best(
+        self, ends: Sequence[End], codes: Float[Tensor, "n rank"], bare: Nats, cells: Cells
+    ) -> None:
+        best, rows = self.decoder.best, self.decoder.ids.of([end.sentence for end in ends])
+        asked = [i for i, end in enumerate(ends) if end.following is not None]
+        after = [ends[i].following or 0 for i in asked]
+        given = self.decoder.nats(codes[asked], [rows[i] for i in after])
+        for i, k, one in zip(asked, after, given, strict=True):
+            at = (ends[i].row, ends[i].column)
+            cells.put(VALUE, "next_saved", at, float((bare[k] - one).sum()))
+        for i, end in enumerate(ends):
+            cells.put(VALUE, "bare_nats", (end.row, end.column), float(bare[i].sum()))
+            for name, of in _AT_BEST.items():
+                for kind in (VALUE, OTHER, WITHIN):
+                    cells.copy(kind, of, (end.row, best, end.column), name)
+
+    def _written(
+        self,
+        ends: Sequence[End],
+        states: Float[Tensor, "n d_model"],
+        codes: Float[Tensor, "n rank"],
+        cells: Cells,
+    ) -> None:
+        best, others = self.decoder.best, self.decoder.other_written
+        written = self.decoder.write(codes)
+        agreed = agreement(self.lens, best, states, written)
+        for i, end in enumerate(ends):
+            at = (end.row, end.column)
+            f1, is_trusted = (
+                word_f1(written[i], end.sentence),
+                agreed[i] >= self.decoder.trusted_from,
+            )
+            cells.say(WRITTEN, (end.row, best, end.column),
+                      written[i] if is_trusted else f"{UNSURE}{written[i]}")  # fmt: skip
+            cells.put(VALUE, "trusted", at, is_trusted)
+            cells.put(VALUE, "wrong_trusted", at, is_trusted and f1 < RIGHT)
+            cells.put(VALUE, "written_f1", at, f1)
+            other = others[end.other % len(others)]
+            cells.put(OTHER, "written_f1", at, word_f1(other, end.sentence))
+            if end.within != i:
+                cells.put(WITHIN, "written_f1", at, word_f1(written[end.within], end.sentence))
+
+
+def _token_words(decoder: SentenceDecoder, sentence: str) -> list[int]:
+    """Return the number of the word that each token is part of, −1 for marks."""
+    found = encoded(decoder.ids.tokenizer, sentence, special_tokens=False, offsets=True)
+    spans = every_span(sentence)
+    return [
+        next((k for k, (a, b) in enumerate(spans) if start < b and end > a), -1)
+        for start, end in found["offset_mapping"]
+    ]

@@ -1,0 +1,53 @@
+"""Sentences written from states, and whether the readout of words agrees with them."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.sentence_states.lens import TrainedLens
+from probes.sentence_states.vocabulary import content_words, words_of
+
+RIGHT = 0.5
+_MOST_WRONG = 0.02
+NEVER = 2.0
+
+
+def word_f1(one: str, other: str) -> float:
+    """Return the F1 of the words that two sentences have in common."""
+    a, b = Counter(words_of(one)), Counter(words_of(other))
+    return 2 * sum((a & b).values()) / max(1, sum(a.values()) + sum(b.values()))
+
+
+def agreement(
+    lens: TrainedLens, layer: int, states: Float[Tensor, "n d_model"], written: Sequence[str]
+) -> list[float]:
+    """Return the mean probability that the readout gives the content words of written sentences.
+
+    The readout knows the state alone, not what was written. A word that it cannot say counts as
+    not there, and so does a sentence without a content word.
+    """
+    log_p = lens.readout.log_p(layer, states).cpu()
+    return [_agreement(lens, layer, row, text) for row, text in zip(log_p, written, strict=True)]
+
+
+def _agreement(lens: TrainedLens, layer: int, log_p: Float[Tensor, " word"], text: str) -> float:
+    words = content_words(text)
+    known = [lens.vocabulary.number_of[w] for w in words if w in lens.vocabulary.number_of]
+    if not known:
+        return 0.0
+    return float(lens.readout.probability(layer, log_p[known]).sum()) / len(words)
+
+
+def trusted_from(agreements: Sequence[float], f1: Sequence[float]) -> float:
+    """Return the agreement from which on at most 2 % of all sentences are trusted and wrong.
+
+    Wrong is an F1 below one half. Where no agreement is high enough, none is trusted.
+    """
+    pairs, found = list(zip(agreements, f1, strict=True)), NEVER
+    for least in sorted(set(agreements), reverse=True):
+        if sum(agreed >= least and f1 < RIGHT for agreed, f1 in pairs) > _MOST_WRONG * len(pairs):
+            break
+        found = least
+    return found
