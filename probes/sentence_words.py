@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from probes.sentence_states.decoder import find_decoder
+from probes.sentence_states.decoder_metrics import METRICS, PLOTS, WORDS
 from probes.sentence_states.information import InformationReader
 from probes.sentence_states.lens import TrainedLens, find_lens
 from probes.sentence_states.reading import SentenceReader
@@ -35,12 +36,6 @@ def _share(words: str, *axes: str, is_averaged: bool = True) -> Metric:
         headline=None if "layer" in axes or not is_averaged else (None, None),
         is_averaged=is_averaged,
     )
-
-
-def _nats(words: str, *axes: str) -> Metric:
-    """Return a number of nats, with an estimate where it has no layers."""
-    headline = None if "layer" in axes else (None, None)
-    return Metric(unit="nats", help=words, axes=axes, headline=headline)
 
 
 @probe("sentence-words", source="Ours; linear readouts after Alain & Bengio 2016")
@@ -91,21 +86,6 @@ class SentenceWords(PerUnit):
             axes=_BOTH,
             headline=None,
         ),
-        "information_saved": _nats("Saved of a sentence by its state, at the best layer.", *_AT),
-        "content_words_saved": _share("Content words with nats saved, at the best layer.", *_AT),
-        "next_saved": _nats("Saved of the next sentence by the state, at the best layer.", *_AT),
-        "bare_nats": _nats("The sentence without a state, −log p.", *_AT),
-        "written_f1": Metric(
-            unit="F1",
-            help="Words a written sentence has in common with it.",
-            axes=_AT,
-            bounds=(0.0, 1.0),
-        ),
-        "trusted": _share("Written sentences that the readout of words agrees with.", *_AT),
-        "wrong_trusted": _share("Sentences trusted though their F1 is below one half.", *_AT),
-        "saved": _nats("Saved of a sentence by its state.", *_BOTH),
-        "content_saved": _share("Content words with nats saved.", *_BOTH),
-        "word_saved": _nats("Saved of this word by the state at the end.", *_BOTH),
         "held": _share(
             "Probability that this word is in its sentence, read at the sentence's end.",
             *_BOTH,
@@ -121,10 +101,9 @@ class SentenceWords(PerUnit):
     }
     words_of: ClassVar = {
         "said": Column(help="Words that the state holds, the most probable first; sure ones only."),
-        "written": Column(help="Likeliest sentence given the state; `unsure` where not trusted."),
         "nearest": Column(help="Sentence of the bank that shares most of what is read."),
     }
-    plots: ClassVar = (
+    plots: ClassVar[tuple[Plot, ...]] = (
         Plot(title="First word stands in the sentence", metrics=("p_at_1",)),
         Plot(title="Nearest sentence shares a word", metrics=("shares_word",)),
         Plot(
@@ -133,12 +112,6 @@ class SentenceWords(PerUnit):
         ),
         Plot(title="Words that are said", metrics=("confidence",), axes=_BOTH, words="said"),
         Plot(title="Nearest sentences", metrics=("shares_word",), axes=_BOTH, words="nearest"),
-        Plot(title="Nats of a sentence that its end saves", metrics=("saved",)),
-        Plot(
-            title="Nats of each word that the sentence's end saves",
-            metrics=("word_saved",),
-            axes=_BOTH,
-        ),
         Plot(title="Nats by which a sentence's end tells its words", metrics=("gain",)),
         Plot(title="Words that the sentence's end tells", metrics=("gain",), axes=_BOTH),
     )
@@ -154,7 +127,9 @@ class SentenceWords(PerUnit):
         if context.spec is None:
             raise InputError("a lens needs a model", hint="give texts, not activation files")
         lens = find_lens(self.checkpoint, context.spec)
-        return LoadedWords(**vars(self), lens=lens, reader=self._reader(lens, context))
+        reader = self._reader(lens, context)
+        kind = LoadedWords if reader is None else DecodedWords
+        return kind(**vars(self), lens=lens, reader=reader)
 
     def _reader(self, lens: TrainedLens, context: Context) -> InformationReader | None:
         wanted = self.information != "none" and context.model is not None
@@ -200,3 +175,12 @@ class LoadedWords(SentenceWords):
 
     def notes(self, found: Samples) -> tuple[Note, ...]:
         return caveats(found, self.lens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedWords(LoadedWords):
+    """A sentence lens with its weights and a decoder."""
+
+    metrics: ClassVar = {**SentenceWords.metrics, **METRICS}
+    words_of: ClassVar = {**SentenceWords.words_of, **WORDS}
+    plots: ClassVar[tuple[Plot, ...]] = (*SentenceWords.plots, *PLOTS)

@@ -13,7 +13,7 @@ from probes.sentence_states.judging import joined_report, judged_report, judged_
 from probes.sentence_states.lens import find_lens
 from probes.sentence_states.presets import DECODER_PRESETS
 from probes.sentence_states.sources import drawn_corpus, learned_states
-from probes.sentence_words import LoadedWords
+from probes.sentence_words import DecodedWords
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
@@ -106,7 +106,7 @@ class TrainSentenceDecoder:
         options["trusted_from"] = trust(written, lens, objective)
         kept = run.save(tensors, options=options)
         reader = InformationReader(decoder=restored(model, kept), lens=lens, layers=read)
-        probe = LoadedWords(lens=lens, reader=reader)
+        probe = DecodedWords(lens=lens, reader=reader)
         found = judged_report(model, probe, corpus, preset.judged, self.longest, context)
         kept = kept.rescored(judged_scores(found, TOLD), run.folder)
         tables = loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from probes.sentence_states.decoder import LONGEST, SentenceDecoder
 from probes.sentence_states.features import Features
 from probes.sentence_states.vocabulary import is_read
+from workbench.errors import TooLittleData
 from workbench.training.adapter import Adapter
 from workbench.training.lora_codec import by_length
 
@@ -28,11 +29,20 @@ class DecoderRows:
 
     @classmethod
     def of(cls, features: Features, decoder: SentenceDecoder, most: int = 0) -> "DecoderRows":
-        """Keep sentences of two words or more, at most `most` of them spread over all."""
+        """Keep sentences of two words or more, at most `most` of them spread over all.
+
+        Raises:
+            TooLittleData: there is none.
+        """
         read = [i for i, place in enumerate(features.places) if is_read(place.sentence)]
         read = read[:: max(1, len(read) // most)] if most else read
         rows = decoder.ids.of([features.places[i].sentence for i in read])
         kept = [(i, tuple(row)) for i, row in zip(read, rows, strict=True) if len(row) <= LONGEST]
+        if not kept:
+            raise TooLittleData(
+                f"no sentence of two words or more has at most {LONGEST} tokens",
+                hint="give more texts with --data, or let the model write more with --own",
+            )
         return cls(features=features, places=tuple(i for i, _ in kept),
                    ids=tuple(row for _, row in kept))  # fmt: skip
 

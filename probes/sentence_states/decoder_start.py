@@ -16,6 +16,7 @@ from workbench.sampling.rendering import text_ids
 
 _RIDGE = 0.02
 _BESIDE = 0.5
+_LEAST = 0.05
 
 
 def read_layers_of(n_layers: int, n: int, best: int) -> tuple[int, ...]:
@@ -44,7 +45,7 @@ def fresh_weights(
     codes = {f"down.{layer}": readout.maps[CURRENT][layer] for layer in layers}
     size = float(torch.stack(list(codes.values())).square().sum(dim=1).mean().sqrt())
     at = max(0, first_block - 1)
-    reach = float(readout.scale[at].mean()) / (max(size, 1e-6) * rank**0.5)
+    reach = float(readout.scale[at].mean()) / (max(size, _LEAST) * rank**0.5)
     noise = torch.randn(rank, (INSIDE - 1) * d_model, generator=generator)
     trained = {
         **codes,

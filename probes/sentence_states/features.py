@@ -48,7 +48,7 @@ class Features:
 
     def layer(self, layer: int, rows: Sequence[int]) -> Float[Tensor, "n d_model"]:
         """Return the states of some places at one layer."""
-        wanted, first = np.asarray(rows), 0
+        wanted, first = np.asarray(rows, dtype=np.int64), 0
         found = np.empty((len(wanted), self.d_model), np.float32)
         for part in self.states:
             mine = (wanted >= first) & (wanted < first + part.shape[1])

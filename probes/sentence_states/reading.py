@@ -91,7 +91,10 @@ class SentenceReader:
     def measured(self) -> Measured:
         """Return every number of the batch, with the words of its cells."""
         n_layers = self.lens.readout.n_layers
-        cells = Cells(self.trace, n_layers, (*_arrays(), *arrays()), ("said", "nearest", WRITTEN))
+        numbers, texts = [*_arrays()], ["said", "nearest"]
+        if self.information is not None:
+            numbers, texts = [*numbers, *arrays()], [*texts, WRITTEN]
+        cells = Cells(self.trace, n_layers, numbers, texts)
         if self.ends:
             for layer in range(n_layers):
                 self._layer(layer, cells)

@@ -65,6 +65,8 @@ def verdict(found: Samples, lens: TrainedLens) -> str:
 
 def nats_verdict(found: Samples) -> str:
     """Say how many nats are saved and whether written sentences are above both controls."""
+    if "information_saved" not in found.metrics:
+        return ""
     saved = found.estimate("information_saved", "other")
     if saved.value is None or saved.low is None:
         return ""

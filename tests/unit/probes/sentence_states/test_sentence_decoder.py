@@ -17,7 +17,7 @@ from probes.sentence_states.decoder_start import fresh_weights, read_layers_of
 from probes.sentence_states.features import Features
 from probes.sentence_states.information import InformationReader
 from probes.sentence_states.written import agreement, trusted_from, word_f1
-from probes.sentence_words import LoadedWords
+from probes.sentence_words import DecodedWords
 from probes.sentences.states import Place
 from tests.unit.probes.sentence_states.test_sentence_words import (
     TEXTS,
@@ -67,7 +67,7 @@ def _decoder(model, strength=4.0):
 def _read(model, texts):
     lens, decoder = _decoder(model)
     _, trace = _states(model, texts, lens)
-    probe = LoadedWords(
+    probe = DecodedWords(
         lens=lens, reader=InformationReader(decoder=decoder, lens=lens, layers=LAYERS)
     )
     accumulator = PerUnitAccumulator(probe, Context.of(model))
