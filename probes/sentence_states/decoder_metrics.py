@@ -14,12 +14,12 @@ def _at(metric: Metric) -> Metric:
 METRICS = {
     "information_saved": _at(number("nats", "Saved of a sentence by its end, at the best layer.")),
     "content_words_saved": _at(share("Content words with nats saved, at the best layer.")),
-    "next_saved": _at(number("nats", "Saved of the next sentence, at the best layer.")),
     "bare_nats": _at(number("nats", "The sentence without a state, −log p.")),
     "written_f1": _at(share("Words that a written sentence has in common with it.", unit="F1")),
     "trusted": _at(share("Written sentences that the readout of words agrees with.")),
     "wrong_trusted": _at(share("Sentences trusted though their F1 is below one half.")),
     "saved": number("nats", "Saved of a sentence by its state.", *_BOTH),
+    "next_saved": number("nats", "Saved of the next sentence, at the best layer only.", *_BOTH),
     "content_saved": share("Content words with nats saved.", *_BOTH),
     "word_saved": number("nats", "Saved of this word by the state at the end.", *_BOTH),
 }

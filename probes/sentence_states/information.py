@@ -22,7 +22,7 @@ WRITTEN, UNSURE = "written", "unsure: "
 OTHER, WITHIN = "other", "within"
 _SAVED = ("saved", "content_saved")
 _AT_BEST = {"information_saved": "saved", "content_words_saved": "content_saved"}
-_ALONE = ("next_saved", "bare_nats", "trusted", "wrong_trusted")
+_ALONE = ("bare_nats", "trusted", "wrong_trusted")
 TOLD = (*_AT_BEST, "written_f1", *_ALONE)
 Nats = Sequence[Float[Tensor, " token"]]
 
@@ -33,6 +33,7 @@ def arrays() -> Iterator[tuple[str, str, bool]]:
         yield from ((kind, name, True) for name in _SAVED)
         yield from ((kind, name, False) for name in (*_AT_BEST, "written_f1"))
     yield VALUE, "word_saved", True
+    yield VALUE, "next_saved", True
     yield WITHIN, "word_saved", True
     yield from ((VALUE, name, False) for name in _ALONE)
 
@@ -111,7 +112,7 @@ class InformationReader:
         after = [ends[i].following or 0 for i in asked]
         given = self.decoder.nats(codes[asked], [rows[i] for i in after])
         for i, k, one in zip(asked, after, given, strict=True):
-            at = (ends[i].row, ends[i].column)
+            at = (ends[i].row, best, ends[i].column)
             cells.put(VALUE, "next_saved", at, float((bare[k] - one).sum()))
         for i, end in enumerate(ends):
             cells.put(VALUE, "bare_nats", (end.row, end.column), float(bare[i].sum()))
