@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words, words_of
@@ -19,8 +19,7 @@ class Bank:
     """Sentences, searched by the words that a state is likely to hold.
 
     A sentence scores Σ_w √(max(0, p_w − prior_w)) · idf_w · b_w, with b its words, each of
-    weight idf, at length 1: a cosine up to the length of the state's part. The sentences that
-    hold the most probable word come before all others, since that word is right most often.
+    weight idf, at length 1: a cosine up to the length of the state's part.
     """
 
     sentences: tuple[str, ...]
@@ -55,26 +54,11 @@ class Bank:
         return torch.sparse_coo_tensor(places, weights, shape, check_invariants=True).coalesce()
 
     def nearest(self, log_p: Float[Tensor, "n word"]) -> Int[Tensor, " n"]:
-        """Return the number of the sentence that scores highest among those with the first word.
-
-        The first word is the most probable one that any sentence holds.
-        """
+        """Return the number of the sentence that scores highest."""
         gain = (log_p.exp() - self.prior).clamp(min=0).sqrt() * self.idf
         best = gain.topk(min(_MOST_WORDS, gain.shape[1]), dim=1)
         sparse = torch.zeros_like(gain).scatter_(1, best.indices, best.values)
-        scores = torch.sparse.mm(self._matrix, sparse.T)
-        first = log_p.masked_fill(~self._held, -torch.inf).argmax(dim=1)
-        single = torch.zeros_like(gain).scatter_(1, first[:, None], 1.0)
-        holds = torch.sparse.mm(self._matrix, single.T) > 0
-        found: Tensor = (scores + holds * (1 + scores.amax())).argmax(dim=0)
-        return found
-
-    @cached_property
-    def _held(self) -> Bool[Tensor, " word"]:
-        """Mark the words that stand in some sentence."""
-        found = torch.zeros(len(self.vocabulary), dtype=torch.bool)
-        found[self._matrix.indices()[1]] = True
-        found[OTHER] = False
+        found: Tensor = torch.sparse.mm(self._matrix, sparse.T).argmax(dim=0)
         return found
 
 
