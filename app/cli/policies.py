@@ -17,11 +17,17 @@ SETTINGS = {
     "contrastive": ("k", "alpha", "skip_first"),
     "momentum": ("k", "alpha"),
     "backspace": ("backspace", "bias", "temperature", "top_p", "top_k"),
+    "beam": ("width", "exact_length"),
+    "hidden-states": ("rate", "window", "temperature", "top_p", "top_k"),
     "reward": ("reward", "weight", "temperature", "top_p", "top_k"),
     "speculative": ("draft", "length", "paths", "temperature", "top_p", "top_k"),
 }
 FLAGS = (
     click.Option(["--backspace"], type=int, help="backspace: the token that takes one back."),
+    click.Option(["--width"], type=int, help="beam: beginnings kept.  [default: 4]"),
+    click.Option(["--exact-length"], type=int, help="beam: tokens before the end; any without."),
+    click.Option(["--rate"], type=float, help="hidden-states: step of Adam.  [default: 0.003]"),
+    click.Option(["--window"], type=int, help="hidden-states: tokens per step.  [default: 8]"),
     click.Option(["--bias"], type=float, help="backspace: nats added to its logit.  [default: 0]"),
     click.Option(
         ["--reward"], multiple=True, help="reward: a reward model.  [default: the model itself]"
@@ -71,6 +77,8 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
                 hint="--backspace ID, such as 0; --bias 5 makes it likelier",
             )
         return Backspace(token=token, bias=bias, base=_base(given))
+    if name in ("beam", "hidden-states"):
+        return _searching(name, given)
     if name == "reward":
         return _reward(given)
     if name == "speculative":
@@ -78,6 +86,17 @@ def make_policy(name: str, settings: Mapping[str, Any]) -> "AnyPolicy":
     from workbench.model.policy import GREEDY, Sampling
 
     return GREEDY if name == "greedy" else Sampling(**given)
+
+
+def _searching(name: str, given: Mapping[str, Any]) -> "AnyPolicy":
+    if name == "beam":
+        from reasoning.policy_beam import BeamSearch
+
+        return BeamSearch(width=given.get("width", 4), length=given.get("exact_length"))
+    from reasoning.policy_hidden_states import HiddenStateOptimisation
+
+    own = {key: given[key] for key in ("rate", "window") if key in given}
+    return HiddenStateOptimisation(**own, base=_base(given))
 
 
 def _speculative(given: Mapping[str, Any]) -> "AnyPolicy":

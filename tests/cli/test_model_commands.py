@@ -76,6 +76,8 @@ def test_every_policy_runs(invoke: Invoke) -> None:
         ("--policy", "sample", "--top-k", "1"),
         ("--policy", "speculative", "--draft", "layers:2"),
         ("--policy", "reward", "--weight", "0"),
+        ("--policy", "beam", "--width", "1"),
+        ("--policy", "hidden-states", "--rate", "0"),
     ]
     for flags in same:
         rows = json.loads(invoke(*GENERATE, *flags, "--json").stdout)["rows"]

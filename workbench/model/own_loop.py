@@ -65,6 +65,11 @@ class RowText:
         """How many tokens may still be written."""
         return self.limit - len(self.written)
 
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end the text."""
+        return self._stop
+
     def add(self, tokens: Sequence[int], logprobs: Sequence[float] | Tensor = ()) -> int:
         """Write tokens until one ends the text; return how many were written."""
         values = logprobs.tolist() if isinstance(logprobs, Tensor) else list(logprobs)

@@ -1,6 +1,7 @@
 """One text at a time with its cache: tokens are added, several ways at once, and taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -71,6 +72,20 @@ class RowRun:
         if len(self._paths) > 1 or list(paths) != [0]:
             self._cache = select_cache(self._cache, torch.tensor(list(paths)))
             self._paths = [list(self._paths[i]) for i in paths]
+
+    def change(
+        self, ids: Sequence[int], found: Callable[[Any], Sequence[tuple[Tensor, Tensor]]]
+    ) -> None:
+        """Replace the keys and values of what stands before the last token of a text.
+
+        `found` gives them layer by layer from a cache that it may use up. What stood behind that
+        token runs again.
+        """
+        self._back_to(ids)
+        for layer, (keys, values) in zip(
+            self._cache.layers, found(fork_cache(self._cache)), strict=True
+        ):
+            layer.keys, layer.values = keys, values
 
     def _back_to(self, ids: Sequence[int]) -> None:
         """Cut the cache to what the text begins with, its last token always left out."""

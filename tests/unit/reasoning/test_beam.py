@@ -1,0 +1,60 @@
+"""Beam search against all texts of a length, and against greedy decoding."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from reasoning.policy_beam import BeamSearch
+from workbench.errors import BadOption
+from workbench.model.generation import GenerationOptions
+from workbench.model.model import Model
+from workbench.model.tokens import pad
+
+PROMPTS = ([5, 9, 11], [7])
+STOP = 3
+
+
+def options(*stop_ids: int) -> GenerationOptions:
+    return GenerationOptions(stop_ids=stop_ids, keep_logprobs=True)
+
+
+def likeliest(model: Model, prompt: list[int]) -> tuple[tuple[int, ...], float]:
+    """Return the likeliest two tokens that an end follows, by brute force."""
+    pairs = [p for p in product(range(model.spec.d_vocab), repeat=2) if STOP not in p]
+    logits = model.run(pad([[*prompt, *p] for p in pairs]), logits="all").logits
+    assert logits is not None
+    logp, n, rows = logits.log_softmax(dim=-1), len(prompt), torch.arange(len(pairs))
+    first, second = torch.tensor(pairs).unbind(dim=1)
+    total = logp[rows, n - 1, first] + logp[rows, n, second] + logp[rows, n + 1, STOP]
+    best = int(total.argmax())
+    return pairs[best], float(total[best])
+
+
+def test_the_mode_among_the_texts_of_a_length_is_found(tiny_llama: Model) -> None:
+    # A beam per pair, so that no beginning is cut before its end is counted.
+    policy = BeamSearch(width=tiny_llama.spec.d_vocab**2, length=2)
+    found = tiny_llama.generate(pad(PROMPTS[1:]), limit=3, policy=policy, options=options(STOP))
+    text, score = likeliest(tiny_llama, PROMPTS[1])
+    assert found.generated[0] == (*text, STOP)
+    assert sum(found.logprobs[0]) == pytest.approx(score, abs=1e-4)
+    assert found.records[0].rows(0)[0]["score"] == pytest.approx(score, abs=1e-4)
+
+
+def test_one_beam_is_greedy_to_the_bit_and_more_find_no_less(tiny_llama: Model) -> None:
+    plain, one, many = (
+        tiny_llama.generate(pad(PROMPTS), limit=6, options=options(), **policy)
+        for policy in ({}, {"policy": BeamSearch(width=1)}, {"policy": BeamSearch(width=8)})
+    )
+    assert (plain.generated, plain.logprobs) == (one.generated, one.logprobs)
+    assert all(sum(a) >= sum(b) - 1e-5 for a, b in zip(many.logprobs, plain.logprobs, strict=True))
+
+
+def test_a_beam_that_ends_stays_as_it_is(tiny_llama: Model) -> None:
+    v = tiny_llama.spec.d_vocab
+    found = tiny_llama.generate(
+        pad([[7]]), limit=2, policy=BeamSearch(width=v), options=options(*range(1, v))
+    )
+    assert len(found.generated[0]) == 1
+    with pytest.raises(BadOption):
+        BeamSearch(width=0)
