@@ -78,6 +78,8 @@ class DiffusionDecoders:
     Controls: the same steps at random positions, the next problem's answer, probes with shuffled
     labels.
 
+    Cost: a pass of the network per step and decoder; `energy` scores `draws` rows more.
+
     Units: shares, steps, entropy in nats, drift of keys and values as 1 − cosine.
 
     Raises:

@@ -71,7 +71,7 @@ class TrainDiffusion(ScratchOptions):
     Judged by the answers to held-out problems, filled in the order of confidence; control: the
     answers to other problems.
 
-    Cost: `cpu` takes about fifteen minutes on one core, `tiny` a second.
+    Cost: `cpu` takes about six minutes on one core, `tiny` a second.
 
     Units: nats per token; accuracy is a proportion.
 
