@@ -65,3 +65,8 @@ def test_a_random_order_has_the_arness_of_its_closed_form():
 def test_sizes_that_leave_no_block_are_named():
     with pytest.raises(BadOption, match="least"):
         ChosenBlocks(least=4, most=2)
+
+
+def test_a_chosen_block_is_filled_before_the_next_is_chosen():
+    order = ChosenBlocks(threshold=0.99, least=2, most=4)
+    assert filled(order, confidence=[0.95, 0.2, 0.9, 0.1]) == [0, 1, 2, 3]
