@@ -17,7 +17,8 @@ from workbench.result.views import Heatmap, View
 
 SHUFFLED = "shuffled"
 RUNS = ("decoder", "many")
-KS = (*RUNS, "k")
+# An average over k has no meaning, and the first axes alone have a table.
+KS = ("k", *RUNS)
 SLOTS, LAYERS, MAP = ("decoder", "slot"), ("decoder", "layer"), ("decoder", "layer", "step")
 Runs = Mapping[tuple[str, int], Sequence[Filled]]
 Arrays = dict[str, dict[str, NDArray[np.float64]]]
@@ -163,10 +164,11 @@ def _measure_text(
         found = arrays[kind]
         found["tau"][at] = kendall(steps)
         for j, k in enumerate(ks):
-            found["global"][(*at, j)] = global_arness(steps, k)
-            found["local"][(*at, j)] = local_arness(steps, k)
-            found["global_at_once"][(*at, j)] = global_arness(steps, k, in_order=False)
-            found["local_at_once"][(*at, j)] = local_arness(steps, k, in_order=False)
+            place = (at[0], j, *at[1:])
+            found["global"][place] = global_arness(steps, k)
+            found["local"][place] = local_arness(steps, k)
+            found["global_at_once"][place] = global_arness(steps, k, in_order=False)
+            found["local_at_once"][place] = local_arness(steps, k, in_order=False)
     told = arrays[VALUE]
     told["steps"][at] = one.n_steps
     told["entropy"][at] = float(one.trajectory.entropy[one.row].mean())

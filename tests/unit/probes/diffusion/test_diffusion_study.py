@@ -61,6 +61,12 @@ def test_a_probe_reads_the_answer_from_the_step_on_that_holds_it():
     assert null[:, 1].mean() > 0.9
 
 
+def test_a_probe_is_not_fitted_to_the_texts_it_reads():
+    draw = np.random.default_rng(0)
+    tokens, states = draw.integers(0, 4, size=(40, 1)), draw.standard_normal((40, 1, 1, 1, 64))
+    assert answers_read(states, tokens).mean() < 0.6
+
+
 def test_what_cannot_be_done_is_named(network):
     with pytest.raises(BadOption, match="lean towards"):
         study(network, decoders=("guided",))
