@@ -120,7 +120,7 @@ DECODER_PRESETS = {
     ),
     "cpu": DecoderPreset(
         own=480, written=96, texts=40_000, judged=100, layers=5, rank=8, adapted=0.33, bare=0.2,
-        steps=2400, batch=64, learning_rate=2e-3,
+        steps=1500, batch=64, learning_rate=2e-3,
     ),
     "gpu": DecoderPreset(
         own=40_000, written=128, texts=200_000, judged=600, layers=10, rank=16, adapted=1.0,
