@@ -36,7 +36,10 @@ class Corr2Cause(ItemTask):
     path: str = option("", help="Released file; questions are drawn where none is named.")
     nodes: int = option(4, help="Variables of a question.", low=2, high=6)
     relations: str = option("all", help="Relations joined by commas: parent, child, ancestor, ….")
-    wording: Literal["own", "released"] = option("own", help="Words of premise and statement.")
+    wording: Literal["own", "brief", "released"] = option(
+        "own", help="Words of premise and statement; brief is for small networks."
+    )
+    letters: int = option(26, help="Letters that names are drawn from.", low=2, high=26)
 
     def items(self, limit: int, generator: np.random.Generator) -> Sequence[Item]:
         """Draw or read up to `limit` questions.
@@ -55,11 +58,18 @@ class Corr2Cause(ItemTask):
                 f"relations={self.relations}; {', '.join(strange)} is none of them",
                 hint=f"relations={','.join(RELATIONS)}, or all",
             )
+        if self.letters < self.nodes:
+            raise BadOption(
+                f"letters={self.letters} cannot name {self.nodes} variables",
+                hint=f"letters={self.nodes} or more",
+            )
         pairs = draw_pairs((limit + 1) // 2, self.nodes, wanted, generator)
         found = [
             item
             for number, pair in enumerate(pairs)
-            for item in pair_items(pair, number, wording=self.wording, generator=generator)
+            for item in pair_items(
+                pair, number, wording=self.wording, letters=self.letters, generator=generator
+            )
         ]
         return found[:limit]
 

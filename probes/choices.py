@@ -19,7 +19,11 @@ from workbench.result.intervals import grouped_mean_estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars
-from workbench.sampling.choice_baselines import BASELINES, baseline_scores
+from workbench.sampling.choice_baselines import (
+    BASELINES,
+    beside_baselines,
+    estimates_by_name,
+)
 from workbench.sampling.choice_metrics import UNITS, Predictions
 from workbench.sampling.choice_scores import CONTENT_FREE, SCORINGS, log_probabilities, requests
 from workbench.sampling.items import Item, items_of, manifest
@@ -64,16 +68,8 @@ class ChoiceQuestions:
             )
         forms = sorted({v for i in items for v in i.variants}) if self.variants else []
         found = {form: self._scores(model, items, form, context) for form in ("", *forms)}
-        groups, gold = [i.group or i.id for i in items], np.array([i.gold for i in items])
-        known = {name: Predictions(scores=x, gold=gold, groups=groups)
-                 for name, x in found[""].items()}  # fmt: skip
-        for name in BASELINES:
-            scores = baseline_scores(name, items, generator=context.stream(f"baseline {name}"))
-            known[name] = Predictions(scores=scores, gold=gold, groups=groups)
-        told = {
-            name: one.estimates(resamples=context.resamples, generator=context.stream("groups"))
-            for name, one in known.items()
-        }
+        known = beside_baselines(found[""], items, context)
+        told = estimates_by_name(known, context)
         chosen = {f: x[self.scoring].argmax(axis=1) for f, x in found.items()}
         return self._report(items, known, told, chosen, len(drawn) - len(items))
 
@@ -219,6 +215,16 @@ def _invariance(items: Sequence[Item], chosen: Mapping[str, NDArray[np.intp]]) -
     })  # fmt: skip
 
 
+def _graphs(item: Item) -> dict[str, Any]:
+    """Return the edges of the graphs of a proof, column by column, and what they join."""
+    graphs = item.meta.get("graphs") or {"": item.meta.get("edges") or []}
+    found = [(title, a, b) for title, edges in graphs.items() for a, b in edges]
+    nodes = item.meta.get("names") or dict.fromkeys(v for _, *pair in found for v in pair)
+    columns = zip(*found, strict=True) if found else ((), (), ())
+    told = dict(zip(("graph", "cause", "effect"), map(list, columns), strict=True))
+    return {**told, "nodes": list(nodes)}
+
+
 def _rows(
     items: Sequence[Item], known: Mapping[str, Predictions], chosen: Mapping[str, NDArray[np.intp]]
 ) -> Table:
@@ -234,9 +240,14 @@ def _rows(
             "logp": [float(v) for v in x[:k]], "graded": item.graded,
         }  # fmt: skip
         row |= {f"same_{f}": bool(c[i] == chosen[""][i]) for f, c in chosen.items() if f}
-        rows.append(row | {"proof": "; ".join(item.proof)})
+        rows.append(row | {"proof": "; ".join(item.proof), "prompt": item.prompt} | _graphs(item))
     return Table.from_rows(rows, {
         "margin": Column("nats", "log p of the right choice less that of the best other one."),
         "graded": Column("", "Target between the choices, where the generator has one."),
+        "prompt": Column("", "The question as it was asked."),
+        "graph": Column("", "Which graph of the proof each edge belongs to."),
+        "cause": Column("", "Cause of each edge."),
+        "effect": Column("", "Effect of each edge."),
+        "nodes": Column("", "What the graphs of the proof are about."),
         "logp": Column("nats", "log p of every choice, summed over its tokens."),
     })  # fmt: skip

@@ -21,6 +21,7 @@ VIEWS = (
     ("model_view.py", "Model", ":material/network_node:"),
     ("probe_view.py", "Probe", ":material/biotech:"),
     ("reason_view.py", "Reason", ":material/psychology:"),
+    ("questions_view.py", "Questions", ":material/quiz:"),
     ("graph_view.py", "Cause", ":material/account_tree:"),
     ("runs_view.py", "Runs", ":material/history:"),
     ("help_view.py", "Help", ":material/help:"),

@@ -7,15 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from causal.worlds.correlation_text import OWN, RELEASED, REWORDED, Statement, premise
-from causal.worlds.dags import Dag, Pattern, Separation, edges, from_edges, is_acyclic, separations
+from causal.worlds.correlation_text import (
+    BRIEF,
+    OWN,
+    RELEASED,
+    REWORDED,
+    Statement,
+    premise,
+)
+from causal.worlds.dags import (
+    Dag,
+    Pattern,
+    Separation,
+    closure,
+    edges,
+    from_edges,
+    is_acyclic,
+    separations,
+)
 from causal.worlds.relations import DEFINITION, holds, share, verdict
 from workbench.errors import TooLittleData
 from workbench.sampling.items import Item
 
 _ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _TRIES = 60
-_QUESTION = "{premise} Does it follow that: {hypothesis}"
+_ASKED = " Does it follow that: "
+_FORMS = {"own": OWN, "released": RELEASED, "brief": BRIEF}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +107,14 @@ def _one_edge_apart(dag: Dag) -> list[Dag]:
 
 
 def pair_items(
-    pair: Pair, number: int, *, wording: str, generator: np.random.Generator
+    pair: Pair, number: int, *, wording: str, letters: int = 26, generator: np.random.Generator
 ) -> tuple[Item, Item]:
-    """Word both questions of a pair with the same names and the same hypothesis."""
+    """Word both questions of a pair with the same names and the same hypothesis.
+
+    Names are drawn from the first `letters` of the alphabet.
+    """
     n = len(pair.graphs[0])
-    names = (_names(n, generator), _names(n, generator))
+    names = (draw_names(n, letters, generator), draw_names(n, letters, generator))
     first, second = (
         _item(dag, pair, names, f"pair-{number}", wording, generator) for dag in pair.graphs
     )
@@ -113,15 +133,25 @@ def _item(
     members = Pattern.of(dag).members()
     told = sorted(separations(dag), key=lambda s: (s[:2], s[2].bit_count(), s[2]))
     mixed = [told[i] for i in generator.permutation(len(told))]
-    template = (OWN if wording == "own" else RELEASED)[pair.relation]
+    template = _FORMS[wording][pair.relation]
 
     def ask(names: Sequence[str], found: Sequence[Separation], form: str) -> str:
         said = form.format(x=names[pair.x], y=names[pair.y])
-        return _QUESTION.format(premise=premise(names, found, wording=wording), hypothesis=said)
+        return question(premise(names, found, wording=wording), said, wording)
 
     prompt = ask(names, told, template)
     of_class = share(members, pair.relation, pair.x, pair.y)
-    start = prompt.rindex("that: ") + len("that: ")
+    told_premise = len(premise(names, told, wording=wording))
+    start = len(prompt) - len(template.format(x=names[pair.x], y=names[pair.y]))
+    variants = {
+        "relabelled": ask(renamed, told, template),
+        "paraphrased": ask(names, told, REWORDED[pair.relation]),
+        "reordered": ask(names, mixed, template),
+    }
+    if wording == "brief":
+        del variants["paraphrased"]
+    elif denied := _denied(members, names):
+        variants["denied"] = f"{prompt[:told_premise]} {denied}{prompt[told_premise:]}"
     return Item(
         id=f"{group}{'ab'[of_class != 1]}",
         task="corr2cause",
@@ -132,25 +162,53 @@ def _item(
         group=group,
         template=f"{len(dag)} {template}",
         proof=proof_of(members, names, pair.relation, pair.x, pair.y),
-        meta=_meta(dag, pair.relation, names, verdict(of_class)),
-        spans={"premise": (0, prompt.index(" Does it follow")), "hypothesis": (start, len(prompt))},
-        variants={
-            "relabelled": ask(renamed, told, template),
-            "paraphrased": ask(names, told, REWORDED[pair.relation]),
-            "reordered": ask(names, mixed, template),
-        },
+        meta=_meta(dag, pair, names, verdict(of_class)),
+        spans={"premise": (0, told_premise), "hypothesis": (start, len(prompt))},
+        variants=variants,
     )
 
 
-def _meta(dag: Dag, relation: str, names: Sequence[str], found: str) -> dict[str, Any]:
+def _denied(members: Sequence[Dag], names: Sequence[str]) -> str:
+    """Return a sentence that denies a cause which no graph of the class has, or nothing.
+
+    It adds nothing to the premise, so that the answer stays as it is.
+
+    Source: the counterfactual sentences of CARE-CA, Ashwani et al. 2024, arXiv:2402.18139.
+    """
+    found = (
+        f"{names[y]} is not caused by {names[x]}."
+        for x, y in permutations(range(len(names)), 2)
+        if not any(closure(1 << y, g) >> x & 1 for g in members)
+    )
+    return next(found, "")
+
+
+def question(told: str, hypothesis: str, wording: str) -> str:
+    """Return a premise with the question whether a hypothesis follows."""
+    return f"{told} {hypothesis}" if wording == "brief" else f"{told}{_ASKED}{hypothesis}"
+
+
+def _meta(dag: Dag, pair: Pair, names: Sequence[str], found: str) -> dict[str, Any]:
     joined = [[names[a], names[b]] for a, b in edges(dag)]
-    size = len(Pattern.of(dag).members())
-    told = {"n": len(dag), "edges": joined, "class_size": size, "relation": relation}
-    return {**told, "verdict": found, "definition": DEFINITION}
+    members, (x, y) = Pattern.of(dag).members(), (pair.x, pair.y)
+    if pair.relation in ("child", "descendant"):  # the hypothesis names the cause first
+        x, y = y, x
+    facts = {
+        "adjacent": bool((dag[y] >> x | dag[x] >> y) & 1),
+        "ancestor": all(closure(1 << y, g) >> x & 1 for g in members),
+    }
+    graphs = {}
+    for graph in reversed(members):
+        title = "it holds in" if holds(graph, pair.relation, pair.x, pair.y) else "it fails in"
+        graphs[title] = [[names[a], names[b]] for a, b in edges(graph)]
+    told = {"n": len(dag), "edges": joined, "class_size": len(members), "relation": pair.relation}
+    told |= {"verdict": found, "definition": DEFINITION}
+    return {**told, "facts": facts, "graphs": graphs, "names": list(names)}
 
 
-def _names(n: int, generator: np.random.Generator) -> tuple[str, ...]:
-    return tuple(str(x) for x in generator.choice(_ALPHABET, n, replace=False))
+def draw_names(n: int, letters: int, generator: np.random.Generator) -> tuple[str, ...]:
+    """Return different letters, the first ones of the alphabet."""
+    return tuple(str(x) for x in generator.choice(_ALPHABET[:letters], n, replace=False))
 
 
 def proof_of(

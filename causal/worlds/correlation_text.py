@@ -40,6 +40,14 @@ RELEASED_REWORDED = {
     "collider": "{x} and {y} together cause some other variable(s).",
     "confounder": "Some variable(s) cause(s) both {x} and {y}.",
 }
+BRIEF = {
+    "parent": "{x} causes {y}?",
+    "child": "{y} causes {x}?",
+    "ancestor": "{x} leads to {y}?",
+    "descendant": "{y} leads to {x}?",
+    "collider": "{x} and {y} have an effect?",
+    "confounder": "{x} and {y} have a cause?",
+}
 # A child template with x and y exchanged reads as a parent template: the first that fits is meant.
 WORDINGS = (OWN, REWORDED, RELEASED, RELEASED_REWORDED)
 
@@ -82,6 +90,8 @@ def premise(names: Sequence[str], found: Sequence[Separation], *, wording: str =
     """Say which pairs are dependent, and then every independence in the order given."""
     free = {(x, y) for x, y, z in found if not z}
     pairs = [p for p in combinations(range(len(names)), 2) if p not in free]
+    if wording == "brief":
+        return _brief(names, pairs, found)
     is_own = wording == "own"
     verb = "is correlated with" if is_own else "correlates with"
     told = [f"{names[x]} {verb} {names[y]}." for x, y in pairs]
@@ -97,6 +107,19 @@ def premise(names: Sequence[str], found: Sequence[Separation], *, wording: str =
         f"relations among these {n} variables are as follows:"
     )
     return " ".join([opener, *told, *apart])
+
+
+def _brief(
+    names: Sequence[str], pairs: Sequence[tuple[int, int]], found: Sequence[Separation]
+) -> str:
+    """Say the same in few tokens, for small networks."""
+    together = "; ".join(f"{names[x]} {names[y]}" for x, y in pairs)
+    apart = "; ".join(
+        f"{names[x]} {names[y]}" + "".join(f"{' given' if not i else ''} {names[v]}"
+                                           for i, v in enumerate(bits(z)))
+        for x, y, z in found
+    )  # fmt: skip
+    return f"{', '.join(names)}. Correlated: {together or 'none'}. Independent: {apart or 'none'}."
 
 
 def _apart(names: Sequence[str], found: Separation, *, is_own: bool) -> str:

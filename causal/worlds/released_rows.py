@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,24 @@ def read_rows(path: Path) -> tuple[list[Row], list[BadRow]]:
         why = f": {bad[0].reason}" if bad else ""
         raise DataError(f"{path} holds no record{why}", hint="a JSON list, JSON lines or CSV")
     return rows, bad
+
+
+def fitting_rows(path: str, fits: Callable[[Mapping[str, Any]], bool], fields: str) -> list[Row]:
+    """Return the records of a file that a task reads, all of which must fit.
+
+    Raises:
+        DataError: no file is named, it cannot be read, or records do not fit.
+    """
+    if not path:
+        raise DataError("no file is named", hint=f"TASK:FILE, a file with the fields {fields}")
+    rows, bad = read_rows(Path(path))
+    wrong = sorted([row.line for row in rows if not fits(row.values)] + [b.line for b in bad])
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} rows of {path} do not fit, that of line {wrong[0]} first",
+            hint=f"fields {fields}",
+        )
+    return rows
 
 
 def _text(path: Path) -> str:

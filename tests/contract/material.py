@@ -79,6 +79,14 @@ def task_address(name: str) -> str:
         path = folder() / "harness.yaml"
         path.write_text(json.dumps(told | {"doc_to_choice": "options", "doc_to_target": "gold"}))
         return f"harness:{path}"
+    if name == "cause-direction":
+        rows = [{"var1": f"cause {i}", "var2": f"effect {i}", "ground_truth": "RL"[i % 2]}
+                for i in range(6)]  # fmt: skip
+        return f"cause-direction:{written('pairs.jsonl', rows)}"
+    if name == "actual-causes":
+        told = {"event": "the flood", "type": "switch", "necessary": "Yes", "sufficient": "No"}
+        rows = [{"input": f"Story {i}.", "action": f"event {i}", **told} for i in range(6)]
+        return f"actual-causes:{written('stories.jsonl', rows)}"
     if name == "csqa":
         asked = "Which word is number {i}?\tA: one\tB: two\tC: three"
         rows = [

@@ -57,6 +57,9 @@ QUICK = {
     ("probe", "head-tuning"): {"examples": 10, "draws": 4, "ratios": "0.5,2"},
     ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
     ("recipe", "diffusion-network"): {"preset": "tiny"},
+    ("recipe", "question-network"): {"preset": "tiny", "steps": 2, "judged": 4, "asked": 4},
+    **{("probe", f"choice-{name}"): {"n_folds": 2}
+       for name in ("structure", "swap", "correctness")},
     ("probe", "diffusion"): {
         "decoders": ("confidence", "chosen-blocks", "energy"), "many": (9,), "draws": 2,
     },
@@ -124,7 +127,12 @@ TRAINED_BY = {
 }
 
 
+# Probes of models that answer: the recipe whose model they read, the task it was trained on, and
+# how many problems they need.
+ANSWERING = ("question-network", "corr2cause?nodes=3&wording=brief&letters=4", 12)
+ANSWERED = {("probe", f"choice-{name}") for name in ("structure", "swap", "correctness")}
 TASKS = {
+    ("recipe", "question-network"): ANSWERING[1],
     ("recipe", "belief-network"): "hidden-markov?length=6",
     ("recipe", "diffusion-network"): "sums?terms=3&smallest=10&largest=33",
     ("reasoner", "coconut"): PROSQA,
@@ -194,6 +202,9 @@ def _on_task(spec: RunSpec) -> Setup:
         recipe, _, place, _ = TRAINED_BY[key]
         model = load_model(str(trained(recipe) / place))
     limit = None if spec.kind == "recipe" else 4 if spec.kind == "reasoner" else 2
+    if key in ANSWERED:
+        recipe, task, limit = ANSWERING
+        model = load_model(str(trained(recipe)))
     spec = replace(spec, data=DataRef(task=task, limit=limit), model=ModelRef(name=model.spec.name))
     is_own = follows(find(*key).recipe, BringsModel)
     return Setup(spec=spec, model=None if is_own else model)

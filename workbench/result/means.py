@@ -79,6 +79,8 @@ class _Units:
         """The standard error of the mean by the delete-one-group jackknife."""
         g, e = len(self.sizes), self.residuals
         largest = float(np.abs(e).max())
+        if largest == 0:
+            return 0.0
         return math.sqrt(float(((e / largest) ** 2).sum()) / (g * (g - 1))) * largest
 
 

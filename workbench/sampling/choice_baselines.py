@@ -1,6 +1,6 @@
 """What can be had of choice questions without reasoning: baselines fitted on other groups."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from workbench.methods.contracts import Context
+from workbench.result.estimate import Estimate
+from workbench.sampling.choice_metrics import Predictions
 from workbench.sampling.items import Item
 
 BASELINES = {
@@ -39,6 +42,27 @@ def baseline_scores(
         row[len(item.choices) :] = 0.0
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(p / p.sum(axis=1, keepdims=True)))
+
+
+def beside_baselines(
+    scores: Mapping[str, Float[np.ndarray, "n choice"]], items: Sequence[Item], context: Context
+) -> dict[str, Predictions]:
+    """Return what was scored, and after it every baseline, by name."""
+    gold, groups = np.array([i.gold for i in items]), [i.group or i.id for i in items]
+    found = dict(scores)
+    for name in BASELINES:
+        found[name] = baseline_scores(name, items, generator=context.stream(f"baseline {name}"))
+    return {name: Predictions(scores=x, gold=gold, groups=groups) for name, x in found.items()}
+
+
+def estimates_by_name(
+    known: Mapping[str, Predictions], context: Context
+) -> dict[str, dict[str, Estimate]]:
+    """Return every metric of each, all with the same resampled groups."""
+    return {
+        name: one.estimates(resamples=context.resamples, generator=context.stream("groups"))
+        for name, one in known.items()
+    }
 
 
 Known = Int[np.ndarray, " n"]

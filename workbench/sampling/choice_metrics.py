@@ -83,12 +83,14 @@ class Predictions:
         gaps = [np.abs(w @ ((confidence - right) * (bins == b))) for b in range(_BINS)]
         return np.asarray(np.sum(gaps, axis=0) / w.sum(axis=1))
 
-    def estimates(self, *, resamples: int, generator: np.random.Generator) -> dict[str, Estimate]:
-        """Return every metric with the interval of a bootstrap over whole groups."""
+    def estimates(
+        self, *, resamples: int, generator: np.random.Generator, only: Sequence[str] = ()
+    ) -> dict[str, Estimate]:
+        """Return every metric, or some, with the interval of a bootstrap over whole groups."""
         names, group = np.unique(np.asarray(self.groups), return_inverse=True)
         drawn = bootstrap_weights(len(names), resamples=resamples, generator=generator)[:, group]
         found = {}
-        for metric in self.names:
+        for metric in only or self.names:
             value = float(self.measure(metric, np.ones((1, len(self.gold))))[0])
             is_known = bool(np.isfinite(value))
             bounds = _BOUNDS.get(metric, (0.0, 1.0))

@@ -16,7 +16,7 @@ from workbench.sampling.rendering import message_ids, text_ids
 
 SCORINGS = ("sum", "per-byte", "prior-corrected")
 CONTENT_FREE = "N/A"
-_LEAD = "\nAnswer:"
+LEAD = "\nAnswer:"
 _FINAL = Site(Kind.FINAL_NORM, None)
 _BATCH_TOKENS = 3072
 
@@ -35,18 +35,19 @@ def requests(model: Model, prompt: str, choices: Sequence[str], *, chat: bool) -
     A choice is tokenized together with the prompt and owns the blank before it. Scores begin
     where its tokens leave those of the bare prompt, at the same place for all choices.
     """
-    text = f"{prompt}{_LEAD}"
+    text = f"{prompt}{LEAD}"
     if chat:
         asked = message_ids(model.tokenizer, prompt, name=model.spec.name)
         rows = [[*asked, *token_ids(model.tokenizer, c, special_tokens=False)] for c in choices]
     else:
         asked = text_ids(model.tokenizer, text)
         rows = [text_ids(model.tokenizer, f"{text} {choice}") for choice in choices]
-    start = max(1, min(_same(asked, row) for row in rows))
+    start = max(1, min(n_same(asked, row) for row in rows))
     return [Request(ids=tuple(row), start=start) for row in rows]
 
 
-def _same(one: Sequence[int], other: Sequence[int]) -> int:
+def n_same(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many first tokens two rows share, all but the last of the other at most."""
     pairs = zip(one, other, strict=False)
     n = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
     return min(n, len(other) - 1)
@@ -67,7 +68,7 @@ def log_probabilities(
     for i, one in enumerate(asked):
         owners.setdefault(one.ids[:-1], []).append(i)
     done = 0
-    for rows in _batches(sorted(owners, key=len)):
+    for rows in batches(sorted(owners, key=len)):
         trace = model.run(pad(rows), read=[_FINAL])
         for states, row in zip(trace[_FINAL], rows, strict=True):
             for i in owners[row]:
@@ -82,7 +83,8 @@ def log_probabilities(
     return found
 
 
-def _batches(rows: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+def batches(rows: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Part rows, which stand in order of length, into batches of at most so many tokens."""
     batch: list[tuple[int, ...]] = []
     for row in rows:
         if batch and (len(batch) + 1) * len(row) > _BATCH_TOKENS:

@@ -1,0 +1,54 @@
+"""Questions: causal questions with a computed answer, its proof, and the states behind one."""
+
+import streamlit as st
+
+from app.panels.grid_panel import show_map
+from app.panels.methods_panel import grid_of, show_states
+from app.panels.model_loading import LOADER
+from app.panels.prompt_panel import methods_of
+from app.panels.questions_panel import (
+    choose_question,
+    latest_questions,
+    question_form,
+    show_question,
+)
+from app.panels.run_panel import begin, finished
+from app.panels.session import model_ref
+from app.panels.shell import ready
+from app.panels.wording import plain_markdown
+
+
+def main() -> None:
+    """Draw the page."""
+    st.markdown("## Causal questions whose answer is computed")
+    if not ready(LOADER.plugins()) or not ready(LOADER.model(model_ref())):
+        return
+    spec = question_form()
+    if spec is not None and (run_id := begin(spec)) is not None:
+        st.query_params["run"] = run_id
+    run_id = latest_questions()
+    if not run_id:
+        st.caption("No question was asked here yet. Press Ask: the model answers a dozen.")
+        return
+    run = finished(run_id, key="questions")
+    if run is None or run.result is None:
+        return
+    st.markdown(plain_markdown(run.result.summary))
+    row = choose_question(run.result)
+    if row is not None and "prompt" in row:
+        show_question(row)
+        _states(str(row["prompt"]))
+
+
+def _states(prompt: str) -> None:
+    """Draw the map of layers and tokens of a question, once it is asked for."""
+    if not st.toggle("States of this question, layer by layer", key="states of question"):
+        return
+    methods = methods_of(prompt)
+    grid = grid_of(methods)
+    if grid is not None and grid.maps:
+        show_map(grid)
+    show_states(methods)
+
+
+main()
