@@ -101,7 +101,7 @@ class ChoiceSwap:
         labels = np.array([item.answer for item in asked.items])
         for part in np.unique(fold):
             train, test = x[fold != part], fold == part
-            found = leace(train, one_hot(labels[fold != part]), shrinkage=True)
+            found = leace(train, one_hot(list(labels[fold != part])), shrinkage=True)
             own[test] = found.component(step[test] + found.mean)
             space = Whitening.of(train, shrinkage=True)
             for one in drawn:

@@ -9,9 +9,10 @@ import torch
 from probes import choice_correctness, choice_structure
 from probes.choice_correctness import ChoiceCorrectness
 from probes.choice_structure import ChoiceStructure
-from probes.choice_swap import partners, swapped
+from probes.choice_swap import ChoiceSwap, partners, swapped
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.contracts import Context
+from workbench.model.loading import load_model
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import pad
 from workbench.sampling.choice_states import ASKED, AskedItems
@@ -99,6 +100,19 @@ def test_whole_states_swapped_behind_the_last_layer_swap_the_margins(tiny_llama)
         assert margin == pytest.approx(float(logits[10] - logits[11]), abs=1e-5)
     assert np.allclose(found[last, "whole", 0], own[other], atol=1e-5)
     assert np.allclose(found[SITES[0], "none", 0], own, atol=1e-6)
+
+
+def test_answers_of_a_trained_network_follow_the_swap_and_no_random_direction():
+    model = load_model("corr2cause-three", device="cpu")
+    task = "corr2cause?nodes=3&wording=brief&letters=4"
+    context = Context.of(model, resamples=20, task=task, limit=48)
+    found = ChoiceSwap(layers="1", draws=2).study(model, (), context)
+    (row,) = found.tables["layers"].rows()
+    assert row["follows_low"] > 0.75
+    assert row["follows_random_high"] < 0.5
+    assert row["follows_none_high"] < 0.5
+    assert 0.9 < row["moved"] < 1.1
+    assert found.summary.startswith("Answers follow the swap")
 
 
 def test_questions_that_are_no_pairs_are_named(tiny_llama):
