@@ -84,11 +84,8 @@ class TrainQuestionNetwork(ScratchOptions):
         return scratch_model(texts, shape, seed=context.seed, name=name)
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset, source = (
-            PRESETS[self.preset].with_options(self, context.limit),
-            self._source(context),
-        )
-        address = context.task or self.default_task
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        source, address = self._source(context), context.task or self.default_task
         held = source.draw(preset.held_out, context.stream("held-out premises"), held_out=True)
         objective = QuestionObjective(model, source, batch=preset.batch, held_out=held)
         run = TrainingRun.of(
@@ -101,7 +98,6 @@ class TrainQuestionNetwork(ScratchOptions):
             data=f"{preset.batch * preset.steps} premises of {address}",
             task=address,
         )
-
         history = run.train(objective, preset.plan)
         save_model(objective.tuning.module, model.tokenizer, run.folder, dtype=run.dtype)
         drawn = source.draw(preset.judged, context.stream("judged premises"), held_out=True)

@@ -204,9 +204,11 @@ def _invariance(items: Sequence[Item], chosen: Mapping[str, NDArray[np.intp]]) -
     groups, rows = [i.group or i.id for i in items], []
     n_choices = max(len(i.choices) for i in items)
     for form in filter(None, chosen):
-        same = (chosen[form] == chosen[""]).astype(float)
-        found = grouped_mean_estimate(form, same, groups, unit="proportion", bounds=(0.0, 1.0))
-        shares = [np.bincount(chosen[f], minlength=n_choices) / len(same) for f in (form, "")]
+        mine = [i for i, item in enumerate(items) if form in item.variants]
+        both = (chosen[form][mine], chosen[""][mine])
+        same, of = (both[0] == both[1]).astype(float), [groups[i] for i in mine]
+        found = grouped_mean_estimate(form, same, of, unit="proportion", bounds=(0.0, 1.0))
+        shares = [np.bincount(c, minlength=n_choices) / len(same) for c in both]
         row = {"variant": form, "same": found.value, "same_low": found.low}
         rows.append(row | {"same_high": found.high, "same_chance": float(shares[0] @ shares[1])})
     return Table.from_rows(rows, {

@@ -143,15 +143,11 @@ def _item(
     of_class = share(members, pair.relation, pair.x, pair.y)
     told_premise = len(premise(names, told, wording=wording))
     start = len(prompt) - len(template.format(x=names[pair.x], y=names[pair.y]))
-    variants = {
-        "relabelled": ask(renamed, told, template),
-        "paraphrased": ask(names, told, REWORDED[pair.relation]),
-        "reordered": ask(names, mixed, template),
-    }
-    if wording == "brief":
-        del variants["paraphrased"]
-    elif denied := _denied(members, names):
-        variants["denied"] = f"{prompt[:told_premise]} {denied}{prompt[told_premise:]}"
+    variants = {"relabelled": ask(renamed, told, template),
+                "reordered": ask(names, mixed, template)}  # fmt: skip
+    if wording != "brief":
+        variants["paraphrased"] = ask(names, told, REWORDED[pair.relation])
+        variants |= _denied(members, names, prompt, told_premise)
     return Item(
         id=f"{group}{'ab'[of_class != 1]}",
         task="corr2cause",
@@ -168,19 +164,18 @@ def _item(
     )
 
 
-def _denied(members: Sequence[Dag], names: Sequence[str]) -> str:
-    """Return a sentence that denies a cause which no graph of the class has, or nothing.
+def _denied(members: Sequence[Dag], names: Sequence[str], prompt: str, end: int) -> dict[str, str]:
+    """Return the question with one cause denied behind its premise, where no graph has that cause.
 
-    It adds nothing to the premise, so that the answer stays as it is.
+    The sentence adds nothing, so that the answer stays as it is.
 
     Source: the counterfactual sentences of CARE-CA, Ashwani et al. 2024, arXiv:2402.18139.
     """
-    found = (
-        f"{names[y]} is not caused by {names[x]}."
-        for x, y in permutations(range(len(names)), 2)
-        if not any(closure(1 << y, g) >> x & 1 for g in members)
-    )
-    return next(found, "")
+    for x, y in permutations(range(len(names)), 2):
+        if not any(closure(1 << y, graph) >> x & 1 for graph in members):
+            said = f"{names[y]} is not caused by {names[x]}."
+            return {"denied": f"{prompt[:end]} {said}{prompt[end:]}"}
+    return {}
 
 
 def question(told: str, hypothesis: str, wording: str) -> str:
