@@ -129,8 +129,7 @@ def _item(
     wording: str,
     generator: np.random.Generator,
 ) -> Item:
-    names, renamed = both_names
-    members = Pattern.of(dag).members()
+    members, (names, renamed) = Pattern.of(dag).members(), both_names
     told = sorted(separations(dag), key=lambda s: (s[:2], s[2].bit_count(), s[2]))
     mixed = [told[i] for i in generator.permutation(len(told))]
     template = _FORMS[wording][pair.relation]
