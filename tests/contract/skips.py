@@ -33,6 +33,7 @@ SKIPS: dict[tuple[str, str], str] = {
     (_FOUND, "discovery/gin"): "its nodes are latent groups, which four columns do not hold",
     ("another_seed_draws_other_problems", "task/csqa"): _FILE,
     ("another_seed_draws_other_problems", "task/gsm8k"): _FILE,
+    ("another_seed_draws_other_problems", "task/actual-causes"): _FILE,
     ("another_seed_draws_other_problems", "task/harness"): _FILE,
     ("another_seed_draws_other_problems", "task/questions"): _FILE,
     ("reference_answers_are_right_and_those_of_others_wrong", "task/hidden-markov"): _SYMBOLS,
