@@ -24,11 +24,6 @@ class SnapshotComparison:
     table: Table
     notes: tuple[Note, ...]
 
-    @property
-    def disagree(self) -> bool:
-        """Whether any score differs on more than one shared model in twenty."""
-        return bool(self.notes)
-
 
 def compare_snapshots(first: ScoreTable, second: ScoreTable) -> SnapshotComparison:
     """Compare scores of models (name and precision) that appear once in both tables.

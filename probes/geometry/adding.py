@@ -23,7 +23,26 @@ def added(
     return found.view(x.shape[0], size, *x.shape[2:])
 
 
-def added_runs(
+def run_sums(
+    x: Float[Tensor, "layer n d_model"],
+    norm: Float[Tensor, "layer n"],
+    inverse: Float[Tensor, "layer n"],
+    sizes: Int[np.ndarray, " run"],
+) -> dict[str, Tensor]:
+    """Return each run's sums of unit vectors, vectors, squared unit lengths and lengths."""
+    vector, direction = _added_runs(x, inverse, sizes.tolist())
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    of_token = torch.stack([(norm > 0).double(), norm.double()], dim=2)
+    squared, length = added(of_token, rows, len(sizes)).unbind(dim=2)
+    return {
+        "direction": direction.double(),
+        "vector": vector.double(),
+        "squared": squared,
+        "length": length,
+    }
+
+
+def _added_runs(
     x: Float[Tensor, "layer n d_model"], weights: Float[Tensor, "layer n"], sizes: Sequence[int]
 ) -> tuple[Float[Tensor, "layer run d_model"], Float[Tensor, "layer run d_model"]]:
     """Add up consecutive rows, so many for each run, plain and weighted."""

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.geometry.adding import added, added_runs
+from probes.geometry.adding import run_sums
 from probes.geometry.reservoir import Origins
 from probes.geometry.texts import Runs, TextSums
 
@@ -20,7 +20,7 @@ def centred_texts(
     of = origins.take(order)
     new = np.ones(len(order), dtype=bool)
     new[1:] = (of.texts[1:] != of.texts[:-1]) | (of.units[1:] != of.units[:-1])
-    starts, rows = np.flatnonzero(new), np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
     sizes = np.diff([*starts, len(order)])
     sums = TextSums(means.shape[0], means.shape[1], means.device)
     found = []
@@ -29,21 +29,8 @@ def centred_texts(
         length = x.norm(dim=1)
         inverse = torch.where(length > 0, 1 / length, 0)
         sums.coordinate[site] = (x * inverse[:, None]).square().sum(dim=0)
-        vector, direction = added_runs(x[None], inverse[None], sizes.tolist())
-        scalars = added(
-            torch.stack([(length > 0).double(), length], dim=1)[None], rows, len(starts)
-        )
-        found.append((direction, vector, *scalars.unbind(dim=2)))
-    direction, vector, squared, length = (torch.cat(parts) for parts in zip(*found, strict=True))
-    sums.add(
-        Runs(
-            keys=of.texts[starts],
-            units=of.units[starts],
-            n=sizes.astype(np.int64),
-            direction=direction,
-            vector=vector,
-            squared=squared,
-            length=length,
-        )
-    )
+        found.append(run_sums(x[None], length[None], inverse[None], sizes))
+    joined = {name: torch.cat([some[name] for some in found]) for name in found[0]}
+    n = sizes.astype(np.int64)
+    sums.add(Runs(keys=of.texts[starts], units=of.units[starts], n=n, **joined))
     return sums.closed()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.geometry.adding import added, added_runs
+from probes.geometry.adding import run_sums
 from probes.geometry.batch import Batch
 from probes.geometry.moments import Moments, affordable_groups
 from probes.geometry.reservoir import Reservoir
@@ -139,18 +139,9 @@ class IsotropyStatistics:
             runs.append(self._runs(at, x, batch))
             self._moments.add(at, x, bounds)
         self._moments.count(bounds)
-        direction, vector, squared, length = (torch.cat(parts) for parts in zip(*runs, strict=True))
-        self._texts.add(
-            Runs(
-                keys=batch.keys,
-                units=batch.units,
-                n=batch.sizes,
-                direction=direction,
-                vector=vector,
-                squared=squared,
-                length=length,
-            ).in_order(batch.stream_order)
-        )
+        sums = {name: torch.cat([some[name] for some in runs]) for name in runs[0]}
+        found = Runs(keys=batch.keys, units=batch.units, n=batch.sizes, **sums)
+        self._texts.add(found.in_order(batch.stream_order))
 
     def _stacked(
         self, waiting: Sequence[list[Tensor]], places: Tensor
@@ -193,8 +184,8 @@ class IsotropyStatistics:
 
     def _runs(
         self, at: slice, x: Float[Tensor, "layer n d_model"], batch: Batch
-    ) -> tuple[Tensor, ...]:
-        """Return each run's sums of unit vectors, vectors, squared unit lengths and lengths."""
+    ) -> dict[str, Tensor]:
+        """Return the sums of each run, and add those of all tokens."""
         square = x * x
         norm = square.sum(dim=2).sqrt()
         inverse = torch.where(norm > 0, 1 / norm, 0)
@@ -203,11 +194,7 @@ class IsotropyStatistics:
         texts.norm[at] += norm.sum(dim=1, dtype=torch.float64)
         texts.zeros[at] += (norm == 0).sum(dim=1)
         self._longest[at] = torch.maximum(self._longest[at], norm.amax(dim=1))
-        vector, direction = added_runs(x, inverse, batch.sizes.tolist())
-        rows = np.repeat(np.arange(len(batch.sizes)), batch.sizes)
-        of_token = torch.stack([(norm > 0).double(), norm.double()], dim=2)
-        squared, length = added(of_token, rows, len(batch.sizes)).unbind(dim=2)
-        return direction.double(), vector.double(), squared, length
+        return run_sums(x, norm, inverse, batch.sizes)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the whole state, fetched from the device at once."""

@@ -252,14 +252,14 @@ def test_disagreeing_snapshots_are_loud() -> None:
     later["MATH Lvl 5"] += 10
     later.loc[0, "BBH"] += 1
     compared = compare_snapshots(read_frame(frame), read_frame(later))
-    assert compared.disagree
+    assert compared.notes
     assert compared.shared == 30
     assert [note.code for note in compared.notes] == ["snapshots-disagree"]
     assert "MATH Lvl 5 differs on 100% of 30 models" in compared.notes[0].text
     rows = {row["benchmark"]: row for row in compared.table.rows()}
     assert rows["MATH Lvl 5"]["mean_change"] == pytest.approx(10)
     assert rows["BBH"]["differ"] == 1
-    assert not compare_snapshots(read_frame(frame), read_frame(frame)).disagree
+    assert not compare_snapshots(read_frame(frame), read_frame(frame)).notes
 
 
 def test_snapshots_without_shared_models_are_refused() -> None:
