@@ -164,11 +164,11 @@ def _measure_text(
         found = arrays[kind]
         found["tau"][at] = kendall(steps)
         for j, k in enumerate(ks):
-            place = (at[0], j, *at[1:])
-            found["global"][place] = global_arness(steps, k)
-            found["local"][place] = local_arness(steps, k)
-            found["global_at_once"][place] = global_arness(steps, k, in_order=False)
-            found["local_at_once"][place] = local_arness(steps, k, in_order=False)
+            cell = (at[0], j, *at[1:])
+            found["global"][cell] = global_arness(steps, k)
+            found["local"][cell] = local_arness(steps, k)
+            found["global_at_once"][cell] = global_arness(steps, k, in_order=False)
+            found["local_at_once"][cell] = local_arness(steps, k, in_order=False)
     told = arrays[VALUE]
     told["steps"][at] = one.n_steps
     told["entropy"][at] = float(one.trajectory.entropy[one.row].mean())
