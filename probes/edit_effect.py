@@ -33,7 +33,8 @@ from workbench.runs.typed_edits import parse_edits
 from workbench.sampling.rendering import text_ids
 
 _FINAL = Site(Kind.FINAL_NORM)
-_BOTH, _COIN = ("layer", "position"), 0.1
+_BOTH = ("layer", "position")
+_COIN = 0.6  # share of the first choice among the two
 _COLUMNS = {
     "text": Column(help="Number of the text, from 0."),
     "kind": Column(help="Before the edit, after it, and under the control."),
@@ -235,7 +236,7 @@ def verdict(model: Model, written: Sequence[_Written], edits: Sequence[str]) -> 
     if one.p_other is None:
         return f"{words}; one ends at token {at}."
     a, b = one.p_before[at], one.p_other
-    near = "was a coin flip" if abs(a - b) < _COIN else "was no near choice"
+    near = "was a coin flip" if a <= _COIN * (a + b) else "was no near choice"
     return f"{words}; the first token that changed, {at}, {near} before ({a:.2g} against {b:.2g})."
 
 

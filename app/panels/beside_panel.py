@@ -15,7 +15,7 @@ from app.panels.wording import plain_markdown
 from workbench.errors import WorkbenchError
 from workbench.figures.curves import draw_curve
 from workbench.figures.grid_plot import draw_map, strip_table
-from workbench.figures.theme import marked, sized
+from workbench.figures.theme import in_frame, marked, sized
 from workbench.result.grid import Grid
 from workbench.result.grid_difference import grid_difference, layers_beside
 from workbench.result.views import Curve
@@ -92,7 +92,7 @@ def _difference(grid: Grid, other: Grid, metric: str) -> None:
         return
     if metric in found.maps:
         figure = draw_map(found, metric, diverging=True)
-        show_figure(marked(figure, position()), key=f"beside difference {metric}")
+        show_figure(in_frame(figure, position()), key=f"beside difference {metric}")
         st.caption(
             "Second less first, on the tokens that both texts share; grey is where there is none."
         )

@@ -15,7 +15,7 @@ from app.panels.strip_panel import show_still_strip
 from app.panels.table_panel import show_table
 from app.panels.wording import plain_html, plain_markdown
 from workbench.figures.grid_plot import draw_map
-from workbench.figures.theme import marked
+from workbench.figures.theme import in_frame
 from workbench.result.grid import grids_of
 from workbench.result.result import Result
 from workbench.result.tables import Table
@@ -184,7 +184,7 @@ def _show_effect(run: Run) -> None:
             show_still_strip(table, view, key=f"change {heading} {run.run_id}")
     st.caption("Coloured by probability; an orange underline marks tokens that differ.")
     (grid,) = grids_of(found)[:1]
-    figure = marked(draw_map(grid, "moved"), position())
+    figure = in_frame(draw_map(grid, "moved"), position())
     show_figure(figure, key="change map", alt="Map of what the edit changes")
     st.caption(
         "How far the edit turns the state of each layer and token: 1 − cosine, 0 is unmoved."

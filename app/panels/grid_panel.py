@@ -8,7 +8,7 @@ from app.panels.figure_panel import CONFIG
 from app.panels.session import choose_cell, layer, position, remembered
 from app.panels.wording import plain_markdown
 from workbench.figures.grid_plot import CELLS, draw_map, map_words, with_cells
-from workbench.figures.theme import marked, outlined
+from workbench.figures.theme import in_frame, outlined
 from workbench.result.grid import Grid
 from workbench.result.tables import Column
 
@@ -29,7 +29,7 @@ def show_map(grid: Grid) -> str:
     """Let the user choose a metric, draw it at every layer and token, and return its name."""
     metric = remembered("Layers and tokens coloured by", map_metrics(grid), MAP)
     figure = with_cells(draw_map(grid, metric, map_words(grid, metric)), grid)
-    figure = outlined(marked(figure, position()), layer(), position())
+    figure = outlined(in_frame(figure, position()), layer(), position())
     event: Any = st.plotly_chart(
         figure,
         key=f"map {metric}",

@@ -135,9 +135,9 @@ def _said(trace: Result) -> None:
         f" Next, the model finds “{visible(row['best_next'])}” most likely "
         f"(probability {row['best_next_probability']:.2g}; entropy {row['entropy']:.3g} nats)."
     )
-    left, right = st.columns([6, 1], vertical_alignment="center")
-    left.markdown(plain_markdown(words))
-    right.button("Clear choice", on_click=lambda: choose_cell(None, None), key="clear position")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.markdown(plain_markdown(words), width="content")
+        st.button("Clear choice", on_click=lambda: choose_cell(None, None), key="clear position")
 
 
 def _along(trace: Result) -> None:

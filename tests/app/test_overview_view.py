@@ -34,9 +34,9 @@ def test_a_chosen_position_is_marked_in_every_view(open_page) -> None:
     page.settle()
     table = page.run("token-trace").result.table("tokens")
     assert f"Token 3 “{table['token'][3]}”" in page.words
-    for title in ("Surprise along the text", "logit-lens kl"):
+    for title, start in (("Surprise along the text", 3), ("logit-lens kl", 2.5)):
         (line,) = page.figure(title)["layout"]["shapes"]
-        assert line["x0"] == 3
+        assert line["x0"] == start
     for title, name, column in (
         ("Length of the residual stream", "token-trace", "norm"),
         ("Distance from the final answer", "logit-lens", "kl"),

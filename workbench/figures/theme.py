@@ -167,6 +167,15 @@ def marked(figure: go.Figure, position: int | None) -> go.Figure:
     return figure
 
 
+def in_frame(figure: go.Figure, column: int | None) -> go.Figure:
+    """Draw a frame round a chosen column of a matrix, so that no line crosses its words."""
+    if column is not None:
+        line = {"color": PALETTE[1], "width": 1.5, "dash": "dot"}
+        ends = {"x0": column - 0.5, "x1": column + 0.5, "y0": 0, "y1": 1}
+        figure.add_shape(type="rect", yref="paper", line=line, **ends)
+    return figure
+
+
 def outlined(figure: go.Figure, row: int | None, column: int | None) -> go.Figure:
     """Draw a frame round a chosen cell of a matrix; None leaves the figure as it is."""
     if row is not None and column is not None:
