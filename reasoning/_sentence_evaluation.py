@@ -13,6 +13,7 @@ from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
 from workbench.sampling.evaluation import judge
 from workbench.sampling.task import Problem
+from workbench.training.lines import Lines
 from workbench.training.splits import Splits
 
 _BATCH = 64
@@ -30,17 +31,24 @@ def reasoners(folder: Path) -> Mapping[str, Reasoner]:
 
 
 def held_out_accuracies(
-    model: Model, folder: Path, splits: Splits, context: Context
+    model: Model, by_name: Mapping[str, Reasoner], splits: Splits, context: Context
 ) -> tuple[Estimate, ...]:
     """Return the accuracy of each reasoner, the majority answer as its control."""
-    problems = splits.evaluated
+    problems, lines = splits.evaluated, Lines(model.tokenizer)
     majority = Counter(p.answer for p in problems).most_common(1)[0][1] / len(problems)
     found = []
-    for name, one in reasoners(folder).items():
+    for name, one in by_name.items():
         right: list[float] = []
         for at in range(0, len(problems), _BATCH):
             some = problems[at : at + _BATCH]
-            prompts = [Prompt(question=p.question) for p in some]
+            prompts = [
+                Prompt(
+                    question=p.question,
+                    ids=tuple(lines.question(p.question)),
+                    stop_ids=(lines.end,),
+                )
+                for p in some
+            ]
             seeds = list(range(at, at + len(some)))
             chains = one.solve(model, prompts, seeds=seeds, context=context)
             right += [

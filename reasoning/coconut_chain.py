@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+
+import torch
 
 from reasoning.hybrid.chains import think
 from workbench.latent.coconut import CoconutModel, open_coconut
 from workbench.latent.thinking import LatentThinking
+from workbench.latent.thoughts import Fed
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
 from workbench.model.model import Model
@@ -41,8 +43,8 @@ class CoconutChain:
     thoughts: int | None = option(
         None, help="Thoughts before the answer; default: as trained.", low=0, high=1000
     )
-    fed: Literal["state", "zero", "noise", "other"] = option(
-        "state", help="In place of thoughts: nought, a random direction, another row's."
+    fed: Fed = option(
+        "state", help="In place of thoughts: nought, a random direction, another row's, the next."
     )
     only: int | None = option(None, help="Replace this one, counted from 1.", low=1, high=1000)
     tokens: int = option(128, help="Most tokens written.", low=1, high=100_000, unit="tokens")
@@ -57,7 +59,12 @@ class CoconutChain:
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         trained = self.weights(model)
-        inputs = trained.inputs(self.thoughts, fed=self.fed, only=self.only)
+        given = None
+        if self.fed == "shuffled":
+            own = replace(self, fed="state", vectors=True)
+            chains = own.solve(model, prompts, seeds=seeds, context=context)
+            given = torch.stack([torch.from_numpy(c.vectors[1:-1]) for c in chains])
+        inputs = trained.inputs(self.thoughts, fed=self.fed, only=self.only, given=given)
         asked = [
             replace(p, ids=tuple(trained.lines.question(p.question)), stop_ids=inputs.ends)
             for p in prompts

@@ -7,6 +7,7 @@ from reasoning.hybrid.chains import think
 from workbench.errors import BadOption
 from workbench.latent.inputs import GatedMixture
 from workbench.latent.interventions import Intervened, Intervention
+from workbench.latent.replaced import REPLACED, Replacement, replaced_input
 from workbench.latent.thinking import LatentThinking
 from workbench.latent.trained import HybridModel, open_hybrid
 from workbench.methods.contracts import Context, Prompt
@@ -50,6 +51,7 @@ class HybridChain:
     gate: float | None = option(None, help="Force the gate; 1 feeds tokens.", low=0.0, high=1.0)
     mark: str = option("", help="What ends the thinking; default: as trained.")
     vectors: bool = option(False, help="Keep the vectors that were fed.")
+    fed: Replacement = option("own", help=REPLACED)
 
     def weights(self, model: Model) -> HybridModel:
         """Return the trained gate and adapter with the model they belong to."""
@@ -78,4 +80,5 @@ class HybridChain:
                 )
             forced = Intervened(inner=inputs, change=Intervention(gate=self.gate))
             policy = replace(policy, inputs=forced)
+        policy = replace(policy, inputs=replaced_input(policy.inputs, self.fed))
         return think(trained.model, prompts, policy, limit=self.tokens, seeds=seeds)

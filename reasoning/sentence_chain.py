@@ -1,10 +1,11 @@
 """Reasoning in sentence vectors: every thought decoded and read again, or fed back as it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reasoning.sentences.unroll import Unroller, Unrolling
+from workbench.latent.replaced import REPLACED, Replacement
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
 from workbench.model.model import Model
@@ -84,11 +85,15 @@ class SentenceContinuous(_Unrolled):
         0, help="Write and read again every k-th step; 0: none.", low=0, high=1000, unit="steps"
     )
     decode: Literal["answer", "shown", "all"] = option("shown", help="Which sentences are written.")
+    fed: Replacement | Literal["shuffled"] = option("own", help=REPLACED)
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         how = Unrolling(ground_every=self.ground_every, decode=self.decode, **_shared(self))
+        if self.fed != "own":
+            own = _unrolled(self.weights(model), how, prompts, seeds)
+            how = replace(how, fed=self.fed, given=[chain.vectors for chain in own])
         return _unrolled(self.weights(model), how, prompts, seeds)
 
 

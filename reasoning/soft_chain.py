@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reasoning.hybrid.chains import think
 from workbench.latent.inputs import HiddenFeedback, MixtureOfInputs, SoftTokens
+from workbench.latent.replaced import REPLACED, Replacement, replaced_input
 from workbench.latent.thinking import ColdStop, LatentThinking
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
@@ -48,6 +49,7 @@ class SoftThinking:
     cold_steps: int = option(256, help="Steps below it; 0: no cold stop.", low=0, high=100_000)
     mark: str = option("", help=_MARK)
     vectors: bool = option(False, help="Keep the vectors that were fed.")
+    fed: Replacement = option("own", help=REPLACED)
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
@@ -59,7 +61,7 @@ class SoftThinking:
         ids = token_ids(model.tokenizer, f" {mark}", special_tokens=False)
         cold = ColdStop(below=self.cold_entropy, steps=self.cold_steps)
         policy = LatentThinking(
-            inputs=soft,
+            inputs=replaced_input(soft, self.fed),
             sampling=Sampling(temperature=self.temperature),
             answer=Sampling(temperature=self.answer_temperature),
             delimiter=mark,
@@ -91,12 +93,13 @@ class MixtureOfInputsChain:
     greedy: bool = option(False, help="Take the likeliest token in place of a draw.")
     beta: float = option(1.0, help="Weight of the drawn token.", low=0.0, high=100.0)
     vectors: bool = option(False, help="Keep the vectors that were fed.")
+    fed: Replacement = option("own", help=REPLACED)
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
         policy = LatentThinking(
-            inputs=MixtureOfInputs(beta=self.beta),
+            inputs=replaced_input(MixtureOfInputs(beta=self.beta), self.fed),
             sampling=Sampling(temperature=self.temperature),
             greedy=self.greedy,
             keep=_KEPT,

@@ -19,6 +19,7 @@ from workbench.training.run import TrainingRun
 from workbench.training.splits import Splits, draw_splits
 
 _ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
+_WRITING = "Steps of the writer; 0: the model named writes chains already."
 
 
 @recipe(RECIPE, source="Hao et al. 2024, arXiv:2412.06769")
@@ -61,7 +62,7 @@ class TrainCoconut:
     held_out: int | None = option(None, help="Problems to choose by.", low=1, high=10**5)
     judged: int | None = option(None, help="Problems to judge by.", low=2, high=10**6)
     batch: int | None = option(None, help="Problems of a step.", low=1, high=10**5)
-    writing: int | None = option(None, help="Steps of the writer.", low=1, high=10**7)
+    writing: int | None = option(None, help=_WRITING, low=0, high=10**7)
     stages: int | None = option(None, help="Written steps left out at last.", low=1, high=100)
     steps: int | None = option(None, help="Training steps of a stage.", low=1, high=10**7)
     per_step: int | None = option(None, help="Thoughts for a step left out.", low=1, high=100)

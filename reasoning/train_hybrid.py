@@ -23,6 +23,7 @@ from workbench.training.report import checkpoint_note
 from workbench.training.scratch import scratch_model
 
 _ARMS = "Comma-separated: grpo, hrpo, hrpo-no-decay, decay-only."
+_FORMAT = "Steps of imitation; 0: the model named answers in that form already."
 
 
 @recipe(RECIPE, source="Yue et al. 2025, arXiv:2505.18454")
@@ -60,7 +61,7 @@ class TrainHybrid:
     arms: str | None = option(None, help=_ARMS)
     seeds: int | None = option(None, help="Random starts of each arm.", low=1, high=100)
     scratch: bool | None = option(None, help="Begin with a small network from nothing.")
-    format_steps: int | None = option(None, help="Steps of imitation.", low=1, high=10**7)
+    format_steps: int | None = option(None, help=_FORMAT, low=0, high=10**7)
     steps: int | None = option(None, help="Updates of each arm.", low=1, high=10**7)
     prompts: int | None = option(None, help="Problems of an update.", low=1, high=10**5)
     responses: int | None = option(None, help="Responses to each.", low=2, high=10**4)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from reasoning._sentence_evaluation import held_out_accuracies
+from reasoning._sentence_evaluation import held_out_accuracies, reasoners
 from reasoning.sentences.curves import report
 from reasoning.sentences.keeping import Trained, answer_ids, reopened
 from reasoning.sentences.prediction_objective import PredictionOptions
@@ -20,6 +20,8 @@ from workbench.training.lines import Lines
 from workbench.training.run import TrainingRun
 from workbench.training.sentence_model import RECIPE
 from workbench.training.splits import Splits, draw_splits
+
+_WRITING = "Steps of the writer; 0: the model named writes chains already."
 
 
 @recipe(RECIPE, source="Hwang et al. 2025, arXiv:2505.22202")
@@ -59,7 +61,7 @@ class TrainSentenceChain:
     problems: int | None = option(None, help="Problems to learn from.", low=2, high=10_000_000)
     held_out: int | None = option(None, help="Problems to choose by.", low=1, high=100_000)
     batch: int | None = option(None, help="Problems of a step.", low=1, high=100_000)
-    writing: int | None = option(None, help="Steps of the writer.", low=1, high=10_000_000)
+    writing: int | None = option(None, help=_WRITING, low=0, high=10_000_000)
     embedding: int | None = option(None, help="Steps of the codec.", low=1, high=10_000_000)
     prediction: int | None = option(None, help="Steps of the latent model.", low=1, high=10_000_000)
     layers: int | None = option(None, help="Layers of a network from nothing.", low=1, high=100)
@@ -87,7 +89,7 @@ class TrainSentenceChain:
         told = {"lead": lines.text(lead), "answer_ids": answer_ids(lines, splits.train)}
         kept = trained.save(run, splits.train, told)
         reasoner, context = reopened(model, run.folder, kept), replace(context, task=splits.address)
-        found = held_out_accuracies(reasoner, run.folder, splits, context)
+        found = held_out_accuracies(reasoner, reasoners(run.folder), splits, context)
         scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in found}
         kept = kept.rescored({"held-out problems": len(splits.evaluated), **scores}, run.folder)
         return report(found, stages.histories, run.folder, kept.manifest)

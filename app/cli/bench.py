@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.cli.bench_reasoners import reasoners
 from app.cli.bench_report import DTYPE, JSON, MODEL, count, repeats, report
 from app.cli.bench_sentences import sentence_reasoning
 from app.cli.progress_bar import ProgressBar
@@ -18,6 +19,7 @@ def command() -> None:
     """Measure what things cost, side by side in one run."""
 
 
+command.add_command(reasoners)
 command.add_command(sentence_reasoning)
 
 

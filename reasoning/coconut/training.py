@@ -45,8 +45,9 @@ class Stages:
         weights = run.tuning(WRITER, preset.lora)
         lines = Lines(run.model.tokenizer)
         objective = WritingObjective(weights, lines, self.splits.train, self.splits.valid)
-        plan = preset.plan(preset.writing, preset.writing_rate, objective.n_rows)
-        self.histories[WRITER] = [(0, run.train(objective, plan, f"state-{WRITER}"))]
+        if preset.writing:
+            plan = preset.plan(preset.writing, preset.writing_rate, objective.n_rows)
+            self.histories[WRITER] = [(0, run.train(objective, plan, f"state-{WRITER}"))]
         return Writer(weights=weights, lead=tuple(objective.lead))
 
     def writer_model(self, writer: Writer) -> Model:

@@ -7,6 +7,7 @@ from workbench.latent.gate import Gate
 from workbench.latent.inputs import GatedMixture, LatentInput, MixtureOfInputs, SoftTokens
 from workbench.latent.interventions import Intervened
 from workbench.latent.mixture import EmbeddingTable
+from workbench.latent.replaced import Replaced
 from workbench.latent.thinking import LatentThinking, StepRecord
 from workbench.methods.contracts import Prompt
 from workbench.model.generation import GenerationOptions
@@ -98,7 +99,7 @@ def _fed(record: StepRecord, is_latent: bool) -> Literal["text", "vector", "mixt
 def latent_operations(inputs: LatentInput, table: EmbeddingTable) -> float:
     """Return the operations of one latent input beyond the model's own step."""
     d_vocab, d_model = table.weight.shape
-    if isinstance(inputs, Intervened):
+    if isinstance(inputs, Intervened | Replaced):
         return latent_operations(inputs.inner, table)
     if isinstance(inputs, GatedMixture):
         mixed = inputs.width or d_vocab

@@ -27,9 +27,12 @@ def learn_format(
     """Train all weights of a network from nothing, or an adapter on a model; return the base.
 
     The network from nothing becomes a model folder of its own; the adapter stays apart, and is
-    both where every ablation starts and what its distance is measured to.
+    both where every ablation starts and what its distance is measured to. Without steps the model
+    is the base as it is.
     """
     folder = context.folder
+    if options.preset.format_steps == 0:
+        return _address(model), History(losses=(), rates=(), validations=())
     task, rows, held_out = options.problems()
     module, trained, adapter = _trained(model, options, context)
     objective = FormatObjective(
@@ -51,13 +54,12 @@ def learn_format(
     manifest = _manifest(options, model, [one.question for one in rows])
     dtype = torch.float16 if options.half else torch.float32
     Checkpoint(manifest=manifest, tensors=adapter.tensors()).save(folder / FORMAT, dtype=dtype)
-    base = BaseAddress(
-        name=model.spec.name,
-        device=model.device.type,
-        dtype=model.spec.dtype,
-        start=str(folder / FORMAT),
-    )
-    return base, history
+    return _address(model, start=str(folder / FORMAT)), history
+
+
+def _address(model: Model, **more: str) -> BaseAddress:
+    spec = model.spec
+    return BaseAddress(name=spec.name, device=model.device.type, dtype=spec.dtype, **more)
 
 
 def _trained(

@@ -41,6 +41,7 @@ PAIRED = paired_columns(
 CURVE = {
     "arm": Column(help="The way of training."),
     "step": Column("updates", "Updates made."),
+    "loss": Column("", "What the update descends: rewards above the group's mean, and distance."),
     "reward": Column("proportion", "Mean reward of the sampled responses."),
     "format": Column("proportion", "Responses with exactly one mark."),
     "mixed": Column("proportion", "Groups whose rewards differ."),
@@ -50,7 +51,7 @@ CURVE = {
     "mean_ratio": Column("", "Mean of √(1−a²)."),
     "norm_share": Column("proportion", "Length of the latent part among both parts."),
 }
-_MEANS = ("reward", "format", "mixed", "length", "kl", *RATIOS)
+_MEANS = ("loss", "reward", "format", "mixed", "length", "kl", *RATIOS)
 
 
 def ablation_report(stories: Stories, format_stage: History) -> Result:

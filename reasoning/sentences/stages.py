@@ -27,7 +27,8 @@ class Stages:
         """Learn to write chains; return the weights, and the ids that ask for an answer at once."""
         writer, lines = self._tuning("writing", None), Lines(self.run.model.tokenizer)
         objective = WritingObjective(writer, lines, self.splits.train, self.splits.valid)
-        self._train("writing", "writing", objective)
+        if self.run.preset.writing:
+            self._train("writing", "writing", objective)
         return writer, objective.lead
 
     def embedding(

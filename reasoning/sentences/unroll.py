@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +13,7 @@ from reasoning.sentences.grounding import Grounding
 from reasoning.sentences.prediction_objective import disturbed
 from reasoning.sentences.row import Row
 from workbench.errors import Unsupported
+from workbench.latent.replaced import Replacement, in_place_of
 from workbench.model.policy import Sampling
 from workbench.result.chain import Chain, Ended
 from workbench.sampling.flops import flat_cost, matrix_operations
@@ -28,7 +30,9 @@ class Unrolling:
     Every `ground_every`-th vector is decoded and what was written is encoded again (0: never,
     1: always); the others are fed back as they are. `decode` says which sentences are written:
     the answer, the others as well to be looked at (not counted, not part of the response), or
-    all as part of the response. `noise` is a noise-to-signal ratio of what is fed on.
+    all as part of the response. `noise` is a noise-to-signal ratio of what is fed on. `fed` replaces
+    vectors that are fed back as they are; `shuffled` feeds the next of the vectors `given`, row by
+    row, which are those of a chain before.
     """
 
     limit: int = 24
@@ -39,6 +43,8 @@ class Unrolling:
     noise: float = 0.0
     tokens: int = 50
     temperature: float = 0.0
+    fed: Replacement | Literal["shuffled"] = "own"
+    given: Sequence[Float[np.ndarray, "step d_model"]] = ()
 
 
 class Unroller:
@@ -73,15 +79,17 @@ class Unroller:
         grounding = Grounding(self._trained.codec, self._trained.codec_size)
         for row in rows:
             row.count("prefill", self._trained.latent_size.run(len(row.question)))
-        live = rows
+        live, places = rows, list(range(len(rows)))
         for number in range(1, self._how.limit + 1):
             kept = self._judge(live, found)
             if not kept or number == self._how.limit:
                 break
+            others = self._replaced(found, places, number)[kept]
             live, found = [live[i] for i in kept], found[kept]
+            places = [places[i] for i in kept]
             run.keep(kept)
             grounding.keep(kept)
-            fed = self._next(live, found, grounding, number)
+            fed = self._next(live, others, grounding, number)
             for row in live:
                 before = len(row.question) + number - 1
                 row.count("reasoning", self._trained.latent_size.run(1, before=before))
@@ -139,6 +147,21 @@ class Unroller:
         for row in live:
             row.feed("vector")
         return heads.shared(self._noisy(live, found, number))
+
+    def _replaced(
+        self, found: Float[Tensor, "batch d_model"], places: Sequence[int], number: int
+    ) -> Float[Tensor, "batch d_model"]:
+        """Return the vectors of a step, replaced where that is asked for."""
+        how = self._how
+        if how.fed != "shuffled":
+            return in_place_of(found, how.fed, number)
+        shuffled = found.clone()
+        for i, place in enumerate(places):
+            # The last vector is the answer's, which is never fed.
+            own = how.given[place][:-1]
+            if number <= len(own):
+                shuffled[i] = torch.from_numpy(own[number % len(own)]).to(found)
+        return shuffled
 
     def _noisy(
         self, live: Sequence[Row], vectors: Float[Tensor, "batch d_model"], number: int

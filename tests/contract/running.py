@@ -73,6 +73,7 @@ QUICK = {
         "preset": "tiny", "stages": 2, "steps": 2, "writing": 2, "judged": 4,
         "arms": "coconut,pause", "tokens": 12,
     },
+    ("recipe", "chain-writer"): {"preset": "tiny", "steps": 2, "tokens": 12},
     ("recipe", "sentence-chain"): {
         "preset": "tiny", "problems": 12, "held_out": 4, "batch": 4,
         "writing": 4, "embedding": 4, "prediction": 4,
@@ -138,6 +139,7 @@ TASKS = {
     ("reasoner", "coconut"): PROSQA,
     ("reasoner", "sentence-continuous"): BLOCKS,
     ("reasoner", "sentence-discretized"): BLOCKS,
+    ("recipe", "chain-writer"): PROSQA,
     ("recipe", "coconut"): PROSQA,
     ("recipe", "sentence-chain"): BLOCKS,
     ("recipe", "hybrid"): SUMS,

@@ -39,6 +39,8 @@ SKIPS: dict[tuple[str, str], str] = {
     ("reference_answers_are_right_and_those_of_others_wrong", "task/hidden-markov"): _SYMBOLS,
     ("reference_answers_are_right_and_those_of_others_wrong", "task/latent-class"): _SYMBOLS,
     ("a_file_that_is_missing_is_named", "task/arithmetic"): _DRAWS,
+    ("a_file_that_is_missing_is_named", "task/chained-sums"): _DRAWS,
+    ("a_file_that_is_missing_is_named", "task/graph-search"): _DRAWS,
     ("a_file_that_is_missing_is_named", "task/sums"): _DRAWS,
 }
 

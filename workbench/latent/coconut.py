@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import ModelError
@@ -36,7 +37,12 @@ class CoconutModel:
         return int(self.manifest.options["thoughts"])
 
     def inputs(
-        self, n: int | None = None, *, fed: Fed = "state", only: int | None = None
+        self,
+        n: int | None = None,
+        *,
+        fed: Fed = "state",
+        only: int | None = None,
+        given: Float[Tensor, "batch n d_model"] | None = None,
     ) -> ThoughtInput:
         """Return what it feeds; `n` thoughts in place of the number trained."""
         return ThoughtInput(
@@ -45,6 +51,7 @@ class CoconutModel:
             is_pause=not self.manifest.options["feeds_states"],
             fed=fed,
             only=only,
+            given=given,
             ends=(self.lines.end,),
         )
 

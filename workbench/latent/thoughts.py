@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.errors import BadOption
 from workbench.latent.inputs import LatentVector, Moment
+from workbench.latent.replaced import in_place_of
 
-Fed = Literal["state", "zero", "noise", "other"]
+Fed = Literal["state", "zero", "noise", "other", "shuffled"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,9 +32,9 @@ class ThoughtInput:
 
     A thought is the final norm's output at the newest position, as it is; `is_pause` feeds the
     same learned vector in place of every thought. `fed` changes the thoughts, or the one counted
-    `only` from 1: nought, a random direction of the thought's length (the same in every row), or
-    the thought of the row before in the batch. While thinking, the likeliest token that does not
-    end a text is shown: what would have been written in place of the thought.
+    `only` from 1: nought, a random direction of the thought's length (the same in every row), the
+    thought of the row before in the batch, or the next of the thoughts `given`. While thinking, the
+    likeliest token that does not end a text is shown: what would have been written in its place.
 
     Raises:
         BadOption: the thought of another row is wanted, and there is one row.
@@ -47,6 +47,7 @@ class ThoughtInput:
     is_pause: bool = False
     fed: Fed = "state"
     only: int | None = None
+    given: Float[Tensor, "batch n d_model"] | None = None
     ends: tuple[int, ...] = ()
     needs_hidden: bool = field(default=True, init=False)
     needs_noise: bool = field(default=False, init=False)
@@ -78,16 +79,12 @@ class ThoughtInput:
             return self.marks.pause.float().expand_as(state)
         if self.fed == "state" or self.only not in (None, index):
             return state
-        if self.fed == "zero":
-            return torch.zeros_like(state)
-        if self.fed == "noise":
-            generator = torch.Generator().manual_seed(index)
-            other = torch.randn(state.shape[-1], generator=generator).to(state)
-            changed: Tensor = other / other.norm() * state.norm(dim=-1, keepdim=True)
-            return changed
-        if len(state) < 2:
-            raise BadOption(
-                "the thought of another problem is to be fed, and there is one problem",
-                hint="solve two or more in one batch",
-            )
-        return state.roll(1, dims=0)
+        if self.fed == "shuffled":
+            return self._given(index)
+        return in_place_of(state, self.fed, index)
+
+    def _given(self, index: int) -> Tensor:
+        if self.given is None:
+            raise BadOption("thoughts are to be shuffled, and none were given")
+        # Each stands where the one before it stood, so that none stays in its place.
+        return self.given[:, index % self.n]

@@ -1,0 +1,204 @@
+"""What is compared: tasks, sizes, trainings of the same budget, and the reasoners on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from workbench.errors import BadOption
+from workbench.sampling.sentences import answer_lead
+
+WRITER = "writer"
+ANSWER_ONLY, CHAIN, ANEW = "answer-only", "chain-of-thought", "answer-only-anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchTask:
+    """A generated task: where its problems come from, and what else is asked after training.
+
+    `stages` are the written steps that continuous thoughts replace at last, `chance` what giving the
+    commonest answer gets. `further` are problems unlike those of the training, by the name of their row.
+    """
+
+    address: str
+    stages: int
+    chance: float
+    further: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonerPreset:
+    """How much every training may do.
+
+    Every arm makes `writing` updates that all share, in which a random network learns to write
+    chains, and `updates` of its own, of `batch` problems (or sampled responses) each. `judged`
+    problems are like those trained on, `further` of each other row. `tokens` bound what is written.
+    """
+
+    writing: int
+    updates: int
+    problems: int
+    held_out: int
+    batch: int
+    layers: int
+    width: int
+    rate: float
+    judged: int
+    further: int
+    tokens: int = 96
+    responses: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A recipe of the registry with its options; `begins` names the training it starts from."""
+
+    recipe: str
+    begins: str = WRITER
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way of reasoning: the training it runs on, and a reasoner of the registry.
+
+    `folder` and `model` are where the training leaves the reasoner's weights and the model they
+    belong to; `replaced` are the options that put something else in place of its thoughts, by what
+    that is. Controls run on one task.
+    """
+
+    training: str
+    reasoner: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
+    model: str = ""
+    replaced: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_control: bool = False
+
+
+TASKS = {
+    "chained-sums": BenchTask(
+        address="chained-sums?least=2&most=4",
+        stages=4,
+        chance=0.09,
+        further={f"{n} sums": f"chained-sums?least={n}&most={n}" for n in (5, 6)},
+    ),
+    "graph-search": BenchTask(
+        address="graph-search?least=1&most=2",
+        stages=2,
+        chance=0.5,
+        further={
+            "unseen names": "graph-search?least=1&most=2&names=unseen",
+            "3 hops": "graph-search?least=3&most=3",
+        },
+    ),
+    # The answer is the number of moves: one that no training has written cannot be asked for.
+    "blocksworld": BenchTask(address="blocksworld?blocks=4&brief=yes", stages=4, chance=0.32),
+}
+CONTROL_TASK = "chained-sums"
+
+PRESETS = {
+    "tiny": ReasonerPreset(
+        writing=12, updates=12, problems=64, held_out=8, batch=8, layers=2, width=16, rate=3e-3,
+        judged=8, further=4, tokens=24,
+    ),
+    "cpu": ReasonerPreset(
+        writing=2400, updates=800, problems=8000, held_out=64, batch=16, layers=4, width=64,
+        rate=3e-3, judged=200, further=100,
+    ),
+}  # fmt: skip
+
+MIXED = {what: {"fed": what} for what in ("zero", "noise", "other")}
+THOUGHTS = {**MIXED, "shuffled": {"fed": "shuffled"}}
+TRAININGS = {
+    WRITER: Training(recipe="chain-writer", begins=""),
+    ANSWER_ONLY: Training(recipe="chain-writer", options={"learns": "answers"}),
+    ANEW: Training(recipe="chain-writer", begins="", options={"learns": "answers"}),
+    CHAIN: Training(recipe="chain-writer"),
+    "sentences": Training(recipe="sentence-chain"),
+    **{
+        arm: Training(recipe="coconut", options={"arms": arm})
+        for arm in ("coconut", "pause", "no-thought", "no-curriculum")
+    },
+    **{
+        arm: Training(recipe="hybrid", options={"arms": arm})
+        for arm in ("hrpo", "grpo", "hrpo-no-decay", "decay-only")
+    },
+}
+
+
+def _thoughts(name: str, **more: Any) -> Arm:
+    return Arm(training=name, reasoner="coconut", folder=name, model="model", **more)
+
+
+def _mixtures(name: str, **more: Any) -> Arm:
+    return Arm(training=name, reasoner="hrpo", folder=f"{name}-0", model="..", **more)
+
+
+ARMS = {
+    ANSWER_ONLY: Arm(training=ANSWER_ONLY, reasoner="cot"),
+    CHAIN: Arm(training=CHAIN, reasoner="cot"),
+    "sentence-discretized": Arm(training="sentences", reasoner="sentence-discretized"),
+    "sentence-continuous": Arm(
+        training="sentences",
+        reasoner="sentence-continuous",
+        options={"decode": "answer"},
+        replaced=THOUGHTS,
+    ),
+    "coconut": _thoughts("coconut", replaced=THOUGHTS),
+    "pause": _thoughts("pause"),
+    "soft-thinking": Arm(training=CHAIN, reasoner="soft-thinking", replaced=MIXED),
+    "moi": Arm(training=CHAIN, reasoner="moi", options={"greedy": True}, replaced=MIXED),
+    "hrpo": _mixtures("hrpo", replaced={**MIXED, "tokens": {"gate": 1.0}}),
+    ANEW: Arm(training=ANEW, reasoner="cot", is_control=True),
+    "no-thought": _thoughts("no-thought", is_control=True),
+    "no-curriculum": _thoughts("no-curriculum", replaced=THOUGHTS, is_control=True),
+    "grpo": _mixtures("grpo", is_control=True),
+    "hrpo-no-decay": _mixtures("hrpo-no-decay", is_control=True),
+    "decay-only": _mixtures("decay-only", is_control=True),
+}
+Sizes = Literal["tiny", "cpu"]
+
+
+def training_options(name: str, task: BenchTask, sizes: ReasonerPreset) -> dict[str, Any]:
+    """Return the options of a training, its budget shared out over its stages."""
+    training, updates = TRAININGS[name], sizes.updates
+    same = {name: vars(sizes)[name] for name in ("problems", "held_out")}
+    begun = {**same, "scratch": False, **training.options}
+    if training.recipe == "chain-writer":
+        if training.begins:
+            return {**begun, "steps": updates, "batch": sizes.batch}
+        steps = sizes.writing + (updates if name == ANEW else 0)
+        more = {k: vars(sizes)[k] for k in ("batch", "layers", "width", "rate")}
+        return {**same, **training.options, "steps": steps, **more}
+    if training.recipe == "sentence-chain":
+        halves = {"embedding": updates // 2, "prediction": updates - updates // 2}
+        return {**begun, "writing": 0, "batch": sizes.batch, **halves}
+    if training.recipe == "coconut":
+        steps = updates // task.stages
+        told = {"stages": task.stages, "steps": steps, "judged": 2, "tokens": sizes.tokens}
+        return {**begun, "writing": 0, "batch": sizes.batch, **told}
+    del begun["held_out"]
+    return begun | {
+        "preset": "tiny",
+        "format_steps": 0,
+        "seeds": 1,
+        "steps": updates,
+        "prompts": sizes.batch // sizes.responses,
+        "responses": sizes.responses,
+        "new_tokens": sizes.tokens,
+        "judged": 2,
+        "mark": answer_lead(task.address).strip(),
+    }
+
+
+def chosen(names: str, known: Mapping[str, Any], what: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list, all of them without one.
+
+    Raises:
+        BadOption: a name is not known.
+    """
+    found = tuple(name.strip() for name in names.split(",") if name.strip()) or tuple(known)
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise BadOption(f"{what} {', '.join(unknown)}; expected some of {', '.join(known)}")
+    return found
