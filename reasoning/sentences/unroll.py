@@ -30,9 +30,9 @@ class Unrolling:
     Every `ground_every`-th vector is decoded and what was written is encoded again (0: never,
     1: always); the others are fed back as they are. `decode` says which sentences are written:
     the answer, the others as well to be looked at (not counted, not part of the response), or
-    all as part of the response. `noise` is a noise-to-signal ratio of what is fed on. `fed` replaces
-    vectors that are fed back as they are; `shuffled` feeds the next of the vectors `given`, row by
-    row, which are those of a chain before.
+    all as part of the response. `noise` is a noise-to-signal ratio of what is fed on. `fed`
+    replaces vectors that are fed back as they are; `shuffled` feeds the next of the vectors
+    `given`, row by row, which are those of a chain before.
     """
 
     limit: int = 24

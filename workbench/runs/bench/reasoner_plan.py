@@ -15,8 +15,8 @@ ANSWER_ONLY, CHAIN, ANEW = "answer-only", "chain-of-thought", "answer-only-anew"
 class BenchTask:
     """A generated task: where its problems come from, and what else is asked after training.
 
-    `stages` are the written steps that continuous thoughts replace at last, `chance` what giving the
-    commonest answer gets. `further` are problems unlike those of the training, by the name of their row.
+    `stages` are the written steps that continuous thoughts replace at last, `chance` what giving
+    the commonest answer gets. `further` are problems unlike those of the training, by their row.
     """
 
     address: str
