@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from reasoning.sentences.unroll import Unroller, Unrolling
-from workbench.latent.replaced import REPLACED, Replacement
+from reasoning.sentences.unroll import FedVector, Unroller, Unrolling
+from workbench.latent.replaced import REPLACED
 from workbench.methods.contracts import Context, Prompt
 from workbench.methods.registry import reasoner
 from workbench.model.model import Model
@@ -85,7 +85,7 @@ class SentenceContinuous(_Unrolled):
         0, help="Write and read again every k-th step; 0: none.", low=0, high=1000, unit="steps"
     )
     decode: Literal["answer", "shown", "all"] = option("shown", help="Which sentences are written.")
-    fed: Replacement | Literal["shuffled"] = option("own", help=REPLACED)
+    fed: FedVector = option("own", help=REPLACED)
 
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context

@@ -13,13 +13,14 @@ from reasoning.sentences.grounding import Grounding
 from reasoning.sentences.prediction_objective import disturbed
 from reasoning.sentences.row import Row
 from workbench.errors import Unsupported
-from workbench.latent.replaced import Replacement, in_place_of
+from workbench.latent.replaced import in_place_of
 from workbench.model.policy import Sampling
 from workbench.result.chain import Chain, Ended
 from workbench.sampling.flops import flat_cost, matrix_operations
 from workbench.training.sentence_model import SentenceModel
 from workbench.training.writing import Drawing
 
+FedVector = Literal["own", "zero", "noise", "other", "shuffled"]
 _AT_ONCE = 512
 
 
@@ -43,7 +44,7 @@ class Unrolling:
     noise: float = 0.0
     tokens: int = 50
     temperature: float = 0.0
-    fed: Replacement | Literal["shuffled"] = "own"
+    fed: FedVector = "own"
     given: Sequence[Float[np.ndarray, "step d_model"]] = ()
 
 

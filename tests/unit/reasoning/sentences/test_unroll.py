@@ -196,3 +196,27 @@ def test_a_chain_is_finished_where_its_last_sentence_is_and_its_length_was_no_li
                 assert chain.is_finished is (comes_to_an_end and is_whole)
                 verdicts.add((comes_to_an_end, is_whole))
     assert (True, False) in verdicts
+
+
+def test_replaced_vectors_move_every_step_but_the_first(untrained, questions):
+    trained = untrained["ctx-b"]
+    how = {"limit": 4, "stop": "limit"}
+    own = _run(trained, questions, **how)
+    again = _run(trained, questions, fed="own", **how)
+    given = [chain.vectors for chain in own]
+    for a, b in zip(own, again, strict=True):
+        assert np.array_equal(a.vectors, b.vectors)
+    for fed in ("zero", "noise", "other", "shuffled"):
+        for a, b in zip(own, _run(trained, questions, fed=fed, given=given, **how), strict=True):
+            assert np.array_equal(a.vectors[0], b.vectors[0])
+            assert not np.allclose(a.vectors[1:], b.vectors[1:], atol=1e-4), fed
+            assert a.cost == b.cost
+
+
+def test_shuffled_vectors_are_the_next_of_the_chain_before(untrained, questions):
+    trained, how = untrained["ctx-b"], {"limit": 3, "stop": "limit"}
+    own = _run(trained, questions[:1], SEEDS[:1], **how)[0].vectors
+    # Fed to itself in its own order turned twice, a chain of two fed vectors is its own again.
+    turned = np.stack([own[1], own[0], own[2]])
+    again = _run(trained, questions[:1], SEEDS[:1], fed="shuffled", given=[turned], **how)[0]
+    assert np.allclose(again.vectors, own, atol=1e-5)
