@@ -58,6 +58,7 @@ class Unroller:
             Unsupported: the oracle is asked for, and answers begin like other sentences.
         """
         self._trained, self._how = trained, how
+        self._others: dict[int, Float[Tensor, " d_model"]] = {}
         if how.stop == "oracle" and not trained.answer_ids:
             raise Unsupported(
                 "answers of this checkpoint begin like other sentences, so no oracle sees them",
@@ -154,8 +155,13 @@ class Unroller:
     ) -> Float[Tensor, "batch d_model"]:
         """Return the vectors of a step, replaced where that is asked for."""
         how = self._how
+        if how.fed == "other" and len(found) == 1 and number > 1:
+            # The only row that is left goes on with the last vector it had of another.
+            return self._others[places[0]][None]
         if how.fed != "shuffled":
-            return in_place_of(found, how.fed, number)
+            replaced = in_place_of(found, how.fed, number)
+            self._others = dict(zip(places, replaced, strict=True))
+            return replaced
         shuffled = found.clone()
         for i, place in enumerate(places):
             # The last vector is the answer's, which is never fed.

@@ -220,3 +220,12 @@ def test_shuffled_vectors_are_the_next_of_the_chain_before(untrained, questions)
     turned = np.stack([own[1], own[0], own[2]])
     again = _run(trained, questions[:1], SEEDS[:1], fed="shuffled", given=[turned], **how)[0]
     assert np.allclose(again.vectors, own, atol=1e-5)
+
+
+def test_the_only_row_left_goes_on_with_the_last_vector_of_another(untrained, questions):
+    unroll = Unroller(untrained["ctx-b"], Unrolling(fed="other"))
+    found = torch.arange(6.0).reshape(3, 2)
+    unroll._replaced(found, [0, 1, 2], 1)
+    for place in range(3):
+        kept = unroll._replaced(found[[place]] + 10, [place], 2)
+        assert torch.equal(kept, found[[place - 1]])
