@@ -210,7 +210,7 @@ def test_replaced_vectors_move_every_step_but_the_first(untrained, questions):
         for a, b in zip(own, _run(trained, questions, fed=fed, given=given, **how), strict=True):
             assert np.array_equal(a.vectors[0], b.vectors[0])
             assert not np.allclose(a.vectors[1:], b.vectors[1:], atol=1e-4), fed
-            assert a.cost == b.cost
+            assert a.costs["reasoning"] == b.costs["reasoning"]
 
 
 def test_shuffled_vectors_are_the_next_of_the_chain_before(untrained, questions):
