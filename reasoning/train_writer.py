@@ -107,7 +107,7 @@ class TrainWriter:
             save_model(weights.module, model.tokenizer, run.folder, dtype=run.dtype)
             writer, tensors = load_model(run.folder, device=model.device.type), {}
         context = replace(context, task=splits.address)
-        asked = {self.learns: ChainOfThought(tokens=self.tokens)}
+        asked = {str(self.learns): ChainOfThought(tokens=self.tokens)}
         found = held_out_accuracies(writer, asked, splits, context)
         scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in found}
         saved = run.save(tensors, scores=scores)

@@ -131,7 +131,7 @@ def accuracy_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
             costs = {what: gathered(kept, row, what) for what in _COSTS}
             for arm in ARMS:
                 if (task, arm) in right:
-                    told = {"task": task, "row": row, "arm": arm}
+                    told: dict[str, Any] = {"task": task, "row": row, "arm": arm}
                     told |= _accuracy(right[task, arm], TASKS[task].chance)
                     told |= {name: float(c[task, arm].values.mean()) for name, c in costs.items()}
                     told["ms"] = 1000 * told.pop("seconds")
@@ -160,7 +160,7 @@ def _accuracy(right: Verdicts, chance: float) -> dict[str, Any]:
 
 def paired_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return every arm less answer-only and chain of thought, on the seeds that both have."""
-    found = []
+    found: list[dict[str, Any]] = []
     for task in TASKS:
         for arm in ARMS:
             for other in _COMPARED:

@@ -109,7 +109,9 @@ class Work:
         context = Context(seed=self.cell.seed, task=task.address, progress=progress)
         rows, asked = {}, judged_rows(task, PRESETS[self.bench.preset])
         for title, options in _variants(arm, place).items():
-            reasoner = build(find("reasoner", arm.reasoner).recipe, self._allowed(arm, options))
+            reasoner: Any = build(
+                find("reasoner", arm.reasoner).recipe, self._allowed(arm, options)
+            )
             for row, problems in asked.items():
                 if title == "" or row == next(iter(asked)):
                     found = answers(reasoner, model, open_task(task.address), problems, context)
