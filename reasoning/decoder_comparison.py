@@ -15,7 +15,9 @@ from reasoning._decoder_report import (
 from reasoning._decoder_runs import Plan, Written, write_all
 from reasoning._decoder_tables import candidate_rows, text_rows, token_rows
 from reasoning.drafts import parse_draft
+from reasoning.policy_beam import BeamSearch
 from reasoning.policy_contrastive import ContrastiveSearch
+from reasoning.policy_hidden_states import HiddenStateOptimisation
 from reasoning.policy_momentum import GPT2_XL, MomentumDecoding
 from reasoning.policy_reward import RewardGuided
 from reasoning.policy_skipping import FeedForwardSkipping, SkipDecode
@@ -42,6 +44,8 @@ Decoder = Literal[
     "reward",
     "ffn-skip",
     "skipdecode",
+    "beam",
+    "hidden-states",
 ]
 
 
@@ -93,6 +97,8 @@ class DecoderComparison:
     )
     least: float = option(0.5, help="Share of layers skipdecode ends with.", low=0.0, high=1.0)
     horizon: int = option(64, help="Tokens over which skipdecode falls.", low=2, unit="tokens")
+    beams: int = option(4, help="Beginnings that beam search keeps.", low=1)
+    rate: float = option(0.003, help="Step of hidden-states for cached states.", low=0.0)
     shown: int = option(0, help="Number of the prompt shown step by step, from 0.", low=0)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
@@ -137,6 +143,8 @@ class DecoderComparison:
             ),
             "ffn-skip": lambda: FeedForwardSkipping(threshold=self.saturation),
             "skipdecode": lambda: SkipDecode(least=self.least, horizon=self.horizon),
+            "beam": lambda: BeamSearch(width=self.beams),
+            "hidden-states": lambda: HiddenStateOptimisation(rate=self.rate),
             "reward": lambda: RewardGuided(
                 rewards=tuple(map(load_model, self.rewards)), weights=self.reward_weights
             ),

@@ -128,3 +128,16 @@ def test_prompts_that_do_not_fit_are_named(tiny_llama: Model) -> None:
         recipe.study(tiny_llama, [long], Context())
     with pytest.raises(TooLittleData):
         recipe.study(tiny_llama, [], Context())
+
+
+def test_policies_that_run_rows_in_their_own_way_are_told_step_by_step(tiny_llama: Model) -> None:
+    recipe = DecoderComparison(
+        decoders=("greedy", "beam", "hidden-states"), new_tokens=18, stop=False, rate=0.02
+    )
+    result = recipe.study(tiny_llama, PROMPTS[:2], Context(seed=7, resamples=20))
+    assert result.tables["decoders"].frame["decoder"].tolist() == [
+        "greedy",
+        "beam",
+        "hidden-states",
+    ]
+    assert {"candidates_beam", "candidates_hidden-states"} <= set(result.tables)
