@@ -15,10 +15,12 @@ def test_an_edit_at_a_chosen_cell_is_compared_and_survives_a_reload(
 ) -> None:
     page = visit()
     page.get_by_text("Click a cell").wait_for()
-    page.wait_for_function("!document.body.innerText.includes('Going on')")
+    page.get_by_text("Still to come").wait_for(state="detached")
     page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
     area = page.locator(".js-plotly-plot").last.locator(".nsewdrag").first
     area.scroll_into_view_if_needed()
+    area.hover()
+    page.locator(".hoverlayer .hovertext").first.wait_for()
     area.click()
     page.wait_for_function("location.search.includes('layer=')")
     second = visit()
