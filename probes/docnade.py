@@ -149,11 +149,13 @@ class Docnade:
     def _whitened(
         self, states: Sequence[Float[Tensor, "_ d_model"]], part: NDArray[np.int64]
     ) -> Float[Tensor, "doc word width"]:
-        """Return the first principal components of the training states, the first of unit size."""
+        """Return the first principal components of the training states, each of unit variance."""
         train = torch.cat([x for x, one in zip(states, part, strict=True) if one & _TRAIN]).double()
         mean = train.mean(dim=0)
         _, values, vectors = torch.linalg.svd(train - mean, full_matrices=False)
-        scale = (values[0] / len(train) ** 0.5).clamp(min=1e-9)
+        # A direction that the training states hardly take is not blown up.
+        least = max(1e-3 * float(values[0]), 1e-9)
+        scale = values[: self.dims].clamp(min=least) / len(train) ** 0.5
         rows = [((x.double() - mean) @ vectors[: self.dims].T / scale).float() for x in states]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 

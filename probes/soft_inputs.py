@@ -18,6 +18,7 @@ from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.model.tokens import token_ids
 from workbench.options import option
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
@@ -26,6 +27,7 @@ _BOTH = ("series", "backbone")
 _METRICS = {
     "error": number("variance", "Squared error of the next value.", *_BOTH),
     "excess": number("variance", "Of that, above the planted noise.", *_BOTH),
+    "worth": number("variance", "Error without a backbone less with it.", *_BOTH),
     "swap": number("variance", "What another text in front adds to the error.", *_BOTH),
     "nearest": number("cosine", "Of an input vector with the nearest token embedding.", *_BOTH),
 }
@@ -45,6 +47,7 @@ class SoftInputs:
     map is trained by `steps` of Adam through the frozen backbone, then a ridge regression reads
     the next value off the last state; both see the training part only. `removed` hands the last
     input vector to the same regression: where it does as well, the language model is not used.
+    `worth` is that comparison, window by window.
     `swap` puts the first text of the data in front in place of `text`. `nearest` says how far the
     vectors are from the vocabulary. Controls: the last value as the forecast; random vectors.
 
@@ -137,6 +140,7 @@ class SoftInputs:
 
     def _report(self, rows: Rows, data: Sequence[Windows], names: Sequence[str]) -> Result:
         labels = tuple(dict.fromkeys(one.name for one in data))
+        rows = beside_removed(rows)
         axes = {
             "series": Axis(help="Series of numbers.", labels=labels),
             "backbone": Axis(help="What stands behind the input vectors.", labels=tuple(names)),
@@ -149,16 +153,43 @@ class SoftInputs:
             for label in labels
             for name in names
         ]
-        best = min(estimates, key=lambda e: e.value or 0.0)
+        places = [{"series": label, "backbone": "pretrained"} for label in labels]
+        known = {"pretrained", "removed"} <= set(names)
+        worth = [found.estimate("worth", at=at) for at in places] if known else []
+        told = [verdict(one, label) for one, label in zip(worth, labels, strict=False)]
         return study_report(
             found,
-            summary=f"Least error: {best}; others: {'; '.join(map(str, estimates[:4]))}.",
+            summary=" ".join([*told, f"{'; '.join(map(str, estimates))}."]),
             averages={"backbones": _BOTH},
             rows={},
             columns={},
-            estimates=estimates,
+            estimates=[*estimates, *worth],
             plots=(Plot(title="Error of the next value", metrics=("error",), axes=_BOTH),),
         )
+
+
+def beside_removed(rows: Rows) -> Rows:
+    """Add to each row what its backbone takes from the error of the window without one."""
+    alone = {
+        (row["window"], row["series"]): row["error"]
+        for row in rows
+        if row["backbone"] == "removed"
+    }
+    return [
+        {**row, "worth": alone[at] - row["error"]}
+        if (at := (row["window"], row["series"])) in alone
+        else row
+        for row in rows
+    ]
+
+
+def verdict(worth: Estimate, series: str) -> str:
+    """Return in a sentence whether the model helps with a series."""
+    if (worth.low or 0.0) > 0:
+        told = "helps with"
+    else:
+        told = "harms" if (worth.high or 0.0) < 0 else "is not shown to help with"
+    return f"The model {told} {series}: {worth}."
 
 
 def _names(told: str, known: Sequence[str] = ()) -> list[str]:

@@ -6,12 +6,13 @@ import torch
 
 from probes.soft.adapter import Entry, Head, cosines
 from probes.soft.backbones import backbone
-from probes.soft_inputs import SoftInputs
+from probes.soft_inputs import SoftInputs, verdict
 from workbench.errors import BadOption, DataError, TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.model.edits import Edit, Op
 from workbench.model.sites import Kind, every_layer
 from workbench.model.tiny import tiny_model
+from workbench.result.estimate import Estimate
 
 TEXT = [Example(text="the king saw a dog")]
 
@@ -44,6 +45,16 @@ def test_a_backbone_reads_the_text_and_gradients_train_the_map():
     assert (text.drop("removed", level=1) > 0).all()
     assert (text.xs("removed", level=1) == 0).all()
     assert table["error"].nunique() == 8
+    alone = table["error"].to_numpy().reshape(2, 4)
+    assert table["worth"].to_numpy().reshape(2, 4) == pytest.approx(alone[:, 3:] - alone)
+
+
+def test_the_first_sentence_says_whether_the_model_helps():
+    told = {"name": "worth", "unit": "variance", "n": 9}
+    for low, high, word in ((0.1, 0.5, "helps"), (-0.5, -0.1, "harms"), (-0.1, 0.1, "not shown")):
+        found = Estimate(value=(low + high) / 2, low=low, high=high, **told)
+        assert word in verdict(found, "ar")
+    assert study(backbones="removed", steps=2).summary.startswith("error")
 
 
 def test_backbones_are_the_model_its_shuffled_weights_and_attention_alone():
