@@ -171,9 +171,7 @@ class SoftInputs:
 def beside_removed(rows: Rows) -> Rows:
     """Add to each row what its backbone takes from the error of the window without one."""
     alone = {
-        (row["window"], row["series"]): row["error"]
-        for row in rows
-        if row["backbone"] == "removed"
+        (row["window"], row["series"]): row["error"] for row in rows if row["backbone"] == "removed"
     }
     return [
         {**row, "worth": alone[at] - row["error"]}
