@@ -55,7 +55,7 @@ def _layers(grid: Grid, metric: str, asked: str) -> None:
         st.warning(plain_markdown(f"Layer {asked!r} is not on this map; it has {known}."))
         return
     table = layers_beside(grid, metric, (here or 0, int(asked)))
-    names = [name for name in table.frame if name != "position"]
+    names = [str(name) for name in table.frame if name != "position"]
     view = Curve(title=f"{metric}, two layers", table="layers", x="position", y=tuple(names))
     figure = sized(draw_curve(table, view), 340, legend_lines=3)
     show_figure(marked(figure, position()), key="beside layers")

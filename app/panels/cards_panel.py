@@ -47,6 +47,9 @@ def _abreast(cards: Sequence[_Card]) -> None:
 
 
 def _dear_card(plugin: Plugin, spec: RunSpec, passes: int) -> _Card:
+    def add() -> None:
+        method_of(plugin.name, spec)
+
     def card() -> None:
         st.markdown(f"**{plain_markdown(plugin.name)}**")
         st.caption(plain_markdown(plugin.summary))
@@ -58,7 +61,7 @@ def _dear_card(plugin: Plugin, spec: RunSpec, passes: int) -> _Card:
             key=f"add {plugin.name}",
             icon=":material/add:",
             disabled=cost.is_stored,
-            on_click=lambda: method_of(plugin.name, spec),
+            on_click=add,
         )
 
     return card

@@ -81,16 +81,19 @@ def show_question(row: "pd.Series") -> None:
         show_figure(
             draw(found, found.views[0]), key=f"proof {row['item']}", alt="Graphs of the proof"
         )
-    for step in str(row["proof"]).split("; "):
+    for step in str(row.get("proof") or "").split("; "):
         if step:
             st.caption(plain_markdown(step))
 
 
 def proof_graphs(row: "pd.Series") -> Result | None:
     """Return the graphs of a proof as a result to draw, None where it has no graph."""
+    # Items of a file have no proof, and runs of earlier versions did not keep its graphs.
+    if not {"nodes", "graph", "cause", "effect"} <= set(row.index):
+        return None
     nodes = list(row["nodes"])
     edges = [
-        {"graph": g or "the graph", "cause": a, "effect": b, "weight": 1.0}
+        {"graph": g or "the graph", "cause": a, "effect": b}
         for g, a, b in zip(row["graph"], row["cause"], row["effect"], strict=True)
     ]
     if not edges or not nodes:

@@ -126,7 +126,8 @@ def _draw_panel(figure: go.Figure, panel: _Panel, edges: Table, view: GraphView)
     for edge in panel.edges:
         ends = [panel.places[str(edge[c])] for c in (view.cause, view.effect)]
         weight = _number(edge.get(view.weight))
-        width = 1.2 + (_WIDEST - 1.2) * abs(weight or 0) / panel.reach
+        size = abs(weight or 0) / panel.reach if view.weight in edges.frame else 0.3
+        width = 1.2 + (_WIDEST - 1.2) * size
         share = _number(edge.get(view.stability)) if view.stability else None
         colour = faded(
             PALETTE[1] if weight is not None and weight < 0 else PALETTE[0],
@@ -268,8 +269,8 @@ def _beside(places: dict[str, tuple[float, float]], name: str) -> str:
 
 def _explain(figure: go.Figure, edges: Table, view: GraphView, *, is_dashed: bool) -> None:
     unit = edges.columns.get(view.weight, Column()).unit
-    words = [f"width: size of {view.weight.replace('_', ' ')}{f' ({unit})' if unit else ''}"]
-    words.append("blue raises, vermilion lowers")
+    size = f"width: size of {view.weight.replace('_', ' ')}{f' ({unit})' if unit else ''}"
+    words = [size, "blue raises, vermilion lowers"] if view.weight in edges.frame else []
     if view.stability:
         words.append(f"opacity: {view.stability.replace('_', ' ')}")
     if is_dashed:

@@ -169,7 +169,7 @@ def _price(plugin: Plugin, options: Mapping[str, Any], model: Model) -> int:
 
 
 def _per_unit(plugin: Plugin) -> type[PerUnit]:
-    recipe: Any = plugin.recipe
+    recipe: type[PerUnit] = plugin.recipe
     return recipe
 
 

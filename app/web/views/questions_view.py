@@ -7,6 +7,7 @@ from app.panels.methods_panel import grid_of, show_states
 from app.panels.model_loading import LOADER
 from app.panels.prompt_panel import methods_of
 from app.panels.questions_panel import (
+    PROBE,
     choose_question,
     latest_questions,
     question_form,
@@ -32,6 +33,9 @@ def main() -> None:
         return
     run = finished(run_id, key="questions")
     if run is None or run.result is None:
+        return
+    if run.spec.name != PROBE:
+        st.info(f"The run {run_id} is one of {run.spec.name}: look at it on the page Runs.")
         return
     st.markdown(plain_markdown(run.result.summary))
     row = choose_question(run.result)
