@@ -116,7 +116,7 @@ def test_every_page_fits(visit: Visit, width: int, tmp_path: Path) -> None:
     """Screenshots land in the test's folder; nothing scrolls sideways, nothing says traceback."""
     page = visit(width=width)
     page.locator(".wb-t").first.wait_for()
-    for name in ("Prompt", "Model", "Probe", "Cause", "Runs", "Help"):
+    for name in ("Prompt", "Model", "Probe", "Reason", "Questions", "Cause", "Runs", "Help"):
         page.get_by_role("link", name=name, exact=True).first.click()
         page.locator("h2").first.wait_for()
         page.wait_for_timeout(1500)
