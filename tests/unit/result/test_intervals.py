@@ -198,6 +198,12 @@ def test_single_trials_in_groups_of_their_own_are_single_trials() -> None:
     assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
 
 
+def test_groups_whose_means_are_alike_are_as_many_trials_as_units() -> None:
+    values, groups = [1.0, 0.0] * 12, [f"g{i // 2}" for i in range(24)]
+    found, alone = grouped_proportion_estimate("x", values, groups), proportion_interval(12, 24)
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+
+
 def test_shared_groups_widen_the_interval() -> None:
     values, groups = [1.0] * 200 + [0.0] * 200, [f"g{i // 10}" for i in range(400)]
     for bounds in (None, (0.0, 1.0)):
