@@ -199,8 +199,8 @@ def test_single_trials_in_groups_of_their_own_are_single_trials() -> None:
 
 
 def test_groups_whose_means_are_alike_are_as_many_trials_as_units() -> None:
-    values, groups = [1.0, 0.0] * 12, [f"g{i // 2}" for i in range(24)]
-    found, alone = grouped_proportion_estimate("x", values, groups), proportion_interval(12, 24)
+    values, groups = [1.0, 0.0] * 24, [f"g{i // 2}" for i in range(48)]
+    found, alone = grouped_proportion_estimate("x", values, groups), proportion_interval(24, 48)
     assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
 
 
