@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from probes import choice_correctness, choice_structure
-from probes.choice_correctness import ChoiceCorrectness
+from probes.choice_correctness import ChoiceCorrectness, losses
 from probes.choice_structure import ChoiceStructure
 from probes.choice_swap import ChoiceSwap, partners, swapped
 from workbench.errors import BadOption, TooLittleData
@@ -75,6 +75,15 @@ def test_a_state_that_knows_predicts_a_right_answer_and_another_one_does_not(pla
     assert table.loc[0, "gain"] < 0.05
     assert abs(table.loc[1, "gain_shuffled"]) < 0.15
     assert found.summary.startswith("The state tells more")
+
+
+def test_a_state_that_knows_nothing_costs_hardly_anything(tiny_llama):
+    """What it says of a training question is fitted to others, or its fit would be believed."""
+    asked = _asked(tiny_llama)
+    noise = np.random.default_rng(0).normal(size=(len(asked.items), 60))
+    fold = np.unique(asked.groups, return_inverse=True)[1] % 5
+    gain = losses(asked, None, fold) - losses(asked, noise, fold)
+    assert abs(gain.mean()) < 0.05
 
 
 def test_an_answer_that_is_always_right_leaves_nothing_to_predict(planted, tiny_llama, monkeypatch):

@@ -1,11 +1,14 @@
 """Premises with many questions each: labels, the held-out part, and what a question may see."""
 
+from itertools import combinations, permutations, product
+
 import numpy as np
 import pytest
 import torch
 
 from causal.corr2cause import Corr2Cause
 from causal.train_question_network import TrainQuestionNetwork
+from causal.worlds.dags import bits
 from causal.worlds.question_objective import QuestionObjective
 from causal.worlds.question_packs import PackSource, is_held_out, worlds
 from workbench.errors import BadOption
@@ -25,8 +28,16 @@ def test_both_parts_are_told_apart_by_what_a_premise_says_whatever_the_order_of_
     draw = np.random.default_rng(0)
     held, rest = (SOURCE.draw(60, draw, held_out=x) for x in (True, False))
     assert not {p.premise for p in held} & {p.premise for p in rest}
-    # A and B apart given C, told with the names in another order.
-    assert is_held_out(("A", "B", "C"), ((0, 1, 4),)) is is_held_out(("B", "C", "A"), ((0, 2, 2),))
+    parts, orders = set(), list(permutations(range(3)))
+    for names, world, order in product(combinations("ABCDEF", 3), worlds(3), orders):
+        place = [order.index(v) for v in range(3)]
+        found = tuple(
+            (*sorted((place[x], place[y])), sum(1 << place[v] for v in bits(z)))
+            for x, y, z in world.separations
+        )
+        parts.add(own := is_held_out(names, world.separations))
+        assert is_held_out(tuple(names[v] for v in order), found) is own
+    assert parts == {True, False}
 
 
 def test_answers_of_packs_are_those_of_the_task():
