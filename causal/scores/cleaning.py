@@ -65,6 +65,7 @@ def clean(
         missing={str(c): int(numbers[c].isna().sum()) for c in numbers},
         not_numbers=_told(raw, found.columns, "bad"),
         spelled=_told(raw, found.columns, "spelled"),
+        grouped=_told(raw, found.columns, "grouped"),
         constant=dull.constant,
         repeated=dull.repeated,
         repeated_keys=_repeated_keys(facts, schema),

@@ -33,6 +33,7 @@ class CleaningReport:
     missing: Mapping[str, int] = field(default_factory=dict)
     not_numbers: tuple[str, ...] = ()
     spelled: tuple[str, ...] = ()
+    grouped: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
     repeated: tuple[tuple[str, str, str], ...] = ()
     repeated_keys: int = 0
@@ -136,6 +137,9 @@ class CleaningReport:
         if self.spelled:
             text = "cells that say a value is missing: " + "; ".join(self.spelled)
             notes.append(Note(text, code="spelled-missing"))
+        if self.grouped:
+            text = "cells that were read as thousands, and could be decimals: "
+            notes.append(_warn(text + "; ".join(self.grouped), "grouped-thousands"))
         for name, zeros in self.zeros.items():
             if zeros > MANY_ZEROS * self.rows_kept:
                 notes.append(

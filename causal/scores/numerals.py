@@ -5,7 +5,7 @@ import numbers
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -65,7 +65,8 @@ class Numbers:
     `bad` are the rows whose cell is no number, `spelled` those with a spelling of "no value"
     other than an empty cell, `percent` those with a percent sign. `mark` is the decimal sign the
     cells need, "" where they need none; `unsure` counts cells such as 1,234 that would be another
-    number with the other sign.
+    number with the other sign. `grouped` are the rows of such cells that were read as the others
+    of their column are written, though the other number would be nearer to these.
     """
 
     values: Float[np.ndarray, " n"]
@@ -74,6 +75,7 @@ class Numbers:
     percent: Int[np.ndarray, " n_percent"]
     mark: Mark | Literal[""] = ""
     unsure: int = 0
+    grouped: Int[np.ndarray, " n_grouped"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def read_cell(cell: Any) -> Reading:
@@ -207,7 +209,21 @@ def settle(found: Survey, mark: Mark | Literal[""], fallback: Mark) -> Numbers:
     for name, flag in flags.items():
         told[name] = np.flatnonzero(np.array(flag, dtype=bool))
     numbers = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-    return Numbers(values=numbers, **told)
+    grouped = none if told["unsure"] else _grouped(numbers, readings, chosen)
+    return Numbers(values=numbers, grouped=grouped, **told)
+
+
+def _grouped(
+    values: Float[np.ndarray, " n"], readings: Sequence[Reading], chosen: Mark
+) -> Int[np.ndarray, " k"]:
+    """Return the rows whose other reading has a size nearer to that of the column's sure cells."""
+    others = [r.point if chosen == "comma" else r.comma for r in readings]
+    other = np.array([math.nan if v is None else v for v in others], dtype=np.float64)
+    sure = np.abs(values[~np.isfinite(other) | (other == values)])
+    usual = np.median(sure[sure > 0]) if (sure > 0).any() else math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        here, there = (np.abs(np.log(np.abs(x) / usual)) for x in (values, other))
+    return np.flatnonzero(here > there)
 
 
 def read_columns(

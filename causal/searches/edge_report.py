@@ -35,6 +35,11 @@ def group_of(fitted: Fitted) -> str:
     return " ".join(filter(None, (fitted.algorithm, fitted.scope, fitted.group)))
 
 
+def failures(fitted: Sequence[Fitted]) -> str:
+    """Return why fits gave no graph."""
+    return "; ".join(dict.fromkeys(f"{group_of(f)}: {f.failure}" for f in fitted if f.failure))
+
+
 def report(
     fitted: Sequence[Fitted], scores: ScoreTable, assumption: str, facts: Mapping[str, Any]
 ) -> Result:
@@ -142,6 +147,8 @@ def _fit_row(fitted: Fitted) -> dict[str, Any]:
 
 def _summary(fitted: Sequence[Fitted]) -> str:
     fine = [f for f in fitted if not f.failure]
+    if not fine:
+        return f"No graph was fitted: {failures(fitted)}."
     lost = f"; {len(fitted) - len(fine)} gave none" if len(fine) < len(fitted) else ""
     directed = [(f, link) for f in fine for link in f.links if link.mark == "directed"]
     other = sum(len(f.links) for f in fine) - len(directed)

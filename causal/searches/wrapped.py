@@ -9,7 +9,7 @@ import numpy as np
 from causal.scores.leaderboard import ScoreTable
 from causal.scores.table_options import TableOptions
 from causal.searches.abilities import ABILITIES
-from causal.searches.edge_report import report
+from causal.searches.edge_report import failures, report
 from causal.searches.fitting import categories
 from causal.searches.knowledge import Knowledge, read_knowledge
 from causal.searches.stability import Fitted, Rows, Scope, Search, fit, split
@@ -60,9 +60,8 @@ class Wrapped(TableOptions):
         fitted = self._fit_all(scores, known, context)
         result = report(fitted, scores, self.assumption, self._facts(scores, context))
         if all(f.failure for f in fitted):
-            told = dict.fromkeys(_told(f) for f in fitted)
             raise Unfitted(
-                f"no graph: {'; '.join(told)}",
+                f"no graph: {failures(fitted)}",
                 result=replace(result, graph=None, views=()),
                 hint="try other columns, rows, or another --scope",
             )
@@ -161,8 +160,3 @@ class Wrapped(TableOptions):
             "snapshot": asdict(scores.snapshot),
             "cleaning": scores.cleaning_facts(),
         }
-
-
-def _told(fitted: Fitted) -> str:
-    words = " ".join(filter(None, (fitted.algorithm, fitted.scope, fitted.group)))
-    return f"{words}: {fitted.failure}"

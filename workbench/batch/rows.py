@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from workbench.errors import DataError
 from workbench.methods.contracts import Example
-from workbench.runs.reading import BadRow, read_rows
+from workbench.runs.reading import BadRow, no_usable_row, read_rows
 from workbench.runs.spec import DataRef
 
 Row = Example | BadRow
@@ -34,21 +33,17 @@ def count_rows(data: DataRef) -> RowCount:
     """
     n_good = n_rows = n_characters = 0
     first: Example | None = None
-    said: list[str] = []
+    bad: list[BadRow] = []
     for row in read_rows(data):
         n_rows += 1
         if isinstance(row, Example):
             n_good += 1
             n_characters += len(row.text)
             first = first or row
-        elif len(said) < 5:
-            said.append(f"{row.source}: {row.reason}")
+        elif len(bad) < 5:
+            bad.append(row)
     if first is None:
-        reasons = f" ({'; '.join(said)})" if said else ": the file is empty"
-        raise DataError(
-            f"no usable row{reasons}",
-            hint="name the field that holds the text with data.field",
-        )
+        raise no_usable_row(data, bad)
     return RowCount(n_good=n_good, n_rows=n_rows, n_characters=n_characters, first=first)
 
 

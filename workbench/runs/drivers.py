@@ -35,7 +35,7 @@ from workbench.runs.graphs import FoundGraph, open_graph
 from workbench.runs.models import shared_model
 from workbench.runs.overflow import finite_only
 from workbench.runs.reading import BadRow, read_examples
-from workbench.runs.solving import solve_task, with_task
+from workbench.runs.solving import check_no_texts, solve_task, with_task
 from workbench.runs.spec import RunSpec
 from workbench.runs.store import Store
 
@@ -167,6 +167,7 @@ class _OnInputs(_OnModel):
         job = super().resolve(job, store)
         data = job.spec.data
         if isinstance(job.recipe, OnTask):
+            check_no_texts(job.spec, job.recipe.default_task)
             data = replace(data, task=data.task or job.recipe.default_task)
             return replace(job, spec=replace(job.spec, data=data).pinned())
         if data.task:

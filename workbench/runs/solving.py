@@ -82,15 +82,33 @@ def with_task(spec: RunSpec) -> RunSpec:
         UnknownName: no task of that name.
         DataError: the task's file does not exist.
     """
-    data = spec.data
-    if not data.task:
-        given = "texts were given" if data.texts or data.path else "no task was named"
+    check_no_texts(spec, "blocksworld")
+    if not spec.data.task:
         raise InputError(
-            f"{spec.name} solves the problems of a task, and {given}",
-            hint="--task blocksworld; `workbench reason tasks` lists them",
+            f"{spec.name} works on the problems of a task, and none was named",
+            hint=_hint("blocksworld"),
         )
-    open_task(data.task)
+    open_task(spec.data.task)
     return spec.pinned()
+
+
+def check_no_texts(spec: RunSpec, task: str) -> None:
+    """Raise when a plugin that works on a task, such as the one named, is given texts.
+
+    Raises:
+        InputError: texts or a file of them were given.
+    """
+    if spec.data.texts or spec.data.path:
+        raise InputError(
+            f"{spec.name} works on the problems of a task, and texts were given", hint=_hint(task)
+        )
+
+
+def _hint(task: str) -> str:
+    return (
+        f"--task '{task}'; --task FILE.jsonl takes your own problems, of a question and an answer "
+        "each; `workbench reason tasks` lists the others"
+    )
 
 
 def _ask(

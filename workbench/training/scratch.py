@@ -11,6 +11,7 @@ import torch
 
 from workbench.errors import BadOption
 from workbench.model.model import Model
+from workbench.model.quiet import no_bars
 from workbench.model.wrap import wrap_model
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "\n")
@@ -126,7 +127,8 @@ def scratch_tokenizer(texts: Iterable[str], pieces: Pieces = "words") -> Any:
 def save_model(module: Any, tokenizer: Any, folder: Path, *, dtype: torch.dtype) -> None:
     """Write a transformers model and its tokenizer as a folder that `load_model` reads."""
     copied: Any = copy.deepcopy(module).to(dtype)
-    copied.save_pretrained(folder, safe_serialization=True)
+    with no_bars():
+        copied.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
 

@@ -74,3 +74,11 @@ def test_a_class_of_no_shape_is_refused_by_name():
         driver_of(3)
     with pytest.raises(PluginError, match="Sums has none of the methods"):
         driver_of(find("task", "sums").recipe)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("recipe", "belief-network"), ("reasoner", "cot")])
+@pytest.mark.parametrize("data", [TEXTS, DataRef(path="shipped:prompts.jsonl")])
+def test_what_works_on_a_task_refuses_texts(kind, name, data):
+    with pytest.raises(InputError, match="works on the problems of a task") as caught:
+        resolved(RunSpec(kind=kind, name=name, data=data))
+    assert "--task FILE.jsonl" in caught.value.hint

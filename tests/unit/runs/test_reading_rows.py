@@ -176,7 +176,7 @@ def test_files_that_cannot_be_read_say_what_to_do(tmp_path: Path, write: Writer)
         _read(str(tmp_path))
     with pytest.raises(DataError, match=r"ends in '\.docx'"):
         _read(write("a.docx", "x"))
-    with pytest.raises(DataError, match="no usable row: the input is empty"):
+    with pytest.raises(DataError, match="no usable row: the input holds none"):
         _read(write("a.jsonl", ""))
     with pytest.raises(DataError, match="no input was given"):
         read_examples(DataRef())
@@ -205,3 +205,13 @@ def test_file_names_that_are_not_unicode_are_shown_escaped(tmp_path: Path) -> No
     path.write_text("fine\n\n")
     good, _ = _read(str(path))
     assert good[0].source == "a\\udcff.txt:1"
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_the_header_tells_what_parts_the_cells(write: Writer, sign: str) -> None:
+    lines = ["text|label|label", '"Well, so; it is"|a|b', "Plain|c|d"]
+    path = write("a.csv", "".join(f"{line.replace('|', sign)}\n" for line in lines))
+    good, bad = _read(path, label="label")
+    assert [(e.text, e.label) for e in good] == [("Well, so; it is", "a"), ("Plain", "c")]
+    assert good[0].fields["label.1"] == "b"  # of two columns with one name none is lost
+    assert not bad

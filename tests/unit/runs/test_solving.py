@@ -148,7 +148,7 @@ def test_stopping_keeps_what_was_solved() -> None:
 
 def test_a_reasoner_needs_a_task_and_answers_every_prompt() -> None:
     texts = RunSpec(kind="reasoner", name="calculator", data=DataRef(texts=("what",)))
-    with pytest.raises(InputError, match="solves the problems of a task"):
+    with pytest.raises(InputError, match="works on the problems of a task"):
         execute(texts)
     run = _run(short=True)
     assert run.status == "failed"
