@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.panels.forms import option_form, option_widget
 from app.panels.result_panel import show_run
-from app.panels.run_panel import begin, finished
+from app.panels.run_panel import begin, example, finished, say_example
 from app.panels.session import model_ref, position, prompt, store
 from app.panels.wording import plain_markdown
 from workbench.methods.registry import Plugin
@@ -85,20 +85,15 @@ def think_button(spec: RunSpec | None) -> None:
 
 
 def show_chain() -> None:
-    """Show the chain asked for on this page, else the latest one."""
+    """Show the chain asked for on this page, else the latest one, else the example."""
     asked = st.query_params.get("run", "")
-    found = store().find(kind="probe", name=TRACE).rows()
-    run_id = asked if is_chain(asked) else str(found[0]["run_id"]) if found else ""
-    if not run_id:
-        st.caption(
-            "Press Think: the model continues the prompt, and every token is shown with the "
-            "mixture that was fed in its place, how far the gate was open, and what both changed."
-        )
-        return
-    st.divider()
-    run = finished(run_id, key="inside")
+    found = [str(row["run_id"]) for row in store().find(kind="probe", name=TRACE).rows()]
+    run_id = asked if is_chain(asked) else next(iter(found or example("chain")), "")
+    run = finished(run_id, key="inside") if run_id else None
     if run is None:
         return
+    st.divider()
+    say_example(run.run_id, "Press Think to look into a chain of this model.")
     texts = run.spec.data.texts
     if texts and run.spec.model is not None:
         words = f"{run.spec.options.get('method', _GATED)} on {run.spec.model.name}: {texts[0]}"

@@ -1,6 +1,6 @@
 """Views of a result on a page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -8,7 +8,7 @@ import streamlit as st
 from app.panels.session import position
 from app.panels.strip_panel import show_strip
 from app.panels.table_panel import show_table
-from app.panels.wording import plain_markdown
+from app.panels.wording import count, plain_markdown, short
 from workbench.figures.draw import draw
 from workbench.figures.glyphs import visible
 from workbench.result.result import Result
@@ -17,22 +17,54 @@ from workbench.result.views import Bars, Curve, Points, TokenStrip, View
 
 # Formulas are never set: a text with two dollar signs would become one.
 _ABREAST = 508
+_LONGEST_TITLES = 110
+MORE = "more figures"
 CONFIG = {"displaylogo": False, "typesetMath": False, "responsive": True}
 
 
-def show_views(result: Result, *, key: str) -> None:
-    """Draw every view in order; a result without views shows its estimates."""
+def show_views(result: Result, *, key: str, beside: Callable[[], None] | None = None) -> None:
+    """Draw the leading view, the token strips, and the rest folded; without views the estimates.
+
+    `beside` draws what stands to the right of the leading view.
+    """
+    if beside is not None:
+        left, right = st.columns([5, 3], gap="medium")
+        with right:
+            beside()
+        with left:
+            _show_leading(result, key)
+    else:
+        _show_leading(result, key)
+    _show_rest(result, key)
+
+
+def _show_leading(result: Result, key: str) -> None:
     if result.views:
         show_view(result, result.views[0], key=f"{key} view 0")
-        _show_rest(result, key)
     elif any(e.value is not None for e in result.estimates):
         show_figure(draw(result), key=f"{key} estimates")
 
 
 def _show_rest(result: Result, key: str) -> None:
-    # The first view answers the question; the others stand two abreast where there is room.
+    rest = list(enumerate(result.views))[1:]
+    for i, view in rest:
+        if isinstance(view, TokenStrip):
+            show_view(result, view, key=f"{key} view {i}")
+    folded = [(i, view) for i, view in rest if not isinstance(view, TokenStrip)]
+    if not folded:
+        return
+    titles = short(" · ".join(view.title for _, view in folded), _LONGEST_TITLES)
+    words = plain_markdown(f"{count(len(folded), 'more figure')}: {titles}")
+    # What is folded is not drawn: a page of one figure is there sooner.
+    with st.expander(words, key=f"{key} {MORE}", on_change="rerun") as place:
+        if place.open:
+            _show_abreast(result, folded, key)
+
+
+def _show_abreast(result: Result, views: Sequence[tuple[int, View]], key: str) -> None:
+    # Small figures stand two abreast where there is room.
     row: Any = None
-    for i, view in enumerate(result.views[1:], start=1):
+    for i, view in views:
         if not isinstance(view, Curve | Bars | Points):
             row = None
             show_view(result, view, key=f"{key} view {i}")

@@ -9,7 +9,7 @@ from app.panels.data_form import keep_upload
 from app.panels.forms import option_form
 from app.panels.problem_panel import show_failure
 from app.panels.result_panel import show_result
-from app.panels.run_panel import begin, finished
+from app.panels.run_panel import example, result_of
 from app.panels.session import store
 from workbench.errors import WorkbenchError
 from workbench.methods.registry import Plugin
@@ -76,13 +76,13 @@ def _table() -> str:
 
 
 def run_to_ask() -> str | None:
-    """Return the graph asked for on this page, else the latest one in the store."""
+    """Return the graph asked for on this page, else the latest in the store, else the example."""
     asked = st.query_params.get("run", "")
     found = [str(row["run_id"]) for row in store().find(kind="discovery").rows()]
     if asked:
         return asked
     hierarchical = [run_id for run_id in found if run_id.startswith(f"{_FIRST}-")]
-    return next(iter(hierarchical or found), None)
+    return next(iter(hierarchical or found or example("graph")), None)
 
 
 def verdict(run: Run) -> None:
@@ -96,10 +96,16 @@ def verdict(run: Run) -> None:
         st.warning("The causal order is not identified by these data.", icon=":material/help:")
 
 
+def can_be_asked(run: Run) -> bool:
+    """Whether a run holds a graph that says what an intervention would do."""
+    graph = run.result.graph if run.result else None
+    return graph is not None and graph.method == _FIRST and bool(graph.order)
+
+
 def ask_panel(run: Run) -> None:
     """Draw sliders that shock each capability, and what the graph says follows."""
     graph = run.result.graph if run.result else None
-    if graph is None or graph.method != _FIRST or not graph.order:
+    if graph is None:
         return
     with st.container(border=True):
         st.markdown("**What if a capability were shocked?**")
@@ -112,17 +118,15 @@ def ask_panel(run: Run) -> None:
             model=None,
             graph=run.run_id,
         )
-        answer_id = begin(spec)
-        answer = finished(answer_id, key="what-if") if answer_id else None
+        answer = result_of(spec, key="what-if")
         if answer is not None and answer.result is not None:
-            show_result(answer.result, key=f"ask {answer.run_id}")
+            show_result(answer.result, key=f"ask {answer.run_id}", is_small=True)
 
 
 def _sliders(graph: CapabilityGraph) -> tuple[str, ...]:
     shocks = []
-    places: Any = st.columns(len(graph.order))
-    for i, (place, name) in enumerate(zip(places, graph.order, strict=True), start=1):
-        size = place.slider(
+    for i, name in enumerate(graph.order, start=1):
+        size = st.slider(
             f"z{i} · {name}",
             -_LARGEST_SHOCK,
             _LARGEST_SHOCK,

@@ -9,12 +9,13 @@ from app.panels.chain_panel import is_chain, look_inside
 from app.panels.forms import option_form
 from app.panels.problem_panel import show_problem
 from app.panels.result_panel import show_result, show_run
-from app.panels.run_panel import begin, finished, stored
+from app.panels.run_panel import begin, example, finished, say_example, stored
 from app.panels.session import model_ref, store
 from app.panels.wording import plain_markdown
 from workbench.errors import WorkbenchError
 from workbench.methods.registry import Plugin, plugins
 from workbench.result.result import Result
+from workbench.runs.examples import example_ids
 from workbench.runs.missing_weights import missing_weights
 from workbench.runs.models import shared_model
 from workbench.runs.run import Run
@@ -100,12 +101,14 @@ def solve_button(specs: Sequence[RunSpec]) -> None:
 
 
 def runs_to_show() -> list[str]:
-    """Return the runs asked for on this page, else the latest one of any reasoner."""
+    """Return the runs asked for on this page, else the latest of a reasoner, else the example."""
     asked = st.query_params.get("run", "").split(",")
     asked = [part for part in asked if part and not is_chain(part)]
     if asked:
         return asked
-    return [str(row["run_id"]) for row in store().find(kind="reasoner").rows()[:1]]
+    latest = [str(row["run_id"]) for row in store().find(kind="reasoner").rows()]
+    own = [run_id for run_id in latest if run_id not in example_ids()]
+    return own[:1] or list(example("problems"))
 
 
 def show_solved(run_ids: Sequence[str]) -> None:
@@ -114,6 +117,7 @@ def show_solved(run_ids: Sequence[str]) -> None:
     solved = [run for run in runs if run.result is not None]
     if not runs:
         return
+    say_example(runs[0].run_id, "Press Solve to let this model solve problems of your choice.")
     names = _labels(runs)
     compared = len(solved) == len(run_ids) > 1
     places = st.tabs([*(["Side by side"] if compared else []), *map(plain_markdown, names)])

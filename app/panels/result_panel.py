@@ -1,6 +1,7 @@
 """A result, always in the same order: sentence, figure, table, notes, how to repeat it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -23,22 +24,37 @@ _STATUS = {
 }
 
 
-def show_run(run: Run, *, key: str = "") -> None:
-    """Show one run as a page."""
+def show_run(run: Run, *, key: str = "", beside: Callable[[], None] | None = None) -> None:
+    """Show one run as a page; `beside` draws what stands to the right of its first figure."""
     key = key or run.run_id
     if run.failure is not None and (run.result is None or run.status == "failed"):
         show_failure(run.failure, heading=f"Run {run.status}")
     if run.result is not None:
         if _STATUS.get(run.status):
             st.info(plain_markdown(_STATUS[run.status]))
-        show_result(run.result, key=key)
+        show_result(run.result, key=key, beside=beside)
     _reproduce(run, key)
 
 
-def show_result(result: Result, *, key: str) -> None:
-    """Show a result: sentence, estimates, figures, tables, notes."""
-    st.html(f'<p style="font-size:1.25rem;font-weight:600">{plain_html(result.summary)}</p>')
-    show_views(result, key=key)
+def show_result(
+    result: Result,
+    *,
+    key: str,
+    beside: Callable[[], None] | None = None,
+    is_small: bool = False,
+) -> None:
+    """Show a result: sentence, figures, estimates, tables, notes; a small one folds its numbers."""
+    size = "1rem" if is_small else "1.25rem"
+    st.html(f'<p style="font-size:{size};font-weight:600">{plain_html(result.summary)}</p>')
+    show_views(result, key=key, beside=beside)
+    if is_small:
+        with st.expander("Numbers and tables", key=f"{key} numbers"):
+            _numbers(result, key)
+    else:
+        _numbers(result, key)
+
+
+def _numbers(result: Result, key: str) -> None:
     if result.estimates:
         st.markdown("**Estimates**")
         exact = Table.from_rows(e.as_dict() for e in result.estimates)

@@ -9,6 +9,7 @@ from app.panels.problem_panel import show_failure, show_problem
 from app.panels.session import store
 from app.panels.wording import count, duration, plain_markdown
 from workbench.errors import WorkbenchError
+from workbench.runs.examples import example_ids, keep_example
 from workbench.runs.run import Run
 from workbench.runs.spec import RunSpec
 
@@ -35,6 +36,22 @@ def ensure(spec: RunSpec) -> str | None:
             return None
         known[spec.hash] = run_id
     return known[spec.hash]
+
+
+def example(name: str) -> tuple[str, ...]:
+    """Return the runs of an example that ships with the package, none after showing why."""
+    try:
+        return keep_example(name, store())
+    except WorkbenchError as error:
+        show_problem(error)
+        return ()
+
+
+def say_example(run_id: str, advice: str) -> None:
+    """Say that a run is an example, and what to do for one of one's own."""
+    if run_id in example_ids():
+        words = f"An example that ships with the package. {advice}"
+        st.caption(plain_markdown(words))
 
 
 def finished(run_id: str, *, key: str = "") -> Run | None:

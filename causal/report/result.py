@@ -237,6 +237,9 @@ def _interval_notes(found: Identification) -> list[Note]:
     return notes
 
 
+_NODE_FIELDS = ("capability", "anchor", "label", "latent")
+
+
 def build_graph(analysis: Analysis) -> CapabilityGraph:
     """Return the graph: capabilities, their effects by domain, and the scores they show in."""
     found, fit = analysis.found, analysis.found.fit
@@ -247,7 +250,7 @@ def build_graph(analysis: Analysis) -> CapabilityGraph:
             latent=True,
             anchor=row["anchor"],
             r_squared=row["r_squared"],
-            facts={k: v for k, v in row.items() if k not in ("capability", "anchor")},
+            facts={k: v for k, v in row.items() if k not in _NODE_FIELDS},
         )
         for row in latents
     )

@@ -211,6 +211,8 @@ def latent_table(fit: HierarchicalFit) -> Table:
         {
             "number": f"z{i + 1}",
             "capability": name,
+            "label": f"z{i + 1} · {name}",
+            "latent": True,
             "anchor": fit.anchor_names[i],
             "r_squared": float(fit.anchoring.r_squared[i, fit.anchoring.anchors[i]]),
             "partial": float(fit.anchoring.partial[i, fit.anchoring.anchors[i]]),
@@ -225,6 +227,7 @@ def latent_table(fit: HierarchicalFit) -> Table:
     return Table.from_rows(
         rows,
         {
+            "label": Column("", "A capability is named after a score, and is not that score."),
             "r_squared": Column("", "Of the capability on its anchor and earlier capabilities."),
             "partial": Column("", "Share of what earlier ones leave that the anchor explains."),
             **weights,

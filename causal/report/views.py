@@ -29,6 +29,8 @@ _ALWAYS: tuple[View, ...] = (
         node="capability",
         stability="stability",
         group="domain",
+        label="label",
+        menu=True,
     ),
     Bars(
         title="Every order, beside random rotations",

@@ -41,9 +41,24 @@ def test_a_fitted_graph_is_shown_asked_and_exported(open_page, store_path) -> No
     assert escape(moved.result.summary) in page.html
 
 
-def test_without_a_graph_the_page_says_what_to_do(open_page) -> None:
+def test_the_shipped_graph_is_open_and_can_be_asked(open_page) -> None:
     page = open_page("graph")
-    assert "No graph was fitted here yet" in page.words
+    assert "An example that ships" in page.words
+    assert "not identified" in page.words
+    figure = page.figure("Capabilities and direct effects")
+    names = {t for trace in figure["data"] for t in trace.get("text") or ()}
+    assert {"z1 · IFEval", "z2 · BBH"} <= names, "a capability is not called like a score"
+    shown = [a for a in figure["layout"]["annotations"] if a.get("showarrow")]
+    assert len(shown) == 3, "one graph at a time"
+    menu = figure["layout"]["updatemenus"][0]["buttons"]
+    assert menu[0]["label"] == "all"
+    numbers = [
+        t["text"][0] for t in figure["data"] if t.get("visible") and t["mode"] == "markers+text"
+    ]
+    assert sum("[" in words for words in numbers) == 3, "every edge with its interval"
+    answer = page.run("what-if")
+    assert answer.spec.graph in page.html
+    assert escape(answer.result.summary) in page.html
 
 
 def test_a_table_from_elsewhere_is_fitted_on_the_page(open_page, tmp_path) -> None:

@@ -34,6 +34,9 @@ def test_running_isotropy_shows_the_numbers_of_the_store(open_page) -> None:
     estimates = estimate_table(run.result).frame
     assert shown[tuple(estimates.columns)].equals(estimates)
     assert run.run_id in page.html
+    assert len(page.figures) == 1, "one leading figure, the rest folded"
+    page.at.session_state[f"{run.run_id} more figures"] = True
+    page.settle()
     assert len(page.figures) + len(page.strips) == len(run.result.views)
 
 

@@ -9,8 +9,15 @@ from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 
 
-def test_without_a_run_the_page_says_what_to_do(open_page) -> None:
-    assert "No problem was solved here yet" in open_page("reason").words
+def test_problems_that_ship_are_open_and_solved_three_ways(open_page) -> None:
+    page = open_page("reason")
+    assert "An example that ships" in page.words
+    table = next(d.value for d in page.at.dataframe if "difference" in d.value.columns)
+    assert {"no-cot", "cot", "hrpo"} <= set(table["reasoner"])
+    page.at.session_state["reason place"] = "Inside one latent chain"
+    page.settle()
+    assert "An example that ships" in page.words
+    assert "15" in "".join(page.strips[0].words)
 
 
 def test_a_reasoner_without_weights_for_the_model_is_offered_on_request_only(open_page) -> None:

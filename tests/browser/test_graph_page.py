@@ -18,7 +18,13 @@ Visit = Callable[..., Any]
 
 def test_fit_verdict_slider_and_export(visit: Visit, store_folder: Path) -> None:
     page = visit("graph")
+    page.get_by_text("An example that ships").wait_for()
+    page.get_by_text("Fit a graph to other scores").click()
+    page.get_by_text("Options (").click()
+    page.get_by_role("spinbutton", name="Resamples").fill("100")
+    page.get_by_role("spinbutton", name="Resamples").press("Enter")
     page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("An example that ships").wait_for(state="detached")
     page.get_by_text("The causal order is not identified by these data.").wait_for()
     fitted = newest(Store(store_folder), "hierarchical")
     assert fitted.result is not None
@@ -32,7 +38,6 @@ def test_fit_verdict_slider_and_export(visit: Visit, store_folder: Path) -> None
     taken = Path(download.value.path()).read_text(encoding="utf-8")
     assert taken == write_graph(fitted.result.graph, "graphml")
 
-    page.get_by_role("tab", name="What if?").click()
     first = newest(Store(store_folder), "what-if")
     assert first.result is not None
     page.get_by_text(first.result.summary).first.wait_for()

@@ -1,22 +1,24 @@
 """Nodes and directed edges: width is the size of the effect, opacity how often it was found."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from textwrap import wrap
 from typing import Any
 
-import networkx as nx
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.figures.glyphs import figure_text
-from workbench.figures.theme import CONTROL, INK, PALETTE, dressed, faded, number
+from workbench.figures.graph_layout import layout
+from workbench.figures.theme import CONTROL, INK, PALETTE, dressed, faded, group_menu, number
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import GraphView
 
 _PER_ROW = 3
+_WHOLE = "all"  # the group that holds all others comes first
 _WIDEST = 7.0
+_LONGEST_LINE = 96
 _MOST_NUMBERED = 6  # edges of a panel that carry their number
 
 
@@ -28,16 +30,19 @@ class _Panel:
     """
 
     edges: list[dict[Any, Any]]
-    places: dict[str, tuple[float, float]]
     reach: float
     row: int
     column: int
     axis: str
+    places: dict[str, tuple[float, float]] = field(default_factory=dict)
     is_dashed: bool = False
 
 
+_Drawing = tuple[go.Figure, Table, Table, GraphView]
+
+
 def draw_graph(result: Result, view: GraphView) -> go.Figure:
-    """Draw a graph, one panel per group with the nodes at the same places in each.
+    """Draw a graph, one panel or one choice of a menu per group, nodes at the same places in each.
 
     Raises:
         UnknownName: the result lacks a table or column of the view.
@@ -47,72 +52,65 @@ def draw_graph(result: Result, view: GraphView) -> go.Figure:
         edges[column]
     places = layout([str(name) for name in nodes[view.node]], edges, view)
     groups = list(dict.fromkeys(map(str, edges[view.group]))) if view.group else [""]
-    groups = groups or [""]
-    columns = min(len(groups), _PER_ROW)
-    rows = -(-len(groups) // columns)
-    figure = make_subplots(rows=rows, cols=columns, subplot_titles=[*map(figure_text, groups)])
-    reach = _reach(edges, view)
-    records = edges.frame.to_dict("records")
+    groups = sorted(groups, key=lambda name: name != _WHOLE) or [""]
+    columns = 1 if view.menu else min(len(groups), _PER_ROW)
+    rows = 1 if view.menu else -(-len(groups) // columns)
+    titles = [] if view.menu else [*map(figure_text, groups)]
+    figure = make_subplots(rows=rows, cols=columns, subplot_titles=titles)
     is_dashed = result.graph is not None and result.graph.identified is False
-    for k, group in enumerate(groups):
-        panel = _Panel(
-            edges=[e for e in records if not view.group or str(e[view.group]) == group],
-            places=places,
-            reach=reach,
-            row=k // columns + 1,
-            column=k % columns + 1,
-            axis="" if k == 0 else str(k + 1),
-            is_dashed=is_dashed,
-        )
-        _draw_panel(figure, panel, edges, view)
-        figure.add_trace(_node_trace(nodes, view, places), row=panel.row, col=panel.column)
-    dressed(figure, view.title, height=120 + 400 * rows)
-    if view.group:
+    drawing = (figure, nodes, edges, view)
+    panels = _panels(groups, edges, view, columns)
+    panels = [replace(p, places=places, is_dashed=is_dashed) for p in panels]
+    dressed(figure, view.title, height=620 if view.menu else 120 + 400 * rows)
+    if view.menu and len(groups) > 1:
+        _draw_menu(drawing, panels, groups)
+    else:
+        for panel in panels:
+            _draw_panel(drawing, panel)
+        _explain(drawing, is_dashed=is_dashed)
+    if view.group and not view.menu:
         figure.update_layout(margin_t=82)  # the title stands above the names of the groups
     figure.update_xaxes(visible=False, range=[-0.55, 1.55])
     figure.update_yaxes(visible=False, range=[-0.18, 1.15])
-    figure.update_layout(showlegend=False)
-    _explain(figure, edges, view, is_dashed=is_dashed)
-    return figure
+    return figure.update_layout(showlegend=False)
 
 
-def layout(names: list[str], edges: Table, view: GraphView) -> dict[str, tuple[float, float]]:
-    """Place nodes in the unit square: causes above effects when there is no circle."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(names)
-    pairs = zip(map(str, edges[view.cause]), map(str, edges[view.effect]), strict=True)
-    graph.add_edges_from(pairs)
-    if graph.number_of_edges() and nx.is_directed_acyclic_graph(graph):
-        for depth, level in enumerate(nx.topological_generations(graph)):
-            for name in level:
-                graph.nodes[name]["depth"] = depth
-        placed = nx.multipartite_layout(graph, subset_key="depth", align="horizontal")
-        found = _fitted({name: (x, -y) for name, (x, y) in placed.items()})
-        is_chain = len({graph.nodes[name]["depth"] for name in names}) == len(names)
-        return _bowed(found) if is_chain else found
-    return _fitted({name: (x, y) for name, (x, y) in nx.circular_layout(graph).items()})
-
-
-def _bowed(placed: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    # On a bow no three nodes are in line, so that no effect is drawn through a third node.
-    return {
-        name: (0.25 + 0.5 * math.sin(math.pi * y) if len(placed) > 2 else 0.5, y)
-        for name, (_, y) in placed.items()
-    }
-
-
-def _fitted(placed: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    spans = []
-    for axis in (0, 1):
-        values = [float(p[axis]) for p in placed.values()] or [0.0]
-        spans.append((min(values), max(values) - min(values)))
-    return {
-        str(name): tuple(  # type: ignore[misc]
-            (float(p[axis]) - spans[axis][0]) / spans[axis][1] if spans[axis][1] > 1e-9 else 0.5
-            for axis in (0, 1)
+def _panels(groups: list[str], edges: Table, view: GraphView, columns: int) -> list[_Panel]:
+    records, reach = edges.frame.to_dict("records"), _reach(edges, view)
+    found = []
+    for i, group in enumerate(groups):
+        k = 0 if view.menu else i
+        found.append(
+            _Panel(
+                edges=[e for e in records if not view.group or str(e[view.group]) == group],
+                reach=reach,
+                row=k // columns + 1,
+                column=k % columns + 1,
+                axis="" if k == 0 else str(k + 1),
+            )
         )
-        for name, p in placed.items()
-    }
+    return found
+
+
+def _draw_menu(drawing: _Drawing, panels: list[_Panel], groups: list[str]) -> None:
+    """Draw every group at the same place, the first one shown, and a menu that changes it."""
+    figure = drawing[0]
+    spans, arrows = [], []
+    for panel in panels:
+        start, figure.layout.annotations = len(figure.data), ()
+        _draw_panel(drawing, panel)
+        _explain(drawing, is_dashed=panel.is_dashed)
+        spans.append(range(start, len(figure.data)))
+        arrows.append([a.to_plotly_json() for a in figure.layout.annotations])
+    figure.layout.annotations = arrows[0]
+    for i, trace in enumerate(figure.data):
+        trace.visible = i in spans[0]
+    shown = [[i in span for i in range(len(figure.data))] for span in spans]
+    group_menu(
+        figure,
+        groups,
+        [[{"visible": v}, {"annotations": a}] for v, a in zip(shown, arrows, strict=True)],
+    )
 
 
 def _reach(edges: Table, view: GraphView) -> float:
@@ -122,7 +120,8 @@ def _reach(edges: Table, view: GraphView) -> float:
     return float(sizes.max()) if sizes.notna().any() and sizes.max() > 0 else 1.0
 
 
-def _draw_panel(figure: go.Figure, panel: _Panel, edges: Table, view: GraphView) -> None:
+def _draw_panel(drawing: _Drawing, panel: _Panel) -> None:
+    figure, nodes, edges, view = drawing
     for edge in panel.edges:
         ends = [panel.places[str(edge[c])] for c in (view.cause, view.effect)]
         weight = _number(edge.get(view.weight))
@@ -142,6 +141,7 @@ def _draw_panel(figure: go.Figure, panel: _Panel, edges: Table, view: GraphView)
         if len(panel.edges) <= _MOST_NUMBERED:
             handle.update(mode="markers+text", text=[_weight_words(edge, edges, view)])
         figure.add_trace(handle, row=panel.row, col=panel.column)
+    figure.add_trace(_node_trace(nodes, view, panel.places), row=panel.row, col=panel.column)
 
 
 def _arrow(
@@ -247,7 +247,7 @@ def _node_trace(
             "color": "rgba(128,128,128,0.25)",
             "line": {"width": 1.5, "color": CONTROL},
         },
-        text=[figure_text(name) for name in names],
+        text=[figure_text(record[view.label or view.node]) for record in records],
         textposition=[_beside(places, name) for name in names],
         textfont={"color": INK, "size": 12},
         hovertext=[
@@ -267,16 +267,20 @@ def _beside(places: dict[str, tuple[float, float]], name: str) -> str:
     return "top center" if x == middle else "middle left" if x < middle else "middle right"
 
 
-def _explain(figure: go.Figure, edges: Table, view: GraphView, *, is_dashed: bool) -> None:
+def _explain(drawing: _Drawing, *, is_dashed: bool) -> None:
+    figure, nodes, edges, view = drawing
     unit = edges.columns.get(view.weight, Column()).unit
     size = f"width: size of {view.weight.replace('_', ' ')}{f' ({unit})' if unit else ''}"
     words = [size, "blue raises, vermilion lowers"] if view.weight in edges.frame else []
     if view.stability:
         words.append(f"opacity: {view.stability.replace('_', ' ')}")
+    if told := nodes.columns.get(view.label, Column()).help:
+        words.append(told.rstrip("."))
     if is_dashed:
         words.append("dashed: the direction is not identified")
     figure.add_annotation(
-        text=figure_text(" · ".join(words)),
+        text="<br>".join(map(figure_text, wrap(" · ".join(words), _LONGEST_LINE))),
+        align="left",
         xref="paper",
         yref="paper",
         x=0,

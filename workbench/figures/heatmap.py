@@ -16,7 +16,7 @@ from workbench.errors import UnknownName
 from workbench.figures.curves import plain_list
 from workbench.figures.glyphs import figure_text
 from workbench.figures.scales import Limits, colour_limits
-from workbench.figures.theme import DIVERGING, MONO, SEQUENTIAL, dressed, label
+from workbench.figures.theme import DIVERGING, MONO, SEQUENTIAL, dressed, group_menu, label
 from workbench.result.result import Result
 from workbench.result.tables import Table
 from workbench.result.views import Heatmap
@@ -87,17 +87,8 @@ def _cells(grid: Grid, view: Heatmap, ends: Limits) -> go.Heatmap:
 def _with_menu(figure: go.Figure, names: Sequence[str]) -> go.Figure:
     for i, trace in enumerate(figure.data):
         trace.visible = i == 0
-    buttons = [
-        {
-            "label": figure_text(name),
-            "method": "update",
-            "args": [{"visible": [i == at for i in range(len(names))]}],
-        }
-        for at, name in enumerate(names)
-    ]
-    # On the left: the bar of tools hovers over the right.
-    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 6}}
-    return figure.update_layout(updatemenus=[{"buttons": buttons, **place}], margin_t=92)
+    shown = [[{"visible": [i == at for i in range(len(names))]}] for at in range(len(names))]
+    return group_menu(figure, names, shown)
 
 
 def draw_matrix(

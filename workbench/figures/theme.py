@@ -5,8 +5,9 @@ background that shows through, so that the same figure stands on a light and on 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 from zlib import crc32
 
 import plotly.graph_objects as go
@@ -136,6 +137,19 @@ def sized(figure: go.Figure, height: int, *, legend_lines: int = 1) -> go.Figure
     return figure.update_layout(
         height=height, legend=legend, margin_b=56 + 21 * legend_lines if legend_lines else 56
     )
+
+
+def group_menu(
+    figure: go.Figure, names: Sequence[str], shown: Sequence[Sequence[dict[str, Any]]]
+) -> go.Figure:
+    """Add a menu of groups; `shown` are the changes of traces and layout for each of them."""
+    buttons = [
+        {"label": figure_text(name), "method": "update", "args": list(changes)}
+        for name, changes in zip(names, shown, strict=True)
+    ]
+    # On the left: the bar of tools hovers over the right.
+    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 6}}
+    return figure.update_layout(updatemenus=[{"buttons": buttons, **place}], margin_t=92)
 
 
 @cache

@@ -100,7 +100,11 @@ class TokenStrip:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphView:
-    """Nodes and directed edges; `weight` sets the width and `stability` the opacity."""
+    """Nodes and directed edges; `weight` sets the width and `stability` the opacity.
+
+    `label` is a column with what is written beside a node, by default its name. With `menu`,
+    groups are chosen from a menu instead of standing side by side.
+    """
 
     title: str
     nodes: str
@@ -111,6 +115,8 @@ class GraphView:
     weight: str = "weight"
     stability: str = ""
     group: str = ""
+    label: str = ""
+    menu: bool = False
 
 
 View = Curve | Bars | Points | Heatmap | TokenStrip | GraphView

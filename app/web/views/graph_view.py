@@ -1,41 +1,39 @@
-"""Cause: fit a graph to scores, read the verdict, ask what an intervention would do."""
+"""Cause: read a graph and ask it what an intervention would do; fit one to other scores."""
 
 import streamlit as st
 
-from app.panels.graph_panel import ask_panel, export_buttons, fit_form, run_to_ask, verdict
+from app.panels.graph_panel import (
+    ask_panel,
+    can_be_asked,
+    export_buttons,
+    fit_form,
+    run_to_ask,
+    verdict,
+)
 from app.panels.model_loading import LOADER
 from app.panels.probe_panel import run_button
 from app.panels.result_panel import show_run
-from app.panels.run_panel import finished
+from app.panels.run_panel import finished, say_example
 from app.panels.shell import ready
 
 
 def main() -> None:
     """Draw the page."""
     st.markdown("## What causes what in a table of scores")
-    if not ready(LOADER.plugins()):
-        return
-    from workbench.methods.registry import plugins
+    is_ready = ready(LOADER.plugins())
+    if is_ready:
+        from workbench.methods.registry import plugins
 
-    run_button(fit_form(plugins("discovery")))
+        with st.expander("Fit a graph to other scores, by another method", key="fit a graph"):
+            run_button(fit_form(plugins("discovery")))
     run_id = run_to_ask()
-    if run_id is None:
-        st.caption(
-            "No graph was fitted here yet. Press Run: the scores of 3,913 models that ship with "
-            "the package are fitted in a minute or two."
-        )
-        return
-    st.divider()
-    run = finished(run_id, key="graph")
+    run = finished(run_id, key="graph") if run_id else None
     if run is None:
         return
+    say_example(run.run_id, "Open the form above to fit a graph to scores of your own.")
     verdict(run)
-    graph, what_if = st.tabs(["Graph", "What if?"])
-    with graph:
-        export_buttons(run)
-        show_run(run)
-    with what_if:
-        ask_panel(run)
+    show_run(run, beside=(lambda: ask_panel(run)) if is_ready and can_be_asked(run) else None)
+    export_buttons(run)
 
 
 main()

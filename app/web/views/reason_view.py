@@ -38,7 +38,7 @@ def main() -> None:
     )
     if shown == PLACES[1]:
         _inside()
-    elif ready(LOADER.model(model_ref())):
+    else:
         _problems()
 
 
@@ -52,17 +52,12 @@ def _inside() -> None:
 def _problems() -> None:
     from workbench.methods.registry import plugins
 
-    data = task_form(plugins("task"))
-    solve_button(reasoner_form(plugins("reasoner"), data))
-    run_ids = runs_to_show()
-    if not run_ids:
-        st.caption(
-            "No problem was solved here yet. Press Solve: the model answers a dozen word "
-            "problems at once and with a chain of thought."
-        )
-        return
-    st.divider()
-    show_solved(run_ids)
+    if ready(LOADER.model(model_ref())):
+        data = task_form(plugins("task"))
+        solve_button(reasoner_form(plugins("reasoner"), data))
+    if run_ids := runs_to_show():
+        st.divider()
+        show_solved(run_ids)
 
 
 main()
