@@ -46,3 +46,11 @@ def _fitted(placed: dict[str, Any]) -> dict[str, tuple[float, float]]:
         )
         for name, p in placed.items()
     }
+
+
+def label_side(places: dict[str, tuple[float, float]], name: str) -> str:
+    """Return where a label stands clear of the arrows: outside, on the node's own side."""
+    xs = [x for x, _ in places.values()]
+    middle = (min(xs) + max(xs)) / 2
+    x = places[name][0]
+    return "top center" if x == middle else "middle left" if x < middle else "middle right"

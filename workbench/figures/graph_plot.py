@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.figures.glyphs import figure_text
-from workbench.figures.graph_layout import layout
+from workbench.figures.graph_layout import label_side, layout
 from workbench.figures.theme import CONTROL, INK, PALETTE, dressed, faded, group_menu, number
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
@@ -248,7 +248,7 @@ def _node_trace(
             "line": {"width": 1.5, "color": CONTROL},
         },
         text=[figure_text(record[view.label or view.node]) for record in records],
-        textposition=[_beside(places, name) for name in names],
+        textposition=[label_side(places, name) for name in names],
         textfont={"color": INK, "size": 12},
         hovertext=[
             "<br>".join(f"{figure_text(k)}: {_plain(v)}" for k, v in r.items() if _plain(v))
@@ -257,14 +257,6 @@ def _node_trace(
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
-
-
-def _beside(places: dict[str, tuple[float, float]], name: str) -> str:
-    """Return where a label stands clear of the arrows: outside, on the node's own side."""
-    xs = [x for x, _ in places.values()]
-    middle = (min(xs) + max(xs)) / 2
-    x = places[name][0]
-    return "top center" if x == middle else "middle left" if x < middle else "middle right"
 
 
 def _explain(drawing: _Drawing, *, is_dashed: bool) -> None:
