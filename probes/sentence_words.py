@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from probes.sentence_states.decoder import find_decoder
+from probes.sentence_states.decoder import decoder_place, find_decoder
 from probes.sentence_states.decoder_metrics import METRICS, PLOTS, WORDS
 from probes.sentence_states.information import InformationReader
 from probes.sentence_states.lens import TrainedLens, find_lens
@@ -24,6 +24,8 @@ from workbench.result.samples import Samples
 from workbench.result.tables import Column
 
 _AT, _BOTH = ("position",), ("layer", "position")
+_DECODED = 8
+"""Passes that a decoder's work at the best layer takes as long as: five, and the writing."""
 
 
 def _share(words: str, *axes: str, is_averaged: bool = True) -> Metric:
@@ -116,6 +118,8 @@ class SentenceWords(PerUnit):
         Plot(title="Words that the sentence's end tells", metrics=("gain",), axes=_BOTH),
     )
 
+    quick: ClassVar = {"information": "none"}
+
     checkpoint: str = option("", help="Folder of a trained lens; default: the one that ships.")
     sure: float = option(0.5, help="Say a word from this probability on.", low=0.0, high=1.0)
     decoder: str = option("", help="Folder of a trained decoder; default: one that ships, if any.")
@@ -138,6 +142,10 @@ class SentenceWords(PerUnit):
             return None
         layers = found.layers if self.information == "every" else (found.best,)
         return InformationReader(decoder=found, lens=lens, layers=layers)
+
+    def price(self, spec: ModelSpec) -> int:
+        is_decoded = self.information != "none" and decoder_place(spec, self.decoder) is not None
+        return _DECODED * is_decoded
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return every_layer(Kind.RESID_POST, spec)

@@ -1,7 +1,7 @@
 """Train the decoder of a sentence lens: how likely a sentence is given a state, and given none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from probes.sentence_states.decoder import RECIPE, decoder_of, restored, shape_of
@@ -67,6 +67,7 @@ class TrainSentenceDecoder:
     )
     judged: int | None = option(None, help="Most texts judged of a kind.", low=1, high=10**6)
     layers: int | None = option(None, help="Layers that can be read.", low=1, high=10_000)
+    start: str = option("", help="Folder of a trained decoder to go on from.")
     rank: int | None = option(None, help="Rank of the adapter.", low=1, high=4096)
     adapted: float | None = option(
         None, help="Share of the blocks that is adapted, the last ones.", low=0.0, high=1.0
@@ -95,11 +96,14 @@ class TrainSentenceDecoder:
         weights = fresh_weights(model, lens, read, first, context.torch_stream("state maps"))
         decoder = decoder_of(adapter, model, weights, read, lens.best)
         objective = DecoderObjective(decoder, adapter, train, valid, bare=preset.bare)
+        begun = objective.begin(model, self.start) if self.start else ""
         run = TrainingRun.of(
-            self, RECIPE, preset, model, context,
+            self, RECIPE, preset, model, context, begun=begun,
             **corpus.told(preset.texts), adapter=shape.as_dict(), read=list(read),
         )  # fmt: skip
-        history = run.train(objective, preset.plan(objective.n_rows))
+        # Other draws than those of the run that was gone on from: its sentences come anew mixed.
+        order = replace(context, seed=context.seed + bool(begun))
+        history = replace(run, context=order).train(objective, preset.plan(objective.n_rows))
         tensors, chosen = finished(objective)
         options = {**run.manifest.options, **chosen}
         written = restored(model, run.save(tensors, options=options))

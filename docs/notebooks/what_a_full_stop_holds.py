@@ -38,6 +38,19 @@ found.draw_map("sentence-words confidence", words="sentence-words said")
 found.draw_strip("sentence-words gain")
 
 # %% [markdown]
+# ## How many nats does the state save?
+#
+# A decoder, the model itself with an adapter, was trained to write sentences from such states and
+# from none. What a state saves of a word is how much likelier the word becomes when the decoder is
+# given the state: −log p(word | no state) + log p(word | state). Below zero the state misleads.
+
+# %%
+found.draw_map("sentence-words word_saved", words="sentence-words written")
+
+# %% [markdown]
+# The cell at the full stop holds the sentence that the decoder writes. It is fluent whatever the state
+# holds, and stands behind `unsure:` where the readout of words does not agree with it.
+#
 # ## Is that true?
 #
 # One text proves nothing. Sixty-four shipped prompts and their controls: the state of another

@@ -15,6 +15,7 @@ from probes.sentence_states.readout import standardised
 from probes.sentence_states.written import NEVER
 from workbench.errors import ModelError, ModelNotFound
 from workbench.model.model import Model
+from workbench.model.spec import ModelSpec
 from workbench.training.adapter import Adapter, LoraShape
 from workbench.training.checkpoint import Checkpoint
 from workbench.training.given_network import GivenNetwork
@@ -154,13 +155,18 @@ def find_decoder(model: Model, folder: str = "") -> SentenceDecoder | None:
     Raises:
         ModelError: it belongs to another model, or is damaged.
     """
+    place = decoder_place(model.spec, folder)
+    return None if place is None else _opened(model, place)
+
+
+def decoder_place(spec: ModelSpec, folder: str = "") -> Path | None:
+    """Return the folder that is named, or that of the decoder that ships; None where none does."""
     if folder:
-        return _opened(model, Path(folder).expanduser())
+        return Path(folder).expanduser()
     try:
-        place = find_checkpoint(model.spec, RECIPE, what="sentence decoder", hint="")
+        return find_checkpoint(spec, RECIPE, what="sentence decoder", hint="")
     except ModelNotFound:
         return None
-    return _opened(model, place)
 
 
 @lru_cache(maxsize=2)

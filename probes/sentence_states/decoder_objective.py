@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from probes.sentence_states.decoder import LONGEST, SentenceDecoder
+from probes.sentence_states.decoder import ADAPTER, LONGEST, RECIPE, STATE, SentenceDecoder
 from probes.sentence_states.features import Features
 from probes.sentence_states.vocabulary import is_read
 from workbench.errors import TooLittleData
+from workbench.model.model import Model
 from workbench.training.adapter import Adapter
 from workbench.training.lora_codec import by_length
+from workbench.training.shipped import open_checkpoint
+from workbench.training.weights import take_over
 
 _TOKENS = 1024
 _OTHERS = 1024
@@ -86,6 +90,22 @@ class DecoderObjective:
         """The adapter and the maps of states."""
         maps = {n: w for n, w in self.decoder.weights.items() if isinstance(w, nn.Parameter)}
         return {**self.adapter.parameters(), **maps}
+
+    def begin(self, model: Model, folder: str) -> str:
+        """Take over the weights of a trained decoder and return their hash.
+
+        Raises:
+            ModelError: it belongs to another model, or its sizes or layers are others.
+        """
+        found = open_checkpoint(model, Path(folder).expanduser(), RECIPE)
+        weights = self.parameters()
+        trained = {**found.part(ADAPTER), **found.part(STATE)}
+        take_over(
+            weights,
+            {name: x for name, x in trained.items() if name not in ("mean", "scale")},
+            hint="go on from a decoder of the same preset, lens, rank and layers",
+        )
+        return found.manifest.weights_hash
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of each pass; together they are the mean per token."""

@@ -51,16 +51,24 @@ def verdict(found: Samples, lens: TrainedLens) -> str:
             f"Too few texts for a verdict: {at}; look at the single cells, and believe no more "
             "than what the lens is sure of."
         )
-    equal = unbeaten(found, "words_p_at_1")
+    equal, nats = unbeaten(found, "words_p_at_1"), nats_verdict(found)
     if equal:
-        return f"Nothing is read of these texts for sure: {at}; not above {', '.join(equal)}."
+        what = "No word" if are_nats_saved(found) else "Nothing"
+        return f"{what} is read of these texts for sure: {at}{_beside(equal)}.{nats}"
     sure = found.estimate("sure_p_at_1", "other", {"layer": lens.best}, "P@1 where it is sure")
     at = f"{at}; {sure}" if sure.value is not None else at
-    told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}."
-    told += nats_verdict(found)
+    told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}.{nats}"
     if words.value < _HALF:
         return f"Little is read, and most first words are wrong: {told}"
     return f"Words of the sentence are read at its end: {told}"
+
+
+def are_nats_saved(found: Samples) -> bool:
+    """Say whether nats are saved, and more than by the states of other sentences."""
+    if "information_saved" not in found.metrics:
+        return False
+    low = found.estimate("information_saved", "other").low
+    return low is not None and low > 0 and not unbeaten(found, "information_saved")
 
 
 def nats_verdict(found: Samples) -> str:
@@ -71,13 +79,17 @@ def nats_verdict(found: Samples) -> str:
     if saved.value is None or saved.low is None:
         return ""
     bare = found.estimate("bare_nats").value or 0.0
-    nothing = saved.low <= 0 or unbeaten(found, "information_saved")
-    told = f"{'No nats are saved for sure' if nothing else 'Saved'}: {saved}, of {bare:.1f}"
+    told = f"{'Saved' if are_nats_saved(found) else 'No nats are saved for sure'}: {saved}"
+    told = f"{told}, of {bare:.1f}{_beside(unbeaten(found, 'information_saved'))}"
     written = found.estimate("written_f1", "other")
     equal = unbeaten(found, "written_f1")
     if equal:
-        return f" {told}. Written sentences say nothing sure: {written}; not above {equal[0]}."
+        return f" {told}. Written sentences say nothing sure: {written}{_beside(equal)}."
     return f" {told}. Written: {written}; {found.estimate('trusted')}."
+
+
+def _beside(equal: tuple[str, ...]) -> str:
+    return f"; not above {', '.join(equal)}" if equal else ""
 
 
 def caveats(found: Samples, lens: TrainedLens) -> tuple[Note, ...]:

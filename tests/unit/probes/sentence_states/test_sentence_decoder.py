@@ -7,6 +7,7 @@ import torch
 from probes.sentence_states.decoder import (
     ADAPTER,
     RECIPE,
+    STATE,
     SentenceDecoder,
     decoder_of,
     find_decoder,
@@ -26,10 +27,12 @@ from tests.unit.probes.sentence_states.test_sentence_words import (
     _planted,
     _states,
 )
+from workbench.errors import ModelError
 from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.tiny import tiny_model
 from workbench.training.adapter import Adapter
+from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.loop import Plan, train
 
 LAYERS = (0, 1)
@@ -40,9 +43,9 @@ def model():
     return tiny_model("llama")
 
 
-def _decoder(model, strength=4.0):
+def _decoder(model, strength=4.0, turn=None):
     """One whose states j raise the logits of the tokens of word j, and of no other word."""
-    lens = _planted()
+    lens = _planted(turn)
     first = model.spec.n_layers - 1
     adapter = Adapter(model, shape_of(2, first), generator=torch.Generator(), suffix="t")
     head = model.backend.module.get_output_embeddings().weight.detach()
@@ -64,8 +67,8 @@ def _decoder(model, strength=4.0):
     )  # fmt: skip
 
 
-def _read(model, texts):
-    lens, decoder = _decoder(model)
+def _read(model, texts, turn=None):
+    lens, decoder = _decoder(model, turn=turn)
     _, trace = _states(model, texts, lens)
     probe = DecodedWords(
         lens=lens, reader=InformationReader(decoder=decoder, lens=lens, layers=LAYERS)
@@ -112,6 +115,15 @@ def test_planted_words_save_nats_and_the_words_of_others_cost_some(model):
     assert len(shown) / 24 == pytest.approx(result.estimate("trusted").value)
 
 
+def test_a_verdict_tells_of_nats_where_no_word_is_read(model):
+    few = _read(model, TEXTS[:8]).summary
+    assert "read of these texts for sure" in few
+    assert ". No nats are saved for sure: information_saved" in few
+    turned = _read(model, TEXTS, turn=torch.eye(32).roll(1, dims=0)).summary
+    assert turned.startswith("No word is read of these texts for sure")
+    assert ". Saved: information_saved" in turned
+
+
 def test_a_row_of_a_batch_is_the_row_alone(model):
     together, alone = _read(model, TEXTS[:3]), _read(model, TEXTS[:1])
     for name in ("saved", "word_saved"):
@@ -142,6 +154,29 @@ def test_training_finds_what_planted_states_say(model, tmp_path):
     assert totals[0] < totals[1] - 20, "the state says which of six words it is"
     assert totals[1] < totals[2], "and a wrong one misleads"
     assert all(ADAPTER not in name for name in objective.parameters())
+    _another_goes_on(model, objective, features, tmp_path)
+
+
+def _another_goes_on(model, objective, features, folder):
+    tensors = {
+        **objective.adapter.tensors(ADAPTER),
+        **{STATE + name: x.detach() for name, x in objective.decoder.weights.items()},
+    }
+    manifest = Manifest.of(RECIPE, model.spec, options={}, seed=0, texts=(), data="")
+    kept = Checkpoint(manifest=manifest, tensors=tensors).save(folder)
+    draw, first = torch.Generator().manual_seed(9), model.spec.n_layers - 1
+    weights = fresh_weights(model, _planted(), LAYERS, first, draw)
+    for rank, fits in ((2, True), (3, False)):
+        adapter = Adapter(model, shape_of(rank, first), generator=draw, suffix=f"next {rank}")
+        decoder = decoder_of(adapter, model, weights, LAYERS, 0)
+        after = DecoderObjective(decoder, adapter, features, features, bare=0.3)
+        if not fits:
+            with pytest.raises(ModelError, match="do not fit"):
+                after.begin(model, str(folder))
+            continue
+        assert after.validate() != objective.validate()
+        assert after.begin(model, str(folder)) == kept.manifest.weights_hash
+        assert after.validate() == objective.validate()
 
 
 def test_layers_are_at_equal_distances_and_hold_the_best():
