@@ -22,7 +22,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Result
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 
 _RHOS = (0.0, 0.3, 0.6, 0.9)
 
@@ -45,12 +45,12 @@ METRICS = {
     ),
 }  # fmt: skip
 CONTROLS = {"shuffled": Control("shuffled outcomes", "a reward fitted to shuffled outcomes")}
-_COLUMNS = {
-    "rho": Column("correlation", "Of feature and confounder in the drawn rows."),
-    "estimator": Column(help="How the reward is fitted."),
-    "slope": Column("outcome per unit", "Slope found; the true one is 1."),
-    "limit": Column("outcome per unit", "Slope it tends to, in closed form."),
-}
+_COLUMNS = columns_from("""
+    rho (correlation): Of feature and confounder in the drawn rows.
+    estimator: How the reward is fitted.
+    slope (outcome per unit): Slope found; the true one is 1.
+    limit (outcome per unit): Slope it tends to, in closed form.
+""")
 
 
 @probe("deconfounded-reward", source="DeconfoundLM 2025, arXiv:2506.00152; Robinson 1988")

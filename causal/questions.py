@@ -19,7 +19,7 @@ from workbench.methods.contracts import Context
 from workbench.methods.registry import question
 from workbench.options import option
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
 SCALE = (0.0, 100.0)
 _ASSUMED = Note(
@@ -67,13 +67,13 @@ class WhatIf:
         answer = answer_what_if(model, model.what_if(domain, x, actions), actions)
         support = Table.from_rows(
             map(vars, model.support(domain)),
-            {
-                "lowest": Column("points", "The lowest model."),
-                "highest": Column("points", "The highest model."),
-                "low": Column("points", "1 in 100 models lies below."),
-                "high": Column("points", "1 in 100 models lies above."),
-                "median": Column("points", "Half of the models lie below."),
-            },
+            columns_from("""
+                lowest (points): The lowest model.
+                highest (points): The highest model.
+                low (points): 1 in 100 models lies below.
+                high (points): 1 in 100 models lies above.
+                median (points): Half of the models lie below.
+            """),
         )
         return _with_caveat(replace(answer, tables={**answer.tables, "support": support}), found)
 

@@ -17,7 +17,7 @@ from workbench.progress import silent
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_mean_estimate
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars
 from workbench.sampling.choice_baselines import (
     BASELINES,
@@ -243,13 +243,13 @@ def _rows(
         }  # fmt: skip
         row |= {f"same_{f}": bool(c[i] == chosen[""][i]) for f, c in chosen.items() if f}
         rows.append(row | {"proof": "; ".join(item.proof), "prompt": item.prompt} | _graphs(item))
-    return Table.from_rows(rows, {
-        "margin": Column("nats", "log p of the right choice less that of the best other one."),
-        "graded": Column("", "Target between the choices, where the generator has one."),
-        "prompt": Column("", "The question as it was asked."),
-        "graph": Column("", "Which graph of the proof each edge belongs to."),
-        "cause": Column("", "Cause of each edge."),
-        "effect": Column("", "Effect of each edge."),
-        "nodes": Column("", "What the graphs of the proof are about."),
-        "logp": Column("nats", "log p of every choice, summed over its tokens."),
-    })  # fmt: skip
+    return Table.from_rows(rows, columns_from("""
+        margin (nats): log p of the right choice less that of the best other one.
+        graded: Target between the choices, where the generator has one.
+        prompt: The question as it was asked.
+        graph: Which graph of the proof each edge belongs to.
+        cause: Cause of each edge.
+        effect: Effect of each edge.
+        nodes: What the graphs of the proof are about.
+        logp (nats): log p of every choice, summed over its tokens.
+    """))  # fmt: skip

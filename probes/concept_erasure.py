@@ -26,7 +26,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 
 _AXES = ("reader", "layer")
 METRICS = {
@@ -39,14 +39,14 @@ CONTROLS = {
     "shuffled": Control("shuffled labels", "the probe fitted to shuffled labels"),
     "random": Control("random subspace", "a random subspace of the same rank erased"),
 }
-_COLUMNS = {
-    "layer": Column(help="Layer whose output is erased."),
-    "rank": Column("dimensions", "Dimensions taken away."),
-    "op": Column(help="What the kept edit does."),
-    "site": Column(help="Where it does it."),
-    "array": Column(help="The array that holds its value."),
-    "left_over": Column("proportion", "Covariance with the labels left after fitting to all."),
-}
+_COLUMNS = columns_from("""
+    layer: Layer whose output is erased.
+    rank (dimensions): Dimensions taken away.
+    op: What the kept edit does.
+    site: Where it does it.
+    array: The array that holds its value.
+    left_over (proportion): Covariance with the labels left after fitting to all.
+""")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

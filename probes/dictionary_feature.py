@@ -26,7 +26,7 @@ from workbench.options import option
 from workbench.result.metric import Control, Plot, number
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 
 _FINAL = Site(Kind.FINAL_NORM)
 METRICS = {
@@ -34,18 +34,18 @@ METRICS = {
     "added": number("nats", "KL of next tokens when it is added at every token.", "feature"),
 }
 CONTROLS = {"random": Control("random direction", "a random direction of the same length instead")}
-_COLUMNS = {
-    "feature": Column(help="Number of the feature."),
-    "rank": Column(help="1: the text where it is strongest."),
-    "activation": Column("activation units", "How strong it is at the token."),
-    "token": Column(help="The token."),
-    "before": Column(help="What stands before it."),
-    "share": Column("proportion", "Tokens of all texts at which it is there."),
-    "text": Column(help="Number of the text."),
-    "op": Column(help="What the kept edit does."),
-    "site": Column(help="Where it does it."),
-    "array": Column(help="The array that holds its value."),
-}
+_COLUMNS = columns_from("""
+    feature: Number of the feature.
+    rank: 1: the text where it is strongest.
+    activation (activation units): How strong it is at the token.
+    token: The token.
+    before: What stands before it.
+    share (proportion): Tokens of all texts at which it is there.
+    text: Number of the text.
+    op: What the kept edit does.
+    site: Where it does it.
+    array: The array that holds its value.
+""")
 
 
 @probe("dictionary-feature", source="Bricken et al. 2023; Templeton et al. 2024")

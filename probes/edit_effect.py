@@ -26,7 +26,7 @@ from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
 from workbench.result.result import Note, Result
 from workbench.result.samples import Samples
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 from workbench.runs.batching import plan
 from workbench.runs.counting import start
 from workbench.runs.typed_edits import parse_edits
@@ -35,17 +35,17 @@ from workbench.sampling.rendering import text_ids
 _FINAL = Site(Kind.FINAL_NORM)
 _BOTH = ("layer", "position")
 _COIN = 0.6  # share of the first choice among the two
-_COLUMNS = {
-    "text": Column(help="Number of the text, from 0."),
-    "kind": Column(help="Before the edit, after it, and under the control."),
-    "response": Column(help="What was written."),
-    "step": Column("tokens", "Tokens written before this one."),
-    "before": Column(help="Token written without the edit."),
-    "after": Column(help="Token written with it."),
-    "differs": Column(help="Whether both are different tokens."),
-    "p_before": Column("proportion", "Probability of the first, as it was written."),
-    "p_after": Column("proportion", "Probability of the second, as it was written."),
-}
+_COLUMNS = columns_from("""
+    text: Number of the text, from 0.
+    kind: Before the edit, after it, and under the control.
+    response: What was written.
+    step (tokens): Tokens written before this one.
+    before: Token written without the edit.
+    after: Token written with it.
+    differs: Whether both are different tokens.
+    p_before (proportion): Probability of the first, as it was written.
+    p_after (proportion): Probability of the second, as it was written.
+""")
 
 
 @dataclass(frozen=True, kw_only=True)

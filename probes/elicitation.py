@@ -26,7 +26,7 @@ from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Metric, Plot
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.sampling.processes.latent_class import LatentClass
 from workbench.sampling.processes.sequences import open_sequences
 
@@ -49,13 +49,13 @@ _GAIN_CONTROLS = {
     "unrelated": Control("an unrelated question", "a question that tells nothing in its place"),
 }
 _AFTER_CONTROLS = {"random": Control("random questions", "the same with questions at random")}
-_COLUMNS = {
-    "interview": Column(help="Number of the interview."),
-    "asked": Column("questions", "Questions asked before."),
-    "question": Column(help="The question that was chosen."),
-    "worth": Column("nats", "What it was expected to tell, to the depth."),
-    "answer": Column(help="Its answer, known, of the drawn entity, or drawn from the model."),
-}
+_COLUMNS = columns_from("""
+    interview: Number of the interview.
+    asked (questions): Questions asked before.
+    question: The question that was chosen.
+    worth (nats): What it was expected to tell, to the depth.
+    answer: Its answer, known, of the drawn entity, or drawn from the model.
+""")
 
 
 @probe("elicitation", source="Wang et al. 2025, arXiv:2504.04204")

@@ -20,7 +20,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Metric, Plot
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.sampling.processes.sequences import open_sequences
 
 _DEFAULT = 100
@@ -39,15 +39,15 @@ _CONTROLS = {
     "ridge": Control("ridge", "the same with a ridge penalty, which removes the peak"),
     "shuffled": Control("shuffled beliefs", "states of one place with beliefs of another"),
 }
-_COLUMNS = {
-    "ratio": Column(help="Features over examples, γ = p/n."),
-    "p": Column("features", "Features of the head."),
-    "simulated": Column("squared error", "Mean excess risk over draws."),
-    "standard_error": Column("squared error", "Of that mean."),
-    "closed_form": Column("squared error", "Its exact mean; empty where there is none."),
-    "many_examples": Column("squared error", "The closed form for many examples."),
-    "z": Column("standard errors", "Simulated less closed form."),
-}
+_COLUMNS = columns_from("""
+    ratio: Features over examples, γ = p/n.
+    p (features): Features of the head.
+    simulated (squared error): Mean excess risk over draws.
+    standard_error (squared error): Of that mean.
+    closed_form (squared error): Its exact mean; empty where there is none.
+    many_examples (squared error): The closed form for many examples.
+    z (standard errors): Simulated less closed form.
+""")
 
 
 @probe("head-tuning", source="arXiv:2410.00699; Hastie et al. 2022, arXiv:1903.08560")

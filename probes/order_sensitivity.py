@@ -23,7 +23,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.sampling.parts import answer_ids, choices_of, has_parts, marked_by_itself, pieces_of
 
 _HOW = {"plain": (False, False), "mask": (True, False), "position": (False, True)}
@@ -38,12 +38,12 @@ _METRICS = {
     "correct": share("Orders whose first choice is the label.", "layout"),
 }
 _CONTROLS = {"free": Control("order-free", "set-based prompting, which no order can move")}
-_COLUMNS = {
-    "text": Column(help="Number of the text, from 0."),
-    "order": Column(help="Parts in the order in which they stand, counted from 0."),
-    "answer": Column(help="The likeliest answer."),
-    "p": Column("probability", "Of that answer."),
-}
+_COLUMNS = columns_from("""
+    text: Number of the text, from 0.
+    order: Parts in the order in which they stand, counted from 0.
+    answer: The likeliest answer.
+    p (probability): Of that answer.
+""")
 Rows = list[dict[str, Any]]
 
 

@@ -10,7 +10,7 @@ from workbench.methods.contracts import Context
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.samples import Samples
 from workbench.result.sums import ratio
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.result.views import Heatmap, TokenStrip
 
 BASELINE, SHUFFLED = "greedy", "shuffled"
@@ -46,19 +46,19 @@ TIMES = {
     )
 }
 CONTROLS = {SHUFFLED: Control("the same tokens in random order")}
-COLUMNS = {
-    "prompt": Column(help="Number of the prompt, from 0"),
-    "continuation": Column(help="What the decoder wrote"),
-    "ended": Column(help="Why the text ended"),
-    "back": Column("tokens", "Distance to the latest earlier occurrence of what repeats"),
-    "repeated": Column("tokens", "Tokens up to here that occurred before, at most 5"),
-    "rank": Column(help="Place by probability, from 1"),
-    "p": Column("probability", "Under the model"),
-    "penalty": Column(help="Cosine with the nearest earlier state, resistance, or the draft's p"),
-    "score": Column(help="What is maximised: p less penalty, weighted; or acceptance"),
-    "kl": Column("nats", "KL of what was taken from to the model's own"),
-    "chosen": Column(help="Whether this one was taken"),
-}
+COLUMNS = columns_from("""
+    prompt: Number of the prompt, from 0
+    continuation: What the decoder wrote
+    ended: Why the text ended
+    back (tokens): Distance to the latest earlier occurrence of what repeats
+    repeated (tokens): Tokens up to here that occurred before, at most 5
+    rank: Place by probability, from 1
+    p (probability): Under the model
+    penalty: Cosine with the nearest earlier state, resistance, or the draft's p
+    score: What is maximised: p less penalty, weighted; or acceptance
+    kl (nats): KL of what was taken from to the model's own
+    chosen: Whether this one was taken
+""")
 PLOTS = (
     Plot(title="Diversity of what each decoder writes", metrics=("diversity",), axes=("decoder",)),
     Plot(title="Seconds per token", metrics=("seconds_per_token",), axes=("decoder",)),

@@ -14,7 +14,7 @@ from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 
 _AXES = ("explainer", "layer")
 _BAND = "random "
@@ -37,13 +37,13 @@ TOLD = {
     "controls_kept": share("Control values a linear probe still reads in them.", *_AXES),
 }
 CONTROLS = {"random": Control("random subspaces", "erasing random subspaces of the same rank")}
-_COLUMNS = {
-    "layer": Column(help="Layer after which the last token's state is changed."),
-    "l2_lowest": Column("probability", "Lowest mean L2 among random subspaces."),
-    "l2_highest": Column("probability", "Highest mean L2 among random subspaces."),
-    "erase": Column("probability", "Mean L2 of erasing the concept."),
-    "draws": Column("subspaces", "Random subspaces erased."),
-}
+_COLUMNS = columns_from("""
+    layer: Layer after which the last token's state is changed.
+    l2_lowest (probability): Lowest mean L2 among random subspaces.
+    l2_highest (probability): Highest mean L2 among random subspaces.
+    erase (probability): Mean L2 of erasing the concept.
+    draws (subspaces): Random subspaces erased.
+""")
 
 
 def effect_report(

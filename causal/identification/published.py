@@ -11,7 +11,7 @@ from causal.identification.choice import Candidates, choose_domains
 from causal.scores.cleaning_report import MANY_ZEROS
 from causal.scores.leaderboard import ScoreTable
 from causal.scores.rows import Floats
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 
 Row: TypeAlias = dict[str, Any]
 
@@ -150,14 +150,13 @@ def beside_published(
     }
 
 
-_COLUMNS = {
-    "published": Column("", f"Printed in the {SOURCE}."),
-    "method": Column("", "From this table by the published method, in one gauge."),
-    "here": Column("", "From this table by the method of this run, in one gauge."),
-    "mixed": Column("", "From this table, by the published mixture of two gauges."),
-    "difference": Column("", "By the published method on this table, minus published."),
-    "why": Column("", "What the difference comes from."),
-}
+_COLUMNS = columns_from("""
+    method: From this table by the published method, in one gauge.
+    here: From this table by the method of this run, in one gauge.
+    mixed: From this table, by the published mixture of two gauges.
+    difference: By the published method on this table, minus published.
+    why: What the difference comes from.
+""") | {"published": Column("", f"Printed in the {SOURCE}.")}
 
 
 def _holds_all(table: ScoreTable) -> bool:

@@ -15,7 +15,7 @@ from causal.scores.row_filters import RowFilter
 from causal.scores.rows import DomainRows, Floats
 from workbench.errors import WorkbenchError
 from workbench.progress import Progress, silent
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
 LEAST_ROWS = 30
 BINS = 4
@@ -23,18 +23,18 @@ RANDOM_DRAWS = 9
 
 Transform = Callable[[Floats], Floats]
 
-COLUMNS = {
-    "variant": Column("", "What was changed; everything else as in the main fit."),
-    "rows": Column("models", "Models used."),
-    "max_inexactness": Column("", "Lowest score of any order, 0 to 1."),
-    "gap": Column("", "Score of the second-best order minus that of the best."),
-    "best_order": Column("", "Best order; capabilities are matched to those of the main fit."),
-    "random_rows": Column("", "Median score of as many rows drawn at random from the main fit's."),
-    "main_order_score": Column("", "Score of the main fit's order under this change."),
-    "subspace_distance": Column("", "Shared subspace against the main fit's, 0 the same to 1."),
-    "effect_change": Column("points per point", "Largest change of a domain's direct effect."),
-    "problem": Column("", "Why there is no fit."),
-}
+COLUMNS = columns_from("""
+    variant: What was changed; everything else as in the main fit.
+    rows (models): Models used.
+    max_inexactness: Lowest score of any order, 0 to 1.
+    gap: Score of the second-best order minus that of the best.
+    best_order: Best order; capabilities are matched to those of the main fit.
+    random_rows: Median score of as many rows drawn at random from the main fit's.
+    main_order_score: Score of the main fit's order under this change.
+    subspace_distance: Shared subspace against the main fit's, 0 the same to 1.
+    effect_change (points per point): Largest change of a domain's direct effect.
+    problem: Why there is no fit.
+""")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,19 +7,19 @@ import numpy as np
 from causal.identification.refit import Case, Refit
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import proportion_estimate
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 
 ARROW = " → "
 ORIENTED = ("directed", "possible", "bidirected")
-RUN_COLUMNS = {
-    "score": Column("", "Max-inexactness of the refit, 0 to 1."),
-    "same_order": Column("", "Whether causes of the graph come before effects in the order."),
-    "same_graph": Column("", "Whether every edge and mark is that of the graph."),
-    "adjacencies": Column("proportion", "Joined pairs of the graph that the refit joins too."),
-    "orientations": Column("proportion", "Arrows of the graph that the refit has too."),
-    "new_adjacencies": Column("edges", "Pairs that the refit joins and the graph does not."),
-    "effect_change": Column("points per point", "Largest change of a shared effect."),
-}
+RUN_COLUMNS = columns_from("""
+    score: Max-inexactness of the refit, 0 to 1.
+    same_order: Whether causes of the graph come before effects in the order.
+    same_graph: Whether every edge and mark is that of the graph.
+    adjacencies (proportion): Joined pairs of the graph that the refit joins too.
+    orientations (proportion): Arrows of the graph that the refit has too.
+    new_adjacencies (edges): Pairs that the refit joins and the graph does not.
+    effect_change (points per point): Largest change of a shared effect.
+""")
 EDGE_COLUMNS = {
     "stability": Column("share of resamples", "How often it came back in the fit's resamples."),
     "joined": Column("proportion", "Refits that join the pair."),

@@ -18,7 +18,7 @@ from workbench.errors import FitError, TooLittleData
 from workbench.progress import Progress, silent
 from workbench.result.intervals import proportion_interval
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 from workbench.result.views import Curve
 
 
@@ -211,24 +211,22 @@ _VIEWS = (
         log_y=True,
     ),
 )
-RECOVERY_COLUMNS = {
-    "n": Column("models", "Models per domain."),
-    "residual": Column("", "Measurement noise as a share of the SD of a score."),
-    "density": Column("", "Share of possible edges present."),
-    "contamination": Column("", "Share of mislabelled rows."),
-    "order_recovery": Column(
-        "proportion", "Runs with the right match and order.", low="order_low", high="order_high"
-    ),
-    "edge_error": Column("", "Relative error of effects, RMS over runs with the right order."),
-    "edge_error_all": Column("", "The same over all runs, with the true alignment imposed."),
-    "edge_error_median": Column("", "Median over all runs, with the true alignment imposed."),
-    "amari": Column("", "Mean Amari error of the components, 0 to 1."),
-    "max_inexactness": Column("", "Median best score."),
-    "flag_angle": Column("degrees", "Median largest angle between true and fitted flags."),
-    "sign_accuracy": Column("proportion", "Direct effects with the right sign."),
-    "scale_error": Column("", "Mean |log| ratio of noise scales."),
-    "failed": Column("runs", "Runs without a fit."),
-}
+RECOVERY_COLUMNS = columns_from("""
+    n (models): Models per domain.
+    residual: Measurement noise as a share of the SD of a score.
+    density: Share of possible edges present.
+    contamination: Share of mislabelled rows.
+    order_recovery (proportion; order_low, order_high): Runs with the right match and order.
+    edge_error: Relative error of effects, RMS over runs with the right order.
+    edge_error_all: The same over all runs, with the true alignment imposed.
+    edge_error_median: Median over all runs, with the true alignment imposed.
+    amari: Mean Amari error of the components, 0 to 1.
+    max_inexactness: Median best score.
+    flag_angle (degrees): Median largest angle between true and fitted flags.
+    sign_accuracy (proportion): Direct effects with the right sign.
+    scale_error: Mean |log| ratio of noise scales.
+    failed (runs): Runs without a fit.
+""")
 
 
 def _summary(runs: Sequence[Recovery], seeds: int) -> dict[str, int | float | None]:

@@ -12,7 +12,7 @@ from causal.identification.bounds import bounds, interval
 from causal.identification.choice import Candidates
 from causal.identification.evaluation import Identification
 from causal.scores.leaderboard import ScoreTable
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 
 ARROW = " → "
 
@@ -39,17 +39,17 @@ def domain_table(table: ScoreTable, gate: Gate, found: Identification) -> Table:
         )
     return Table.from_rows(
         rows,
-        {
-            "rows": Column("models", "Models of the domain."),
-            "distance_to_passed": Column("", "Largest subspace distance to a domain that passed."),
-            "explained": Column("proportion", "Variance in the top k principal directions."),
-            "guessed_labels": Column("proportion", "Base model known from architecture alone."),
-            "inexactness": Column("", "Mixing inexactness under the best order, 0 to 1."),
-            "contrast": Column("nats", "Second-smallest distance of a noise from Gaussian."),
-            "gaussian_p": Column("", "Chance of such a contrast in Gaussian data."),
-            "kurtosis": Column("", "Excess kurtosis of each noise, in the order found."),
-            "modes": Column("", "Contrast of every solution of component analysis, with hits."),
-        },
+        columns_from("""
+            rows (models): Models of the domain.
+            distance_to_passed: Largest subspace distance to a domain that passed.
+            explained (proportion): Variance in the top k principal directions.
+            guessed_labels (proportion): Base model known from architecture alone.
+            inexactness: Mixing inexactness under the best order, 0 to 1.
+            contrast (nats): Second-smallest distance of a noise from Gaussian.
+            gaussian_p: Chance of such a contrast in Gaussian data.
+            kurtosis: Excess kurtosis of each noise, in the order found.
+            modes: Contrast of every solution of component analysis, with hits.
+        """),
     )
 
 
@@ -140,21 +140,20 @@ def order_table(found: Identification) -> Table:
     return Table.from_rows(rows, _ORDER_COLUMNS)
 
 
-_ORDER_COLUMNS = {
-    "order": Column("", "Capabilities, source first, named by the benchmark each moves most."),
-    "score": Column("", "Smallest max-inexactness under the order.", low="low", high="high"),
-    "loss": Column("", "Score minus that of the best order."),
-    "frequency": Column("proportion", "Resamples in which the order scores best, full search."),
-    "fixed_frequency": Column("proportion", "The same with components matched beforehand."),
-    "fixed_score": Column("", "Median score over resamples with components matched beforehand."),
-    "p_fit": Column("", "How often data made under the order score as high."),
-    "p_order": Column("", "How often data made under the order lose by as much."),
-    "possible": Column("", "Not ruled out at the 5% level."),
-    "null_low": Column("", "5% point of the best score under random rotations."),
-    "null_median": Column("", "Median of the best score under random rotations."),
-    "null_high": Column("", "95% point of the best score under random rotations."),
-    "placebo_median": Column("", "Median score with rows dealt to domains at random."),
-}
+_ORDER_COLUMNS = columns_from("""
+    order: Capabilities, source first, named by the benchmark each moves most.
+    loss: Score minus that of the best order.
+    frequency (proportion): Resamples in which the order scores best, full search.
+    fixed_frequency (proportion): The same with components matched beforehand.
+    fixed_score: Median score over resamples with components matched beforehand.
+    p_fit: How often data made under the order score as high.
+    p_order: How often data made under the order lose by as much.
+    possible: Not ruled out at the 5% level.
+    null_low: 5% point of the best score under random rotations.
+    null_median: Median of the best score under random rotations.
+    null_high: 95% point of the best score under random rotations.
+    placebo_median: Median score with rows dealt to domains at random.
+""") | {"score": Column("", "Smallest max-inexactness under the order.", low="low", high="high")}
 
 
 def edge_table(found: Identification) -> Table:
@@ -162,16 +161,16 @@ def edge_table(found: Identification) -> Table:
     return Table.from_rows(list(edge_rows(found)), EDGE_COLUMNS)
 
 
-EDGE_COLUMNS = {
-    "weight": Column("points per point", "Direct effect, anchored gauge.", low="low", high="high"),
-    "low": Column("points per point", "Lower end of 95% under the alignment of the full data."),
-    "high": Column("points per point", "Upper end of 95% under the alignment of the full data."),
-    "full_low": Column("points per point", "Lower end of 95% under full search."),
-    "full_high": Column("points per point", "Upper end of 95% under full search."),
-    "stability": Column("proportion", "Resamples in which the cause comes before the effect."),
-    "canonical": Column("", "Direct effect with orthonormal weights, points per point."),
-    "total": Column("points per point", "Direct effect and all paths."),
-}
+EDGE_COLUMNS = columns_from("""
+    weight (points per point; low, high): Direct effect, anchored gauge.
+    low (points per point): Lower end of 95% under the alignment of the full data.
+    high (points per point): Upper end of 95% under the alignment of the full data.
+    full_low (points per point): Lower end of 95% under full search.
+    full_high (points per point): Upper end of 95% under full search.
+    stability (proportion): Resamples in which the cause comes before the effect.
+    canonical: Direct effect with orthonormal weights, points per point.
+    total (points per point): Direct effect and all paths.
+""")
 
 
 def edge_rows(found: Identification) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from causal.scm.place import Placement
 from causal.scm.trials import TrialCheck
 from workbench.result.estimate import Estimate
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars, Points
 
 INTERVAL = "95% bootstrap within domains, fixed alignment"
@@ -59,12 +59,12 @@ def _placement_tables(placed: Placement) -> dict[str, Table]:
         ),
         "scores": Table.from_rows(
             [_flat(s, "value") for s in placed.scores],
-            {
-                "value": Column("points", "Given, or predicted.", low="low", high="high"),
-                "reconstructed": Column("points", "What the capabilities alone give."),
-                "residual": Column("points", "Given minus reconstructed."),
-                "surprise": Column("SD", "Residual in SDs of the domain's residuals."),
-            },
+            columns_from("""
+                value (points; low, high): Given, or predicted.
+                reconstructed (points): What the capabilities alone give.
+                residual (points): Given minus reconstructed.
+                surprise (SD): Residual in SDs of the domain's residuals.
+            """),
         ),
         "neighbours": Table.from_rows(
             [{"model": n.model, "distance": n.distance, **n.scores} for n in placed.neighbours],

@@ -18,7 +18,7 @@ from causal.scores.numerals import read_columns
 from causal.scores.rows import Floats
 from workbench.errors import BadRows, TooLittleData, UnknownName
 from workbench.result.result import Note
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
 BASELINE = re.compile(r"^(none|base)\b", re.IGNORECASE)
 # Changes below this many points are within what re-running an evaluation moves.
@@ -112,14 +112,14 @@ def check_trials(model: CapabilityModel, trials: Sequence[Trial]) -> TrialCheck:
     return TrialCheck(table=table, notes=_notes(table))
 
 
-_COLUMNS = {
-    "before": Column("points", "Score of the base model."),
-    "observed": Column("points", "Observed change."),
-    "predicted": Column("points", "Change the graph predicts.", low="low", high="high"),
-    "ratio": Column("", "Predicted over observed, when the observed change exceeds 2 points."),
-    "role": Column("", "`target` changes are imposed, `other` ones predicted."),
-    "equation": Column("", "`own` domain, `borrowed` average of the others, or `none`."),
-}
+_COLUMNS = columns_from("""
+    before (points): Score of the base model.
+    observed (points): Observed change.
+    predicted (points; low, high): Change the graph predicts.
+    ratio: Predicted over observed, when the observed change exceeds 2 points.
+    role: `target` changes are imposed, `other` ones predicted.
+    equation: `own` domain, `borrowed` average of the others, or `none`.
+""")
 
 
 def _check_one(model: CapabilityModel, trial: Trial) -> list[dict[str, object]]:

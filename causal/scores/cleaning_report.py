@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from workbench.result.result import Note
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
 EXAMPLES = 5
 MANY_ZEROS = 0.04
@@ -72,12 +72,12 @@ class CleaningReport:
         ]
         return Table.from_rows(
             rows,
-            {
-                "used": Column("", "Whether the column is a variable of the fit."),
-                "missing": Column("models", "Rows dropped or lacking this score."),
-                "exact_zeros": Column("models", "Scores of exactly 0, often a failed parser."),
-                "reason": Column("", "Why the column is not used."),
-            },
+            columns_from("""
+                used: Whether the column is a variable of the fit.
+                missing (models): Rows dropped or lacking this score.
+                exact_zeros (models): Scores of exactly 0, often a failed parser.
+                reason: Why the column is not used.
+            """),
         )
 
     def plain(self) -> dict[str, Any]:

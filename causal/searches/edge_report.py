@@ -9,20 +9,20 @@ from causal.searches.stability import Fitted
 from workbench.result.estimate import Estimate
 from workbench.result.graph import CapabilityGraph, Effect, Node
 from workbench.result.result import UNFITTED, Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import GraphView, View
 
 STABLE = 0.9
-EDGES = {
-    "algorithm": Column(help="Search algorithm."),
-    "scope": Column(help="pooled: all rows; centred: less the domain's mean; domain: one domain."),
-    "domain": Column(help="Base model, when fitted per domain."),
-    "cause": Column(help="Cause, or first end of an undirected edge."),
-    "effect": Column(help="Effect, or second end."),
-    "mark": Column(help="directed, possible (o→), bidirected, undirected or circle."),
-    "weight": Column("points per point", "Linear effect, where the algorithm gives one."),
-    "stability": Column("share of resamples", "How often the same edge comes back."),
-}
+EDGES = columns_from("""
+    algorithm: Search algorithm.
+    scope: pooled: all rows; centred: less the domain's mean; domain: one domain.
+    domain: Base model, when fitted per domain.
+    cause: Cause, or first end of an undirected edge.
+    effect: Effect, or second end.
+    mark: directed, possible (o→), bidirected, undirected or circle.
+    weight (points per point): Linear effect, where the algorithm gives one.
+    stability (share of resamples): How often the same edge comes back.
+""")
 FITS = {
     "resamples": Column("resamples", "Resamples that could be fitted."),
     "orders": Column("orders", "Orders of the columns tried."),

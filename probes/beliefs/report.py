@@ -18,7 +18,7 @@ from workbench.result.grid import GRID, TOKENS
 from workbench.result.metric import LAYER, Control, Metric, Plot
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import Column, columns_from
 from workbench.result.views import Heatmap, Points, TokenStrip
 from workbench.sampling.processes.process import entropy_of, kl_of
 
@@ -59,19 +59,18 @@ _AVERAGES = {
     "places": ("layer", "after"),
     "by_symbols_seen": ("after",),
 }
-_COLUMNS = {
-    "layer": Column(help=LAYER.help),
-    "penalty": Column(help="Ridge penalty per example, the median over folds."),
-    "features": Column("dimensions", "Width of the states."),
-    "examples": Column("symbols", "Symbols that a readout is fitted to."),
-    "p_over_n": Column(help="Features over examples; a fit without a penalty is worst near 1."),
-    "exact": Column("probability", "Exact belief in the first hidden state."),
-    "read": Column("probability", "The same as read on held-out sequences, best layer."),
-    "exact_second": Column("probability", "Exact belief in the second hidden state."),
-    "read_second": Column("probability", "The same as read."),
-    "sequence": Column(help="Number of the sequence."),
-    "seen": Column("symbols", "Symbols seen."),
-}
+_COLUMNS = columns_from("""
+    penalty: Ridge penalty per example, the median over folds.
+    features (dimensions): Width of the states.
+    examples (symbols): Symbols that a readout is fitted to.
+    p_over_n: Features over examples; a fit without a penalty is worst near 1.
+    exact (probability): Exact belief in the first hidden state.
+    read (probability): The same as read on held-out sequences, best layer.
+    exact_second (probability): Exact belief in the second hidden state.
+    read_second (probability): The same as read.
+    sequence: Number of the sequence.
+    seen (symbols): Symbols seen.
+""") | {"layer": Column(help=LAYER.help)}
 
 _PLOTS = (
     Plot(title="Beliefs read, by layer", metrics=("r2",)),

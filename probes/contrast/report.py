@@ -8,18 +8,18 @@ from probes.contrast.training import Fitted
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Note
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.sampling.task import Problem
 from workbench.training.checkpoint import Checkpoint
 from workbench.training.report import checkpoint_note, loss_tables
 
-_QUESTIONS = {
-    "question": Column(help="The question as asked."),
-    "answer": Column(help="The right answer."),
-    "success": Column("proportion", "Right answers among the drawn responses."),
-    "samples": Column("responses", "Responses drawn."),
-    "frequent_wrong": Column(help="The most frequent wrong answer."),
-}
+_QUESTIONS = columns_from("""
+    question: The question as asked.
+    answer: The right answer.
+    success (proportion): Right answers among the drawn responses.
+    samples (responses): Responses drawn.
+    frequent_wrong: The most frequent wrong answer.
+""")
 _LOSS = Column("nats", "The loss that is minimised.")
 
 

@@ -23,43 +23,42 @@ from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars, Curve, TokenStrip
 
 KS = (1, 2, 3, 4, 5, 6, 8, 10)
 
-_LIKELY = {
-    "s": Column("probability", "Contrastive score; low marks a critical token."),
-    "positive": Column("probability", "Under the positive model."),
-    "negative": Column("probability", "Under the negative model."),
-    "base": Column("probability", "Under the base model."),
-}
-_TOKENS = {
-    "trajectory": Column(help="Number of the trajectory."),
-    "position": Column("tokens", "Response tokens up to and including this one."),
-    "token": Column(help="The token as text."),
-    **_LIKELY,
-    "entropy": Column("nats", "Entropy of the base model's distribution of this token."),
-    "p": Column("probability", "Success after this token.", low="p_low", high="p_high"),
-    "drop": Column("probability", "Success before minus success after this token."),
-    "critical": Column(help="Whether rollouts call this token critical."),
-    "badge": Column(help="critical, fallback or hopeless, as the rollouts say."),
-}
-_PREFERRED = {
-    "trajectory": Column(help="Number of the trajectory."),
-    "position": Column("tokens", "Place in the response, counted from 1."),
-    "alternative": Column(help="One of the tokens of highest s at this place."),
-    "is_own": Column(help="Whether it is the response's own token."),
-    **_LIKELY,
-}
+_LIKELY = columns_from("""
+    s (probability): Contrastive score; low marks a critical token.
+    positive (probability): Under the positive model.
+    negative (probability): Under the negative model.
+    base (probability): Under the base model.
+""")
+_TOKENS = columns_from("""
+    trajectory: Number of the trajectory.
+    position (tokens): Response tokens up to and including this one.
+    token: The token as text.
+    entropy (nats): Entropy of the base model's distribution of this token.
+    p (probability; p_low, p_high): Success after this token.
+    drop (probability): Success before minus success after this token.
+    critical: Whether rollouts call this token critical.
+    badge: critical, fallback or hopeless, as the rollouts say.
+""") | _LIKELY
+_PREFERRED = columns_from("""
+    trajectory: Number of the trajectory.
+    position (tokens): Place in the response, counted from 1.
+    alternative: One of the tokens of highest s at this place.
+    is_own: Whether it is the response's own token.
+""") | _LIKELY
 _RANK = "Place of the critical token by {}, 1 being the most suspicious."
 _CORRELATION = "Rank correlation of {} with the success drop."
-_TRAJECTORIES = {
-    "critical_position": Column("tokens", "Position of the critical token; empty if none."),
-    "lowest_position": Column("tokens", "Position of the token of lowest s."),
-    "candidates": Column("tokens", "Positions that may be critical."),
-    "known": Column("tokens", "Positions where rollouts tell the success drop."),
-    "draws": Column("draws", "Continuations drawn."),
+_TRAJECTORIES = columns_from("""
+    critical_position (tokens): Position of the critical token; empty if none.
+    lowest_position (tokens): Position of the token of lowest s.
+    candidates (tokens): Positions that may be critical.
+    known (tokens): Positions where rollouts tell the success drop.
+    draws (draws): Continuations drawn.
+""") | {
     **{f"rank_{s}": Column("place", _RANK.format(s)) for s in SIGNALS},
     **{f"correlation_{s}": Column("correlation", _CORRELATION.format(s)) for s in SIGNALS},
 }
@@ -72,12 +71,12 @@ _HITS = {
     "random": Column("proportion", "The same in a random order."),
     "n": Column("trajectories", "Trajectories with a critical token."),
 }
-_AGREEMENT = {
-    "signal": Column(help="What the tokens are ordered by."),
-    "correlation": Column("correlation", "With the success drop.", "low", "high"),
-    "random": Column("correlation", "The same in a random order."),
-    "n": Column("trajectories", "Trajectories with a known success curve."),
-}
+_AGREEMENT = columns_from("""
+    signal: What the tokens are ordered by.
+    correlation (correlation; low, high): With the success drop.
+    random (correlation): The same in a random order.
+    n (trajectories): Trajectories with a known success curve.
+""")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

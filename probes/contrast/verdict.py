@@ -9,22 +9,20 @@ from probes.contrast.selection import Response
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, proportion_estimate
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars
 from workbench.sampling.task import Problem
 
 BASE = "base"
 
-_ACCURACY = {
-    "model": Column(help="The base model, or one arm trained on the same pairs."),
-    "accuracy": Column("proportion", "Problems answered right by greedy decoding.", "low", "high"),
-    "gain": Column(
-        "proportion", "Difference from the base, paired by problem.", "gain_low", "gain_high"
-    ),
-    "mended": Column("problems", "Wrong in the base, right here."),
-    "broken": Column("problems", "Right in the base, wrong here."),
-    "n": Column("problems", "Held-out problems."),
-}
+_ACCURACY = columns_from("""
+    model: The base model, or one arm trained on the same pairs.
+    accuracy (proportion; low, high): Problems answered right by greedy decoding.
+    gain (proportion; gain_low, gain_high): Difference from the base, paired by problem.
+    mended (problems): Wrong in the base, right here.
+    broken (problems): Right in the base, wrong here.
+    n (problems): Held-out problems.
+""")
 
 
 def judge(

@@ -8,19 +8,19 @@ from probes.contrast.objectives import Pair
 from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 from workbench.result.views import TokenStrip
 
 SHOWN = 24
 
-_REJECTED = {
-    "pair": Column(help="Number of the pair."),
-    "position": Column("tokens", "Response tokens up to and including this one."),
-    "token": Column(help="The token of the rejected response."),
-    "s": Column("probability", "Contrastive score; low marks a critical token."),
-    "weight": Column(help="What the token counts on the rejected side: 1 − s."),
-    "reference": Column("probability", "Probability under the base model."),
-}
+_REJECTED = columns_from("""
+    pair: Number of the pair.
+    position (tokens): Response tokens up to and including this one.
+    token: The token of the rejected response.
+    s (probability): Contrastive score; low marks a critical token.
+    weight: What the token counts on the rejected side: 1 − s.
+    reference (probability): Probability under the base model.
+""")
 
 
 def weight_table(pairs: Sequence[Pair], model: Model) -> Table:

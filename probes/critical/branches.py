@@ -7,25 +7,23 @@ from typing import Any, Literal
 
 from probes.critical.rollouts import GradedRollouts, Outcome
 from workbench.model.model import Model
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 from workbench.sampling.branch import Branch
 
 Drawn = Literal["sampled", "sampled otherwise", "token forbidden"]
-COLUMNS = {
-    "trajectory": Column(help="Number of the trajectory."),
-    "position": Column("tokens", "Place in the response, counted from 1."),
-    "drawn": Column(
-        help="sampled: by the policy; sampled otherwise: by the policy without the response's "
-        "token; token forbidden: at temperature 1 from all other tokens."
-    ),
-    "alternative": Column(help="The token drawn at this place."),
-    "is_own": Column(help="Whether it is the response's own token."),
-    "probability": Column("probability", "Of this token under the sampling policy."),
-    "wins": Column("draws", "Continuations that end right."),
-    "draws": Column("draws", "Continuations that begin with this token."),
-    "right": Column(help="One continuation that ends right."),
-    "wrong": Column(help="One continuation that ends wrong."),
-}
+COLUMNS = columns_from("""
+    trajectory: Number of the trajectory.
+    position (tokens): Place in the response, counted from 1.
+    drawn: sampled: by the policy; sampled otherwise: by the policy without the response's
+        token; token forbidden: at temperature 1 from all other tokens.
+    alternative: The token drawn at this place.
+    is_own: Whether it is the response's own token.
+    probability (probability): Of this token under the sampling policy.
+    wins (draws): Continuations that end right.
+    draws (draws): Continuations that begin with this token.
+    right: One continuation that ends right.
+    wrong: One continuation that ends wrong.
+""")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from probes.critical.rules import pass_at_k
 from probes.critical.search import Forced
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, mean_interval
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
 
 def _ks(draws: int) -> list[int]:
@@ -44,16 +44,12 @@ def pass_table(forced: Sequence[tuple[Forced, ...]], draws: int) -> Table:
                 f"{kind}_high": estimate.high,
             }
         rows.append(row)
-    columns = {
-        "k": Column("draws", "Draws, one of which must be right."),
-        "critical": Column(
-            "probability", "pass@k, critical token forbidden.", "critical_low", "critical_high"
-        ),
-        "random": Column(
-            "probability", "pass@k, a random other token forbidden.", "random_low", "random_high"
-        ),
-        "with_token": Column("probability", "pass@k with the critical token: 0 by construction."),
-    }
+    columns = columns_from("""
+        k (draws): Draws, one of which must be right.
+        critical (probability; critical_low, critical_high): pass@k, critical token forbidden.
+        random (probability; random_low, random_high): pass@k, a random other token forbidden.
+        with_token (probability): pass@k with the critical token: 0 by construction.
+    """)
     return Table.from_rows(rows, columns)
 
 

@@ -13,36 +13,33 @@ from workbench.model.model import Model
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import proportion_estimate
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars, Curve, TokenStrip, View
 
 _P = Column("probability", "Success after this token.", low="p_low", high="p_high")
-TOKENS = {
-    "trajectory": Column(help="Number of the trajectory."),
-    "position": Column("tokens", "Response tokens up to and including this one."),
-    "token": Column(help="The token as text."),
-    "id": Column(help="The token's id."),
-    "p": _P,
-    "draws": Column("draws", "Continuations drawn here."),
-    "wins": Column("draws", "Continuations that end right."),
-    "q": Column("probability", "Probability of this token under the sampling policy."),
-    "entropy": Column("nats", "Entropy of the model's distribution of this token."),
-    "effect": Column("probability", "Success before minus success after this token."),
-    "critical": Column(help="Whether this is the critical token."),
-    "badge": Column(
-        help="critical; fallback: only the first condition holds; hopeless: nothing succeeds."
-    ),
-}
-_TRAJECTORIES = {
-    "success": Column("proportion", "Right answers among the drawn responses."),
-    "critical_position": Column("tokens", "Position of the critical token; empty if none."),
-    "fallback": Column(help="Only the first condition holds: a later position revives."),
-    "hopeless": Column(help="No continuation from any examined position is right."),
-    "draws": Column("draws", "Continuations used for the decision."),
-    "exhaustive": Column("draws", "What every position with all draws would take."),
-    "new_tokens": Column("tokens", "Tokens generated, forced alternatives included."),
-    "seconds": Column("s", "Wall time."),
-}
+TOKENS = columns_from("""
+    trajectory: Number of the trajectory.
+    position (tokens): Response tokens up to and including this one.
+    token: The token as text.
+    id: The token's id.
+    draws (draws): Continuations drawn here.
+    wins (draws): Continuations that end right.
+    q (probability): Probability of this token under the sampling policy.
+    entropy (nats): Entropy of the model's distribution of this token.
+    effect (probability): Success before minus success after this token.
+    critical: Whether this is the critical token.
+    badge: critical; fallback: only the first condition holds; hopeless: nothing succeeds.
+""") | {"p": _P}
+_TRAJECTORIES = columns_from("""
+    success (proportion): Right answers among the drawn responses.
+    critical_position (tokens): Position of the critical token; empty if none.
+    fallback: Only the first condition holds: a later position revives.
+    hopeless: No continuation from any examined position is right.
+    draws (draws): Continuations used for the decision.
+    exhaustive (draws): What every position with all draws would take.
+    new_tokens (tokens): Tokens generated, forced alternatives included.
+    seconds (s): Wall time.
+""")
 
 
 _VIEWS: tuple[View, ...] = (

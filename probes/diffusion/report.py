@@ -12,7 +12,7 @@ from probes.diffusion.readout import answers_read, first_read
 from workbench.methods.contracts import Context
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.result.views import Heatmap, View
 
 SHUFFLED = "shuffled"
@@ -49,16 +49,16 @@ CONTROLS = {
         "shuffled", "steps at random positions; the next problem's answer; shuffled labels"
     )
 }
-COLUMNS = {
-    "problem": Column(help="The question."),
-    "response": Column(help="What was filled in."),
-    "right": Column(help="Whether its answer is right."),
-    "step": Column(help="Pass of the network, from 0."),
-    "slot": Column(help="Position of the response, from 0."),
-    "token": Column(help="The likeliest token, or the one that stands there."),
-    "hidden": Column("nats", "Entropy of a hidden position; 0 once it is filled."),
-    "new": Column(help="Whether this step fills it."),
-}
+COLUMNS = columns_from("""
+    problem: The question.
+    response: What was filled in.
+    right: Whether its answer is right.
+    step: Pass of the network, from 0.
+    slot: Position of the response, from 0.
+    token: The likeliest token, or the one that stands there.
+    hidden (nats): Entropy of a hidden position; 0 once it is filled.
+    new: Whether this step fills it.
+""")
 _AXES = {
     "decoder": Axis(help="How positions and tokens are chosen."),
     "many": Axis(help="Positions filled per step.", unit="positions"),

@@ -6,7 +6,7 @@ from probes.geometry.cosine import ISOTROPIC
 from workbench.result.metric import Axis, Control, Metric, Plot
 from workbench.result.pivots import Bounds
 from workbench.result.readings import CONTROL
-from workbench.result.tables import Column
+from workbench.result.tables import Column, columns_from
 from workbench.result.views import Curve, Heatmap, View
 
 CONTROLS_OF = {
@@ -85,14 +85,14 @@ _SITE = Column(help="Where in the model.")
 _PLACE = {"layer": Column(help=LAYER.help), "site": _SITE}
 _RANK = "Place of the {}, largest first."
 
-FACTS = {
-    "n_tokens": Column("tokens", "Tokens counted."),
-    "n_texts": Column("texts", "Texts with a counted token."),
-    "n_sampled": Column("tokens", "Tokens in the sample of partition, two-NN and word metrics."),
-    "mean_norm": Column(help="Mean length of the vectors."),
-    "max_norm": Column(help="Length of the longest vector."),
-    "reliable": Column(help="Whether there are at least ten tokens per dimension."),
-}
+FACTS = columns_from("""
+    n_tokens (tokens): Tokens counted.
+    n_texts (texts): Texts with a counted token.
+    n_sampled (tokens): Tokens in the sample of partition, two-NN and word metrics.
+    mean_norm: Mean length of the vectors.
+    max_norm: Length of the longest vector.
+    reliable: Whether there are at least ten tokens per dimension.
+""")
 COLUMNS = {
     "spectrum": {
         **_PLACE,
@@ -109,24 +109,26 @@ COLUMNS = {
         "contribution": Column(help="What it adds to the mean cosine."),
         "share": Column(help="Its share of the mean cosine; empty where that is near zero."),
     },
-    "removal": {
-        **_PLACE,
-        "removed": Column("dimensions", "How many of the largest contributors were removed."),
-        "mean_cosine": Column(help="Mean cosine of sampled pairs without them."),
-        "r_squared": Column(help="Squared correlation with the full cosines."),
-        "n_pairs": Column("pairs", "Sampled pairs."),
-    },
-    "words": {
-        **_PLACE,
-        "word": Column(help="Vocabulary entry."),
-        "token_id": Column(help="Its id."),
-        "n": Column("contexts", "Contexts in the sample."),
-        "self_similarity": Column(help="Mean cosine between its contexts."),
-        "self_similarity_adjusted": Column(help="The same less the mean cosine of all pairs."),
-        "max_explained_variance": Column(help="λ₁/Σλ of its contexts."),
+    "removal": _PLACE
+    | columns_from("""
+        removed (dimensions): How many of the largest contributors were removed.
+        mean_cosine: Mean cosine of sampled pairs without them.
+        r_squared: Squared correlation with the full cosines.
+        n_pairs (pairs): Sampled pairs.
+    """),
+    "words": _PLACE
+    | columns_from("""
+        word: Vocabulary entry.
+        token_id: Its id.
+        n (contexts): Contexts in the sample.
+        self_similarity: Mean cosine between its contexts.
+        self_similarity_adjusted: The same less the mean cosine of all pairs.
+        max_explained_variance: λ₁/Σλ of its contexts.
+    """)
+    | {
         "max_explained_variance_control": Column(
             help="The same for as many random tokens.", control_of="max_explained_variance"
-        ),
+        )
     },
 }
 

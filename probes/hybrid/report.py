@@ -9,7 +9,7 @@ from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.result.views import Bars, Curve, Heatmap, TokenStrip
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -35,39 +35,39 @@ AXES = {
     "layer": Axis(help="Layer, counted from 0."),
     "intervention": Axis(help="What was changed while the chain was written again."),
 }
-COLUMNS = {
-    "text": Column(help="Number of the text, from 0."),
-    "step": Column("tokens", "Tokens of the response before this one."),
-    "token": Column(help="The token: written, in the mixture, or of the vocabulary."),
-    "latent": Column(help="Whether a vector was fed in its place."),
-    "p": Column("probability", "Of the token, after temperature."),
-    "residual_mass": Column("probability", "Of the tokens that are not in the mixture."),
-    "attention": Column("proportion", "Onto latent positions, mean of heads and layers."),
-    "norm_token": Column("", "Length of the token's embedding."),
-    "norm_fed": Column("", "Length of what was fed."),
-    "cosine_fed": Column("", "Cosine of what was fed with the token's embedding."),
-    "a_mean": Column("", "Mean weight of the token over dimensions."),
-    "a_q05": Column("", "5 % quantile of that weight."),
-    "a_q50": Column("", "Its median."),
-    "a_q95": Column("", "Its 95 % quantile."),
-    "i_mean": Column("", "Mean of the input gate."),
-    "norm_mixture": Column("", "Length of the spread mixture."),
-    "cosine_mixture": Column("", "Cosine of the mixture with the token's embedding."),
-    "badge": Column(help="flip: latent inputs change the likeliest token here."),
-    "rank": Column(help="1: the heaviest of the mixture, or the most open of the vocabulary."),
-    "weight": Column("probability", "Its weight in the mixture."),
-    "layer": Column(help="Layer, counted from 0."),
-    "intervention": Column(help="What was changed; unchanged: the chain as it was."),
-    "at": Column("tokens", "Step from which it acts, where it has one."),
-    "first_change": Column("tokens", "First token that differs."),
-    "kept": Column("proportion", "Of the longer response that stayed the same at its start."),
-    "response": Column(help="What was written."),
-    "other": Column(help="Whether the unchanged chain has another token here."),
-    "kind": Column(help="Which end of the vocabulary."),
-    "prompt": Column(help="What was continued."),
-    "tokens": Column("tokens", "Of the response."),
-    "thinking": Column("tokens", "Fed as vectors."),
-}
+COLUMNS = columns_from("""
+    text: Number of the text, from 0.
+    step (tokens): Tokens of the response before this one.
+    token: The token: written, in the mixture, or of the vocabulary.
+    latent: Whether a vector was fed in its place.
+    p (probability): Of the token, after temperature.
+    residual_mass (probability): Of the tokens that are not in the mixture.
+    attention (proportion): Onto latent positions, mean of heads and layers.
+    norm_token: Length of the token's embedding.
+    norm_fed: Length of what was fed.
+    cosine_fed: Cosine of what was fed with the token's embedding.
+    a_mean: Mean weight of the token over dimensions.
+    a_q05: 5 % quantile of that weight.
+    a_q50: Its median.
+    a_q95: Its 95 % quantile.
+    i_mean: Mean of the input gate.
+    norm_mixture: Length of the spread mixture.
+    cosine_mixture: Cosine of the mixture with the token's embedding.
+    badge: flip: latent inputs change the likeliest token here.
+    rank: 1: the heaviest of the mixture, or the most open of the vocabulary.
+    weight (probability): Its weight in the mixture.
+    layer: Layer, counted from 0.
+    intervention: What was changed; unchanged: the chain as it was.
+    at (tokens): Step from which it acts, where it has one.
+    first_change (tokens): First token that differs.
+    kept (proportion): Of the longer response that stayed the same at its start.
+    response: What was written.
+    other: Whether the unchanged chain has another token here.
+    kind: Which end of the vocabulary.
+    prompt: What was continued.
+    tokens (tokens): Of the response.
+    thinking (tokens): Fed as vectors.
+""")
 _GATE = ("mean_ratio", "norm_share")
 PLOTS = (
     TokenStrip(

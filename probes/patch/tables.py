@@ -13,7 +13,7 @@ from workbench.methods.shown import shown_tables, shown_text
 from workbench.model.model import Model
 from workbench.result.metric import Control, Metric
 from workbench.result.samples import VALUE, Samples
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
 SHUFFLED = "shuffled"
 CONTROLS = {
@@ -22,17 +22,17 @@ CONTROLS = {
     SAME: Control("the same text", "patched from the receiver itself"),
     SHUFFLED: Control("shuffled cells", "the patches of the pair in random order"),
 }
-COLUMNS = {
-    "pair": Column(help="Number of the pair, from 0."),
-    "text": Column(help="Number of the pair, from 0."),
-    "clean": Column(help="Clean text."),
-    "corrupted": Column(help="Corrupted text, or where its noise is."),
-    "answer": Column(help="Token that the clean text calls for."),
-    "wrong": Column(help="Token that it is compared with."),
-    "clean_score": Column(help="Metric of the clean run, in its unit."),
-    "corrupted_score": Column(help="Metric of the corrupted run, in its unit."),
-    "best": Column(help="Layer and cell of the largest effect."),
-}
+COLUMNS = columns_from("""
+    pair: Number of the pair, from 0.
+    text: Number of the pair, from 0.
+    clean: Clean text.
+    corrupted: Corrupted text, or where its noise is.
+    answer: Token that the clean text calls for.
+    wrong: Token that it is compared with.
+    clean_score: Metric of the clean run, in its unit.
+    corrupted_score: Metric of the corrupted run, in its unit.
+    best: Layer and cell of the largest effect.
+""")
 _SHOWN = 8
 
 

@@ -16,7 +16,7 @@ from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.training.sentence_model import SentenceModel
 
 NOISE, FORCED, SHIFTED = "noise", "another sentence", "as far, at random"
@@ -32,16 +32,16 @@ _ANSWER = {
     "differs": share("Chains with another answer.", name="answer changes with a forced sentence")
 }
 PLOT = Plot(title="How far a changed step is felt", metrics=("same_sentence",), axes=_BY_STEP)
-STEPS = {
-    "problem": Column(help="Number of the problem, from 0."),
-    "intervention": Column(help="What was done to the step."),
-    "step": Column(help="Step, counted from 1."),
-    "steps_after": Column("steps", "Steps since the one that was changed; 0: that one."),
-    "before": Column(help="Sentence of the chain by itself; nothing where it had ended."),
-    "after": Column(help="Sentence of the chain that went on from the changed step."),
-    "differs": Column(help="Whether they are different."),
-    "wanted": Column(help="Sentence that was to be forced."),
-}
+STEPS = columns_from("""
+    problem: Number of the problem, from 0.
+    intervention: What was done to the step.
+    step: Step, counted from 1.
+    steps_after (steps): Steps since the one that was changed; 0: that one.
+    before: Sentence of the chain by itself; nothing where it had ended.
+    after: Sentence of the chain that went on from the changed step.
+    differs: Whether they are different.
+    wanted: Sentence that was to be forced.
+""")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

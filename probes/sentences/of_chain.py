@@ -29,7 +29,7 @@ from workbench.result.estimate import Estimate
 from workbench.result.metric import Control, share
 from workbench.result.result import Note
 from workbench.result.row_samples import samples_of
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.training.sentence_model import SentenceModel
 
 _LEAST_FIT = 24
@@ -39,15 +39,15 @@ _ANSWERS = {
     "is_changed": share("Answers.", name="answer changes with an exchanged state"),
     "is_donors": share("Answers.", name="answer becomes the other chain's"),
 }
-EXCHANGES = {
-    "problem": Column(help="Number of the problem, from 0."),
-    "by": Column(help="What was put in the place of the state."),
-    "answer": Column(help="Answer of the chain by itself."),
-    "donor_answer": Column(help="Answer of the chain that gave the state."),
-    "answer_after": Column(help="Answer of the chain that went on from the exchanged state."),
-    "is_changed": Column(help="Whether the answer is another one."),
-    "is_donors": Column(help="Whether it is that of the other chain."),
-}
+EXCHANGES = columns_from("""
+    problem: Number of the problem, from 0.
+    by: What was put in the place of the state.
+    answer: Answer of the chain by itself.
+    donor_answer: Answer of the chain that gave the state.
+    answer_after: Answer of the chain that went on from the exchanged state.
+    is_changed: Whether the answer is another one.
+    is_donors: Whether it is that of the other chain.
+""")
 
 
 def read_chains(

@@ -16,7 +16,7 @@ from workbench.result.metric import Axes, Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
-from workbench.result.tables import Column
+from workbench.result.tables import Column, columns_from
 from workbench.result.views import Heatmap, Points
 
 Rows = Sequence[Mapping[str, Any]]
@@ -50,17 +50,16 @@ AXES = {
     "way": Axis(help="How the states were read."),
     "layer": Axis(help="Layer whose output is read, counted from 0."),
 }
-COLUMNS = {
-    "reading": Column(help="How the state was read, and whether it is a control."),
-    "layer": Column(help=AXES["layer"].help),
-    "place": Column(help="The sentence or step, by its number and first words."),
-    "written": Column(help="What the decoder writes from the state; fluent whatever it is."),
-    "nearest": Column(help="Known sentence whose vector points most nearly the same way."),
-    "nearest_cosine": Column("", "Cosine with that one's vector."),
-    "sentence": Column(help="The sentence itself."),
-    "x": Column("", "First principal component of the directions of all states."),
-    "y": Column("", "Second principal component."),
-}
+COLUMNS = columns_from("""
+    reading: How the state was read, and whether it is a control.
+    place: The sentence or step, by its number and first words.
+    written: What the decoder writes from the state; fluent whatever it is.
+    nearest: Known sentence whose vector points most nearly the same way.
+    nearest_cosine: Cosine with that one's vector.
+    sentence: The sentence itself.
+    x: First principal component of the directions of all states.
+    y: Second principal component.
+""") | {"layer": Column(help=AXES["layer"].help)}
 PLOTS = (
     Heatmap(
         title="States written as sentences",

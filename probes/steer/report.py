@@ -12,7 +12,7 @@ from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 
 Rows = Sequence[dict[str, Any]]
 CONTROLS = {"random": Control("random directions", "random directions of the same length")}
@@ -24,15 +24,15 @@ COSTS = {
     "kl": number("nats per token", "KL(unsteered‖steered) on neutral prompts.", "dose"),
     "repeated": share("Trigrams of what is written that were there before.", "dose"),
 }
-COLUMNS = {
-    "text": Column(help="Number of the prompt, from 0."),
-    "dose": Column("lengths of the difference", "Multiple of the direction that is added."),
-    "prompt": Column(help="Beginning that was continued."),
-    "response": Column(help="What was written."),
-    "op": Column(help="Operation of the edit."),
-    "site": Column(help="Where it acts."),
-    "array": Column(help="Array of this run that it takes."),
-}
+COLUMNS = columns_from("""
+    text: Number of the prompt, from 0.
+    dose (lengths of the difference): Multiple of the direction that is added.
+    prompt: Beginning that was continued.
+    response: What was written.
+    op: Operation of the edit.
+    site: Where it acts.
+    array: Array of this run that it takes.
+""")
 PLOTS = (
     Plot(title="Shift to the target side by dose", metrics=("shift",), axes=("dose",)),
     Plot(title="KL on neutral prompts by dose", metrics=("kl",), axes=("dose",)),

@@ -10,7 +10,7 @@ from reasoning.coconut.evaluator import Evaluated
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate
 from workbench.result.result import Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars, Curve
 from workbench.training.ablations import (
     accuracy_columns,
@@ -30,12 +30,12 @@ ACCURACY = accuracy_columns(
     positions=Column("positions", "Mean number of positions run for a problem."),
 )
 PAIRED = paired_columns("who", "What it is compared with, on the same problems.")
-CURVE = {
-    "arm": Column(help="The way of training."),
-    "step": Column(help="Training step, counted from 1 over all stages."),
-    "stage": Column(help="How many written steps are left out."),
-    "loss": Column("nats per token", "Loss on what is still written."),
-}
+CURVE = columns_from("""
+    arm: The way of training.
+    step: Training step, counted from 1 over all stages.
+    stage: How many written steps are left out.
+    loss (nats per token): Loss on what is still written.
+""")
 _AGAINST = ("pause", "no-thought", "no-curriculum", "cot", "no-cot")
 
 

@@ -10,7 +10,7 @@ from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_estimate, proportion_estimate, proportion_interval
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars, Curve
 from workbench.training.checkpoint import Manifest
 from workbench.training.loop import History
@@ -149,19 +149,18 @@ def _cells(judged: Sequence[Evaluated]) -> dict[str, Any]:
 
 
 def _columns() -> dict[str, Column]:
-    return {
-        "family": Column(help="Where the sentences come from."),
-        "n": Column("sentences", "Held-out sentences judged."),
-        "n_train": Column("sentences", "Different sentences trained on."),
-        "n_test": Column("sentences", "Different sentences that were never seen."),
-        "exact_match": Column("proportion", _EXACT, "exact_match_low", "exact_match_high"),
-        "random_exact_match": Column("proportion", "The same from random vectors."),
-        "overlap": Column("F1", "Tokens in common with the sentence."),
-        "random_overlap": Column("F1", "The same for what random vectors yield."),
-        "other_overlap": Column("F1", "The same for what another sentence's vector yields."),
-        "logprob": Column("nats", "Mean log-probability of the tokens written."),
-        "random_logprob": Column("nats", "The same for random vectors."),
-    }
+    return columns_from("""
+        family: Where the sentences come from.
+        n (sentences): Held-out sentences judged.
+        n_train (sentences): Different sentences trained on.
+        n_test (sentences): Different sentences that were never seen.
+        random_exact_match (proportion): The same from random vectors.
+        overlap (F1): Tokens in common with the sentence.
+        random_overlap (F1): The same for what random vectors yield.
+        other_overlap (F1): The same for what another sentence's vector yields.
+        logprob (nats): Mean log-probability of the tokens written.
+        random_logprob (nats): The same for random vectors.
+    """) | {"exact_match": Column("proportion", _EXACT, "exact_match_low", "exact_match_high")}
 
 
 def _sentences(judged: Sequence[Evaluated]) -> Table:
@@ -173,13 +172,13 @@ def _sentences(judged: Sequence[Evaluated]) -> Table:
     names = ("family", "sentence", "written", "is_exact", "logprob", "random", "random_logprob")
     return Table.from_rows(
         [{name: getattr(one, name) for name in names} for one in rows],
-        {
-            "family": Column(help="Where the sentence comes from."),
-            "sentence": Column(help="A held-out sentence; missed ones come first."),
-            "written": Column(help="What was written from its vector."),
-            "is_exact": Column(help="Whether both are the same tokens."),
-            "logprob": Column("nats", "Mean log-probability of the tokens written."),
-            "random": Column(help="What a random vector of the same length yields."),
-            "random_logprob": Column("nats", "Mean log-probability of its tokens."),
-        },
+        columns_from("""
+            family: Where the sentence comes from.
+            sentence: A held-out sentence; missed ones come first.
+            written: What was written from its vector.
+            is_exact: Whether both are the same tokens.
+            logprob (nats): Mean log-probability of the tokens written.
+            random: What a random vector of the same length yields.
+            random_logprob (nats): Mean log-probability of its tokens.
+        """),
     )

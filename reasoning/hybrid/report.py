@@ -11,7 +11,7 @@ from reasoning.hybrid.ratios import RATIOS
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import mean_interval
 from workbench.result.result import Note, Result
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import Bars, Curve, View
 from workbench.training.ablations import (
     accuracy_columns,
@@ -38,19 +38,19 @@ PAIRED = paired_columns(
     seeds_low=Column("proportion", "Lower end, 95 %, over seeds."),
     seeds_high=Column("proportion", "Upper end, 95 %, over seeds."),
 )
-CURVE = {
-    "arm": Column(help="The way of training."),
-    "step": Column("updates", "Updates made."),
-    "loss": Column("", "What the update descends: rewards above the group's mean, and distance."),
-    "reward": Column("proportion", "Mean reward of the sampled responses."),
-    "format": Column("proportion", "Responses with exactly one mark."),
-    "mixed": Column("proportion", "Groups whose rewards differ."),
-    "length": Column("tokens", "Mean length of the sampled responses."),
-    "kl": Column("nats per token", "Distance to the policy before reinforcement."),
-    "ratio_of_mean": Column("", "√(1−ā²), ā the mean over steps and dimensions."),
-    "mean_ratio": Column("", "Mean of √(1−a²)."),
-    "norm_share": Column("proportion", "Length of the latent part among both parts."),
-}
+CURVE = columns_from("""
+    arm: The way of training.
+    step (updates): Updates made.
+    loss: What the update descends: rewards above the group's mean, and distance.
+    reward (proportion): Mean reward of the sampled responses.
+    format (proportion): Responses with exactly one mark.
+    mixed (proportion): Groups whose rewards differ.
+    length (tokens): Mean length of the sampled responses.
+    kl (nats per token): Distance to the policy before reinforcement.
+    ratio_of_mean: √(1−ā²), ā the mean over steps and dimensions.
+    mean_ratio: Mean of √(1−a²).
+    norm_share (proportion): Length of the latent part among both parts.
+""")
 _MEANS = ("loss", "reward", "format", "mixed", "length", "kl", *RATIOS)
 
 

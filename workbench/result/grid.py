@@ -14,18 +14,18 @@ from jaxtyping import Float
 
 from workbench.errors import UnknownName
 from workbench.result.result import Result
-from workbench.result.tables import Column
+from workbench.result.tables import Column, columns_from
 
 TOKENS, GRID = "tokens", "grid"
-LABELS: dict[str, Column] = {
-    "text": Column(help="Number of the text, from 0."),
-    "layer": Column(help="Layer whose output is read; −1 is the input of the first one."),
-    "position": Column("tokens", "Tokens that stand before this one."),
-    "token": Column(help="The token's text."),
-    "place": Column(help="Position and token, the name of a column of the grid."),
-    "token_id": Column(help="The token's number in the vocabulary."),
-    "ends_sentence": Column(help="A stop mark before blank space, or a line end."),
-}
+LABELS = columns_from("""
+    text: Number of the text, from 0.
+    layer: Layer whose output is read; −1 is the input of the first one.
+    position (tokens): Tokens that stand before this one.
+    token: The token's text.
+    place: Position and token, the name of a column of the grid.
+    token_id: The token's number in the vocabulary.
+    ends_sentence: A stop mark before blank space, or a line end.
+""")
 
 
 def place_names(tokens: Sequence[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """Tables whose columns know their unit and meaning."""
 
 import math
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.errors import CorruptRun, UnknownName
+from workbench.errors import BadOption, CorruptRun, UnknownName
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,30 @@ class Column:
     low: str = ""
     high: str = ""
     control_of: str = ""
+
+
+_DESCRIBED = re.compile(r"(\w+)(?: \(([^;()]+)(?:; (\w+), (\w+))?\))?: (.+)")
+
+
+def columns_from(text: str) -> dict[str, Column]:
+    """Return the columns that a text describes, one a line, by name.
+
+    A line reads `name (unit): what it holds`, without brackets where there is no unit, and
+    `name (unit; low, high): …` where columns hold its interval. A line set in farther goes on
+    with the one above it.
+
+    Raises:
+        BadOption: lines that do not read so.
+    """
+    lines = textwrap.dedent(text).strip()
+    found = [(line, _DESCRIBED.fullmatch(line)) for line in re.sub(r"\n +", " ", lines).split("\n")]
+    if wrong := [line for line, match in found if not match]:
+        raise BadOption(
+            f"columns {wrong}; expected lines that read 'name (unit): what it holds'",
+            hint="leave the brackets out where there is no unit",
+        )
+    parts = [match.groups(default="") for _, match in found if match]
+    return {name: Column(unit, told, low, high) for name, unit, low, high, told in parts}
 
 
 @dataclass(frozen=True, eq=False)

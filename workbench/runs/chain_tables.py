@@ -9,7 +9,7 @@ from workbench.result.chain import STAGES, Cost
 from workbench.result.metric import number, share
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.runs.solved import Solved
 from workbench.sampling.conventions import UNFINISHED
 
@@ -21,36 +21,36 @@ METRICS = {
     "flops_every": number("operations", "With the head at every position of the prompt too."),
     "seconds": number("seconds", "Wall time of its batch, divided among the rows."),
 }
-COLUMNS = {
-    "problem": Column(help="Name of the problem."),
-    "group": Column(help="What it shares with others; intervals are clustered by it."),
-    "question": Column(help="The question."),
-    "reference": Column(help="The known answer."),
-    "answer": Column(help="The answer read from the response."),
-    "response": Column(help="The whole response."),
-    "correct": Column(help="Whether the verifier accepts the answer."),
-    "grader": Column(help="What read the answer."),
-    "convention": Column(help="How it was marked; unfinished: a limit cut the chain off."),
-    "ended": Column(help="What ended the chain: end of text, stop head, oracle or limit."),
-    "n_steps": Column("steps", "Steps of the chain."),
-    "tokens": Column("tokens", "Positions that went through a network."),
-    "step": Column(help="Step, counted from 1."),
-    "kind": Column(help="token, latent or sentence."),
-    "text": Column(help="The token, or the sentence decoded from the vector."),
-    "entropy": Column("nats", "Entropy of the distribution that the step was drawn from."),
-    "heaviest": Column("probability", "Weight of the heaviest token of a mixture."),
-    "mean_ratio": Column("", "Mean over dimensions of the share of the embedding, from 0 to 1."),
-    "logprob": Column("nats", "Mean log-probability of the decoded tokens."),
-    "stop": Column("probability", "That the chain ends here."),
-    "fed": Column(help="What the next step was given."),
-    "changed": Column(help="The intervention made here, if any."),
-    "norm": Column("", "Length of the vector."),
-    "vector": Column(help="Row of the array `vectors`."),
-    "stage": Column(help="Prefill, reasoning, decoding, stopping; total. Means over problems."),
-    "share": Column("proportion", "Of the total, head where a token is drawn."),
-    "who": Column(help="The reasoner, the commonest answer, or guessing."),
-    "accuracy": Column("proportion", "Share of problems right.", "low", "high"),
-}
+COLUMNS = columns_from("""
+    problem: Name of the problem.
+    group: What it shares with others; intervals are clustered by it.
+    question: The question.
+    reference: The known answer.
+    answer: The answer read from the response.
+    response: The whole response.
+    correct: Whether the verifier accepts the answer.
+    grader: What read the answer.
+    convention: How it was marked; unfinished: a limit cut the chain off.
+    ended: What ended the chain: end of text, stop head, oracle or limit.
+    n_steps (steps): Steps of the chain.
+    tokens (tokens): Positions that went through a network.
+    step: Step, counted from 1.
+    kind: token, latent or sentence.
+    text: The token, or the sentence decoded from the vector.
+    entropy (nats): Entropy of the distribution that the step was drawn from.
+    heaviest (probability): Weight of the heaviest token of a mixture.
+    mean_ratio: Mean over dimensions of the share of the embedding, from 0 to 1.
+    logprob (nats): Mean log-probability of the decoded tokens.
+    stop (probability): That the chain ends here.
+    fed: What the next step was given.
+    changed: The intervention made here, if any.
+    norm: Length of the vector.
+    vector: Row of the array `vectors`.
+    stage: Prefill, reasoning, decoding, stopping; total. Means over problems.
+    share (proportion): Of the total, head where a token is drawn.
+    who: The reasoner, the commonest answer, or guessing.
+    accuracy (proportion; low, high): Share of problems right.
+""")
 Rows = list[dict[str, Any]]
 
 

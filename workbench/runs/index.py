@@ -9,20 +9,20 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import pandas as pd
 
 from workbench.errors import StoreError, UnknownName
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 
-COLUMNS = {
-    "run_id": Column(help="Name of the run."),
-    "status": Column(help="complete, partial, interrupted, failed or corrupt."),
-    "kind": Column(help="What was run: probe, reasoner, discovery, refuter."),
-    "name": Column(help="Name of the plugin."),
-    "model": Column(help="Name of the model."),
-    "backend": Column(help="Hook backend."),
-    "data": Column(help="File the rows came from."),
-    "created": Column(help="When the run started (UTC)."),
-    "seconds": Column(unit="s", help="How long it took."),
-    "summary": Column(help="What was found."),
-}
+COLUMNS = columns_from("""
+    run_id: Name of the run.
+    status: complete, partial, interrupted, failed or corrupt.
+    kind: What was run: probe, reasoner, discovery, refuter.
+    name: Name of the plugin.
+    model: Name of the model.
+    backend: Hook backend.
+    data: File the rows came from.
+    created: When the run started (UTC).
+    seconds (s): How long it took.
+    summary: What was found.
+""")
 
 
 class Index:

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from workbench.result.tables import Column, Table
+from workbench.result.tables import Table, columns_from
 from workbench.runs.solved import Solved
 
-COLUMNS = {
-    "problem": Column(help="Name of the problem."),
-    "step": Column(help="Step, counted from 1."),
-    "x": Column("", "First principal component of all latent vectors."),
-    "y": Column("", "Second principal component."),
-    "text": Column(help="What the vector decodes to."),
-}
+COLUMNS = columns_from("""
+    problem: Name of the problem.
+    step: Step, counted from 1.
+    x: First principal component of all latent vectors.
+    y: Second principal component.
+    text: What the vector decodes to.
+""")
 
 
 def vectors_of(solved: Sequence[Solved], most: int) -> Float[np.ndarray, "step d_model"]:
