@@ -1,51 +1,42 @@
 """What the training loop needs: likelihood of responses, and preference between pairs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from probes.contrast.losses import contrast, paper_loss, released_loss
 from probes.contrast.sequences import Responses, Row, response_logits, token_logprobs
 from workbench.model.model import Model
 from workbench.training.adapter import Adapter
+from workbench.training.objective import RowObjective, RowT
 
 Form = Literal["paper", "as-released"]
-RowT = TypeVar("RowT")
 
 
-class AdapterObjective(ABC, Generic[RowT]):
+class AdapterObjective(RowObjective[RowT], ABC):
     """The mean over rows of a loss, which an adapter is trained to lower."""
 
     def __init__(
         self, adapter: Adapter, rows: Sequence[RowT], held_out: Sequence[RowT], *, at_once: int
     ) -> None:
         """Train an adapter on some rows, validate it on others."""
-        self.adapter, self.at_once = adapter, at_once
-        self.rows, self.held_out = rows, held_out
+        super().__init__(adapter.parameters(), rows)
+        self.adapter, self.at_once, self.held_out = adapter, at_once, held_out
 
     @abstractmethod
     def loss(self, rows: Sequence[RowT]) -> Float[Tensor, " batch"]:
         """Return the loss of each row."""
 
-    @property
-    def n_rows(self) -> int:
-        """The number of training rows."""
-        return len(self.rows)
-
-    def parameters(self) -> Mapping[str, nn.Parameter]:
-        """The adapter's matrices."""
-        return self.adapter.parameters()
-
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss in pieces of a few rows each."""
         with self.adapter.training(generator):
             for part in _parts(rows, self.at_once):
-                yield self.loss([self.rows[i] for i in part]).sum() / len(rows)
+                yield self.loss([self._rows[i] for i in part]).sum() / len(rows)
 
     @torch.no_grad()
     def validate(self) -> float:

@@ -34,7 +34,8 @@ _LIKELY = columns_from("""
     negative (probability): Under the negative model.
     base (probability): Under the base model.
 """)
-_TOKENS = columns_from("""
+_TOKENS = (
+    columns_from("""
     trajectory: Number of the trajectory.
     position (tokens): Response tokens up to and including this one.
     token: The token as text.
@@ -43,13 +44,18 @@ _TOKENS = columns_from("""
     drop (probability): Success before minus success after this token.
     critical: Whether rollouts call this token critical.
     badge: critical, fallback or hopeless, as the rollouts say.
-""") | _LIKELY
-_PREFERRED = columns_from("""
+""")
+    | _LIKELY
+)
+_PREFERRED = (
+    columns_from("""
     trajectory: Number of the trajectory.
     position (tokens): Place in the response, counted from 1.
     alternative: One of the tokens of highest s at this place.
     is_own: Whether it is the response's own token.
-""") | _LIKELY
+""")
+    | _LIKELY
+)
 _RANK = "Place of the critical token by {}, 1 being the most suspicious."
 _CORRELATION = "Rank correlation of {} with the success drop."
 _TRAJECTORIES = columns_from("""

@@ -13,6 +13,9 @@ from workbench.model.caches import new_key_value_cache
 from workbench.model.tokens import pad
 from workbench.training.lines import Lines, Worked, block
 from workbench.training.network import Network, Tuning
+from workbench.training.objective import RowObjective
+
+_Row = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ def marks_of(network: Network, lines: Lines) -> Marks:
     return Marks(**{name: nn.Parameter(start.clone()) for name in ("begin", "end", "pause")})
 
 
-class ThoughtObjective:
+class ThoughtObjective(RowObjective[_Row]):
     """Next-token loss on what is still written after the thoughts, in nats per token.
 
     The answer sentence is always written. n thoughts take n passes over one position each, one
@@ -56,36 +59,28 @@ class ThoughtObjective:
         piece: int = 64,
     ) -> None:
         """Train on the first problems, choose by the second."""
-        self._weights, self._network, self._marks = weights, Network(weights.module), marks
+        self._network, self._marks = Network(weights.module), marks
         self._lines, self._stage, self._piece = lines, stage, piece
-        self._train, self._valid = ([self._row(w) for w in some] for some in problems)
-
-    @property
-    def n_rows(self) -> int:
-        """The number of training problems."""
-        return len(self._train)
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Return the weights that train, the marks among them."""
-        marks = {f"marks.{n}": cast(nn.Parameter, v) for n, v in self._marks.tensors().items()}
-        return {**self._weights.parameters(), **marks}
+        train, self._valid = ([self._row(w) for w in some] for some in problems)
+        own = {f"marks.{n}": cast(nn.Parameter, v) for n, v in marks.tensors().items()}
+        super().__init__({**weights.parameters(), **own}, train)
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of a few problems at a time."""
-        yield from self._pieces([self._train[i] for i in rows])
+        yield from self._pieces([self._rows[i] for i in rows])
 
     @torch.no_grad()
     def validate(self) -> float:
         """Return the loss on held-out problems."""
         return sum(float(piece) for piece in self._pieces(self._valid))
 
-    def _row(self, worked: Worked) -> tuple[list[int], list[int]]:
+    def _row(self, worked: Worked) -> _Row:
         lines = self._lines
         left_out = min(self._stage.replaced, len(worked.sentences) - 1)
         written = [i for s in worked.sentences[left_out:] for i in lines.sentence(s)]
         return lines.question(worked.question), [*written, lines.end]
 
-    def _pieces(self, rows: Sequence[tuple[list[int], list[int]]]) -> Iterator[Tensor]:
+    def _pieces(self, rows: Sequence[_Row]) -> Iterator[Tensor]:
         total = sum(len(written) for _, written in rows)
         for at in range(0, len(rows), self._piece):
             some = rows[at : at + self._piece]

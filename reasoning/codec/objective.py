@@ -7,15 +7,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.training.adapter import Adapter
 from workbench.training.lora_codec import LoraCodec, by_length
+from workbench.training.objective import RowObjective
 
 _DIGIT = re.compile(r"[0-9]")
 
 
-class CodecObjective:
+class CodecObjective(RowObjective[Sequence[int]]):
     """Cross-entropy of every sentence given its own vector, in nats per token.
 
     In training, half of the sentences are disturbed before they are read, and the disturbed
@@ -34,27 +35,19 @@ class CodecObjective:
         at_once: int,
     ) -> None:
         """Keep the sentences as ids; `at_once` bounds the positions of one pass."""
-        self._codec, self._adapters = codec, adapters
-        self._train, self._valid = codec.ids.of(train), codec.ids.of(valid)
+        weights = {
+            f"{side}{name}": parameter
+            for side, adapter in adapters.items()
+            for name, parameter in adapter.parameters().items()
+        }
+        super().__init__(weights, codec.ids.of(train))
+        self._codec, self._adapters, self._valid = codec, adapters, codec.ids.of(valid)
         self._noise, self._at_once = noise, at_once
         self._digits = digit_ids(codec.ids.tokenizer)
 
-    @property
-    def n_rows(self) -> int:
-        """The number of training sentences."""
-        return len(self._train)
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Return the matrices of both adapters."""
-        return {
-            f"{side}{name}": parameter
-            for side, adapter in self._adapters.items()
-            for name, parameter in adapter.parameters().items()
-        }
-
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of sentences of like length, batch by batch."""
-        yield from self._pieces(self._disturbed([self._train[i] for i in rows], generator))
+        yield from self._pieces(self._disturbed([self._rows[i] for i in rows], generator))
 
     def validate(self) -> float:
         """Return the loss on held-out sentences as they are."""

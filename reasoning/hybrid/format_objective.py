@@ -9,11 +9,12 @@ from torch.nn.functional import cross_entropy
 
 from reasoning.hybrid.demonstrations import Demonstration
 from workbench.model.tokens import pad
+from workbench.training.objective import RowObjective
 
 _AT_ONCE = 64
 
 
-class FormatObjective:
+class FormatObjective(RowObjective[Demonstration]):
     """Next-token loss on written responses, mean over tokens then responses, in nats."""
 
     def __init__(
@@ -24,17 +25,8 @@ class FormatObjective:
         held_out: Sequence[Demonstration],
     ) -> None:
         """Train those parameters of a transformers model."""
-        self._module, self._parameters = module, dict(parameters)
-        self._rows, self._held_out = rows, held_out
-
-    @property
-    def n_rows(self) -> int:
-        """The number of demonstrations."""
-        return len(self._rows)
-
-    def parameters(self) -> Mapping[str, nn.Parameter]:
-        """The weights to train."""
-        return self._parameters
+        super().__init__(parameters, rows)
+        self._module, self._held_out = module, held_out
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of the rows in pieces."""

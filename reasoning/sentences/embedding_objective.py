@@ -4,17 +4,18 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from reasoning.sentences.contrast import info_nce
 from workbench.training.codec import SentenceCodec
 from workbench.training.lines import Worked
 from workbench.training.network import Tuning
+from workbench.training.objective import RowObjective
 
 ANCHOR_WEIGHT = 0.5
 
 
-class EmbeddingObjective:
+class EmbeddingObjective(RowObjective[Worked]):
     """Reconstruction loss of every sentence from its vector, in nats per token.
 
     Encoder and decoder share their weights. `ctx-c` adds half an InfoNCE towards the vectors of
@@ -34,22 +35,13 @@ class EmbeddingObjective:
         dropout: float = 0.2,
     ) -> None:
         """Keep the problems; `anchor` is the semantic codec of `ctx-c`."""
-        self._tuning, self._codec, self._anchor = tuning, codec, anchor
-        self._train, self._valid = list(train), list(valid)
+        super().__init__(tuning.parameters(), train)
+        self._codec, self._anchor, self._valid = codec, anchor, list(valid)
         self._dropout, self._piece = dropout, 64
-
-    @property
-    def n_rows(self) -> int:
-        """The number of training problems."""
-        return len(self._train)
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Return the weights that train."""
-        return self._tuning.parameters()
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of a few problems at a time."""
-        yield from self._pieces([self._train[i] for i in rows], generator)
+        yield from self._pieces([self._rows[i] for i in rows], generator)
 
     def validate(self) -> float:
         """Return the reconstruction loss on held-out problems, without dropout."""

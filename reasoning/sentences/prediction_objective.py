@@ -1,7 +1,7 @@
 """Training the latent model: from a question and sentence vectors to the next vector."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from workbench.training.codec import SentenceCodec
 from workbench.training.latent import LatentModel
 from workbench.training.lines import Worked
 from workbench.training.network import Tuning
+from workbench.training.objective import RowObjective
 
 _PIECE = 64
 
@@ -34,7 +35,7 @@ class PredictionOptions:
     passes: int = 2
 
 
-class PredictionObjective:
+class PredictionObjective(RowObjective[Worked]):
     """Loss of the true sentence under the frozen decoder, in nats per token, and InfoNCE.
 
     Vectors of the training sentences are encoded once. Validation feeds the model nothing but
@@ -54,21 +55,12 @@ class PredictionObjective:
         options: PredictionOptions,
     ) -> None:
         """Encode every sentence once with the frozen codec."""
-        self._tuning, self._latent, self._codec, self._options = tuning, latent, codec, options
+        heads = {f"heads.{name}": p for name, p in latent.heads.named_parameters()}
+        super().__init__({**tuning.parameters(), **heads}, train)
+        self._latent, self._codec, self._options = latent, codec, options
         codec.network.freeze()
-        self._train, self._valid = list(train), list(valid)
-        self._vectors = encoded(codec, self._train)
-        self._longest = max(len(w.sentences) for w in [*self._train, *self._valid])
-
-    @property
-    def n_rows(self) -> int:
-        """The number of training problems."""
-        return len(self._train)
-
-    def parameters(self) -> Mapping[str, nn.Parameter]:
-        """Return the weights of the network and of its heads."""
-        heads = {f"heads.{name}": p for name, p in self._latent.heads.named_parameters()}
-        return {**self._tuning.parameters(), **heads}
+        self._valid, self._vectors = list(valid), encoded(codec, train)
+        self._longest = max(len(w.sentences) for w in [*train, *valid])
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of a few problems at a time."""
@@ -89,7 +81,7 @@ class PredictionObjective:
         return total / len(self._valid)
 
     def _loss(self, rows: Sequence[int], generator: torch.Generator, *, noisy: bool) -> Tensor:
-        problems = [self._train[i] for i in rows]
+        problems = [self._rows[i] for i in rows]
         heads, options = self._latent.heads, self._options
         vectors = [self._vectors[i].to(self._codec.network.device) for i in rows]
         given = vectors

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from workbench.training.lines import Lines, Worked, block, common_start
 from workbench.training.network import Network, Tuning
+from workbench.training.objective import RowObjective
 
 Row = tuple[list[int], int]
 
 
-class WritingObjective:
+class WritingObjective(RowObjective[Row]):
     """Next-token loss on everything after the question, in nats per token.
 
     Beside its chain, each problem of a batch is shown with probability `direct` once more with
@@ -32,31 +33,22 @@ class WritingObjective:
         piece: int = 64,
     ) -> None:
         """Turn the problems into rows of ids."""
-        self._tuning, self._network, self._lines = tuning, Network(tuning.module), lines
+        self._network, self._lines = Network(tuning.module), lines
         self._direct, self._piece = direct, piece
         # The end of an answer is never part of what asks for it.
         answers = [lines.sentence(w.sentences[-1])[:-1] for w in train]
         self.lead = common_start([ids[:-1] for ids in answers])
-        self._train = [self._row(w) for w in train]
+        super().__init__(tuning.parameters(), [self._row(w) for w in train])
         self._short = [self._row(w, direct=True) for w in train]
         self._valid = [self._row(w) for w in valid]
         if direct > 0:
             self._valid += [self._row(w, direct=True) for w in valid]
 
-    @property
-    def n_rows(self) -> int:
-        """The number of training problems."""
-        return len(self._train)
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Return the weights that train."""
-        return self._tuning.parameters()
-
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of a few problems at a time."""
         also = torch.rand(len(rows), generator=generator) < self._direct
         short = [self._short[i] for i, shown in zip(rows, also.tolist(), strict=True) if shown]
-        yield from self._pieces([*(self._train[i] for i in rows), *short])
+        yield from self._pieces([*(self._rows[i] for i in rows), *short])
 
     def validate(self) -> float:
         """Return the loss on held-out problems."""
