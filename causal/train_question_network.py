@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from causal.corr2cause import Corr2Cause
@@ -10,7 +11,6 @@ from causal.worlds.question_packs import PackSource
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
-from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
@@ -24,14 +24,15 @@ from workbench.sampling.choice_metrics import UNITS
 from workbench.sampling.choice_scores import log_probabilities, requests
 from workbench.sampling.items import Item
 from workbench.sampling.task import open_task
+from workbench.training.drawn import drawn_run, train_drawn
 from workbench.training.presets import ScratchOptions, ScratchPreset
-from workbench.training.report import scores_of, trained_report
-from workbench.training.run import TrainingRun
-from workbench.training.scratch import save_model, scratch_model
+from workbench.training.scratch import scratch_model
 
 RECIPE = "question-network"
-_TRAINING = Column("nats", "Cross-entropy of the answers on new premises.")
-_HELD_OUT = Column("nats per answer", "Cross-entropy on held-out premises; lowest is kept.")
+_LOSSES = (
+    Column("nats", "Cross-entropy of the answers on new premises."),
+    Column("nats per answer", "Cross-entropy on held-out premises; lowest is kept."),
+)
 _POSITIONS = 512
 _TOLD = ("accuracy", "balanced_accuracy", "auroc")
 
@@ -85,34 +86,14 @@ class TrainQuestionNetwork(ScratchOptions):
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PRESETS[self.preset].with_options(self, context.limit)
-        source, address = self._source(context), context.task or self.default_task
+        source = self._source(context)
         held = source.draw(preset.held_out, context.stream("held-out premises"), held_out=True)
         objective = QuestionObjective(model, source, batch=preset.batch, held_out=held)
-        run = TrainingRun.of(
-            self,
-            RECIPE,
-            preset,
-            model,
-            context,
-            texts=[str(source)],
-            data=f"{preset.batch * preset.steps} premises of {address}",
-            task=address,
-        )
-        history = run.train(objective, preset.plan)
-        save_model(objective.tuning.module, model.tokenizer, run.folder, dtype=run.dtype)
+        run = drawn_run(self, RECIPE, preset, model, context, ("premises", str(source)))
         drawn = source.draw(preset.judged, context.stream("judged premises"), held_out=True)
         items = [item for i, pack in enumerate(drawn) for item in pack.items(f"premise-{i}")]
-        found = judged(load_model(run.folder, device="cpu"), items, context)
-        return trained_report(
-            found,
-            RECIPE,
-            history,
-            _TRAINING,
-            _HELD_OUT,
-            saved=run.save(objective.spelling(), scores=scores_of(found)),
-            folder=run.folder,
-            summary="{loss:.3g} nats per held-out answer after {step} steps",
-        )
+        words = "{loss:.3g} nats per held-out answer after {step} steps"
+        return train_drawn(run, objective, partial(judged, items, context), _LOSSES, words)
 
     def _source(self, context: Context) -> PackSource:
         task = open_task(context.task or self.default_task)
@@ -126,7 +107,7 @@ class TrainQuestionNetwork(ScratchOptions):
         )
 
 
-def judged(model: Model, items: Sequence[Item], context: Context) -> Result:
+def judged(items: Sequence[Item], context: Context, model: Model) -> Result:
     """Score a model on questions, beside the baselines that need no reasoning."""
     asked = [one for i in items for one in requests(model, i.prompt, i.choices, chat=False)]
     scores = log_probabilities(model, asked, context).reshape(len(items), -1)

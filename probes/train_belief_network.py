@@ -9,21 +9,20 @@ from probes.beliefs.objective import SequenceObjective
 from probes.beliefs.symbols import read_states, symbol_rows
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
-from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.result.result import Result
 from workbench.result.tables import Column
 from workbench.sampling.processes.process import written
 from workbench.sampling.processes.sequences import SequenceTask, open_sequences
+from workbench.training.drawn import drawn_run, train_drawn
 from workbench.training.presets import ScratchOptions, ScratchPreset
-from workbench.training.report import scores_of, trained_report
-from workbench.training.run import TrainingRun
-from workbench.training.scratch import save_model, scratch_model
+from workbench.training.scratch import scratch_model
 
 RECIPE = "belief-network"
-_TRAINING = Column("nats", "Cross-entropy of the next token on new sequences.")
-_HELD_OUT = Column("nats", "Excess over the exact predictor on held-out sequences; lowest is kept.")
-
+_LOSSES = (
+    Column("nats", "Cross-entropy of the next token on new sequences."),
+    Column("nats", "Excess over the exact predictor on held-out sequences; lowest is kept."),
+)
 
 PRESETS = {
     "tiny": ScratchPreset(
@@ -76,42 +75,22 @@ class TrainBeliefNetwork(ScratchOptions):
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset, task = self._opened(context)
-        process, address = task.process(), context.task or self.default_task
+        process = task.process()
         held, _ = process.sample(preset.held_out, task.length, context.stream("held-out sequences"))
         objective = SequenceObjective(
             model, process, batch=preset.batch, length=task.length, held_out=held
         )
-        run = TrainingRun.of(
-            self,
-            RECIPE,
-            preset,
-            model,
-            context,
-            texts=[str(process.as_dict())],
-            data=f"{preset.batch * preset.steps} sequences of {address}",
-            task=address,
-        )
-        history = run.train(objective, preset.plan)
-        save_model(objective.tuning.module, model.tokenizer, run.folder, dtype=run.dtype)
-        result = self._judged(load_model(run.folder, device="cpu"), preset, task, context)
-        return trained_report(
-            result,
-            RECIPE,
-            history,
-            _TRAINING,
-            _HELD_OUT,
-            saved=run.save(objective.spelling(), scores=scores_of(result)),
-            folder=run.folder,
-            summary="{loss:.3g} nats over the exact predictor after {step} steps",
-        )
-
-    def _judged(
-        self, model: Model, preset: ScratchPreset, task: SequenceTask, context: Context
-    ) -> Result:
-        process = task.process()
+        drawn = "sequences", str(process.as_dict())
+        run = drawn_run(self, RECIPE, preset, model, context, drawn)
         ids, _ = process.sample(preset.judged, task.length, context.stream("judged sequences"))
-        rows = symbol_rows(model, [written(process, row) for row in ids.tolist()], process)
-        return excess_report(rows, read_states(model, rows, (), context))
+        words = [written(process, row) for row in ids.tolist()]
+
+        def judge(trained: Model) -> Result:
+            rows = symbol_rows(trained, words, process)
+            return excess_report(rows, read_states(trained, rows, (), context))
+
+        told = "{loss:.3g} nats over the exact predictor after {step} steps"
+        return train_drawn(run, objective, judge, _LOSSES, told)
 
     def _opened(self, context: Context) -> tuple[ScratchPreset, SequenceTask]:
         preset = PRESETS[self.preset].with_options(self, context.limit)

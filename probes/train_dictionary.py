@@ -27,8 +27,10 @@ from workbench.training.splits import held_out_rows
 _MOST_HELD_OUT = 48
 _JUDGED = 8_000
 _BATCH_TOKENS = 2048
-_TRAINING = Column("proportion", "Variance left unexplained, with the part of spare features.")
-_HELD_OUT = Column("proportion", "Variance of held-out states left unexplained; lowest is kept.")
+_LOSSES = (
+    Column("proportion", "Variance left unexplained, with the part of spare features."),
+    Column("proportion", "Variance of held-out states left unexplained; lowest is kept."),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,17 +126,9 @@ class TrainDictionary:
         saved = run.save(as_tensors(found), scores=scores_of(result))
         config = json.dumps(config_of(found, model.spec.name), indent=1)
         write_whole(run.folder / CONFIG, config.encode())
-        return trained_report(
-            result,
-            RECIPE,
-            history,
-            _TRAINING,
-            _HELD_OUT,
-            saved=saved,
-            folder=run.folder,
-            summary=f"dictionary of {site}, {{loss:.3g}} of held-out variance unexplained after "
-            "{step} steps",
-        )
+        told = "{loss:.3g} of held-out variance unexplained after {step} steps"
+        words = f"dictionary of {site}, {told}"
+        return trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
 
     def _objective(
         self,

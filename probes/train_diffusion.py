@@ -32,8 +32,10 @@ from workbench.training.scratch import save_model, scratch_masked, scratch_model
 from workbench.training.splits import part_problems
 
 RECIPE = "diffusion-network"
-_TRAINING = Column("nats", "Cross-entropy per token of the rows of the step.")
-_HELD_OUT = Column("nats", "The same on held-out problems; lowest is kept.")
+_LOSSES = (
+    Column("nats", "Cross-entropy per token of the rows of the step."),
+    Column("nats", "The same on held-out problems; lowest is kept."),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +125,9 @@ class TrainDiffusion(ScratchOptions):
         save_model(guide.module, model.tokenizer, run.folder / GUIDE, dtype=run.dtype)
         result = self._judged(run, context)
         saved = run.save({"fixed": torch.tensor([fixed])}, scores=scores_of(result))
-        report = trained_report(
-            result, RECIPE, history, _TRAINING, _HELD_OUT, saved=saved, folder=run.folder,
-            summary="{loss:.3g} nats per token after {step} steps",
-        )  # fmt: skip
-        more = loss_tables({GUIDE: told}, _TRAINING, _HELD_OUT, names=("guide", "guide_validation"))
+        words = "{loss:.3g} nats per token after {step} steps"
+        report = trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
+        more = loss_tables({GUIDE: told}, *_LOSSES, names=("guide", "guide_validation"))
         return replace(report, tables={**report.tables, **more})
 
     def _judged(self, run: TrainingRun[DiffusionSizes], context: Context) -> Result:

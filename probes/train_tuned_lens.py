@@ -21,8 +21,10 @@ from workbench.training.splits import held_out_rows
 from workbench.training.state import STATE
 
 _MOST_HELD_OUT = 64
-_TRAINING = Column("nats", "KL from the final prediction, mean over layers.")
-_HELD_OUT = Column("nats", "The same on held-out texts; the lowest is kept.")
+_LOSSES = (
+    Column("nats", "KL from the final prediction, mean over layers."),
+    Column("nats", "The same on held-out texts; the lowest is kept."),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +110,9 @@ class TrainTunedLens:
         history = run.train(objective, self._plan(preset))
         maps = objective.maps.frozen()
         result = measured_rows(LoadedLens(every=8, maps=maps), model, held_out, context)
-        return trained_report(
-            result,
-            RECIPE,
-            history,
-            _TRAINING,
-            _HELD_OUT,
-            saved=run.save(maps.tensors(), scores=scores_of(result, "tuned", "logit lens")),
-            folder=run.folder,
-            summary="tuned lens, {loss:.3g} nats on held-out texts after {step} steps",
-        )
+        saved = run.save(maps.tensors(), scores=scores_of(result, "tuned", "logit lens"))
+        words = "tuned lens, {loss:.3g} nats on held-out texts after {step} steps"
+        return trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
 
     def _options(self, preset: LensPreset, context: Context) -> LensOptions:
         # A saved state holds the maps already.

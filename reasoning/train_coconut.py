@@ -15,8 +15,8 @@ from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Note, Result
 from workbench.training.ablations import selected
+from workbench.training.network_recipe import NetworkRecipe
 from workbench.training.run import TrainingRun
-from workbench.training.splits import Splits, draw_splits
 
 _ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
 _WRITING = "Steps of the writer; 0: the model named writes chains already."
@@ -24,7 +24,7 @@ _WRITING = "Steps of the writer; 0: the model named writes chains already."
 
 @recipe(RECIPE, source="Hao et al. 2024, arXiv:2412.06769")
 @dataclass(frozen=True, kw_only=True)
-class TrainCoconut:
+class TrainCoconut(NetworkRecipe):
     """Train thoughts in place of written steps, one more step in every stage.
 
     1. The writer learns whole chains in words (and, beside them, answers without a chain).
@@ -71,16 +71,13 @@ class TrainCoconut:
     tokens: int = option(128, help="Most tokens of an answer.", low=1, high=10**5, unit="tokens")
     half: bool = option(True, help="Store the weights in 16 bits.")
 
-    def base_model(self, context: Context) -> Model | None:
-        """Return the random network to begin with, None to begin with the model named."""
-        preset = self._preset(context)
-        if not preset.scratch:
-            return None
-        return self._splits(preset, context).network(preset.shape, context.seed)
+    def sizes(self, context: Context) -> CoconutPreset:
+        preset = PRESETS[self.preset].with_options(self, context.limit)
+        selected(preset.arms, ABLATIONS)
+        return preset
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset = self._preset(context)
-        splits = self._splits(preset, context)
+        preset, splits = self.sizes(context), self.splits(context)
         run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
         stages = Stages(run=run, splits=splits)
         writer = stages.write()
@@ -97,14 +94,3 @@ class TrainCoconut:
             f"arms written to {run.folder}, for the model {base.spec.name}", code="checkpoint"
         )
         return replace(result, notes=(*result.notes, note))
-
-    def _preset(self, context: Context) -> CoconutPreset:
-        preset = PRESETS[self.preset].with_options(self, context.limit)
-        selected(preset.arms, ABLATIONS)
-        return preset
-
-    def _splits(self, preset: CoconutPreset, context: Context) -> Splits:
-        address = context.task or self.default_task
-        return draw_splits(
-            address, preset.problems, preset.held_out, context, evaluated=preset.judged
-        )

@@ -17,16 +17,16 @@ from workbench.options import option
 from workbench.result.result import Result
 from workbench.training.codec import Space
 from workbench.training.lines import Lines
+from workbench.training.network_recipe import NetworkRecipe
 from workbench.training.run import TrainingRun
 from workbench.training.sentence_model import RECIPE
-from workbench.training.splits import Splits, draw_splits
 
 _WRITING = "Steps of the writer; 0: the model named writes chains already."
 
 
 @recipe(RECIPE, source="Hwang et al. 2025, arXiv:2505.22202")
 @dataclass(frozen=True, kw_only=True)
-class TrainSentenceChain:
+class TrainSentenceChain(NetworkRecipe):
     """Train what sentence reasoning needs: a writer, a sentence codec, a latent model, a stop head.
 
     1. The writer learns chains in words (and, beside them, answers without a chain).
@@ -72,16 +72,11 @@ class TrainSentenceChain:
     feedback: float = option(0.5, help="Share of problems fed back.", low=0.0, high=1.0)
     half: bool = option(True, help="Store the weights in 16 bits.")
 
-    def base_model(self, context: Context) -> Model | None:
-        """Return the random network to begin with, None to begin with the model named."""
-        preset = PRESETS[self.preset].with_options(self, context.limit)
-        if not preset.scratch:
-            return None
-        return self._splits(preset, context).network(preset.shape, context.seed)
+    def sizes(self, context: Context) -> SentencePreset:
+        return PRESETS[self.preset].with_options(self, context.limit)
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset = PRESETS[self.preset].with_options(self, context.limit)
-        splits = self._splits(preset, context)
+        preset, splits = self.sizes(context), self.splits(context)
         run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
         stages = Stages(run=run, splits=splits)
         trained, lead = self._trained(stages)
@@ -106,7 +101,3 @@ class TrainSentenceChain:
         thinker, latent = stages.prediction(writer, codec, options)
         trained = Trained(writer=writer, coder=coder, thinker=thinker, codec=codec, latent=latent)
         return trained, lead
-
-    def _splits(self, preset: SentencePreset, context: Context) -> Splits:
-        address = context.task or self.default_task
-        return draw_splits(address, preset.problems, preset.held_out, context)

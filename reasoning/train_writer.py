@@ -16,15 +16,17 @@ from workbench.result.result import Result
 from workbench.result.tables import Column
 from workbench.training.adapter import Adapter
 from workbench.training.lines import Lines, Worked
+from workbench.training.network_recipe import NetworkRecipe
 from workbench.training.presets import NetworkPreset
-from workbench.training.report import checkpoint_note, loss_tables, loss_views
+from workbench.training.report import trained_report
 from workbench.training.run import TrainingRun
 from workbench.training.scratch import save_model
-from workbench.training.splits import Splits, draw_splits
 
 RECIPE = "chain-writer"
-_TRAINING = Column("nats per token", "Loss on everything after the question.")
-_HELD_OUT = Column("nats per token", "The same on held-out problems; the lowest is kept.")
+_LOSSES = (
+    Column("nats per token", "Loss on everything after the question."),
+    Column("nats per token", "The same on held-out problems; the lowest is kept."),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ PRESETS = {
 
 @recipe(RECIPE, source="Wei et al. 2022, arXiv:2201.11903")
 @dataclass(frozen=True, kw_only=True)
-class TrainWriter:
+class TrainWriter(NetworkRecipe):
     """Train a network to write the steps of a task's problems and then the answer.
 
     `learns=answers` leaves the steps out: the baseline that answers at once. `tiny` and `cpu` train
@@ -86,16 +88,11 @@ class TrainWriter:
     tokens: int = option(128, help="Most tokens of an answer.", low=1, high=10**5, unit="tokens")
     half: bool = option(True, help="Store the weights in 16 bits.")
 
-    def base_model(self, context: Context) -> Model | None:
-        """Return the random network to begin with, None to begin with the model named."""
-        preset = PRESETS[self.preset].with_options(self, context.limit)
-        if not preset.scratch:
-            return None
-        return self._splits(preset, context).network(preset.shape, context.seed)
+    def sizes(self, context: Context) -> WriterPreset:
+        return PRESETS[self.preset].with_options(self, context.limit)
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset = PRESETS[self.preset].with_options(self, context.limit)
-        splits = self._splits(preset, context)
+        preset, splits = self.sizes(context), self.splits(context)
         run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
         weights, lines = run.tuning("writer", preset.lora), Lines(model.tokenizer)
         parts = (self._learned(part) for part in (splits.train, splits.valid))
@@ -111,20 +108,11 @@ class TrainWriter:
         found = held_out_accuracies(writer, asked, splits, context)
         scores = {e.name: {"accuracy": e.value, "majority": e.control} for e in found}
         saved = run.save(tensors, scores=scores)
-        step, loss = history.best
-        return Result(
-            summary=f"{loss:.3g} nats per token held out after {step} steps; {found[0]}",
-            estimates=found,
-            tables=loss_tables({RECIPE: history}, _TRAINING, _HELD_OUT),
-            notes=(checkpoint_note(saved.manifest, run.folder),),
-            views=loss_views(),
-        )
+        words = "{loss:.3g} nats per token held out after {step} steps"
+        result = Result(summary=str(found[0]), estimates=found)
+        return trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
 
     def _learned(self, problems: Sequence[Worked]) -> list[Worked]:
         if self.learns == "chains":
             return list(problems)
         return [replace(worked, sentences=worked.sentences[-1:]) for worked in problems]
-
-    def _splits(self, preset: WriterPreset, context: Context) -> Splits:
-        address = context.task or self.default_task
-        return draw_splits(address, preset.problems, preset.held_out, context)

@@ -42,6 +42,11 @@ class CoconutPreset(NetworkPreset):
     rate: float
     per_step: int = 1
 
+    @property
+    def evaluated(self) -> int:
+        """The number of problems to evaluate on."""
+        return self.judged
+
     def curriculum(self, ablation: ThoughtAblation) -> tuple[tuple[Stage, int], ...]:
         """Return the stages of an ablation with the steps of each; all make as many."""
         each = [

@@ -119,6 +119,11 @@ class NetworkPreset(Preset):
         )
 
     @property
+    def evaluated(self) -> int:
+        """The number of problems to evaluate on; 0: those to choose by."""
+        return 0
+
+    @property
     def shape(self) -> ScratchShape:
         """The shape of a network trained from nothing."""
         return ScratchShape(layers=self.layers, width=self.width, heads=self.heads)

@@ -10,9 +10,11 @@ from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
 from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.loop import History
+from workbench.training.run import TrainingRun
 
 STEP = Column(help="Training step, counted from 1; 0 is before training.")
 Scores = dict[str, dict[str, float | None]]
+LossColumns = tuple[Column, Column]  # of a step, and held out
 RATE = Column(help="Learning rate of the step.")
 
 
@@ -58,15 +60,13 @@ def loss_views(
     return training, held_out
 
 
-def trained_report(  # noqa: PLR0913 - what was found, and how the weights came about
+def trained_report(
+    run: TrainingRun[Any],
     found: Result,
-    name: str,
     history: History,
-    training: Column,
-    held_out: Column,
+    losses: LossColumns,
     *,
     saved: Checkpoint,
-    folder: Path,
     summary: str,
 ) -> Result:
     """Return what trained weights were found to do, with their curves and where they lie.
@@ -77,8 +77,8 @@ def trained_report(  # noqa: PLR0913 - what was found, and how the weights came 
     return replace(
         found,
         summary=f"{summary.format(loss=loss, step=step)}; {found.summary}",
-        tables={**found.tables, **loss_tables({name: history}, training, held_out)},
-        notes=(*found.notes, checkpoint_note(saved.manifest, folder)),
+        tables={**found.tables, **loss_tables({saved.manifest.recipe: history}, *losses)},
+        notes=(*found.notes, checkpoint_note(saved.manifest, run.folder)),
         views=(*loss_views(), *found.views),
     )
 
