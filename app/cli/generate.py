@@ -1,7 +1,7 @@
 """`workbench generate`: let a model write, with reads and edits at every step."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from workbench.model.tokens import Tokens
     from workbench.model.trace import Trace
     from workbench.progress import Progress
+
+
+def _number(flag: str, *, least: int, default: int, words: str) -> Callable[..., Any]:
+    kind = click.IntRange(min=least)
+    return click.option(flag, type=kind, default=default, show_default=True, help=words)
 
 
 @click.command(
@@ -61,20 +66,8 @@ if TYPE_CHECKING:
     default=None,
     help="contrastive: leave the first position out of the penalty.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Most tokens to generate.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed; every prompt draws from its own stream.",
-)
+@_number("--limit", least=1, default=64, words="Most tokens to generate.")
+@_number("--seed", least=0, default=0, words="Seed; every prompt draws from its own stream.")
 @click.option("--edit", "edits", multiple=True, help=typed_edits.HELP)
 @click.option(
     "--read",

@@ -8,7 +8,8 @@ import click
 
 from app.cli import problems
 from app.cli.output import Form, say, say_error, takes_form, write_csv, write_json, write_rows
-from app.cli.plugin_pages import describe_plugin, plugin_rows, show_plugin
+from app.cli.plugin_commands import list_command, show_command
+from app.cli.plugin_pages import plugin_rows
 from app.cli.run_flags import MODEL, STORE
 from app.cli.run_plugin import RunPlugin, execute_spec
 from workbench.errors import InputError
@@ -33,26 +34,8 @@ command.add_command(
         epilog="\b\nExample:\n  workbench reason run cot --task prosqa --json",
     )
 )
-
-
-@command.command("list", epilog="\b\nExample:\n  workbench reason list --json")
-@takes_form
-def list_reasoners(form: Form) -> None:
-    """List the reasoners with one sentence each."""
-    write_rows(
-        plugin_rows("reasoner"), form, empty="no reasoner is installed", narrow=("name", "summary")
-    )
-
-
-@command.command(epilog="\b\nExample:\n  workbench reason show cot")
-@click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(name: str, as_json: bool) -> None:
-    """Explain one reasoner: what it does, its options and its source."""
-    if as_json:
-        write_json(describe_plugin("reasoner", name))
-    else:
-        show_plugin("reasoner", name)
+command.add_command(list_command("reasoner", "reason"))
+command.add_command(show_command("reasoner", "reason show cot", "what it does"))
 
 
 @command.command(epilog="\b\nExample:\n  workbench reason tasks --json")
