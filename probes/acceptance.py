@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_decisions
+from probes.planted_states import PlantedStates, at_layer, plant_decisions
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import other_positions, random_like
@@ -144,11 +144,7 @@ class Acceptance(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """Predictions made in the third of four layers: nothing is accepted before, all from it."""
-        return plant_decisions(
-            layer=2,
-            read=lambda found: float(found.table("layers")["exit"].iloc[2]),
-            generator=generator,
-        )
+        return plant_decisions(layer=2, read=at_layer("exit", 2), generator=generator)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

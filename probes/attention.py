@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probes.planted_states import plant_heads
 from workbench.methods.contracts import Context, Example
-from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
@@ -32,7 +32,7 @@ _weight = partial(Metric, unit="attention", axes=_AXES, bounds=(0.0, 1.0))
     source="Clark et al. 2019, arXiv:1906.04341, section 3; Xiao et al. 2023, arXiv:2309.17453",
 )
 @dataclass(frozen=True, kw_only=True)
-class AttentionPattern(PerUnit):
+class AttentionPattern(CutTexts, PerUnit):
     """See where every head of every layer looks: first token, previous token, or all over.
 
     `to_first` and `to_previous` are the mean attention weight on the first token and on the one
@@ -65,10 +65,6 @@ class AttentionPattern(PerUnit):
     example = staticmethod(plant_heads)
 
     longest: int = option(96, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
-
-    @property
-    def text_limit(self) -> int:
-        return self.longest
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return every_layer(Kind.ATTN_PATTERN, spec)

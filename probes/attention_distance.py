@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_near_heads
+from probes.planted_states import PlantedStates, estimate_of, plant_near_heads
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import shuffled_tokens
 from workbench.methods.next_token import following_tokens, next_token
-from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
@@ -30,7 +30,7 @@ _HEADS: Axes = ("layer", "head")
 
 @probe("attention-distance", source="Fan et al. 2024, ELM, arXiv:2410.16257")
 @dataclass(frozen=True, kw_only=True)
-class AttentionDistance(PerUnit):
+class AttentionDistance(CutTexts, PerUnit):
     """Measure how far back heads look and how random the next token is at every position.
 
     Distance is Σ_j a_ij·(i − j) in tokens; `reach` divides it by the distance of uniform
@@ -70,10 +70,6 @@ class AttentionDistance(PerUnit):
     longest: int = option(96, help="Cut each text to so many.", low=4, high=1024, unit="tokens")
     predictions: bool = option(True, help="Also take the entropy of the next token.")
 
-    @property
-    def text_limit(self) -> int:
-        return self.longest
-
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (*every_layer(Kind.ATTN_PATTERN, spec), *((_FINAL,) if self.predictions else ()))
 
@@ -112,10 +108,7 @@ class AttentionDistance(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """A head that looks at the token before: a distance of one."""
-        return plant_near_heads(
-            read=lambda found: -float(found.estimate("distance").value or 0.0),
-            generator=generator,
-        )
+        return plant_near_heads(read=estimate_of("distance", sign=-1), generator=generator)
 
 
 def distances(

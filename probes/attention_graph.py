@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_heads
+from probes.planted_states import PlantedStates, estimate_of, plant_heads
 from workbench.methods.contracts import Context, Example
-from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
@@ -28,7 +28,7 @@ _FEWEST = 3  # tokens; the graph of two has one edge
 
 @probe("attention-graph", source="Ibtehaz & Kihara 2023, arXiv:2305.04934")
 @dataclass(frozen=True, kw_only=True)
-class AttentionGraph(PerUnit):
+class AttentionGraph(CutTexts, PerUnit):
     """Read every head as a weighted graph: sparsity, hubs, reciprocity and spectral gap.
 
     Nodes are the tokens of a text, the edge from query i to key j weighs a_ij. Sparsity is the
@@ -65,10 +65,6 @@ class AttentionGraph(PerUnit):
     least: float = option(0.1, help="Of uniform attention; an edge below is none.", low=0, high=1)
     longest: int = option(96, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
 
-    @property
-    def text_limit(self) -> int:
-        return self.longest
-
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return every_layer(Kind.ATTN_PATTERN, spec)
 
@@ -101,9 +97,7 @@ class AttentionGraph(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """Heads whose attention all goes to the first token, a hub of 1."""
-        return replace(
-            plant_heads(generator), read=lambda found: float(found.estimate("hub").value or 0.0)
-        )
+        return replace(plant_heads(generator), read=estimate_of("hub"))
 
 
 def graph_statistics(

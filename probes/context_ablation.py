@@ -11,7 +11,7 @@ from jaxtyping import Float
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
 from workbench.methods.next_token import following_tokens, next_token
-from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
@@ -28,7 +28,7 @@ _ROWS = 64
 
 @probe("context-ablation", source="Gu et al. 2025, FAR, arXiv:2503.19325")
 @dataclass(frozen=True, kw_only=True)
-class ContextAblation(PerUnit):
+class ContextAblation(CutTexts, PerUnit):
     """Predict every token from its last w tokens only and see what the rest was worth.
 
     `loss` is −ln p of the next token when the model reads nothing but the last w tokens; `lost` is
@@ -64,10 +64,6 @@ class ContextAblation(PerUnit):
 
     largest: int = option(16, help="Largest window tried.", low=1, high=32, unit="tokens")
     longest: int = option(48, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
-
-    @property
-    def text_limit(self) -> int:
-        return self.longest
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (_FINAL,)

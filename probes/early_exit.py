@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_decisions
+from probes.planted_states import PlantedStates, at_layer, plant_decisions
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws, other_positions
 from workbench.methods.next_token import compare, top_tokens
@@ -139,12 +139,8 @@ class EarlyExit(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """Choices that are made in the third of four layers: none before, all from it on."""
-        return plant_decisions(
-            layer=2,
-            read=lambda found: float(found.table("layers")["settled"].iloc[2]),
-            generator=generator,
-            options={"schedule": False},
-        )
+        read, options = at_layer("settled", 2), {"schedule": False}
+        return plant_decisions(layer=2, read=read, generator=generator, options=options)
 
 
 def exit_depth(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_blocks
+from probes.planted_states import PlantedStates, estimate_of, plant_blocks
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws, random_like
 from workbench.methods.next_token import compare
@@ -158,7 +158,4 @@ class FfnSaturation(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """Blocks that turn the stream round: a cosine of −1."""
-        return plant_blocks(
-            read=lambda found: -float(found.estimate("saturation").value or 0.0),
-            generator=generator,
-        )
+        return plant_blocks(read=estimate_of("saturation", sign=-1), generator=generator)

@@ -7,7 +7,7 @@ import torch
 
 from probes.lens.metrics import Translate, untranslated
 from probes.lens.reading import Lens
-from probes.planted_states import PlantedStates, plant_next_token
+from probes.planted_states import PlantedStates, at_layer, plant_next_token
 from workbench.methods.contracts import Context
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site
@@ -51,7 +51,4 @@ class LogitLens(Lens):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """A made-up model whose first layer already names the next token."""
-        return plant_next_token(
-            read=lambda found: float(found.tables["layers"]["agreement"].iloc[0]),
-            generator=generator,
-        )
+        return plant_next_token(read=at_layer("agreement", 0), generator=generator)

@@ -19,6 +19,16 @@ from workbench.runs.counting import start
 _TEXTS, _LENGTH, _SIZE = 6, 40, 32
 
 
+def estimate_of(name: str, *, sign: int = 1) -> Callable[[Result], float]:
+    """Return what reads an estimate of a result, 0 where it has no value."""
+    return lambda found: sign * float(found.estimate(name).value or 0.0)
+
+
+def at_layer(name: str, layer: int) -> Callable[[Result], float]:
+    """Return what reads a number of the table `layers`."""
+    return lambda found: float(found.table("layers")[name].iloc[layer])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlantedStates:
     """States of several texts by site; the output head is the identity times `sharpness`.
@@ -137,7 +147,7 @@ def plant_surprise(generator: torch.Generator) -> PlantedStates:
     return PlantedStates(
         states={Site(Kind.RESID_POST, 0): final, Site(Kind.FINAL_NORM): final},
         n_layers=1,
-        read=lambda found: -float(found.estimate("surprisal").value or 0.0),
+        read=estimate_of("surprisal", sign=-1),
         at_least=-0.02,
         at_most=-1.0,
         spells_next=True,
@@ -172,7 +182,7 @@ def plant_heads(generator: torch.Generator) -> PlantedStates:
     return PlantedStates(
         states={Site(Kind.ATTN_PATTERN, 0): first},
         n_layers=1,
-        read=lambda found: float(found.estimate("to_first").value or 0.0),
+        read=estimate_of("to_first"),
         at_least=0.999,
         at_most=0.3,
         seed=int(torch.randint(0, 1000, (1,), generator=generator)),

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_factors
+from probes.planted_states import PlantedStates, estimate_of, plant_factors
 from workbench.errors import Unsupported
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
@@ -134,10 +134,7 @@ class PredictiveGeometry(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """States of four factors whose profiles are nearly linear in them: an alignment of 1."""
-        return plant_factors(
-            read=lambda found: float(found.estimate("alignment").value or 0.0),
-            generator=generator,
-        )
+        return plant_factors(read=estimate_of("alignment"), generator=generator)
 
 
 def fisher(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probes.planted_states import PlantedStates, plant_steps
+from probes.planted_states import PlantedStates, estimate_of, plant_steps
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import shuffled_order
 from workbench.methods.per_unit import Measured, PerUnit
@@ -95,11 +95,7 @@ class Smoothness(PerUnit):
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
         """States that keep nine tenths of the one before: the adjusted value is 0.9."""
-        return plant_steps(
-            keep=0.9,
-            read=lambda found: float(found.estimate("adjusted").value or 0.0),
-            generator=generator,
-        )
+        return plant_steps(keep=0.9, read=estimate_of("adjusted"), generator=generator)
 
 
 def smoothness(

@@ -12,7 +12,7 @@ from probes.planted_states import plant_surprise
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import shuffled_tokens
 from workbench.methods.next_token import NextToken, following_tokens, next_token
-from workbench.methods.per_unit import Measured, PerUnit
+from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
@@ -27,7 +27,7 @@ _FINAL = Site(Kind.FINAL_NORM)
 
 @probe("token-trace", source="Definitions; the null puts the same tokens in random order")
 @dataclass(frozen=True, kw_only=True)
-class TokenTrace(PerUnit):
+class TokenTrace(CutTexts, PerUnit):
     """Follow a text token by token: norm at every layer, entropy and surprisal.
 
     Entropy H = −Σ p ln p of the distribution over the next token; surprisal −ln p of the token
@@ -91,10 +91,6 @@ class TokenTrace(PerUnit):
         256, help="Cut each text to so many tokens.", low=2, high=4096, unit="tokens"
     )
     shown: int = option(8, help="Texts whose every token is kept in the tables.", low=1, high=64)
-
-    @property
-    def text_limit(self) -> int:
-        return self.longest
 
     @property
     def shown_tokens(self) -> int:

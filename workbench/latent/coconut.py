@@ -64,16 +64,14 @@ def coconut_tensors(weights: Tuning, marks: Marks) -> dict[str, Tensor]:
 
 def open_coconut(model: Model, folder: str = "") -> CoconutModel:
     """Return what a folder holds for a model, found as `place_of` and `open_checkpoint` say."""
-    place = place_of(
-        model,
-        folder,
-        RECIPE,
-        what="model that thinks in continuous thoughts",
-        hint=f"{ready_model(RECIPE)}`workbench train {RECIPE}`, then --checkpoint with the "
-        "folder it names",
-        beside=lambda weights: (weights, weights.parent, weights.parent / RECIPE),
-    )
-    return _opened(model, place)
+    what = "model that thinks in continuous thoughts"
+    train = f"`workbench train {RECIPE}`, then --checkpoint with the folder it names"
+    hint = ready_model(RECIPE) + train
+    return _opened(model, place_of(model, folder, RECIPE, what=what, hint=hint, beside=_around))
+
+
+def _around(weights: Path) -> tuple[Path, ...]:
+    return weights, weights.parent, weights.parent / RECIPE
 
 
 @lru_cache(maxsize=2)

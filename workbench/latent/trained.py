@@ -58,16 +58,14 @@ def hybrid_tensors(adapter: Adapter, gate: Gate | None) -> dict[str, Tensor]:
 
 def open_hybrid(model: Model, folder: str = "") -> HybridModel:
     """Return what a folder holds for a model, found as `place_of` and `open_checkpoint` say."""
-    place = place_of(
-        model,
-        folder,
-        RECIPE,
-        what="trained gate",
-        hint=f"`workbench train {RECIPE}`, then --checkpoint with the folder it names; "
-        "soft-thinking, moi and hidden-feedback need no training",
-        beside=lambda weights: (weights, weights.parent),
-    )
+    train = f"`workbench train {RECIPE}`, then --checkpoint with the folder it names"
+    hint = f"{train}; soft-thinking, moi and hidden-feedback need no training"
+    place = place_of(model, folder, RECIPE, what="trained gate", hint=hint, beside=_around)
     return _opened(model, place)
+
+
+def _around(weights: Path) -> tuple[Path, ...]:
+    return weights, weights.parent
 
 
 @lru_cache(maxsize=2)

@@ -47,6 +47,17 @@ class Measured:
     arrays_of: int = 0
 
 
+class CutTexts:
+    """A measure of texts that an option cuts to so many tokens."""
+
+    longest: int
+
+    @property
+    def text_limit(self) -> int:
+        """How many tokens of a text it looks at."""
+        return self.longest
+
+
 class PerUnit(ABC):
     """A probe that gives numbers per text, measured batch by batch.
 

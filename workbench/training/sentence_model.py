@@ -52,15 +52,11 @@ class SentenceModel:
 
 def open_sentences(model: Model, folder: str = "") -> SentenceModel:
     """Return what a folder holds for a model, found as `place_of` and `open_checkpoint` say."""
-    place = place_of(
-        model,
-        folder,
-        RECIPE,
-        what="pair of sentence codec and latent model",
-        hint=f"{ready_model(RECIPE)}`workbench train {RECIPE}`, then --model with the folder it "
-        "names",
+    what = "pair of sentence codec and latent model"
+    train = f"`workbench train {RECIPE}`, then --model with the folder it names"
+    return _opened(
+        model, place_of(model, folder, RECIPE, what=what, hint=ready_model(RECIPE) + train)
     )
-    return _opened(model, place)
 
 
 @lru_cache(maxsize=2)
