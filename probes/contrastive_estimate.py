@@ -105,18 +105,7 @@ class ContrastiveEstimate(DrawingOptions):
 
     @property
     def _finder(self) -> CriticalTokens:
-        return CriticalTokens(
-            mode=self.mode,
-            draws=self.draws,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            new_tokens=self.new_tokens,
-            samples=self.samples,
-            min_success=self.min_success,
-            max_success=self.max_success,
-            alternatives=False,
-            rows=self.rows,
-        )
+        return CriticalTokens(**self.drawing(), mode=self.mode, alternatives=False)
 
     def _result(
         self, model: Model, models: ContrastModels, found: Sequence[Examined], context: Context

@@ -153,13 +153,6 @@ class TrainDictionary:
         )
 
     def _plan(self, preset: DictionaryPreset) -> Plan:
-        return Plan(
-            steps=preset.steps,
-            rows_per_step=preset.batch,
-            learning_rate=preset.learning_rate,
-            warmup=min(50, preset.steps // 5),
-            decay="linear",
-            clip=1.0,
-            save_every=self.save_every,
-            validate_every=max(1, preset.steps // 10),
-        )
+        steps, rows, rate = preset.steps, preset.batch, preset.learning_rate
+        saved = {"decay": "linear", "save_every": self.save_every}
+        return Plan.looked_at(10, steps=steps, rows=rows, rate=rate, warmup=50, **saved)

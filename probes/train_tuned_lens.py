@@ -125,11 +125,6 @@ class TrainTunedLens:
         )
 
     def _plan(self, preset: LensPreset) -> Plan:
-        return Plan(
-            steps=preset.steps,
-            rows_per_step=preset.texts,
-            learning_rate=preset.learning_rate,
-            warmup=min(20, preset.steps // 5),
-            save_every=self.save_every,
-            validate_every=max(1, preset.steps // 10),
-        )
+        steps, rows, rate = preset.steps, preset.texts, preset.learning_rate
+        saved = {"clip": 0.0, "save_every": self.save_every}
+        return Plan.looked_at(10, steps=steps, rows=rows, rate=rate, warmup=20, **saved)

@@ -1,14 +1,13 @@
 """What the data can say about the order of capabilities: resamples, nulls and a verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from causal.hca.fit import HierarchicalFit
-from causal.hca.ica import IcaFit, IcaOptions
+from causal.hca.ica import IcaFit
 from causal.identification.bootstrap import Bootstrap, BootstrapOptions, bootstrap_fit
 from causal.identification.choice import Candidates
 from causal.identification.nulls import (
@@ -25,18 +24,13 @@ from workbench.progress import Progress, silent
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentificationOptions:
-    """How much evidence to gather; `keep` is a folder for finished resamples."""
+class IdentificationOptions(BootstrapOptions):
+    """How much evidence to gather, resamples included."""
 
-    resamples: int = 300
     null_draws: int = 200
     order_draws: int = 100
     placebo_draws: int = 20
     gaussian_draws: int = 99
-    restarts: int = 4
-    seed: int = 0
-    keep: Path | None = None
-    ica: IcaOptions = field(default_factory=IcaOptions)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +59,7 @@ def identify(
     """
     options = options or IdentificationOptions()
     streams = [np.random.default_rng([options.seed, i]) for i in range(3)]
-    bootstrap = bootstrap_fit(fit, options=_resampling(options), progress=progress)
+    bootstrap = bootstrap_fit(fit, options=options, progress=progress)
     rotation = _rotation(fit, candidates, options, streams[0], progress)
     orders = order_test(
         fit, seed=options.seed, draws=options.order_draws, ica=options.ica, progress=progress
@@ -86,16 +80,6 @@ def identify(
         gaussian=gaussian,
         placebo=placebo,
         verdict=verdict,
-    )
-
-
-def _resampling(options: IdentificationOptions) -> BootstrapOptions:
-    return BootstrapOptions(
-        resamples=options.resamples,
-        restarts=options.restarts,
-        seed=options.seed,
-        keep=options.keep,
-        ica=options.ica,
     )
 
 

@@ -36,7 +36,7 @@ class AdapterObjective(RowObjective[RowT], ABC):
         """Yield the loss in pieces of a few rows each."""
         with self.adapter.training(generator):
             for part in _parts(rows, self.at_once):
-                yield self.loss([self._rows[i] for i in part]).sum() / len(rows)
+                yield self.loss([self.rows[i] for i in part]).sum() / len(rows)
 
     @torch.no_grad()
     def validate(self) -> float:

@@ -1,6 +1,7 @@
 """How continuations are drawn and which wrong responses are looked for: options of two probes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from workbench.options import option
 
@@ -17,3 +18,7 @@ class DrawingOptions:
     min_success: float = option(0.0, help="Skip questions right less often.", low=0, high=1)
     max_success: float = option(1.0, help="Skip questions right more often.", low=0, high=1)
     rows: int = option(32, help="Rows of one forward pass.", low=1, high=4096)
+
+    def drawing(self) -> dict[str, Any]:
+        """Return these options alone, as another probe that draws takes them."""
+        return {f.name: vars(self)[f.name] for f in fields(DrawingOptions)}

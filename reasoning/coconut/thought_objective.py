@@ -67,7 +67,7 @@ class ThoughtObjective(RowObjective[_Row]):
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of a few problems at a time."""
-        yield from self._pieces([self._rows[i] for i in rows])
+        yield from self._pieces([self.rows[i] for i in rows])
 
     @torch.no_grad()
     def validate(self) -> float:

@@ -47,7 +47,7 @@ class CodecObjective(RowObjective[Sequence[int]]):
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of sentences of like length, batch by batch."""
-        yield from self._pieces(self._disturbed([self._rows[i] for i in rows], generator))
+        yield from self._pieces(self._disturbed([self.rows[i] for i in rows], generator))
 
     def validate(self) -> float:
         """Return the loss on held-out sentences as they are."""

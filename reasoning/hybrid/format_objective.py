@@ -31,7 +31,7 @@ class FormatObjective(RowObjective[Demonstration]):
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of the rows in pieces."""
         for start in range(0, len(rows), _AT_ONCE):
-            some = [self._rows[i] for i in rows[start : start + _AT_ONCE]]
+            some = [self.rows[i] for i in rows[start : start + _AT_ONCE]]
             yield self._each(some).sum() / len(rows)
 
     @torch.no_grad()

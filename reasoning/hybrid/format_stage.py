@@ -80,16 +80,8 @@ def _trained(
 
 def _plan(options: HybridOptions) -> Plan:
     preset = options.preset
-    return Plan(
-        steps=preset.format_steps,
-        rows_per_step=preset.format_batch,
-        learning_rate=preset.format_rate,
-        warmup=min(20, preset.format_steps // 5),
-        weight_decay=0.01,
-        clip=1.0,
-        save_every=max(1, preset.format_steps // 8),
-        validate_every=max(1, preset.format_steps // 8),
-    )
+    steps, rows, rate = preset.format_steps, preset.format_batch, preset.format_rate
+    return Plan.looked_at(8, steps=steps, rows=rows, rate=rate, warmup=20, weight_decay=0.01)
 
 
 def _as_folder(module: Any, model: Model, folder: Path) -> BaseAddress:

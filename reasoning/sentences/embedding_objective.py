@@ -41,7 +41,7 @@ class EmbeddingObjective(RowObjective[Worked]):
 
     def losses(self, rows: Sequence[int], generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the loss of a few problems at a time."""
-        yield from self._pieces([self._rows[i] for i in rows], generator)
+        yield from self._pieces([self.rows[i] for i in rows], generator)
 
     def validate(self) -> float:
         """Return the reconstruction loss on held-out problems, without dropout."""

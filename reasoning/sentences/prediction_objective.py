@@ -81,7 +81,7 @@ class PredictionObjective(RowObjective[Worked]):
         return total / len(self._valid)
 
     def _loss(self, rows: Sequence[int], generator: torch.Generator, *, noisy: bool) -> Tensor:
-        problems = [self._rows[i] for i in rows]
+        problems = [self.rows[i] for i in rows]
         heads, options = self._latent.heads, self._options
         vectors = [self._vectors[i].to(self._codec.network.device) for i in rows]
         given = vectors

@@ -48,7 +48,7 @@ class WritingObjective(RowObjective[Row]):
         """Yield the loss of a few problems at a time."""
         also = torch.rand(len(rows), generator=generator) < self._direct
         short = [self._short[i] for i, shown in zip(rows, also.tolist(), strict=True) if shown]
-        yield from self._pieces([*(self._rows[i] for i in rows), *short])
+        yield from self._pieces([*(self.rows[i] for i in rows), *short])
 
     def validate(self) -> float:
         """Return the loss on held-out problems."""

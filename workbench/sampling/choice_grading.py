@@ -19,7 +19,7 @@ _ALTERNATIVE = re.compile(r"\)?\s*(?:,|/|&|\bor\b|\band\b(?!\s+not))\s*\(?(?P<ne
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoiceGrader:
+class ChoiceGrader(conventions.FindsAnswer):
     """Compare the chosen letter, upper or lower case.
 
     Conventions, the first that applies: `hash`, a letter directly behind the first `###` or
@@ -44,10 +44,6 @@ class ChoiceGrader:
             grader=self.name,
             is_closed=len(own) < len(text) or line_ends,
         )
-
-    def extract(self, text: str) -> str | None:
-        """Return the chosen letter in upper case."""
-        return self.find(text).answer
 
     def is_correct(self, text: str, reference: str) -> bool:
         """Whether the same letter was chosen."""

@@ -9,7 +9,7 @@ from workbench.sampling.conventions import Found
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordGrader:
+class WordGrader(conventions.FindsAnswer):
     """Compare the choice that a response states, in upper or lower case.
 
     Conventions, the first that applies: `answer-is`, the sentence behind the last "answer is" or
@@ -33,10 +33,6 @@ class WordGrader:
             return self._found(first, "first-word", is_closed or len(own.split()) > 1)
         lines = own.strip().splitlines() or [""]
         return self._found(self._only(lines[-1]), conventions.LAST_LINE, is_closed)
-
-    def extract(self, text: str) -> str | None:
-        """Return the choice."""
-        return self.find(text).answer
 
     def is_correct(self, text: str, reference: str) -> bool:
         """Whether it is the reference."""

@@ -1,6 +1,7 @@
 """Where an answer stands in a response: the conventions, each with its name."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,6 +45,18 @@ class Found:
     convention: str = ""
     grader: str = ""
     is_closed: bool = False
+
+
+class FindsAnswer(ABC):
+    """A grader whose `find` reads the answer."""
+
+    @abstractmethod
+    def find(self, text: str) -> Found:
+        """Return the answer with the convention it was read by."""
+
+    def extract(self, text: str) -> str | None:
+        """Return the answer as `find` spells it, None if there is none."""
+        return self.find(text).answer
 
 
 @dataclass(frozen=True)

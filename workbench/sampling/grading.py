@@ -43,7 +43,7 @@ class Grader(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberGrader:
+class NumberGrader(conventions.FindsAnswer):
     """Compare final numbers exactly, as rational numbers.
 
     The response is read up to the next question that its writer asks, calculator annotations
@@ -78,10 +78,6 @@ class NumberGrader:
             is_closed=len(own) < len(text) or line_ends,
         )
 
-    def extract(self, text: str) -> str | None:
-        """Return the final number in plain digits."""
-        return self.find(text).answer
-
     def is_correct(self, text: str, reference: str) -> bool:
         """Whether the final numbers are the same rational number."""
         found, wanted = self.extract(text), self._wanted(reference)
@@ -98,7 +94,7 @@ class NumberGrader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MathGrader:
+class MathGrader(conventions.FindsAnswer):
     """Compare final expressions symbolically, within a time limit in seconds.
 
     Conventions: `boxed`, the last box; `answer-is`, the sentence behind the last "answer is";
@@ -117,10 +113,6 @@ class MathGrader:
         answer, convention = _expression(own)
         is_closed = len(own) < len(text)
         return Found(answer=answer, convention=convention, grader=self.name, is_closed=is_closed)
-
-    def extract(self, text: str) -> str | None:
-        """Return the final expression as written."""
-        return self.find(text).answer
 
     def is_correct(self, text: str, reference: str) -> bool:
         """Whether both answers are mathematically equal; running out of time counts as no."""

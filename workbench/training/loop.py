@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,23 @@ class Plan:
     clip: float = 0.0
     save_every: int = 50
     validate_every: int = 50
+
+    @classmethod
+    def looked_at(
+        cls, times: int, *, steps: int, rows: int, rate: float, warmup: int, **more: Any
+    ) -> "Plan":
+        """Plan steps that are saved and validated so many times.
+
+        The rate rises over `warmup` steps, a fifth of all at most.
+        """
+        often = max(1, steps // times)
+        return cls(
+            steps=steps,
+            rows_per_step=rows,
+            learning_rate=rate,
+            warmup=min(warmup, steps // 5),
+            **{"clip": 1.0, "save_every": often, "validate_every": often, **more},
+        )
 
     def __post_init__(self) -> None:
         """Refuse a plan without steps."""

@@ -13,13 +13,13 @@ class RowObjective(Generic[RowT]):
 
     def __init__(self, weights: Mapping[str, nn.Parameter], rows: Sequence[RowT]) -> None:
         """Keep both."""
-        self._weights, self._rows = dict(weights), rows
+        self.weights, self.rows = dict(weights), rows
 
     @property
     def n_rows(self) -> int:
         """The number of rows to learn from."""
-        return len(self._rows)
+        return len(self.rows)
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """The weights that train, by name."""
-        return self._weights
+        return self.weights

@@ -52,17 +52,8 @@ class ScratchPreset(Preset):
     @property
     def plan(self) -> Plan:
         """The schedule."""
-        often = max(1, self.steps // 20)
-        return Plan(
-            steps=self.steps,
-            rows_per_step=self.batch,
-            learning_rate=self.learning_rate,
-            warmup=min(100, self.steps // 5),
-            weight_decay=0.01,
-            clip=1.0,
-            save_every=often,
-            validate_every=often,
-        )
+        steps, rows, rate = self.steps, self.batch, self.learning_rate
+        return Plan.looked_at(20, steps=steps, rows=rows, rate=rate, warmup=100, weight_decay=0.01)
 
     def shape(self, positions: int) -> ScratchShape:
         """Return the shape of a network that reads so many tokens."""
@@ -107,16 +98,8 @@ class NetworkPreset(Preset):
 
     def plan(self, steps: int, rate: float, n_rows: int) -> Plan:
         """Return so many steps at that highest learning rate, validated sixteen times."""
-        return Plan(
-            steps=steps,
-            rows_per_step=min(self.batch, n_rows),
-            learning_rate=rate,
-            warmup=min(50, steps // 5),
-            weight_decay=0.01,
-            clip=1.0,
-            save_every=max(1, steps // 16),
-            validate_every=max(1, steps // 16),
-        )
+        rows = min(self.batch, n_rows)
+        return Plan.looked_at(16, steps=steps, rows=rows, rate=rate, warmup=50, weight_decay=0.01)
 
     @property
     def evaluated(self) -> int:

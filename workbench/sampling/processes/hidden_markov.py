@@ -1,26 +1,27 @@
 """Hidden Markov models that emit on their edges, with the forward algorithm in log space."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
 from workbench.errors import DataError
-from workbench.sampling.processes.process import Exact, as_plain, from_plain, normalised
+from workbench.sampling.processes.process import Exact, KeptAsPlain, normalised
 
 _NEAR = 1e-9
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HiddenMarkov:
+class HiddenMarkov(KeptAsPlain):
     """`step[s, i, j]` is the probability of giving symbol s and going to state j from state i.
 
     `start` is the distribution of the first state.
     """
+
+    entries: ClassVar = "symbols, start [state] and step [symbol, from, to]"
 
     symbols: tuple[str, ...]
     start: Float[np.ndarray, " state"]
@@ -84,19 +85,6 @@ class HiddenMarkov:
         log_beliefs = np.stack(beliefs, axis=1)
         log_next = logsumexp(log_beliefs[:, :, None] + log_emit, axis=3)
         return Exact(log_beliefs=log_beliefs, log_next=np.asarray(log_next))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all that decides it as plain values."""
-        return as_plain(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "HiddenMarkov":
-        """Rebuild a process from what `as_dict` returned.
-
-        Raises:
-            DataError: an entry is missing or is no array of numbers.
-        """
-        return from_plain(cls, values, "symbols, start [state] and step [symbol, from, to]")
 
 
 def mess3(*, keep: float = 0.85, move: float = 0.05) -> HiddenMarkov:

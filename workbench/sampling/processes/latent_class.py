@@ -1,27 +1,29 @@
 """Latent-class models: questions about one hidden entity, answers independent given its class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
 from workbench.errors import DataError
-from workbench.sampling.processes.process import Exact, as_plain, from_plain, normalised
+from workbench.sampling.processes.process import Exact, KeptAsPlain, normalised
 
 Asked = Sequence[tuple[int, int]]
 _NEAR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LatentClass:
+class LatentClass(KeptAsPlain):
     """`answer[c, q, a]` is the probability that an entity of class c answers question q by a.
 
     A sequence asks every question at most once, in random order, each followed by its answer;
     its symbols are the questions, then the answers.
     """
+
+    entries: ClassVar = "questions, answers, prior [class] and answer [class, question, answer]"
 
     questions: tuple[str, ...]
     answers: tuple[str, ...]
@@ -109,21 +111,6 @@ class LatentClass:
         for question, said in asked:
             likelihood = likelihood * self.answer[:, question, said]
         return np.asarray(likelihood / likelihood.sum())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all that decides it as plain values."""
-        return as_plain(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "LatentClass":
-        """Rebuild a process from what `as_dict` returned.
-
-        Raises:
-            DataError: an entry is missing or is no array of numbers.
-        """
-        return from_plain(
-            cls, values, "questions, answers, prior [class] and answer [class, question, answer]"
-        )
 
     def _ask(self, left: np.ndarray) -> Float[np.ndarray, "batch symbol"]:
         """Return the log-probability of the next question; after the last one anything may come."""

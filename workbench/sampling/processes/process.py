@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,7 +11,6 @@ from scipy.special import logsumexp
 from workbench.errors import DataError
 
 _DIGITS = 6
-ProcessT = TypeVar("ProcessT")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,31 +64,37 @@ class Process(Protocol):
         """Return all that decides it as plain values."""
 
 
-def as_plain(process: Any) -> dict[str, Any]:
-    """Return the names and arrays that a process is made of as plain values."""
-    parts = {f.name: getattr(process, f.name) for f in fields(process)}
-    return {n: x.tolist() if isinstance(x, np.ndarray) else list(x) for n, x in parts.items()}
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptAsPlain:
+    """A process kept as the names and arrays it is made of, which `entries` says in words."""
 
+    entries: ClassVar[str]
 
-def from_plain(kind: type[ProcessT], values: Mapping[str, Any], expected: str) -> ProcessT:
-    """Rebuild a process from what `as_plain` returned.
+    def as_dict(self) -> dict[str, Any]:
+        """Return all that decides it as plain values."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {n: x.tolist() if isinstance(x, np.ndarray) else list(x) for n, x in parts.items()}
 
-    Raises:
-        DataError: an entry is missing or is no array of numbers.
-    """
-    try:
-        return kind(
-            **{
-                f.name: tuple(map(str, values[f.name]))
-                if f.type == tuple[str, ...]
-                else np.array(values[f.name], dtype=np.float64)
-                for f in fields(kind)  # type: ignore[arg-type]
-            }
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"no process of this kind: {type(error).__name__} {error}", hint=expected
-        ) from error
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a process from what `as_dict` returned.
+
+        Raises:
+            DataError: an entry is missing or is no array of numbers.
+        """
+        try:
+            return cls(
+                **{
+                    f.name: tuple(map(str, values[f.name]))
+                    if f.type == tuple[str, ...]
+                    else np.array(values[f.name], dtype=np.float64)
+                    for f in fields(cls)
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"no process of this kind: {type(error).__name__} {error}", hint=cls.entries
+            ) from error
 
 
 def entropy_of(log_p: Float[np.ndarray, "*batch k"]) -> Float[np.ndarray, "*batch"]:

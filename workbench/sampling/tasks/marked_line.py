@@ -36,7 +36,9 @@ class MarkedLine:
         return Found(answer=answer, convention=SHORT_HASH, grader="words", is_closed=line_ends)
 
 
-def different(draw: Callable[[], Problem], limit: int, part: Part) -> Sequence[Problem]:
+def different(
+    draw: Callable[[], Problem], limit: int, part: Part, what: str = "problems"
+) -> Sequence[Problem]:
     """Draw so many different problems of a part.
 
     Raises:
@@ -51,6 +53,6 @@ def different(draw: Callable[[], Problem], limit: int, part: Part) -> Sequence[P
             found.setdefault(problem.question, problem)
     if len(found) < limit:
         raise TooLittleData(
-            f"found {len(found)} different problems; {limit} were asked for", hint="ask for fewer"
+            f"found {len(found)} different {what}; {limit} were asked for", hint="ask for fewer"
         )
     return list(found.values())

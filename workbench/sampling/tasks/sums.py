@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.errors import BadOption, TooLittleData
+from workbench.errors import BadOption
 from workbench.methods.registry import register
 from workbench.options import option
 from workbench.sampling.conventions import MARKED_ONCE, Found
 from workbench.sampling.marked import MARK, is_marked_right, marked_answer
-from workbench.sampling.split import Part, in_part
+from workbench.sampling.split import Part
 from workbench.sampling.task import Problem
-
-_TRIES = 200
+from workbench.sampling.tasks.marked_line import different
 
 
 @register("task", "sums")
@@ -43,18 +42,12 @@ class Sums:
         Raises:
             TooLittleData: there are not so many.
         """
-        found: dict[str, Problem] = {}
-        for _ in range(_TRIES * limit):
-            if len(found) == limit:
-                break
+
+        def draw() -> Problem:
             drawn = generator.integers(self.smallest, self.largest + 1, size=self.terms)
-            numbers = [int(x) for x in drawn]
-            problem = _problem(numbers)
-            if in_part(problem.question, self.part):
-                found.setdefault(problem.question, problem)
-        if len(found) < limit:
-            raise TooLittleData(f"found {len(found)} different sums; {limit} were asked for")
-        return list(found.values())
+            return _problem([int(x) for x in drawn])
+
+        return different(draw, limit, self.part, "sums")
 
     def prompt(self, problem: Problem) -> str:
         """Return the sum with the sign that asks for its value."""

@@ -61,7 +61,7 @@ def test_every_sentence_has_one_family_and_one_part():
 
 
 def test_disturbed_sentences_keep_their_length_and_end(objective, model):
-    rows = [list(row) for row in objective._train] * 20
+    rows = [list(row) for row in objective.rows] * 20
     found = objective._disturbed(rows, torch.Generator().manual_seed(1))
     again = objective._disturbed(rows, torch.Generator().manual_seed(1))
     assert found == again
@@ -76,7 +76,7 @@ def test_disturbed_sentences_keep_their_length_and_end(objective, model):
 
 def test_pieces_add_up_to_the_mean_over_tokens(objective):
     whole = objective._codec
-    rows = objective._train
+    rows = objective.rows
     with torch.no_grad():
         pieces = list(objective._pieces(rows))
         losses = whole.token_losses(whole.vectors(rows), rows)
