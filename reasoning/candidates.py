@@ -52,3 +52,11 @@ class Candidates:
             }
             for j in range(self.ids.shape[1] if bool(self.live[row]) else 0)
         ]
+
+
+def candidate_row(
+    token_id: int, *, p: float, penalty: float | None, score: float | None, chosen: bool
+) -> dict[str, Any]:
+    """Return one candidate as plain values, where repetitions are not counted."""
+    found = {"token_id": token_id, "p": p, "penalty": penalty, "score": score}
+    return {**found, "repeated": None, "chosen": chosen}

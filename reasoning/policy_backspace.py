@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
+from reasoning.candidates import candidate_row
 from workbench.errors import BadOption
 from workbench.model.own_loop import RowText
-from workbench.model.policy import GREEDY, Policy, Sampling, draw
+from workbench.model.policy import GREEDY, Policy, ReadsNothing, Sampling, draw
 from workbench.model.row_run import RowRun
-from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +25,13 @@ class Edited:
 
     def told(self) -> list[dict[str, Any]]:
         """Return the action as plain values; the penalty is log P(backspace)."""
-        return [
-            {
-                "token_id": self.token,
-                "p": self.p,
-                "penalty": self.log_p_back,
-                "score": float(self.length),
-                "repeated": None,
-                "chosen": not self.is_back,
-            }
-        ]
+        penalty, score = self.log_p_back, float(self.length)
+        chosen = not self.is_back
+        return [candidate_row(self.token, p=self.p, penalty=penalty, score=score, chosen=chosen)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backspace:
+class Backspace(ReadsNothing):
     """Write a text in which the token `token` takes back the last one written.
 
     The state is the text after the edits: cache and positions are rolled back with it. At the
@@ -69,9 +61,6 @@ class Backspace:
     def plain(self) -> Policy | None:
         """Without a backspace it is the base policy."""
         return self.base if self.token is None else None
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return ()
 
     def write(self, run: RowRun, text: RowText, generator: torch.Generator) -> None:
         back = self.token or 0

@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reasoning.candidates import candidate_row
 from workbench.errors import BadOption
 from workbench.model.own_loop import RowText
-from workbench.model.policy import GREEDY, Policy
+from workbench.model.policy import GREEDY, Policy, ReadsNothing
 from workbench.model.row_run import RowRun
-from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,21 +23,15 @@ class Found:
 
     def told(self) -> list[dict[str, Any]]:
         """Return a row per beam: its last token, p of the whole text and its log."""
+        exps = [float(torch.tensor(score).exp()) for score in self.scores]
         return [
-            {
-                "token_id": text[-1],
-                "p": float(torch.tensor(score).exp()),
-                "penalty": None,
-                "score": score,
-                "repeated": None,
-                "chosen": i == 0,
-            }
-            for i, (text, score) in enumerate(zip(self.texts, self.scores, strict=True))
+            candidate_row(text[-1], p=p, penalty=None, score=score, chosen=i == 0)
+            for i, (text, score, p) in enumerate(zip(self.texts, self.scores, exps, strict=True))
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeamSearch:
+class BeamSearch(ReadsNothing):
     """Keep the `width` likeliest beginnings and write the likeliest text that was found.
 
     With `length` the text has exactly that many tokens before its end token: the end may not come
@@ -69,9 +62,6 @@ class BeamSearch:
     def plain(self) -> Policy | None:
         """One beam that may end anywhere is the greedy policy."""
         return GREEDY if self.width == 1 and self.length is None else None
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return ()
 
     def write(self, run: RowRun, text: RowText, generator: torch.Generator) -> None:
         beams = _Beams(run.logits(text.ids)[:, -1], text.stop_ids, self.length)

@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from reasoning.candidates import candidate_row
 from workbench.errors import BadOption
 from workbench.model.own_loop import RowText
-from workbench.model.policy import GREEDY, Policy, Sampling, draw
+from workbench.model.policy import GREEDY, Policy, ReadsNothing, Sampling, draw
 from workbench.model.row_run import RowRun
-from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
 from workbench.training.network import Network
 
 _BETAS, _TINY = (0.9, 0.999), 1e-8
@@ -35,20 +34,13 @@ class Update:
 
     def told(self) -> list[dict[str, Any]]:
         """Return the update as plain values; the penalty is what a random step would lose."""
-        return [
-            {
-                "token_id": self.token,
-                "p": float(torch.tensor(-self.before).exp()),
-                "penalty": self.random - self.before,
-                "score": self.before - self.after,
-                "repeated": None,
-                "chosen": True,
-            }
-        ]
+        p = float(torch.tensor(-self.before).exp())
+        penalty, score = self.random - self.before, self.before - self.after
+        return [candidate_row(self.token, p=p, penalty=penalty, score=score, chosen=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HiddenStateOptimisation:
+class HiddenStateOptimisation(ReadsNothing):
     """Write `window` tokens, then move the cached keys and values to where these are likelier.
 
     h ← h − η·Adam(∇_h[−log p(window | h)]) with moments of their own for each cached position; the
@@ -80,9 +72,6 @@ class HiddenStateOptimisation:
     def plain(self) -> Policy | None:
         """Without a rate it is the base policy."""
         return None if self.rate else self.base
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return ()
 
     def write(self, run: RowRun, text: RowText, generator: torch.Generator) -> None:
         network, adam = Network(run.model.backend.module), Adam(rate=self.rate)

@@ -8,16 +8,14 @@ import torch
 from reasoning.candidates import Candidates
 from reasoning.repetition import SuffixIndex
 from workbench.errors import BadOption
-from workbench.model.policy import Choice, Host, Step
-from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
+from workbench.model.policy import Choice, Host, ReadsNothing, Step
 from workbench.model.tokens import Tokens
 
 GPT2_XL = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MomentumDecoding:
+class MomentumDecoding(ReadsNothing):
     """Choose argmax p(v) − α·f(ℓ_v) among the k most probable tokens.
 
     ℓ_v is the number of tokens at the end of the text, v included, that already occurred in
@@ -48,9 +46,6 @@ class MomentumDecoding:
             problems.append(f"resistance is {self.resistance}; expected numbers of 0 or more")
         if problems:
             raise BadOption("; ".join(problems))
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return ()
 
     def begin(self, prompt: Tokens, model: Host) -> "_Momentum":
         return _Momentum(self, rows=len(prompt.ids))

@@ -11,16 +11,14 @@ from reasoning.candidates import Candidates
 from workbench.errors import BadOption
 from workbench.model.generation import stepper_after
 from workbench.model.model import Model
-from workbench.model.policy import GREEDY, Choice, Host, Sampling, Step, draw
-from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
+from workbench.model.policy import GREEDY, Choice, Host, ReadsNothing, Sampling, Step, draw
 from workbench.model.tokens import Tokens
 
 _TOLD = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardGuided:
+class RewardGuided(ReadsNothing):
     """Choose from π(v) ∝ π_base(v)·Π_i π_r,i(v)^α_i, the product of the model and its rewards.
 
     Each reward is a causal language model with the same vocabulary, trained so that the sum of
@@ -49,9 +47,6 @@ class RewardGuided:
             )
         if not all(abs(weight) < float("inf") for weight in self.weights):
             raise BadOption(f"weights are {self.weights}; expected finite numbers")
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return ()
 
     def begin(self, prompt: Tokens, model: Host) -> "_RewardGuided":
         different = [r.spec.name for r in self.rewards if r.spec.d_vocab != model.spec.d_vocab]

@@ -11,8 +11,20 @@ from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
 
 
+class ChoosesAsBase:
+    """A policy that chooses as its base does, on a model that runs in another way."""
+
+    base: Policy
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return self.base.sites(spec)
+
+    def begin(self, prompt: Tokens, model: Host) -> Chooser:
+        return self.base.begin(prompt, model)
+
+
 @dataclass(frozen=True, kw_only=True)
-class FeedForwardSkipping:
+class FeedForwardSkipping(ChoosesAsBase):
     """Leave feed-forward blocks out above a saturated one, token by token; attention always runs.
 
     The prompt and the first `first` new tokens run in full. A threshold above 1 skips nothing.
@@ -38,12 +50,6 @@ class FeedForwardSkipping:
                 f"{self.first}; expected at least -1, 1, 0 and 0"
             )
 
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return self.base.sites(spec)
-
-    def begin(self, prompt: Tokens, model: Host) -> Chooser:
-        return self.base.begin(prompt, model)
-
     def host(self, model: Host) -> Host:
         if self.threshold > 1:
             return model
@@ -55,7 +61,7 @@ class FeedForwardSkipping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SkipDecode:
+class SkipDecode(ChoosesAsBase):
     """Run ever fewer layers: the first `warm_up` and the top ones, as many as n(t) says.
 
     n(t) = round(n_max − (n_max − n_min)·min(t, T−1)/(T−1)) at the t-th new token, the same for all
@@ -81,12 +87,6 @@ class SkipDecode:
                 f"least {self.least}, most {self.most}, warm_up {self.warm_up}, horizon "
                 f"{self.horizon}; expected 0 ≤ least ≤ most ≤ 1, at least 1 and at least 2"
             )
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return self.base.sites(spec)
-
-    def begin(self, prompt: Tokens, model: Host) -> Chooser:
-        return self.base.begin(prompt, model)
 
     def host(self, model: Host) -> Host:
         if self.least == 1:

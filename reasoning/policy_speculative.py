@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reasoning.candidates import candidate_row
 from workbench.errors import BadOption
 from workbench.model.own_loop import RowText
-from workbench.model.policy import GREEDY, Host, Policy, Sampling, draw
+from workbench.model.policy import GREEDY, Host, Policy, ReadsNothing, Sampling, draw
 from workbench.model.row_run import RowRun
-from workbench.model.sites import Site
-from workbench.model.spec import ModelSpec
 from workbench.sampling.acceptance import Verified, verify
 
 
@@ -72,24 +71,20 @@ class Call:
         The penalty is the draft's probability, the score the chance of acceptance.
         """
         rows = [self._row(at) for at, token in enumerate(self.paths[self.path]) if token >= 0]
-        added = {"token_id": self.tokens[-1], "p": self.added_p, "penalty": None, "score": None}
-        return [*rows, {**added, "repeated": None, "chosen": True}]
+        last = self.tokens[-1]
+        added = candidate_row(last, p=self.added_p, penalty=None, score=None, chosen=True)
+        return [*rows, added]
 
     def _row(self, at: int) -> dict[str, Any]:
         p, kept = self.p[self.path][at], at < self.accepted
         draft_p = None if self.draft_p is None else self.draft_p[self.path][at]
-        return {
-            "token_id": self.paths[self.path][at],
-            "p": p,
-            "penalty": draft_p,
-            "score": float(kept) if draft_p is None else min(1.0, p / draft_p),
-            "repeated": None,
-            "chosen": kept,
-        }
+        token_id = self.paths[self.path][at]
+        score = float(kept) if draft_p is None else min(1.0, p / draft_p)
+        return candidate_row(token_id, p=p, penalty=draft_p, score=score, chosen=kept)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speculative:
+class Speculative(ReadsNothing):
     """Let a draft write ahead, judge it in one call, keep what the model could have written.
 
     The distribution of the text is exactly that of `base` under the model alone. Drafts that
@@ -117,9 +112,6 @@ class Speculative:
     def plain(self) -> Policy | None:
         """Without drafts it is the base policy."""
         return None if self.length else self.base
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return ()
 
     def write(self, run: RowRun, text: RowText, generator: torch.Generator) -> None:
         drafter = self.draft.begin(run.model, self.base)

@@ -8,7 +8,7 @@ and zero logits, and what is chosen for them is ignored.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,6 +35,15 @@ class RowPlan:
 
     together: bool
     keeps: bool
+
+
+class PassOptions(TypedDict, total=False):
+    """What may be asked of one forward pass, as `Host.forward` takes it."""
+
+    read: Sequence[Site]
+    edits: Sequence[Edit]
+    logits: Wanted
+    step: int
 
 
 @runtime_checkable
@@ -159,8 +168,16 @@ class RunsOtherwise(Protocol):
         """Return what runs the steps; the model itself where nothing is changed."""
 
 
+class ReadsNothing:
+    """A policy that reads no activations of its own."""
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        """Read nothing."""
+        return ()
+
+
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Sampling(ReadsNothing):
     """Sample from the temperature-scaled nucleus, one generator per row; 0 is greedy.
 
     Source: Holtzman et al. 2020, arXiv:1904.09751 (nucleus). Probabilities are cut at the
@@ -185,10 +202,6 @@ class Sampling:
             problems.append(f"top_k is {self.top_k}; expected at least 1")
         if problems:
             raise BadOption("; ".join(problems))
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        """Read nothing."""
-        return ()
 
     def begin(self, prompt: Tokens, model: Host) -> "Sampling":
         """Sampling has no state of its own."""

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.errors import Unsupported
-from workbench.model.backend import Backend, Inputs, Outputs, Wanted
+from workbench.model.backend import Backend, Inputs, Outputs
 from workbench.model.backends.torch_hooks import HooksBackend
 from workbench.model.backends.twin import twin
-from workbench.model.edits import Edit
 from workbench.model.model import Model
-from workbench.model.policy import Host, RowPlan
+from workbench.model.policy import Host, PassOptions, RowPlan
 from workbench.model.rope_switch import RopeSwitch
 from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
@@ -35,17 +35,9 @@ class SteppedHost:
         """Where the input embeddings live."""
         return self._model.device
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        read: Sequence[Site] = (),
-        edits: Sequence[Edit] = (),
-        logits: Wanted = "last",
-        step: int = 0,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, **asked: Unpack[PassOptions]) -> Outputs:
         """Make the forward pass of that step."""
-        return self._at(step).forward(inputs, read=read, edits=edits, logits=logits, step=step)
+        return self._at(asked.get("step", 0)).forward(inputs, **asked)
 
     def row_plan(self, tokens: Tokens, *, more: int = 0) -> RowPlan:
         """Say how rows run.
