@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from workbench.errors import DataError
 
 _DIGITS = 6
+PlainT = TypeVar("PlainT", bound="KeptAsPlain")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +77,7 @@ class KeptAsPlain:
         return {n: x.tolist() if isinstance(x, np.ndarray) else list(x) for n, x in parts.items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[PlainT], values: Mapping[str, Any]) -> PlainT:
         """Rebuild a process from what `as_dict` returned.
 
         Raises:
