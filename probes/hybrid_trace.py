@@ -24,7 +24,7 @@ from workbench.latent.mixture import EmbeddingTable
 from workbench.latent.named_changes import named_changes
 from workbench.latent.thinking import LatentThinking
 from workbench.latent.trained import open_hybrid
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
@@ -86,13 +86,19 @@ class HybridTrace:
         trial = Trial(names=names, step=self.step, limits=limits)
         table = EmbeddingTable(model)
         rows: Rows = {name: [] for name in _TABLES}
-        for i, example in enumerate(examples):
-            context.progress(i, len(examples), "texts")
-            thought = think_once(model, table, example.text, policy, limits)
-            if len(thought.response) > 1:
-                self._collect(rows, (model, table, gate), thought, context)
-                self._intervene(rows, (model, policy), thought, trial)
-        context.progress(len(examples), len(examples), "texts")
+        stopped: KeyboardInterrupt | None = None
+        try:
+            for i, example in enumerate(examples):
+                context.progress(i, len(examples), "texts")
+                thought = think_once(model, table, example.text, policy, limits)
+                if len(thought.response) > 1:
+                    self._collect(rows, (model, table, gate), thought, context)
+                    self._intervene(rows, (model, policy), thought, trial)
+            context.progress(len(examples), len(examples), "texts")
+        except KeyboardInterrupt as stop:
+            if not rows["chains"]:
+                raise
+            stopped = stop
         if not rows["chains"]:
             raise TooLittleData(
                 f"every one of {len(examples)} responses is a single token",
@@ -103,7 +109,10 @@ class HybridTrace:
         notes = []
         if self.untrained and self.method == "hrpo":
             notes.append(Note("the gate is fresh and has learnt nothing", "warning", "untrained"))
-        return report(rows, len(examples), notes)
+        result = report(rows, len(examples), notes)
+        if stopped is not None:
+            raise Stopped(result) from stopped
+        return result
 
     def _collect(
         self,
@@ -139,12 +148,15 @@ class HybridTrace:
     ) -> None:
         model, policy = rest
         text, before = len(rows["chains"]) - 1, thought.response
-        found = try_changes(model, policy, thought, trial)
-        written = {row["intervention"]: row.pop("ids") for row in found}
-        rows["interventions"] += [{"text": text, **row} for row in found]
-        if not text and written:
-            for name, after in {**written, "unchanged": list(before)}.items():
-                rows["rewritten"] += rewritten_rows(model, name, before, after)
+        found: list[dict[str, Any]] = []
+        try:
+            found.extend(try_changes(model, policy, thought, trial))
+        finally:  # a stop keeps the changes that were tried
+            written = {row["intervention"]: row.pop("ids") for row in found}
+            rows["interventions"] += [{"text": text, **row} for row in found]
+            if not text and written:
+                for name, after in {**written, "unchanged": list(before)}.items():
+                    rows["rewritten"] += rewritten_rows(model, name, before, after)
 
     def _policy(self, model: Model) -> tuple[Model, LatentThinking, Gate | None, tuple[int, ...]]:
         """Return what thinks, how, its gate, and the tokens that end a response."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from probes.steer.direction import direction_of, given_vector
 from probes.steer.report import report
 from workbench.errors import BadOption, BadRows
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.labels import check_labels
 from workbench.methods.next_token import compare, following_tokens, next_token
 from workbench.methods.registry import probe
@@ -88,14 +88,26 @@ class Steering:
         neutral, _ = read_examples(DataRef(path=self.neutral, limit=self.prompts))
         texts = _Texts(model, [text for text, _, _ in rest])
         prompts = _Texts(model, [e.text for e in neutral], limit=64)
-        found: tuple[Rows, Rows, Rows] = ([], [], [])
-        for i, dose in enumerate(doses):
-            edits = [() if not dose else _edit(site, way, dose) for way in ways]
-            found[0].extend(self._shifts(texts, context, edits, dose, rest))
-            found[1].extend(self._costs(prompts, context, edits, dose))
-            found[2].extend(prompts.responses(edits[0], dose, self.new_tokens))
-            context.progress(i + 1, len(doses), "doses")
-        return report(found, doses, direction.numpy(), site, target)
+        found: dict[float, tuple[Rows, Rows, Rows]] = {}
+        stopped: KeyboardInterrupt | None = None
+        try:
+            # The smallest first: stopped early, the slope through 0 is known.
+            for dose in sorted(doses, key=abs):
+                edits = [() if not dose else _edit(site, way, dose) for way in ways]
+                found[dose] = (
+                    list(self._shifts(texts, context, edits, dose, rest)),
+                    list(self._costs(prompts, context, edits, dose)),
+                    list(prompts.responses(edits[0], dose, self.new_tokens)),
+                )
+                context.progress(len(found), len(doses), "doses")
+        except KeyboardInterrupt as stop:
+            if len(found) < 2:
+                raise
+            stopped = stop
+        result = report(found, direction.numpy(), site, target)
+        if stopped is not None:
+            raise Stopped(result) from stopped
+        return result
 
     def _doses(self) -> tuple[float, ...]:
         try:

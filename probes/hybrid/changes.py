@@ -1,6 +1,6 @@
 """Interventions by name: the chain is written again with one thing changed, and compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,11 +37,10 @@ class Trial:
 
 def try_changes(
     model: Model, policy: LatentThinking, thought: Thought, trial: Trial
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Write the chain again under each intervention and compare it with the one before."""
     thinking = sum(thought.latent)
     at = thinking // 2 if trial.step is None else trial.step
-    rows = []
     for name in trial.names:
         other = changed(policy, name, at)
         if other is None:
@@ -53,8 +52,7 @@ def try_changes(
             options=trial.limits.options,
         )
         found = trace.generated[0]
-        rows.append(_compared(model, name, at, thought.response, found))
-    return rows
+        yield _compared(model, name, at, thought.response, found)
 
 
 def _compared(

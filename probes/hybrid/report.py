@@ -139,7 +139,7 @@ def report(rows: Rows, n_given: int, notes: Sequence[Note]) -> Result:
     first = [row for row in rows["grid"] if not row["text"]]
     return study_report(
         found,
-        summary=_summary(found, rows["interventions"]),
+        summary=_summary(found, rows),
         averages={"layers": ("layer",), "effects": ("intervention",)},
         rows={**rows, "grid": first},
         columns={**columns_of(METRICS, CONTROLS), **COLUMNS},
@@ -148,21 +148,32 @@ def report(rows: Rows, n_given: int, notes: Sequence[Note]) -> Result:
     )
 
 
-def _summary(found: Samples, changes: Sequence[Mapping[str, Any]]) -> str:
+def _summary(found: Samples, rows: Rows) -> str:
     flips, kl = found.estimate("flips", "control"), found.estimate("kl", "control")
-    told = (
-        f"Latent inputs change the likeliest next token in {flips.value or 0:.1%} of steps and its "
-        f"distribution by {kl.value or 0:.3g} nats; random directions as far from the tokens in "
-        f"{flips.control or 0:.1%} and by {kl.control or 0:.3g} nats."
+    changes = rows["interventions"]
+    told = f"{_change_words(changes[0], rows)} " if len(changes) == 1 else ""
+    if len(changes) > 1:
+        others = sum(bool(row["differs"]) for row in changes)
+        told = f"{others} of {len(changes)} responses written again with one thing changed differ. "
+    return (
+        f"{told}Latent inputs change the likeliest next token in {flips.value or 0:.1%} of steps "
+        f"and its distribution by {kl.value or 0:.3g} nats; random directions as far from the "
+        f"tokens in {flips.control or 0:.1%} and by {kl.control or 0:.3g} nats."
     )
-    rewritten = sum(bool(row["differs"]) for row in changes)
-    if len(changes) == 1:
-        told += f" The intervention {changes[0]['intervention']} "
-        told += (
-            f"changes the response from token {changes[0]['first_change']} on."
-            if rewritten
-            else "leaves the response as it is."
-        )
-    elif changes:
-        told += f" {rewritten} of {len(changes)} responses under an intervention are others."
-    return told
+
+
+def _change_words(change: Mapping[str, Any], rows: Rows) -> str:
+    """Say what one change made of the end of the response, and how sure the changed token was."""
+    name = change["intervention"]
+    if not change["differs"]:
+        return f"Written again with {name}, the response stays as it is."
+    chain = next(row for row in rows["chains"] if row["text"] == change["text"])
+    before, after = (str(row["response"]).split()[-1:] or [""] for row in (chain, change))
+    ends = f"ends in “{after[0]}” instead of “{before[0]}”"
+    ends = f"differs but ends in “{after[0]}” as before" if before == after else ends
+    at = change["first_change"]
+    p = next(
+        (r["p"] for r in rows["steps"] if r["text"] == change["text"] and r["step"] == at), None
+    )
+    sure = "" if p is None else f", which had probability {p:.2g}"
+    return f"Written again with {name}, the response {ends}; they part at token {at}{sure}."

@@ -1,6 +1,6 @@
 """What each dose did, beside random directions, and the direction as an edit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,13 +41,14 @@ PLOTS = (
 
 
 def report(
-    found: tuple[Rows, Rows, Rows],
-    doses: Sequence[float],
+    measured: Mapping[float, tuple[Rows, Rows, Rows]],
     direction: Float[np.ndarray, " d_model"],
     site: Site,
     target: str,
 ) -> Result:
-    """Average over texts and prompts."""
+    """Average over texts and prompts; `measured` holds shifts, costs and responses by dose."""
+    doses = sorted(measured)
+    found = [[row for dose in doses for row in measured[dose][k]] for k in range(3)]
     axes = {"dose": Axis(help="Dose.", unit="lengths of the difference", labels=tuple(doses))}
     shifts = samples_of([*found[0], *_slopes(found[0])], SHIFTS, controls_of=CONTROLS, axes_of=axes)
     costs = samples_of(found[1], COSTS, controls_of=CONTROLS, axes_of=axes, unit="prompts")

@@ -1,9 +1,12 @@
 """Inside hybrid chains: the off-switch is exact, ratios by hand, interventions change the chain."""
 
+from itertools import count
+
 import pytest
 import torch
 
 from probes.hybrid.changes import Trial, try_changes
+from probes.hybrid.report import _change_words
 from probes.hybrid.steps import atlas_rows, gate_facts
 from probes.hybrid.thoughts import Limits, distances, divergences, run_again, think_once
 from probes.hybrid_trace import HybridTrace
@@ -13,8 +16,9 @@ from workbench.latent.inputs import GatedMixture
 from workbench.latent.mixture import EmbeddingTable
 from workbench.latent.named_changes import CHANGES, named_changes
 from workbench.latent.thinking import LatentThinking
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context, Example, Stopped
 from workbench.model.policy import Sampling
+from workbench.progress import stoppable
 
 TEXT = "the king saw a dog in paris . 1 + 2 ="
 LIMITS = Limits(tokens=12, stop_ids=())
@@ -110,6 +114,39 @@ def test_every_method_is_traced(tiny_llama, method):
     steps = result.tables["steps"]
     assert set(steps.frame) <= set(steps.columns)
     assert result.tables["steps"]["kl"].max() > 0
+
+
+def test_stopped_it_keeps_the_chain_and_the_changes_that_were_tried(tiny_llama):
+    probe = HybridTrace(untrained=True, tokens=6, interventions="closed,open,tokens")
+    passes = count()
+    with stoppable(lambda: next(passes) < 0):
+        whole = probe.study(tiny_llama, [Example(text=TEXT)], Context())
+    last = next(passes) - 1
+    passes = count()
+    with stoppable(lambda: next(passes) == last), pytest.raises(Stopped) as stop:
+        probe.study(tiny_llama, [Example(text=TEXT)], Context())
+    kept = stop.value.result
+    assert kept.table("steps").frame.equals(whole.table("steps").frame)
+    assert kept.table("interventions")["intervention"].tolist() == ["closed", "open"]
+
+
+def test_the_verdict_says_what_the_change_made_of_the_answer():
+    rows = {
+        "chains": [{"text": 0, "response": "25+5=30; 30+18=48 #### 48"}],
+        "interventions": [
+            {
+                "text": 0,
+                "intervention": "closed",
+                "differs": True,
+                "first_change": 9,
+                "response": "25+5=30; 20+18=38 #### 38",
+            }
+        ],
+        "steps": [{"text": 0, "step": 9, "p": 0.52}],
+    }
+    told = _change_words(rows["interventions"][0], rows)
+    assert "ends in “38” instead of “48”" in told
+    assert "they part at token 9, which had probability 0.52" in told
 
 
 def test_without_a_trained_gate_it_says_so(tiny_llama):

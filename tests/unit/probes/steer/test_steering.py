@@ -12,6 +12,7 @@ from probes.steer.direction import direction_of, given_vector
 from probes.steer.report import COSTS, degenerates_at
 from probes.steering import repeated_share
 from workbench.errors import BadEdit, BadOption, TooLittleData
+from workbench.methods.contracts import Stopped
 from workbench.model.edits import Edit, Op
 from workbench.model.sites import Site
 from workbench.model.tiny import tiny_model
@@ -131,6 +132,25 @@ def test_shifts_are_those_of_edits_made_by_hand(found, tiny_llama):
         shifts.append((moved[0] - moved[1]) / 2)
     means = [(x + y) / 2 for i, x in enumerate(shifts) for y in shifts[i + 1 :]]
     assert min(abs(mean - fitted) for mean in means) < 1e-5, "two of the four pairs were held out"
+
+
+def test_stopped_it_reports_the_smallest_doses_as_they_would_have_been(
+    found, tiny_llama, store_path
+):
+    def stop(done: int, total: int, label: str) -> None:
+        if (done, label) == (2, "doses"):
+            raise KeyboardInterrupt
+
+    spec = replace(found.spec, options={**found.spec.options, "doses": "-1,-4"})
+    whole = execute(spec, model=tiny_llama)
+    with pytest.raises(Stopped):
+        execute(spec, store=Store(store_path), progress=stop, model=tiny_llama)
+    part = Store(store_path).get("steering")
+    assert part.status == "interrupted"
+    kept = part.result.table("doses").frame
+    assert kept["dose"].tolist() == [-1.0, 0.0]
+    full = whole.result.table("doses").frame.query("dose >= -1")
+    assert kept["shift"].tolist() == pytest.approx(full["shift"].tolist())
 
 
 def _nll(model, text, edits):
