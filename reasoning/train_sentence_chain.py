@@ -64,6 +64,8 @@ class TrainSentenceChain(NetworkRecipe):
     writing: int | None = option(None, help=_WRITING, low=0, high=10_000_000)
     embedding: int | None = option(None, help="Steps of the codec.", low=1, high=10_000_000)
     prediction: int | None = option(None, help="Steps of the latent model.", low=1, high=10_000_000)
+    embedding_rate: float | None = option(None, help="Rate of the codec.", low=1e-9, high=1)
+    prediction_rate: float | None = option(None, help="Rate of the latent model.", low=1e-9, high=1)
     layers: int | None = option(None, help="Layers of a network from nothing.", low=1, high=100)
     width: int | None = option(None, help="Width of a network from nothing.", low=8, high=4096)
     rank: int | None = option(None, help="Rank of adapters; 0: all weights.", low=0, high=4096)

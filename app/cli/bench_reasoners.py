@@ -11,6 +11,7 @@ from app.cli.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from workbench.result.tables import Column
+    from workbench.runs.bench.reasoners import ReasonerBench
 
 _FACTS = ("preset", "writing", "updates", "cells_filled", "cells_asked", "seeds", "folder")
 
@@ -23,16 +24,20 @@ _FACTS = ("preset", "writing", "updates", "cells_filled", "cells_asked", "seeds"
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    required=True,
     help="Where networks and records are kept; a stopped run goes on from there.",
 )
-@click.option("--preset", default="cpu", show_default=True, help="Sizes: tiny or cpu.")
+@click.option("--preset", default="cpu", show_default=True, help="Sizes: tiny, cpu or gpu.")
 @click.option("--arms", default="", help="Comma-separated; default: all.")
 @click.option("--tasks", default="", help="Comma-separated; default: all.")
 @count("--seeds", 3, "Random starts of every arm.")
-@click.option("--read", is_flag=True, help="Only read what is there, and run nothing.")
+@click.option("--read", is_flag=True, help="Run nothing: read the folder, without one what ships.")
+@click.option(
+    "--records",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what the tables are made of into one small file.",
+)
 @JSON
-def reasoners(as_json: bool, read: bool, **asked: Any) -> None:
+def reasoners(as_json: bool, read: bool, records: Path | None, **asked: Any) -> None:
     """Train small networks to reason in every way, with one budget, and compare them.
 
     Answers alone, chains in words, sentence vectors, continuous thoughts, pauses, mixtures and
@@ -40,18 +45,34 @@ def reasoners(as_json: bool, read: bool, **asked: Any) -> None:
     make as many updates. What is found is kept arm by arm. The exit code is 1 when no chain in
     words learns its task, as no comparison then says anything.
     """
+    from workbench.runs.bench.reasoner_records import write_records
     from workbench.runs.bench.reasoner_report import reasoner_report, table_columns
-    from workbench.runs.bench.reasoners import ReasonerBench, bench_reasoners, known_records
+    from workbench.runs.bench.reasoners import ReasonerBench
 
     bench = ReasonerBench(**asked)
-    with ProgressBar() as progress:
-        records = known_records(bench) if read else bench_reasoners(bench, progress)
-    found = reasoner_report(bench, records)
+    known = _read(bench) if read else _run(bench)
+    if records:
+        write_records(bench, known, records)
+    found = reasoner_report(bench, known)
     columns = table_columns()
     if not as_json:
         for name in ("paired", "replaced", "depth", "sentences"):
             _show(found[name], name, columns.get(name, {}))
     report(found, _FACTS, "accuracy", as_json=as_json, columns=columns["accuracy"])
+
+
+def _read(bench: "ReasonerBench") -> list[dict[str, Any]]:
+    from workbench.runs.bench.reasoner_records import shipped_records
+    from workbench.runs.bench.reasoners import known_records
+
+    return known_records(bench) if bench.folder else shipped_records(bench)
+
+
+def _run(bench: "ReasonerBench") -> list[dict[str, Any]]:
+    from workbench.runs.bench.reasoners import bench_reasoners
+
+    with ProgressBar() as progress:
+        return bench_reasoners(bench, progress)
 
 
 def _show(rows: list[dict[str, Any]], title: str, columns: "dict[str, Column]") -> None:

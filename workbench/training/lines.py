@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from workbench.errors import Unsupported
 from workbench.model.tokens import token_ids
 from workbench.sampling.rendering import text_ids
+
+_KEPT = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,9 @@ class Lines:
                 hint="use a model whose tokenizer keeps line breaks",
             )
         self.newline = int(ids[-1])
+        # A training asks for the same texts in every epoch.
+        self._asked = lru_cache(_KEPT)(partial(text_ids, tokenizer))
+        self._written = lru_cache(_KEPT)(partial(token_ids, tokenizer, special_tokens=False))
 
     @cached_property
     def end(self) -> int:
@@ -62,12 +67,12 @@ class Lines:
 
     def question(self, text: str) -> list[int]:
         """Return the ids of a question and the line break after it."""
-        return [*text_ids(self.tokenizer, text), self.newline]
+        return [*self._asked(text), self.newline]
 
     def sentence(self, text: str) -> list[int]:
         """Return the ids of a sentence and the line break that ends it."""
         flat = " ".join(text.split())
-        return [*token_ids(self.tokenizer, flat, special_tokens=False), self.newline]
+        return [*self._written(flat), self.newline]
 
     def prefix(self, question: str, sentences: Sequence[str]) -> list[int]:
         """Return the ids of a question and the sentences after it."""

@@ -6,14 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from workbench.errors import BadOption
+from workbench.errors import BadOption, DataError
 from workbench.runs.bench.reasoner_plan import (
     ARMS,
     CONTROL_TASK,
     PRESETS,
+    SAMPLED,
     TASKS,
     TRAININGS,
     training_options,
+)
+from workbench.runs.bench.reasoner_records import (
+    read_records,
+    write_records,
 )
 from workbench.runs.bench.reasoner_report import reasoner_report
 from workbench.runs.bench.reasoner_table import Verdicts, paired_rows, replaced_rows
@@ -24,16 +29,25 @@ def _bench(folder, **more):
     return ReasonerBench(**{"folder": folder, "preset": "tiny", **more})
 
 
-def test_every_arm_has_seed_0_on_every_task_before_any_has_seed_1(tmp_path):
+def test_a_task_is_whole_before_the_next_begins_and_controls_come_last(tmp_path):
     cells = list(_bench(tmp_path, seeds=2).cells())
-    half = len(cells) // 2
-    assert {c.seed for c in cells[:half]} == {0}
-    assert {c.seed for c in cells[half:]} == {1}
-    controls = {name for name, arm in ARMS.items() if arm.is_control}
-    assert {c.task for c in cells if c.arm in controls} == {CONTROL_TASK}
-    assert {(c.arm, c.task) for c in cells[:half]} >= {
-        (arm, task) for arm in set(ARMS) - controls for task in TASKS
-    }
+    main = [c for c in cells if not ARMS[c.arm].is_control]
+    assert cells[: len(main)] == main
+    assert [(c.task, c.seed) for c in main] == sorted(
+        ((c.task, c.seed) for c in main), key=lambda pair: (list(TASKS).index(pair[0]), pair[1])
+    )
+    assert len(set(cells)) == len(cells) == 2 * (9 * len(TASKS) + 6)
+    assert {c.task for c in cells if ARMS[c.arm].is_control} == {CONTROL_TASK}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_training_of_a_preset_builds(preset, tmp_path):
+    bench = _bench(tmp_path, preset=preset, seeds=1)
+    for cell in bench.cells():
+        work = bench.at(cell)
+        for name in {ARMS[cell.arm].training, "writer"}:
+            assert work.recipe(name).half
+    assert bench.plan_hash != replace(bench, preset="tiny" if preset != "tiny" else "cpu").plan_hash
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -42,12 +56,19 @@ def test_every_arm_makes_as_many_updates(task):
     writer = training_options("writer", TASKS[task], sizes)["steps"]
     for name in {arm.training for arm in ARMS.values()}:
         told = training_options(name, TASKS[task], sizes)
+        rates = {told[k] for k in ("rate", "embedding_rate", "prediction_rate") if k in told}
+        own = sizes.own_rate if TRAININGS[name].begins else sizes.rate
+        assert rates == (set() if TRAININGS[name].recipe == "hybrid" else {own}), name
         mine = told.get("steps", 0) * told.get("stages", 1)
+        mine *= SAMPLED if TRAININGS[name].recipe == "hybrid" else 1
         mine += told.get("embedding", 0) + told.get("prediction", 0)
         begins = writer if TRAININGS[name].begins else 0
         assert begins + mine == 1300, name
         rows = told.get("batch") or told["prompts"] * told["responses"]
         assert rows == sizes.batch
+
+
+_TRAINING = {"wall_seconds": 1.0, "processor_seconds": 1.0, "losses": {"steps": [2.0, 1.0]}}
 
 
 def _record(arm, seed, right, **rows):
@@ -57,14 +78,14 @@ def _record(arm, seed, right, **rows):
             "right": values,
             "depth": [1] * n,
             "group": [str(i) for i in range(n)],
-            "response": [str(v) for v in values],
+            "changed": [int(a != b) for a, b in zip(values, right, strict=True)],
             **{what: [1.0] * n for what in ("operations", "operations_every", "positions")},
             "seconds": [0.001] * n,
         }
 
     told = {"as trained": row(right), **{f"as trained, {k}": row(v) for k, v in rows.items()}}
-    training = {"wall_seconds": 1.0}
-    return {"task": CONTROL_TASK, "arm": arm, "seed": seed, "training": training, "rows": told}
+    same = {"task": CONTROL_TASK, "arm": arm, "seed": seed, "training": _TRAINING}
+    return {**same, "rows": told}
 
 
 def test_seeds_that_differ_widen_the_interval_and_problems_alone_do_not():
@@ -127,6 +148,31 @@ def test_replaced_thoughts_stand_beside_their_own():
     assert (rows["noise"]["change"], rows["noise"]["changed"]) == (0.0, 0.0)
 
 
+def test_records_in_one_file_make_the_same_tables(tmp_path):
+    bench = _bench(tmp_path, tasks="graph-search", arms="chain-of-thought,coconut")
+    records = [
+        {
+            **_record(arm, 0, [1, 0, 1, 1], zero=[0, 0, 1, 0]),
+            **{"task": "graph-search", "identity": "", "training": _TRAINING},
+        }
+        for arm in ("chain-of-thought", "coconut")
+    ]
+    for record in records:
+        del record["rows"]["as trained"]["changed"]
+    write_records(bench, records, tmp_path / "records.json")
+    again = read_records(tmp_path / "records.json", bench)
+    told, wanted = reasoner_report(bench, again), reasoner_report(bench, records)
+    assert told == wanted
+    assert told["replaced"][0]["changed"] == 0.5
+    with pytest.raises(DataError, match="plan"):
+        read_records(tmp_path / "records.json", replace(bench, seeds=1))
+
+
+def test_without_a_folder_nothing_runs():
+    with pytest.raises(BadOption, match="folder"):
+        known_records(ReasonerBench(preset="tiny"))
+
+
 def test_what_there_is_not_is_refused(tmp_path):
     with pytest.raises(BadOption, match="arms magic"):
         _bench(tmp_path, arms="magic")
@@ -161,3 +207,18 @@ def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path, arm):
     assert kept["identity"] == whole["identity"]
     assert known_records(stopped)[0] == kept
     assert known_records(replace(stopped, preset="cpu")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["chain-of-thought", "sentence-discretized", "pause", "grpo"])
+def test_arms_begin_with_a_model_that_is_named(tmp_path, monkeypatch, arm):
+    """What the preset for an accelerator does, with a small model."""
+    task = TASKS["blocksworld"].address
+    sizes = replace(PRESETS["tiny"], model="blocksworld-sentences", writing=2, updates=4)
+    monkeypatch.setitem(PRESETS, "tiny", sizes)
+    monkeypatch.setitem(TASKS, CONTROL_TASK, replace(TASKS[CONTROL_TASK], address=task, further={}))
+    bench = _bench(tmp_path, arms=arm, tasks=CONTROL_TASK, seeds=1)
+    record = bench_reasoners(bench)[0]
+    assert len(record["rows"]["as trained"]["right"]) == sizes.judged
+    writer = next((tmp_path / CONTROL_TASK).glob("writer-*"))
+    assert json.loads((writer / "manifest.json").read_text())["base_model"] == sizes.model

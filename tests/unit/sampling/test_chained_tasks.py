@@ -30,6 +30,15 @@ def test_the_answer_of_a_chain_is_its_sum_and_every_total_stays_in_range():
         assert not task.is_correct(problem, problem.answer)
 
 
+def test_steps_with_terms_are_those_of_the_question_and_their_totals():
+    _, problems = _draw("chained-sums?largest=9&terms=yes")
+    for problem in problems:
+        first, *terms = problem.question.removeprefix("Sum ").rstrip(":").split(", ")
+        totals = list(accumulate(int(term.replace(" ", "")) for term in (first, *terms)))
+        wanted = zip(terms, totals[1:], strict=True)
+        assert problem.steps == tuple(f"{term} = {total}" for term, total in wanted)
+
+
 def _ends(question):
     told, asked = question.removeprefix("Ways: ").rstrip("?").split(". From ")
     edges = {}
@@ -58,6 +67,30 @@ def test_exactly_one_of_the_two_places_can_be_reached():
         assert not task.is_correct(problem, f"### {wrong}")
 
 
+def test_a_search_tries_ways_in_the_order_told_until_one_ends_where_asked():
+    problems = _draw("graph-search?least=1&most=3&chain=search&animals=14")[1]
+    lengths = set()
+    for problem in problems:
+        told = problem.question.removeprefix("Ways: ").split(". From ")[0].split(", ")
+        written = [step.removeprefix("- ") for step in problem.steps]
+        assert set(written) <= set(told)
+        tried = [at for at, step in enumerate(written) if step.startswith(_start(problem))]
+        assert [told.index(written[at]) for at in tried] == sorted(
+            told.index(written[at]) for at in tried
+        )
+        ends = [written[at - 1].split(" ", 2)[2] for at in (*tried[1:], len(written))]
+        assert [end in problem.question.split(": ")[-1] for end in ends].index(True) == len(
+            ends
+        ) - 1
+        assert ends[-1] == problem.answer
+        lengths.add(len(tried))
+    assert lengths == {1, 2}
+
+
+def _start(problem):
+    return problem.question.split(". From ")[1].split(":")[0]
+
+
 def test_the_right_place_stands_first_half_of_the_time():
     task, problems = _draw("graph-search?least=1&most=2", 400)
     first = np.mean([task.choices(p)[0] == p.answer for p in problems])
@@ -75,6 +108,19 @@ def test_unseen_names_are_made_of_seen_words():
     unseen = {place for p in problems for place in _ends(p.question)[1]}
     assert not unseen & seen
     assert {word for name in unseen for word in name.split()} <= seen_words
+
+
+def _linked(problems):
+    told = [p.question.removeprefix("Ways: ").split(". From ")[0].split(", ") for p in problems]
+    return {frozenset(one.split()) for some in told for one in some}
+
+
+def test_unseen_links_join_seen_names_that_no_training_joins():
+    address = "graph-search?words=1&animals=14&least=1&most=2"
+    seen = _linked(_draw(address, 400)[1])
+    unseen = _linked(_draw(f"{address}&names=unseen", 100)[1])
+    assert not seen & unseen
+    assert set().union(*unseen) <= set().union(*seen)
 
 
 @pytest.mark.parametrize("address", ["chained-sums", "graph-search"])

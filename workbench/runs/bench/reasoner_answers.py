@@ -58,6 +58,11 @@ def answers(
     return found
 
 
+def changed(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[int]:
+    """Return 1 for every problem whose written answer is another one."""
+    return [int(a != b) for a, b in zip(own["response"], other["response"], strict=True)]
+
+
 def _told(task: Task, problem: Problem, chain: Chain, seconds: float) -> Mapping[str, Any]:
     verdict = judge(task, problem, chain.response, is_cut=not chain.is_finished)
     after = [cost.n_tokens for stage, cost in chain.costs.items() if stage != "prefill"]

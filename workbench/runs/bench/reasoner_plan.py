@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from workbench.errors import BadOption
+from workbench.model.default_model import DEFAULT_NAME
 from workbench.sampling.sentences import answer_lead
 
 WRITER = "writer"
@@ -30,8 +31,10 @@ class ReasonerPreset:
     """How much every training may do.
 
     Every arm makes `writing` updates that all share, in which a random network learns to write
-    chains, and `updates` of its own, of `batch` problems (or sampled responses) each. `judged`
-    problems are like those trained on, `further` of each other row. `tokens` bound what is written.
+    chains, and `updates` of its own, of `batch` problems (or sampled responses) each. `rate` and
+    `own_rate` are their highest learning rates; reinforcement has that of its recipe's preset
+    `hybrid`. `judged` problems are like those trained on, `further` of each other row. `tokens`
+    bound what is written. With a `model`, all weights of that one are trained on.
     """
 
     writing: int
@@ -42,10 +45,13 @@ class ReasonerPreset:
     layers: int
     width: int
     rate: float
+    own_rate: float
     judged: int
     further: int
-    tokens: int = 96
+    tokens: int = 64
     responses: int = 4
+    hybrid: str = "tiny"
+    model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +81,15 @@ class Arm:
     is_control: bool = False
 
 
+# An update by reinforcement also samples and asks the reference: half as many make as many passes.
+SAMPLED = 2
+_SUMS = "chained-sums?largest=9&terms=yes"
 TASKS = {
     "chained-sums": BenchTask(
-        address="chained-sums?least=2&most=4",
-        stages=4,
-        chance=0.09,
-        further={f"{n} sums": f"chained-sums?least={n}&most={n}" for n in (5, 6)},
+        address=f"{_SUMS}&least=2&most=3",
+        stages=3,
+        chance=0.11,
+        further={f"{n} terms": f"{_SUMS}&least={n}&most={n}" for n in (4, 5)},
     ),
     "graph-search": BenchTask(
         address="graph-search?least=1&most=2",
@@ -99,11 +108,17 @@ CONTROL_TASK = "chained-sums"
 PRESETS = {
     "tiny": ReasonerPreset(
         writing=12, updates=12, problems=64, held_out=8, batch=8, layers=2, width=16, rate=3e-3,
-        judged=8, further=4, tokens=24,
+        own_rate=2e-3, judged=8, further=4, tokens=24,
     ),
     "cpu": ReasonerPreset(
-        writing=2400, updates=800, problems=8000, held_out=64, batch=16, layers=4, width=64,
-        rate=3e-3, judged=200, further=100,
+        writing=1000, updates=600, problems=4000, held_out=32, batch=32, layers=2, width=64,
+        rate=5e-3, own_rate=2e-3, judged=200, further=100,
+    ),
+    # Written down for a machine with an accelerator; its figures are not known.
+    "gpu": ReasonerPreset(
+        writing=1200, updates=960, problems=8000, held_out=64, batch=32, layers=0, width=0,
+        rate=1e-4, own_rate=5e-5, judged=200, further=100, tokens=96, responses=8,
+        hybrid="gpu", model=DEFAULT_NAME,
     ),
 }  # fmt: skip
 
@@ -156,39 +171,45 @@ ARMS = {
     "hrpo-no-decay": _mixtures("hrpo-no-decay", is_control=True),
     "decay-only": _mixtures("decay-only", is_control=True),
 }
-Sizes = Literal["tiny", "cpu"]
 
 
 def training_options(name: str, task: BenchTask, sizes: ReasonerPreset) -> dict[str, Any]:
     """Return the options of a training, its budget shared out over its stages."""
     training, updates = TRAININGS[name], sizes.updates
-    same = {name: vars(sizes)[name] for name in ("problems", "held_out")}
-    begun = {**same, "scratch": False, **training.options}
+    scratch = not training.begins and not sizes.model
+    shared = {name: vars(sizes)[name] for name in ("problems", "held_out")}
+    begun = {**shared, "scratch": scratch, **training.options}
     if training.recipe == "chain-writer":
-        if training.begins:
-            return {**begun, "steps": updates, "batch": sizes.batch}
-        steps = sizes.writing + (updates if name == ANEW else 0)
-        more = {k: vars(sizes)[k] for k in ("batch", "layers", "width", "rate")}
-        return {**same, **training.options, "steps": steps, **more}
+        return begun | _writing_options(name, sizes, scratch=scratch)
     if training.recipe == "sentence-chain":
+        rates = dict.fromkeys(("embedding_rate", "prediction_rate"), sizes.own_rate)
         halves = {"embedding": updates // 2, "prediction": updates - updates // 2}
-        return {**begun, "writing": 0, "batch": sizes.batch, **halves}
+        return {**begun, "writing": 0, "batch": sizes.batch, **halves, **rates}
     if training.recipe == "coconut":
         steps = updates // task.stages
         told = {"stages": task.stages, "steps": steps, "judged": 2, "tokens": sizes.tokens}
-        return {**begun, "writing": 0, "batch": sizes.batch, **told}
+        return {**begun, "writing": 0, "batch": sizes.batch, "rate": sizes.own_rate, **told}
     del begun["held_out"]
     return begun | {
-        "preset": "tiny",
+        "preset": sizes.hybrid,
         "format_steps": 0,
         "seeds": 1,
-        "steps": updates,
+        "steps": updates // SAMPLED,
         "prompts": sizes.batch // sizes.responses,
         "responses": sizes.responses,
         "new_tokens": sizes.tokens,
         "judged": 2,
         "mark": answer_lead(task.address).strip(),
     }
+
+
+def _writing_options(name: str, sizes: ReasonerPreset, *, scratch: bool) -> dict[str, Any]:
+    """Return the options of a training on written text: the writer's, or one that goes on."""
+    if TRAININGS[name].begins:
+        return {"steps": sizes.updates, "batch": sizes.batch, "rate": sizes.own_rate}
+    steps = sizes.writing + (sizes.updates if name == ANEW else 0)
+    shape = {name: vars(sizes)[name] for name in ("layers", "width")} if scratch else {}
+    return {"steps": steps, "batch": sizes.batch, "rate": sizes.rate, **shape}
 
 
 def chosen(names: str, known: Mapping[str, Any], what: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class Verdicts:
     """Values by seed and problem; `groups` names the problems that belong together."""
 
     values: Float[np.ndarray, "seed problem"]
-    groups: Sequence[str]
+    groups: Sequence[str] | Sequence[int]
 
     def minus(self, other: "Verdicts") -> "Verdicts":
         """Return the paired differences."""
@@ -212,19 +212,10 @@ def replaced_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
                         "change": float(gap.values.mean()),
                         "low": ends["low"],
                         "high": ends["high"],
-                        "changed": _changed(kept, row),
+                        "changed": float(gathered(kept, row, "changed")[task, arm].values.mean()),
                     }
                 )
     return found
-
-
-def _changed(records: Sequence[Record], row: str) -> float:
-    differs = [
-        a != b
-        for r in records
-        for a, b in zip(r["rows"][TRAINED]["response"], r["rows"][row]["response"], strict=True)
-    ]
-    return float(np.mean(differs))
 
 
 def depth_rows(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from workbench.model.model import Model
 from workbench.options import build
 from workbench.progress import Progress, silent
 from workbench.result.result import Result
-from workbench.runs.bench.reasoner_answers import answers, judged_rows
+from workbench.runs.bench.reasoner_answers import answers, changed, judged_rows
 from workbench.runs.bench.reasoner_plan import (
     ARMS,
     CONTROL_TASK,
@@ -25,6 +25,7 @@ from workbench.runs.bench.reasoner_plan import (
     TASKS,
     TRAININGS,
     Arm,
+    ReasonerPreset,
     chosen,
     training_options,
 )
@@ -53,7 +54,7 @@ class Cell:
 class ReasonerBench:
     """What is trained and asked; `folder` keeps every record, so that a stopped run goes on."""
 
-    folder: Path
+    folder: Path | None = None
     preset: str = "cpu"
     arms: str = ""
     tasks: str = ""
@@ -70,17 +71,36 @@ class ReasonerBench:
         chosen(self.tasks, TASKS, "tasks")
 
     def cells(self) -> Iterator[Cell]:
-        """Return the cells in the order of running: every arm on every task before a new seed."""
-        for seed in range(self.seeds):
-            for arm in chosen(self.arms, ARMS, "arms"):
-                for task in chosen(self.tasks, TASKS, "tasks"):
-                    if not ARMS[arm].is_control or task == CONTROL_TASK:
-                        yield Cell(seed, arm, task)
+        """Return the cells in the order of running: one task with all seeds, controls last."""
+        arms, tasks = chosen(self.arms, ARMS, "arms"), chosen(self.tasks, TASKS, "tasks")
+        main = [arm for arm in arms if not ARMS[arm].is_control]
+        controls = [arm for arm in arms if ARMS[arm].is_control]
+        for some, where in ((main, tasks), (controls, [t for t in tasks if t == CONTROL_TASK])):
+            for task in where:
+                for seed in range(self.seeds):
+                    yield from (Cell(seed, arm, task) for arm in some)
+
+    @property
+    def plan_hash(self) -> str:
+        """The sha256 of all that decides the numbers of all cells of the preset."""
+        whole = replace(self, arms="", tasks="")
+        return _sha256([whole.at(cell).identity for cell in whole.cells()])
 
     def record(self, cell: Cell) -> dict[str, Any] | None:
         """Return what is known of a cell, None where it is still to be run as asked here."""
-        found = read_record(self.folder / CELLS / f"{cell.name}.json")
+        found = read_record(self.place / CELLS / f"{cell.name}.json")
         return found if found and found["identity"] == self.at(cell).identity else None
+
+    @property
+    def place(self) -> Path:
+        """The folder.
+
+        Raises:
+            BadOption: none was named.
+        """
+        if self.folder is None:
+            raise BadOption("no folder was named for networks and records", hint="--folder FOLDER")
+        return self.folder
 
     def at(self, cell: Cell) -> "Work":
         """Return the work of one cell."""
@@ -98,16 +118,18 @@ class Work:
     def identity(self) -> str:
         """The sha256 of all that decides the numbers of the cell."""
         arm, task = ARMS[self.cell.arm], TASKS[self.cell.task]
-        decides = [self._decides(arm.training), asdict(arm), asdict(task)]
-        return _sha256(decides)
+        sizes = self._sizes
+        asked = [sizes.judged, sizes.further, sizes.tokens]
+        return _sha256([self._decides(arm.training), asdict(arm), asdict(task), asked])
 
     def run(self, progress: Progress) -> dict[str, Any]:
         """Train what is not trained yet, ask every problem, and write the record."""
         arm, task = ARMS[self.cell.arm], TASKS[self.cell.task]
         place, trained = self._train(arm.training, progress)
-        model = load_model(str((place / arm.model).resolve()), device="cpu")
+        model = load_model(str((place / arm.model).resolve()), device=self._device)
         context = Context(seed=self.cell.seed, task=task.address, progress=progress)
-        rows, asked = {}, judged_rows(task, PRESETS[self.bench.preset])
+        rows: dict[str, dict[str, Any]] = {}
+        asked = judged_rows(task, self._sizes)
         for title, options in _variants(arm, place).items():
             reasoner: Any = build(
                 find("reasoner", arm.reasoner).recipe, self._allowed(arm, options)
@@ -115,9 +137,11 @@ class Work:
             for row, problems in asked.items():
                 if title == "" or row == next(iter(asked)):
                     found = answers(reasoner, model, open_task(task.address), problems, context)
+                    if title:
+                        found["changed"] = changed(rows[row], found)
                     rows[f"{row}, {title}" if title else row] = found
         record = {**asdict(self.cell), "identity": self.identity, "training": trained, "rows": rows}
-        place = self.bench.folder / CELLS
+        place = self.bench.place / CELLS
         place.mkdir(parents=True, exist_ok=True)
         write_whole(place / f"{self.cell.name}.json", json.dumps(record).encode())
         return record
@@ -129,12 +153,12 @@ class Work:
         if known:
             return place, known
         begins = TRAININGS[name].begins
-        start = self._train(begins, progress)[0] if begins else None
-        recipe, context = self._recipe(name), self._context(name, place, progress)
-        model: Model | None = load_model(str(start), device="cpu") if start else None
+        start = self._train(begins, progress)[0] if begins else self._sizes.model
+        recipe, context = self.recipe(name), self._context(name, place, progress)
+        model: Model | None = load_model(str(start), device=self._device) if start else None
         is_resumed = place.exists()
         clocks = time.perf_counter(), time.process_time()
-        sizes = PRESETS[self.bench.preset]
+        sizes = self._sizes
         result = recipe.train(model or recipe.base_model(context), (), context)
         trained = {
             "name": name,
@@ -153,29 +177,37 @@ class Work:
             address = part_address(address, "train")
         return Context(seed=self.cell.seed, task=address, scratch=place, progress=progress)
 
-    def _recipe(self, name: str) -> Any:
+    def recipe(self, name: str) -> Any:
+        """Return the recipe of a training with its options."""
         return build(find("recipe", TRAININGS[name].recipe).recipe, self._options(name))
 
     def _options(self, name: str) -> dict[str, Any]:
-        task, sizes = TASKS[self.cell.task], PRESETS[self.bench.preset]
-        return training_options(name, task, sizes)
+        return training_options(name, TASKS[self.cell.task], self._sizes)
+
+    @property
+    def _sizes(self) -> ReasonerPreset:
+        return PRESETS[self.bench.preset]
+
+    @property
+    def _device(self) -> str:
+        """Networks from nothing are too small to gain by an accelerator."""
+        return "auto" if self._sizes.model else "cpu"
 
     def _place(self, name: str) -> Path:
         """Return a folder that only this very training has; those that go on lie inside it."""
         begins = TRAININGS[name].begins
-        above = self._place(begins) if begins else self.bench.folder / self.cell.task
+        above = self._place(begins) if begins else self.bench.place / self.cell.task
         mine = f"{name}-{self.cell.seed}-{_sha256(self._decides(name))[:8]}"
         return above / mine
 
     def _decides(self, name: str) -> list[Any]:
         begins = TRAININGS[name].begins
-        before = self._decides(begins) if begins else []
+        before = self._decides(begins) if begins else [self._sizes.model]
         recipe = TRAININGS[name].recipe
         return [recipe, self._options(name), self.cell.seed, TASKS[self.cell.task].address, before]
 
     def _allowed(self, arm: Arm, options: Mapping[str, Any]) -> dict[str, Any]:
-        tokens = PRESETS[self.bench.preset].tokens
-        return {"tokens": tokens, **options}
+        return {"tokens": self._sizes.tokens, **options}
 
 
 def bench_reasoners(bench: ReasonerBench, progress: Progress = silent) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ from workbench.sampling.tasks.marked_line import MarkedLine, different
 class ChainedSums(MarkedLine):
     """Add and take away digits one after the other; the steps are the totals.
 
+    With `terms`, each step repeats what is added: `+ 2 = 8`.
+
     No total leaves 0 to `largest`, however many terms there are, so that answers do not tell how
     long the chain was.
     """
@@ -25,6 +27,7 @@ class ChainedSums(MarkedLine):
     least: int = option(2, help="Fewest terms after the first.", low=1, high=50)
     most: int = option(4, help="Most terms after the first.", low=1, high=50)
     largest: int = option(20, help="Largest total.", low=9, high=99)
+    terms: bool = option(False, help="Write the term before each total.")
     part: Part = option("all", help="Draw from the whole, or from the part for one purpose.")
 
     def __post_init__(self) -> None:
@@ -45,6 +48,6 @@ class ChainedSums(MarkedLine):
             digit = int(generator.choice(fits))
             total += digit
             said.append(f"{'-' if digit < 0 else '+'} {abs(digit)}")
-            steps.append(f"= {total}")
+            steps.append(f"{said[-1]} = {total}" if self.terms else f"= {total}")
         question = f"Sum {', '.join(said)}:"
         return Problem(id=question, question=question, answer=str(total), steps=tuple(steps))
