@@ -36,16 +36,30 @@ def checked(made: Any) -> Any:
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
         # beartype would check its arguments when the first value is asked for
         return _scope(function, typechecker=beartype)
+    inner: Callable[..., Any] | None = None
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        nonlocal inner
+        if inner is None:
+            # Most functions are never called by one process, and to compile a check takes long.
+            inner = _checking(function)
+        return inner(*args, **kwargs)
+
+    return called
+
+
+def _checking(function: Callable[..., Any]) -> Callable[..., Any]:
     hints = _hints(function)
     function.__annotations__ = hints
     inner = beartype(function)
     if not any(map(_names_a_shape, hints.values())):
         return inner
 
-    @functools.wraps(function)
     def within(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         with _scope("context"):

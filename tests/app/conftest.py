@@ -4,12 +4,15 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
+from streamlit.components.v2.manifest_scanner import scan_component_manifests
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -62,15 +65,14 @@ class Page:
     def settle(self, seconds: float = 240.0) -> "Page":
         """Run the page again until no run is going on, as its fragments do in a browser."""
         deadline = time.monotonic() + seconds
-        begun = [-1, JOBS.begun]
         while time.monotonic() < deadline:
+            # What ended while the page was drawn may have let another one begin.
+            begun, is_quiet = JOBS.begun, not JOBS.live()
             self.at.run()
             live = JOBS.live()
             for job in live:
                 JOBS.wait(job.run_id, 5.0)
-            begun.append(JOBS.begun)
-            # What ended while the page was drawn may have let another one begin.
-            if not live and begun[-1] == begun[-2] == begun[-3]:
+            if is_quiet and not live and begun == JOBS.begun:
                 break
         assert not self.at.exception, [e.message for e in self.at.exception]
         return self
@@ -116,6 +118,14 @@ class Page:
 
 
 Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_scan() -> Iterator[None]:
+    """Look through what is installed for components once, and not for every page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(scan_component_manifests))
+        yield
 
 
 @pytest.fixture(autouse=True)

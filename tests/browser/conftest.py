@@ -108,6 +108,16 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     assert outside == []
 
 
+def map_when_ready(page: Any) -> Any:
+    """Return the area of the map of layers and tokens, once everything on the page is there."""
+    page.get_by_text("Click a cell").wait_for()
+    page.get_by_text("Still to come").wait_for(state="detached")
+    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
+    area = page.locator(".js-plotly-plot").last.locator(".nsewdrag").first
+    area.scroll_into_view_if_needed()
+    return area
+
+
 def _note(outside: list[str], url: str) -> None:
     if not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")):
         outside.append(url)

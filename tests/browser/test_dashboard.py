@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.panels.result_panel import estimate_table
+from tests.browser.conftest import map_when_ready
 from workbench.figures.glyphs import visible
 from workbench.runs.run import Run
 from workbench.runs.store import Store
@@ -89,11 +90,7 @@ def test_a_token_chosen_with_the_keys_is_marked_everywhere(
 
 def test_a_clicked_cell_opens_and_stays_open_after_a_reload(visit: Visit) -> None:
     page = visit()
-    page.get_by_text("Click a cell").wait_for()
-    page.get_by_text("Still to come").wait_for(state="detached")
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    area = page.locator(".js-plotly-plot").last.locator(".nsewdrag").first
-    area.scroll_into_view_if_needed()
+    area = map_when_ready(page)
     area.click()
     close = page.get_by_role("button", name="Close", exact=True)
     close.wait_for()

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import map_when_ready
+
 pytestmark = pytest.mark.browser
 
 HOSTILE = "ablate:<img src=x onerror=window.hit=1>"
@@ -14,11 +16,7 @@ def test_an_edit_at_a_chosen_cell_is_compared_and_survives_a_reload(
     visit: Callable[..., Any],
 ) -> None:
     page = visit()
-    page.get_by_text("Click a cell").wait_for()
-    page.get_by_text("Still to come").wait_for(state="detached")
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    area = page.locator(".js-plotly-plot").last.locator(".nsewdrag").first
-    area.scroll_into_view_if_needed()
+    area = map_when_ready(page)
     area.hover()
     page.locator(".hoverlayer .hovertext").first.wait_for()
     area.click()

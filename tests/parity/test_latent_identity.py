@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.parity.conftest import greedy_by_transformers
 from workbench.latent.gate import Gate, GateShape
 from workbench.latent.inputs import GatedMixture, SoftTokens
 from workbench.latent.interventions import Intervened, Intervention
@@ -44,17 +45,8 @@ def test_a_closed_gate_is_transformers_generate(model: Model, batch: Tokens) -> 
     closed = Intervened(inner=_gate(model), change=Intervention(gate=1.0))
     policy = LatentThinking(inputs=closed, sampling=WARM, greedy=True)
     found = model.generate(batch, policy=policy, limit=40, options=FREE)
-    with torch.no_grad():
-        theirs = model.backend.module.generate(
-            batch.ids,
-            attention_mask=batch.mask.long(),
-            do_sample=False,
-            max_new_tokens=40,
-            min_new_tokens=40,
-            eos_token_id=None,
-        )
     assert found.latent is not None
-    assert [list(row) for row in found.generated] == theirs[:, batch.ids.shape[1] :].tolist()
+    assert [list(row) for row in found.generated] == greedy_by_transformers(model, batch)
 
 
 def test_a_closed_gate_samples_as_plain_sampling(model: Model, batch: Tokens) -> None:

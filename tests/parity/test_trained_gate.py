@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.parity.conftest import greedy_by_transformers
 from workbench.latent.inputs import GatedMixture
 from workbench.latent.interventions import Intervened, Intervention
 from workbench.latent.thinking import LatentThinking
@@ -55,16 +56,7 @@ def test_the_trained_gate_closed_is_transformers_generate(
     closed = Intervened(inner=gated, change=Intervention(gate=1.0))
     policy = _policy(trained, inputs=closed, greedy=True)
     found = trained.model.generate(batch, policy=policy, limit=40, options=FREE)
-    with torch.no_grad():
-        theirs = trained.model.backend.module.generate(
-            batch.ids,
-            attention_mask=batch.mask.long(),
-            do_sample=False,
-            max_new_tokens=40,
-            min_new_tokens=40,
-            eos_token_id=None,
-        )
-    assert [list(row) for row in found.generated] == theirs[:, batch.ids.shape[1] :].tolist()
+    assert [list(row) for row in found.generated] == greedy_by_transformers(trained.model, batch)
     warm = policy.sampling
     sampled = replace(policy, greedy=False)
     found = trained.model.generate(batch, policy=sampled, limit=40, options=FREE)

@@ -18,9 +18,15 @@ _FOLDER = "workbench_files_"
 
 def places() -> tuple[str, ...]:
     """Return the packages that hold plugins; each folder of the settings stands for one."""
-    named = (entry.value for entry in entry_points(group=GROUP))
+    named = _installed(tuple(sys.path))
     folders = (folder_package(folder) for folder in settings().plugins if folder.is_dir())
     return tuple(dict.fromkeys((*named, *folders)))
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> tuple[str, ...]:
+    # Every lookup of a plugin asks, and to read all that is installed takes tens of milliseconds.
+    return tuple(entry.value for entry in entry_points(group=GROUP))
 
 
 def folder_package(folder: Path) -> str:

@@ -3,8 +3,19 @@
 import numpy as np
 import pandas as pd
 
+from causal.planted.simulate import Design, plant
 from causal.searches.algorithms import run
 from workbench.result.tables import Table
+
+# A hierarchical fit in a second.
+QUICK = {"resamples": 10, "null_draws": 5, "order_draws": 5, "restarts": 3, "variants": False}
+
+
+def hierarchy_table(design: Design, seed: int = 0) -> Table:
+    """Return the rows of planted domains that share a hierarchy of capabilities."""
+    rows = plant(design, np.random.default_rng(seed)).rows
+    domains = np.repeat(rows.names, rows.counts)
+    return table_of(rows.pooled, domains, list(rows.benchmarks))
 
 
 def in_this_process(monkeypatch, stability):

@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from causal.hierarchical import Hierarchical
-from causal.planted.simulate import Design, plant
+from causal.planted.simulate import Design
 from causal.refute import HeldOutDomain, PlaceboDomains, RandomCommonCause, RandomSubset
 from causal.scm.answers import (
     answer_paths,
@@ -21,23 +20,14 @@ from causal.scm.intervention import Do, Measure, Shock
 from causal.scm.place import place
 from causal.scm.stored import domain_models, model_of
 from causal.scm.trials import check_trials, read_trials
-from workbench.errors import BadOption, TooLittleData, UnknownName, WorkbenchError
+from tests.unit.causal.planted_tables import QUICK, hierarchy_table
+from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Discovery, Refuter
 from workbench.methods.registry import find, plugins
 from workbench.options import build, plain
 from workbench.result.graph import CapabilityGraph
 from workbench.result.result import Result
 from workbench.result.tables import Table
-
-QUICK = {"resamples": 10, "null_draws": 5, "order_draws": 5, "restarts": 3, "variants": False}
-
-
-def planted_table(design: Design, seed: int = 0) -> Table:
-    rows = plant(design, np.random.default_rng(seed)).rows
-    frame = pd.DataFrame(rows.pooled, columns=list(rows.benchmarks))
-    frame.insert(0, "model", [f"m{i}" for i in range(len(frame))])
-    frame.insert(1, "domain", np.repeat(rows.names, rows.counts))
-    return Table(frame)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +104,7 @@ def test_graph_round_trips(result: Result) -> None:
 
 
 def test_same_seed_same_numbers() -> None:
-    table = planted_table(Design(k=2, d=4, n=120, domains=2, noise="uniform"))
+    table = hierarchy_table(Design(k=2, d=4, n=120, domains=2, noise="uniform"))
     least = {"resamples": 5, "restarts": 1}
     recipe = build(Hierarchical, {**QUICK, **least, "k": 2, "gate": 0.9})
     one, other = (recipe.fit(table, Context(seed=3)) for _ in range(2))
@@ -223,80 +213,20 @@ def test_older_snapshot_is_said_loudly(table: Table) -> None:
 def test_other_numbers_of_capabilities(k: int) -> None:
     design = Design(k=k, d=5, n=120, domains=2, noise="uniform")
     recipe = build(Hierarchical, {**QUICK, "k": k, "least_domains": 2, "gate": 0.9})
-    found = recipe.fit(planted_table(design), Context(resamples=10))
+    found = recipe.fit(hierarchy_table(design), Context(resamples=10))
     assert found.graph is not None
     assert len(found.graph.order) == k
     assert len(found.tables["orders"]) == [1, 2, 6, 24][k - 1]
 
 
 def test_scaling_filters_and_one_domain() -> None:
-    table = planted_table(Design(k=2, d=4, n=60, domains=2, noise="uniform"))
+    table = hierarchy_table(Design(k=2, d=4, n=60, domains=2, noise="uniform"))
     for options in ({"scaling": "pooled"}, {"scaling": "domain"}, {"drop": ["duplicates"]}):
         recipe = build(Hierarchical, {**QUICK, "k": 2, "least_models": 50, "gate": 0.9, **options})
         assert recipe.fit(table, Context(resamples=10)).graph is not None
     alone = build(Hierarchical, {**QUICK, "k": 2, "domains": ["domain-1"]})
     found = alone.fit(table, Context(resamples=10))
     assert "one domain fits every order exactly" in found.summary
-
-
-def break_table(kind: str) -> Table:
-    frame = planted_table(Design(k=2, d=4, n=60, domains=2, noise="uniform")).frame
-    first = frame["domain"] == "domain-1"
-    if kind == "constant":
-        frame.loc[first, ["score-1", "score-2", "score-3"]] = 1.0
-    elif kind == "few":
-        frame = frame[~first | (frame.index < 4)]
-    elif kind == "text":
-        frame = frame.astype({"score-1": object})
-        frame["score-1"] = "high"
-    elif kind == "missing":
-        frame["score-2"] = np.nan
-    elif kind == "unlabelled":
-        frame["domain"] = ""
-    return Table(frame)
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("constant", "independent directions"),
-        ("few", "fewer than 20 models: domain-1"),
-        ("text", "no domain|independent|scores"),
-        ("missing", "no row has all"),
-        ("unlabelled", "no domain 'domain-1'"),
-    ],
-)
-def test_broken_tables_are_explained(kind: str, expected: str) -> None:
-    options = {**QUICK, "k": 2, "domains": ["domain-1", "domain-2"]}
-    if kind in ("text", "missing"):
-        options["benchmarks"] = ["score-1", "score-2", "score-3"]
-    with pytest.raises(WorkbenchError, match=expected):
-        build(Hierarchical, options).fit(break_table(kind), Context(resamples=10))
-
-
-def test_unequal_groups_and_duplicated_columns_fit() -> None:
-    frame = planted_table(Design(k=2, d=4, n=200, domains=3, noise="uniform")).frame
-    frame = frame.drop(frame.index[20:120])
-    frame["copy"] = frame["score-1"]
-    recipe = build(
-        Hierarchical, {**QUICK, "k": 2, "least_models": 60, "least_domains": 3, "gate": 0.9}
-    )
-    found = recipe.fit(Table(frame), Context(resamples=10))
-    assert sorted(found.tables["domains"].frame["rows"]) == [100, 200, 200]
-    assert any(note.code == "duplicate-column" for note in found.notes)
-
-
-def test_bad_options_are_explained(table: Table) -> None:
-    with pytest.raises(TooLittleData, match="no domain has 5000 models"):
-        build(Hierarchical, {"least_models": 5000}).fit(table, Context())
-    with pytest.raises(UnknownName, match="no domain 'gpt-4'"):
-        build(Hierarchical, {"domains": ["gpt-4"]}).fit(table, Context())
-    with pytest.raises(BadOption, match="k = 3 capabilities need"):
-        build(Hierarchical, {"benchmarks": ["BBH", "GPQA"]}).fit(table, Context())
-    with pytest.raises(UnknownName, match="no column 'team'"):
-        build(Hierarchical, {"domain_column": "team"}).read(None)
-    with pytest.raises(BadOption, match="expected at most 4"):
-        build(Hierarchical, {"k": 5})
 
 
 def test_planted_example_is_recovered() -> None:

@@ -8,7 +8,14 @@ import pytest
 
 from causal.scores.leaderboard import ScoreTable, bundled, from_table, read_scores
 from causal.scores.row_filters import RowFilter
-from causal.scores.schemas import OPEN_LLM_SCORES, Schema, detect, family_name, task_group
+from causal.scores.schemas import (
+    EXTRACT_FACTS,
+    OPEN_LLM_SCORES,
+    Schema,
+    detect,
+    family_name,
+    task_group,
+)
 from causal.scores.snapshots import compare_snapshots
 from workbench.errors import BadOption, BadRows, ModelNotFound, TooLittleData, UnknownName
 from workbench.result.tables import Table
@@ -191,18 +198,7 @@ def test_content_hash_depends_on_cells() -> None:
 def test_shipped_table_holds_facts_only(shipped: ScoreTable) -> None:
     assert len(shipped) == 3913
     facts = set(shipped.frame.columns) - set(OPEN_LLM_SCORES)
-    assert facts == {
-        "model",
-        "precision",
-        "type",
-        "parameters_b",
-        "merged",
-        "moe",
-        "flagged",
-        "chat_template",
-        "domain",
-        "evidence",
-    }
+    assert facts == set(EXTRACT_FACTS)
     assert np.isfinite(shipped.scores).all()
     assert shipped.scores.min() >= 0
     assert shipped.scores.max() <= 100

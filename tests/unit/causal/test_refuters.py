@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 from causal.identification.refit import open_case
-from causal.planted.simulate import Design, plant
+from causal.planted.simulate import Design
 from causal.refute import PlaceboDomains, RandomCommonCause, RandomSubset
 from causal.searches import stability
-from tests.unit.causal.planted_tables import chain_and_collider, in_this_process, table_of
+from tests.unit.causal.planted_tables import (
+    chain_and_collider,
+    hierarchy_table,
+    in_this_process,
+    table_of,
+)
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context
 from workbench.methods.registry import find, plugins
@@ -22,6 +27,7 @@ from workbench.runs.spec import DataRef, RunSpec
 from workbench.runs.store import Store
 
 SEED = 3
+DESIGN = Design(k=2, d=4, n=80, domains=2, noise="uniform")
 HIERARCHICAL = {
     "k": 2,
     "null_draws": 5,
@@ -62,11 +68,6 @@ def searched_table():
     return table_of(data, labels)
 
 
-def planted_table():
-    rows = plant(Design(k=2, d=4, n=80, domains=2, noise="uniform"), np.random.default_rng(0)).rows
-    return table_of(rows.pooled, np.repeat(rows.names, rows.counts), list(rows.benchmarks))
-
-
 def options_of(name):
     if name == "hierarchical":
         return {**HIERARCHICAL, "least_models": 60}
@@ -82,7 +83,7 @@ def fitted():
 
     def get(name):
         if name not in kept:
-            table = planted_table() if name == "hierarchical" else searched_table()
+            table = hierarchy_table(DESIGN) if name == "hierarchical" else searched_table()
             recipe = build(find("discovery", name).recipe, options_of(name))
             result = recipe.fit(table, Context(seed=SEED, resamples=5))
             graph = read_graph(json.dumps(json.loads(write_graph(result.graph, "json"))))

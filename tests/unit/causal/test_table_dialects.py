@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from causal.scores.leaderboard import ScoreTable, read_scores
-from causal.scores.numerals import read_column
 from causal.scores.table_options import TableOptions
 from workbench.errors import BadOption, BadRows, TooLittleData, UnknownName
 
@@ -183,25 +182,6 @@ def test_ambiguous_numbers_are_said_and_can_be_decided(tmp_path: Path) -> None:
     decided = TableOptions(decimal="point").scores_of(TableOptions(decimal="point").read(path))
     assert decided.scores[0].tolist() == [1250.0, 2500.0]
     assert "could be" not in texts(decided)
-
-
-def test_mixed_decimal_signs_are_no_numbers_but_named() -> None:
-    column = read_column(["1.5", "2.5", "3,5", "4.5"], "", "point")
-    assert column.bad.tolist() == [2]
-    np.testing.assert_array_equal(column.values, [1.5, 2.5, np.nan, 4.5])
-
-
-@pytest.mark.parametrize("word", ["-", "n/a", "?", "", "NaN", ".", "NULL", "#N/A", "k. A.", "–"])
-def test_spellings_of_no_value(word: str) -> None:
-    column = read_column(["1.5", word, "2"], "", "point")
-    assert column.bad.tolist() == []
-    assert np.isnan(column.values).tolist() == [False, True, False]
-
-
-@pytest.mark.parametrize("word", ["inf", "1e400", "12,34", "1_000", "0x10", "5 kg", "١٢", "1e200"])
-def test_what_is_no_number_is_not_taken_for_one(word: str) -> None:
-    column = read_column(["1.5", word, "2.5"], "", "point")
-    assert column.bad.tolist() == [1]
 
 
 def test_facts_are_recognised_by_a_whole_schema_only(tmp_path: Path) -> None:
