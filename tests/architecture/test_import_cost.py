@@ -47,22 +47,40 @@ def test_the_measure_works() -> None:
     assert _loaded_by("import pandas") == ["pandas"]
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "workbench",
-        "workbench.errors",
-        "workbench.options",
-        "workbench.config",
-        "workbench.model.sites",
-        "workbench.model.spec",
-        "workbench.methods.registry",
-        "app.guard",
-        "app.cli.main",
-    ],
+LIGHT = (
+    "workbench",
+    "workbench.errors",
+    "workbench.options",
+    "workbench.config",
+    "workbench.model.sites",
+    "workbench.model.spec",
+    "workbench.methods.registry",
+    "app.guard",
+    "app.cli.main",
 )
-def test_light_modules_stay_light(module: str) -> None:
-    assert _loaded_by(f"import {module}") == []
+
+
+@pytest.fixture(scope="module")
+def loaded_with() -> dict[str, list[str]]:
+    """What is heavy and loaded after each light module, one import after another."""
+    code = (
+        "import importlib, json, sys\n"
+        "found = {}\n"
+        f"for name in {LIGHT!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    found[name] = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_stay_light(module: str, loaded_with: dict[str, list[str]]) -> None:
+    assert loaded_with[module] == []
 
 
 def test_lists_and_help_pages_import_nothing_heavy() -> None:

@@ -43,8 +43,11 @@ def test_no_output_in_notebooks(tracked: list[Path]) -> None:
 
 def _skips(path: Path) -> list[str]:
     """Return the functions of a test file that skip or expect failure."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    found: list[str] = []
+    text = path.read_text()
+    if "skip" not in text and "xfail" not in text:
+        return found
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             names = {
                 part.attr if isinstance(part, ast.Attribute) else part.id

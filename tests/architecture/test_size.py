@@ -1,6 +1,7 @@
 """No file and no function grows beyond what one can hold in the head."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,17 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "share
 
 def _modules() -> list[Path]:
     return sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+
+
+@cache
+def _nodes() -> tuple[tuple[Path, ast.AST], ...]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ImportFrom
+    return tuple(
+        (path, node)
+        for path in _modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, kinds)
+    )
 
 
 def test_there_is_something_to_measure() -> None:
@@ -37,8 +49,7 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_functions_stay_short() -> None:
     long = {
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": _length(node)
-        for path in _modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in _nodes()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and _length(node) > FUNCTION_LINES
     }
@@ -64,8 +75,7 @@ def test_no_module_defers_its_annotations() -> None:
 def test_imports_are_absolute() -> None:
     relative = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in _modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in _nodes()
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert relative == []

@@ -4,6 +4,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -89,6 +90,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return version(name)
