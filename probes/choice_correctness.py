@@ -96,6 +96,11 @@ def _other_questions(fold: Int[np.ndarray, " n"], context: Context) -> Int[np.nd
     found = np.arange(len(fold))
     for part in np.unique(fold):
         mine = draw.permutation(np.flatnonzero(fold == part))
+        if len(mine) < 2:
+            raise TooLittleData(
+                "a part of the questions holds only one, so there is no other to read",
+                hint="raise --limit, or lower --n-folds",
+            )
         found[mine] = np.roll(mine, 1)
     return found
 

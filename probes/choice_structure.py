@@ -140,8 +140,9 @@ def _read(
         train, test = fold != part, fold == part
         goals = [y[train].astype(np.float64)[:, None] for y in facts.values()]
         for name, readout in zip(facts, tuned_ridge(x[train], goals, owner[train]), strict=True):
-            inside = readout.read(x[train])[:, 0]
-            middle = (inside[facts[name][train]].mean() + inside[~facts[name][train]].mean()) / 2
+            inside, fact = readout.read(x[train])[:, 0], facts[name][train]
+            both = [inside[fact == value].mean() for value in np.unique(fact)]
+            middle = sum(both) / len(both)
             found[name][test] = (readout.read(x[test])[:, 0] - middle) / (inside.std() + 1e-12)
     return found
 

@@ -184,11 +184,15 @@ class Docnade:
         estimates = [
             texts.estimate("bag"),
             texts.estimate("state", "random", last),
-            units.estimate("coherence", "drawn"),
         ]
+        if "coherence" in units.metrics:
+            estimates.append(units.estimate("coherence", "drawn"))
+        else:
+            why = "every word stands in every text, so topics have no coherence"
+            notes = [*notes, Note(why, "warning", "no-coherence")]
         return study_report(
             texts,
-            summary=f"{estimates[0]}; {estimates[1]}; {estimates[2]}.",
+            summary="; ".join(map(str, estimates)) + ".",
             averages={"layers": ("layer",)},
             rows={"topics": topics},
             columns={

@@ -83,19 +83,17 @@ def fit(  # noqa: PLR0913 - two parts of the data, the sizes of the network and 
     return found
 
 
-def npmi(holds: Bool[np.ndarray, "doc word"]) -> float:
+def npmi(holds: Bool[np.ndarray, "doc word"]) -> float | None:
     """Return the mean over pairs of words of ln(p_ab/(p_a·p_b)) / −ln p_ab.
 
     1 where two words stand in the same documents, 0 where they are independent, −1 where they
-    never meet.
+    never meet. Two words that stand in every document say nothing; None where all pairs are such.
 
     Source: Röder et al. 2015, section 3, over whole documents.
     """
     each = []
     for a, b in combinations(range(holds.shape[1]), 2):
         both, p = float((holds[:, a] & holds[:, b]).mean()), holds[:, [a, b]].mean(axis=0)
-        if 0 < both < 1:
-            each.append(float(np.log(both / p.prod()) / -np.log(both)))
-        else:
-            each.append(1.0 if both else -1.0)
-    return float(np.mean(each)) if each else 0.0
+        if both < 1:
+            each.append(float(np.log(both / p.prod()) / -np.log(both)) if both else -1.0)
+    return float(np.mean(each)) if each else None

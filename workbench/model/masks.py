@@ -118,6 +118,26 @@ def honoured(model: Subject, layout: Layout | None, tokens: Tokens) -> Layout | 
     return layout.to(tokens.ids.device)
 
 
+def fitting(model: Subject, layout: Layout | None, tokens: Tokens) -> Layout | None:
+    """Return the layout of a run, as `honoured` does, for a batch that the model has places for.
+
+    Raises:
+        BadOption: a row is longer than the model's positions, or the layout does not fit.
+        Unsupported: the model does not honour the layout.
+    """
+    longest = model.spec.max_positions
+    if tokens.ids.shape[1] > longest:
+        places = tokens.near.position_ids if layout is None else layout.position_ids.cpu()
+        needed = (places.masked_fill(~tokens.near.mask, 0).amax(dim=1) + 1).tolist()
+        long = [f"row {i} takes {n}" for i, n in enumerate(needed) if n > longest]
+        if long:
+            raise BadOption(
+                f"{model.spec.name} has {longest} positions; {', '.join(long[:3])}",
+                hint="shorten the text, or cut it with model.tokenize(texts, limit=…)",
+            )
+    return honoured(model, layout, tokens)
+
+
 def prefix_visible(tokens: Tokens, lengths: Sequence[int]) -> Layout:
     """Let the first `lengths[i]` tokens of row i see one another, whichever stands first.
 

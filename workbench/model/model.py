@@ -18,7 +18,7 @@ from workbench.model.company import row_plan, runs_together
 from workbench.model.edits import Edit, active, selection_problems
 from workbench.model.finite import current_watch, head_flags, pass_flags
 from workbench.model.generation import DEFAULTS, GenerationOptions, continue_prefix
-from workbench.model.masks import Layout, honoured
+from workbench.model.masks import Layout, fitting, honoured
 from workbench.model.own_loop import AnyPolicy
 from workbench.model.policy import GREEDY, RowPlan
 from workbench.model.prefix import Prefix, prefill
@@ -97,7 +97,7 @@ class Model:
         and the positions.
 
         Raises:
-            BadSite: a site does not exist in this model.
+            BadSite, BadOption: a site does not exist in this model, or a row does not fit it.
             Unsupported: the backend cannot read or edit that kind of site, or honour a layout.
         """
         if not isinstance(tokens, Tokens):
@@ -105,7 +105,7 @@ class Model:
         batch = (tokens if embeds is not None else self._known(tokens)).to(self.device)
         embeds = None if embeds is None else embeds.to(self.device)
         sites = self.sites(read)
-        layout = honoured(self, layout, batch)
+        layout = fitting(self, layout, batch)
         if layout is not None or runs_together(self, batch):
             inputs = Inputs(
                 ids=None if embeds is not None else batch.ids,

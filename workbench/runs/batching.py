@@ -98,6 +98,26 @@ def plan(
     )
 
 
+def runnable(
+    model: Model, examples: Sequence[Example]
+) -> tuple[list[Example], list[tuple[Example, str]]]:
+    """Part the texts that the model can run whole from the others, each of these with the reason.
+
+    Raises:
+        TooLittleData: no text can be run.
+    """
+    longest, good, skipped = model.spec.max_positions, [], []
+    found = encoded_texts(model.tokenizer, [e.text for e in examples], limit=longest + 1)
+    for example, one in zip(examples, found, strict=True):
+        reason = _unfit(one, model)
+        if not reason and not isinstance(one, BadOption) and len(one[0]) > longest:
+            reason = f"longer than the {longest} tokens that {model.spec.name} takes"
+        skipped.append((example, reason)) if reason else good.append(example)
+    if not good and skipped:
+        raise _nothing([reason for _, reason in skipped])
+    return good, skipped
+
+
 def _unfit(one: Encoded | BadOption, model: Model) -> str:
     """Return why a text cannot be run; empty when it can."""
     if isinstance(one, BadOption):
@@ -116,7 +136,7 @@ def _nothing(reasons: Sequence[str]) -> TooLittleData:
         return TooLittleData("no text holds a token", hint="give texts with words in them")
     return TooLittleData(
         f"no text can be run: {'; '.join([*dict.fromkeys(reasons)][:3])}",
-        hint="give texts with words that the tokenizer knows, or another model",
+        hint="give shorter texts with words that the tokenizer knows, or another model",
     )
 
 

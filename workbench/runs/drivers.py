@@ -30,14 +30,16 @@ from workbench.methods.shapes import follows
 from workbench.model.model import Model
 from workbench.options import build, plain
 from workbench.result.result import Result
+from workbench.runs.batching import runnable
 from workbench.runs.counting import STARTS, Outcome, count_arrays, count_texts, no_shape
 from workbench.runs.graphs import FoundGraph, open_graph
 from workbench.runs.models import shared_model
 from workbench.runs.overflow import finite_only
 from workbench.runs.reading import BadRow, read_examples
-from workbench.runs.solving import check_no_texts, solve_task, with_task
+from workbench.runs.solving import check_no_texts, skipped_rows, solve_task, with_task
 from workbench.runs.spec import RunSpec
 from workbench.runs.store import Store
+from workbench.sampling.task import open_task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,7 +188,17 @@ class _OnInputs(_OnModel):
 
 class _Studying(_OnInputs):
     def work(self, job: Job, model: Model, context: Context) -> Outcome:
-        return Outcome(result=job.recipe.study(model, job.examples, context))
+        good, skipped = runnable(model, job.examples)
+        bad = (*_skipped(job), *(BadRow(source=e.source, reason=why) for e, why in skipped))
+        try:
+            return Outcome(result=job.recipe.study(model, tuple(good), context), bad=bad)
+        except Stopped as stop:
+            return Outcome(result=stop.result, bad=bad, stop=stop)
+
+
+def _skipped(job: Job) -> tuple[BadRow, ...]:
+    data = job.spec.data
+    return skipped_rows(open_task(data.task), data.limit) if data.task else ()
 
 
 class _Training(_OnInputs):
@@ -197,7 +209,8 @@ class _Training(_OnInputs):
         return own or super().model(job, context)
 
     def work(self, job: Job, model: Model, context: Context) -> Outcome:
-        return Outcome(result=job.recipe.train(model, job.examples, context))
+        result = job.recipe.train(model, job.examples, context)
+        return Outcome(result=result, bad=_skipped(job))
 
 
 class _Counting(_OnInputs):

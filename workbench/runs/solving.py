@@ -1,5 +1,6 @@
 """A reasoner over the problems of a task: batches, grading, what it took."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +13,12 @@ from workbench.result.result import Note
 from workbench.runs.batching import group_by_length
 from workbench.runs.chain_report import report
 from workbench.runs.counting import Outcome
+from workbench.runs.reading import BadRow
 from workbench.runs.solved import Solved
 from workbench.runs.spec import RunSpec
 from workbench.sampling.evaluation import judge
 from workbench.sampling.prompting import prompt_ids, stop_ids, unknown_words
-from workbench.sampling.task import Choices, Problem, Task, open_task
+from workbench.sampling.task import Choices, Problem, SkipsRows, Task, open_task
 
 MOST_PROBLEMS = 100
 MOST_UNKNOWN = 0.1
@@ -41,7 +43,7 @@ def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) 
     task = open_task(context.task)
     limit = context.limit or MOST_PROBLEMS
     problems = task.problems(limit, context.stream("problems"))
-    asked = _ask(task, problems, model, context)
+    asked, bad = _fitting(_ask(task, problems, model, context), model)
     groups = group_by_length([len(a.prompt.ids) for a in asked], spec.batch_tokens)
     found: dict[int, Solved] = {}
     stop: KeyboardInterrupt | None = None
@@ -58,8 +60,37 @@ def solve_task(recipe: Reasoner, spec: RunSpec, model: Model, context: Context) 
     result = report(spec.name, solved, len(asked))
     return Outcome(
         result=replace(result, notes=(*_unread(asked, model), *result.notes)),
+        bad=(*skipped_rows(task, limit), *bad),
         stop=stop,
     )
+
+
+def skipped_rows(task: Task, limit: int | None) -> tuple[BadRow, ...]:
+    """Return the rows of the task's file that are no problem, up to the last problem used."""
+    if not isinstance(task, SkipsRows):
+        return ()
+    return tuple(BadRow(source=a, reason=b) for a, b in task.skipped(limit or sys.maxsize))
+
+
+def _fitting(asked: Sequence[_Asked], model: Model) -> tuple[list[_Asked], list[BadRow]]:
+    """Part the problems that leave room for an answer from those that do not.
+
+    Raises:
+        TooLittleData: none leaves room.
+    """
+    room, good, bad = model.spec.max_positions, [], []
+    for one in asked:
+        if len(one.prompt.ids) < room:
+            good.append(one)
+        else:
+            reason = f"{len(one.prompt.ids)} tokens; {model.spec.name} takes {room} with its answer"
+            bad.append(BadRow(source=one.problem.id, reason=reason))
+    if not good:
+        raise TooLittleData(
+            f"no problem leaves room for an answer ({bad[0].source}: {bad[0].reason})",
+            hint="shorter problems, or another model",
+        )
+    return good, bad
 
 
 def _unread(asked: Sequence[_Asked], model: Model) -> tuple[Note, ...]:

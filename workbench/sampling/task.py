@@ -83,6 +83,14 @@ class FindsAnswers(Protocol):
         """Return the final answer with its grader and convention."""
 
 
+@runtime_checkable
+class SkipsRows(Protocol):
+    """A task whose file may hold rows that are no problem; they are left out and named."""
+
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the place and the fault of those that stand before the last problem used."""
+
+
 def open_task(address: str) -> Task:
     """Return the task written `NAME`, `NAME:FILE`, `NAME?option=value`, or a question file's path.
 

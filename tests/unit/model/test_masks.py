@@ -116,3 +116,15 @@ def test_a_model_with_windows_is_refused_with_the_reason():
     tokens, layout = lay_out([prompt()])
     with pytest.raises(Unsupported, match="relative error"):
         tiny_model("gemma2").run(tokens, layout=layout)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_more_tokens_than_positions_are_refused_unless_they_share_them(tiny, in_parts):
+    half = tiny.spec.max_positions // 2 + 8
+    parts = Parallel(branches=((5,) * half, (6,) * half), blind=in_parts, aligned=in_parts)
+    tokens, layout = lay_out([(4, parts, 7)])
+    if in_parts:
+        assert tiny.run(tokens, layout=layout, logits="last").logits.isfinite().all()
+        return
+    with pytest.raises(BadOption, match=f"has {tiny.spec.max_positions} positions; row 0 takes"):
+        tiny.run(tokens)

@@ -59,3 +59,4 @@ def test_words_of_the_same_texts_cohere_and_those_that_never_meet_do_not():
     assert npmi(np.stack([a, a], axis=1)) == pytest.approx(1)
     assert npmi(np.stack([a, ~a], axis=1)) == -1
     assert npmi(np.stack([a, b], axis=1)) == pytest.approx(0)
+    assert npmi(np.stack([a | True, a | True], axis=1)) is None

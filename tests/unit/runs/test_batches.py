@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Example
 from workbench.model.model import Model
-from workbench.runs.batching import group_by_length, plan
+from workbench.runs.batching import group_by_length, plan, runnable
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 120))
@@ -63,3 +63,14 @@ def test_texts_without_a_token_are_skipped_and_named(tiny_llama: Model) -> None:
     assert [e.source for e, _ in work.skipped] == ["text 2"]
     with pytest.raises(TooLittleData, match="no text holds a token"):
         plan(tiny_llama, _examples(" "), max_tokens=8, batch_tokens=8)
+
+
+def test_a_study_keeps_the_texts_that_the_model_can_run_whole(tiny_llama: Model) -> None:
+    longest = tiny_llama.spec.max_positions
+    good, skipped = runnable(tiny_llama, _examples("the dog", "the " * (longest + 1), " "))
+    assert [e.text for e in good] == ["the dog"]
+    told = [(e.source, reason) for e, reason in skipped]
+    assert [source for source, _ in told] == ["text 2", "text 3"]
+    assert f"longer than the {longest} tokens" in told[0][1]
+    with pytest.raises(TooLittleData, match=f"longer than the {longest} tokens"):
+        runnable(tiny_llama, _examples("the " * (longest + 1)))

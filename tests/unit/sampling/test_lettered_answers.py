@@ -110,11 +110,17 @@ def test_what_a_limit_cut_off_has_no_answer(address, response, answer, finished)
     assert whole.answer is not None
 
 
-def test_references_that_no_answer_can_equal_are_refused(tmp_path):
-    path = tmp_path / "q.jsonl"
-    path.write_text('{"question": "when?", "answer": "3:30"}\n{"question": "b", "answer": "5"}\n')
-    with pytest.raises(DataError, match=r"1 of 2 reference answers .* q:1 '3:30'"):
-        open_task(f"questions:{path}").problems(2, np.random.default_rng(0))
-    assert (
-        len(open_task(f"questions:{path}?grader=math").problems(2, np.random.default_rng(0))) == 2
+def test_references_that_no_answer_can_equal_are_named_and_refused_when_they_are_most(tmp_path):
+    path, draw = tmp_path / "q.jsonl", np.random.default_rng(0)
+    clock, number = (
+        '{"question": "when?", "answer": "3:30"}\n',
+        '{"question": "b", "answer": "5"}\n',
     )
+    path.write_text(clock + number)
+    task = open_task(f"questions:{path}")
+    assert [p.id for p in task.problems(2, draw)] == ["q:2"]
+    assert [place for place, _ in task.skipped(2)] == ["q.jsonl:1"]
+    assert len(open_task(f"questions:{path}?grader=math").problems(2, draw)) == 2
+    path.write_text(clock + number + clock)
+    with pytest.raises(DataError, match=r"2 of 3 reference answers .* q\.jsonl:1 '3:30'"):
+        task.problems(3, draw)

@@ -1,11 +1,10 @@
 """Question files: GSM8K and any JSONL with a question and an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from workbench.methods.registry import register
 from workbench.options import option
 from workbench.sampling.conventions import Found
 from workbench.sampling.grading import ChoiceGrader, Grader, MathGrader, NumberGrader
-from workbench.sampling.rows import json_rows
+from workbench.sampling.rows import rows_or_faults
 from workbench.sampling.task import Problem
 
 _GRADERS: dict[str, Grader] = {
@@ -22,6 +21,8 @@ _GRADERS: dict[str, Grader] = {
     "math": MathGrader(),
     "choice": ChoiceGrader(),
 }
+
+_NO_ANSWER = "nothing that the grader can compare with"
 
 
 @register("task", "questions")
@@ -52,27 +53,30 @@ class Questions:
         """Read the first `limit` questions.
 
         Raises:
-            DataError: the file holds no usable question, or the grader cannot compare with a
-                reference answer.
+            DataError: the file holds no usable question.
         """
         if not self.file:
             raise DataError("task questions needs a file", hint="--task questions:FILE.jsonl")
-        name = Path(self.file).stem
-        found = list(islice(self._read(name), limit))
+        found, bad = self._read(limit)
         if not found:
+            told = "; ".join(f"{place}: {fault}" for place, fault in bad[:5])
             raise DataError(
-                f"{self.file} holds no row with {self.question!r} and {self.answer!r}",
-                hint="name the fields in the task's options",
+                f"{self.file} holds no row with {self.question!r} and {self.answer!r}"
+                f"{f' ({told})' if told else ''}",
+                hint="a JSONL file; the task's options name the fields and the grader",
             )
-        strange = [p for p in found if not _GRADERS[self.grader].accepts(p.answer)]
-        if strange:
-            shown = ", ".join(f"{p.id} {p.answer[-40:]!r}" for p in strange[:3])
+        strange = [f"{place} {fault}" for place, fault in bad if fault.endswith(_NO_ANSWER)]
+        if len(strange) > len(found):
             raise DataError(
-                f"{len(strange)} of {len(found)} reference answers are nothing that grader="
-                f"{self.grader} can compare with: {shown}",
+                f"{len(strange)} of {len(strange) + len(found)} reference answers cannot be "
+                f"compared with by grader={self.grader}: {'; '.join(strange[:3])}",
                 hint="grader=math for expressions, grader=choice for letters; or mend the rows",
             )
         return found
+
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the place and the fault of rows that are no question, before the last one used."""
+        return self._read(limit)[1]
 
     def prompt(self, problem: Problem) -> str:
         """Return the question and the instruction."""
@@ -90,17 +94,40 @@ class Questions:
         """Return the final answer with the convention it was read by."""
         return _GRADERS[self.grader].find(response)
 
-    def _read(self, name: str) -> "Sequence[Problem]":
-        return [
-            Problem(
-                id=f"{name}:{line}",
-                question=str(row[self.question]),
-                answer=str(row[self.answer]),
-                fields=dict(row),
+    def _read(self, limit: int) -> tuple[list[Problem], list[tuple[str, str]]]:
+        path = Path(self.file)
+        found: list[Problem] = []
+        bad: list[tuple[str, str]] = []
+        for line, row in rows_or_faults(path):
+            if len(found) == limit:
+                break
+            fault = row if isinstance(row, str) else self._fault(row)
+            if fault or isinstance(row, str):
+                bad.append((f"{path.name}:{line}", fault))
+                continue
+            found.append(
+                Problem(
+                    id=f"{path.stem}:{line}",
+                    question=str(row[self.question]),
+                    answer=str(row[self.answer]),
+                    fields=dict(row),
+                )
             )
-            for line, row in json_rows(Path(self.file))
-            if self.question in row and self.answer in row
-        ]
+        return found, bad
+
+    def _fault(self, row: Mapping[str, Any]) -> str:
+        """Return why a row is no question with an answer that can be graded; empty when it is."""
+        missing = [name for name in (self.question, self.answer) if name not in row]
+        if missing:
+            return f"no field {missing[0]!r}; the row has {', '.join(map(str, row)) or 'none'}"
+        question, answer = row[self.question], row[self.answer]
+        if not isinstance(question, str) or not question.strip():
+            return f"field {self.question!r} is {question!r:.40}, not a question"
+        if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+            return f"field {self.answer!r} is {answer!r:.40}, not an answer"
+        if not _GRADERS[self.grader].accepts(str(answer)):
+            return f"{str(answer)[-40:]!r} is {_NO_ANSWER}"
+        return ""
 
 
 @register("task", "gsm8k", source="Cobbe et al. 2021, arXiv:2110.14168")
