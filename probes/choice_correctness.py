@@ -87,7 +87,7 @@ class ChoiceCorrectness:
                     for j, item in enumerate(asked.items)
                 ]  # fmt: skip
             context.progress(i + 1, len(sites), "layers read")
-        return _report(rows, float(right.mean()), float(bare.mean()))
+        return asked.told(_report(rows, float(right.mean()), float(bare.mean())))
 
 
 def _other_questions(fold: Int[np.ndarray, " n"], context: Context) -> Int[np.ndarray, " n"]:

@@ -76,7 +76,7 @@ class ChoiceStructure:
             _row(place, name, told, (facts, nulls), words[name], asked, context)
             for name in facts for place in places
         ]  # fmt: skip
-        return _report(asked, rows, told, facts, nulls, fold)
+        return asked.told(_report(asked, rows, told, facts, nulls, fold))
 
 
 def fold_of(asked: AskedItems, n_folds: int, context: Context) -> Int[np.ndarray, " n"]:

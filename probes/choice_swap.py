@@ -82,7 +82,7 @@ class ChoiceSwap:
         changes = {site: self._changes(asked, site, other, fold, context) for site in sites}
         margins = swapped(model, asked, changes, context)
         rows = [row for key, m in margins.items() for row in _rows(asked, other, key, m, margins)]
-        return _report(rows)
+        return asked.told(_report(rows))
 
     def _changes(
         self,

@@ -60,7 +60,7 @@ class ChoiceQuestions:
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         task = open_task(context.task or self.default_task)
         drawn = items_of(task, context.limit or 100, context.stream("problems"))
-        items = [i for i in drawn if self._fits(model, i.prompt, i)]
+        items = [i for i in drawn if self._fits(model, i)]
         if not items:
             raise TooLittleData(
                 f"none of {len(drawn)} questions fits the {model.spec.max_positions} positions",
@@ -73,8 +73,9 @@ class ChoiceQuestions:
         chosen = {f: x[self.scoring].argmax(axis=1) for f, x in found.items()}
         return self._report(items, known, told, chosen, len(drawn) - len(items))
 
-    def _fits(self, model: Model, prompt: str, item: Item) -> bool:
-        asked = requests(model, prompt, item.choices, chat=self.chat)
+    def _fits(self, model: Model, item: Item) -> bool:
+        texts = (item.prompt, *(item.variants.values() if self.variants else ()))
+        asked = [one for t in texts for one in requests(model, t, item.choices, chat=self.chat)]
         return max(len(one.ids) for one in asked) <= model.spec.max_positions
 
     def _scores(

@@ -1,7 +1,7 @@
 """States behind choice questions: each asked once, read at named places of every layer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import pad
+from workbench.result.result import Note, Result
 from workbench.sampling.choice_scores import batches, n_same, requests
 from workbench.sampling.items import Item, items_of
 from workbench.sampling.rendering import text_ids
@@ -30,7 +31,8 @@ class AskedItems:
 
     `ids` are the tokens up to the answer, `answers` the token each choice begins with, `logp` the
     log-probabilities of these tokens in nats. `states[place, site]` are vectors, one per question;
-    `embedded` is the mean input embedding of each prompt.
+    `embedded` is the mean input embedding of each prompt. `n_long` more questions were too long
+    for the model, or of the group of one that was.
     """
 
     items: tuple[Item, ...]
@@ -39,6 +41,14 @@ class AskedItems:
     logp: Float[np.ndarray, "n 2"]
     states: Mapping[tuple[str, Site], Float[np.ndarray, "n d_model"]]
     embedded: Float[np.ndarray, "n d_model"]
+    n_long: int = 0
+
+    def told(self, result: Result) -> Result:
+        """Return a result about these questions that says how many were left out."""
+        if not self.n_long:
+            return result
+        note = Note(f"{self.n_long} questions are too long for the model", "warning", "long")
+        return replace(result, notes=(*result.notes, note))
 
     @property
     def gold(self) -> Int[np.ndarray, " n"]:
@@ -100,7 +110,8 @@ def ask_task(
             f"the choices {list(items[0].choices)} begin with the same token",
             hint="a model whose tokenizer tells them apart",
         )
-    return _read(model, items, rows, answers, sites, context)
+    found = _read(model, items, rows, answers, sites, context)
+    return replace(found, n_long=len(drawn) - len(items))
 
 
 def _read(

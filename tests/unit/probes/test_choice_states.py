@@ -15,7 +15,9 @@ from workbench.methods.contracts import Context
 from workbench.model.loading import load_model
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import pad
-from workbench.sampling.choice_states import ASKED, AskedItems
+from workbench.model.wrap import wrap_model
+from workbench.result.result import Result
+from workbench.sampling.choice_states import ASKED, AskedItems, ask_task
 from workbench.sampling.items import Item
 
 N, D = 120, 8
@@ -129,3 +131,15 @@ def test_questions_that_are_no_pairs_are_named(tiny_llama):
     alone = replace(asked, items=(*asked.items[:5], replace(asked.items[5], group="alone")))
     with pytest.raises(BadOption, match="is no pair of questions"):
         partners(alone)
+
+
+def test_questions_too_long_for_the_model_are_left_out_with_their_group_and_told(tiny_llama):
+    task, context = "corr2cause?nodes=4", Context(limit=20)
+    lengths = [len(ids) for ids in ask_task(tiny_llama, task, (), context, limit=20).ids]
+    short = wrap_model(tiny_llama.backend.module, tiny_llama.tokenizer, name="short")
+    short.spec = replace(short.spec, max_positions=int(np.median(lengths)) + 2)
+    asked = ask_task(short, task, (), context, limit=20)
+    assert 0 < asked.n_long == 20 - len(asked.items)
+    assert set(np.unique(asked.groups, return_counts=True)[1]) == {2}
+    (note,) = asked.told(Result(summary="")).notes
+    assert note.text == f"{asked.n_long} questions are too long for the model"
