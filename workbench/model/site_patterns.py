@@ -72,11 +72,16 @@ class SitePattern:
         return slice(*(int(bound) if bound else None for bound in bounds or ("",)))
 
 
-def expand(patterns: Iterable[SitePattern | Site | str], spec: "ModelSpec") -> tuple[Site, ...]:
+def expand(
+    patterns: Iterable[SitePattern | Site | str] | Site | str, spec: "ModelSpec"
+) -> tuple[Site, ...]:
     """Return the sites that addresses and patterns name on that model, each once, in order.
+
+    One address need not be in a list.
 
     Raises:
         BadSite: a text is no address, or the model lacks what it names.
     """
+    patterns = (patterns,) if isinstance(patterns, str | Site) else patterns
     parsed = (SitePattern.parse(str(pattern)) for pattern in patterns)
     return tuple(dict.fromkeys(site for pattern in parsed for site in pattern.sites(spec)))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -56,7 +56,7 @@ class DataRef:
     are a different run.
     """
 
-    texts: tuple[str, ...] = ()
+    texts: Sequence[str] = ()
     path: str = ""
     field: str = "text"
     label: str = ""
@@ -65,6 +65,11 @@ class DataRef:
     activations: str = ""
     task: str = ""
     sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Take one text for a list of one: its letters are no texts."""
+        texts = (self.texts,) if isinstance(self.texts, str) else tuple(self.texts)
+        object.__setattr__(self, "texts", texts)
 
     @property
     def file(self) -> Path | None:
@@ -255,7 +260,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, hint)
     if hint in (int, int | None):
         return isinstance(value, int) and not isinstance(value, bool)
-    if hint == tuple[str, ...]:
+    if hint == Sequence[str]:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if hint == Mapping[str, str]:
         return isinstance(value, Mapping) and all(isinstance(item, str) for item in value.values())
@@ -268,7 +273,7 @@ def _word(hint: Any) -> str:
     words: dict[Any, str] = {
         str: "text",
         bool: "true or false",
-        tuple[str, ...]: "a list of texts",
+        Sequence[str]: "a list of texts",
         Mapping[str, Any]: "a table",
         Mapping[str, str]: "a table of texts",
     }

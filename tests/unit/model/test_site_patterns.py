@@ -133,3 +133,9 @@ def test_queries_while_generating(tiny_llama: Model) -> None:
 def test_edits_at_queries_are_refused() -> None:
     with pytest.raises(BadEdit, match="an attention pattern is edited whole"):
         Edit(site=Site.parse("attn_pattern.1[-1]"), op=Op.ABLATE)
+
+
+def test_one_address_need_not_stand_in_a_list() -> None:
+    spec = _spec("llama")
+    assert expand("resid_post.*", spec) == expand(["resid_post.*"], spec)
+    assert expand(Site(Kind.LOGITS), spec) == (Site(Kind.LOGITS),)

@@ -126,3 +126,8 @@ def test_shipped_files_are_found_wherever_the_package_is() -> None:
     assert found is not None
     assert found.is_file()
     assert DataRef(path="-").file is None
+
+
+def test_one_text_is_no_list_of_letters() -> None:
+    assert DataRef(texts="a word").texts == ("a word",)
+    assert DataRef(texts=["a", "b"]) == DataRef(texts=("a", "b"))
