@@ -6,6 +6,7 @@ from pathlib import Path
 
 from workbench.errors import ModelNotFound
 from workbench.model.model import Model
+from workbench.model.shipped import shipped_folder
 from workbench.model.spec import ModelSpec
 from workbench.training.checkpoint import MANIFEST, Checkpoint, read_manifest
 
@@ -75,8 +76,10 @@ def place_of(
 
 
 def ready_model(recipe: str) -> str:
-    """Return the words that name a model with a checkpoint of the recipe that ships."""
-    return next((f"--model {place.name}, or " for place in shipped_checkpoints(recipe)), "")
+    """Return the words that name a shipped model which a checkpoint of the recipe belongs to."""
+    places = shipped_checkpoints(recipe)
+    names = (name for place in places for name in (place.name, read_manifest(place).base_model))
+    return next((f"--model {name}, or " for name in names if shipped_folder(name)), "")
 
 
 def _of_recipe(recipe: str, places: Iterable[Path]) -> list[Path]:

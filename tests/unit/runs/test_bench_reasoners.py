@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
 
 from workbench.errors import BadOption, DataError
+from workbench.model.loading import load_model
+from workbench.runs.bench.reasoner_networks import copy_networks
 from workbench.runs.bench.reasoner_plan import (
     ARMS,
     CONTROL_TASK,
@@ -18,11 +21,13 @@ from workbench.runs.bench.reasoner_plan import (
 )
 from workbench.runs.bench.reasoner_records import (
     read_records,
+    shipped_records,
     write_records,
 )
 from workbench.runs.bench.reasoner_report import reasoner_report
 from workbench.runs.bench.reasoner_table import Verdicts, paired_rows, replaced_rows
-from workbench.runs.bench.reasoners import ReasonerBench, bench_reasoners, known_records
+from workbench.runs.bench.reasoners import Cell, ReasonerBench, bench_reasoners, known_records
+from workbench.training.checkpoint import read_manifest
 
 
 def _bench(folder, **more):
@@ -63,7 +68,7 @@ def test_every_arm_makes_as_many_updates(task):
         mine *= SAMPLED if TRAININGS[name].recipe == "hybrid" else 1
         mine += told.get("embedding", 0) + told.get("prediction", 0)
         begins = writer if TRAININGS[name].begins else 0
-        assert begins + mine == 1300, name
+        assert begins + mine == 100 * TASKS[task].writing + 1200, name
         rows = told.get("batch") or told["prompts"] * told["responses"]
         assert rows == sizes.batch
 
@@ -153,7 +158,8 @@ def test_records_in_one_file_make_the_same_tables(tmp_path):
     records = [
         {
             **_record(arm, 0, [1, 0, 1, 1], zero=[0, 0, 1, 0]),
-            **{"task": "graph-search", "identity": "", "training": _TRAINING},
+            **{"task": "graph-search", "training": _TRAINING},
+            "identity": bench.at(Cell(0, arm, "graph-search")).identity,
         }
         for arm in ("chain-of-thought", "coconut")
     ]
@@ -164,13 +170,19 @@ def test_records_in_one_file_make_the_same_tables(tmp_path):
     told, wanted = reasoner_report(bench, again), reasoner_report(bench, records)
     assert told == wanted
     assert told["replaced"][0]["changed"] == 0.5
-    with pytest.raises(DataError, match="plan"):
-        read_records(tmp_path / "records.json", replace(bench, seeds=1))
+    with pytest.raises(DataError, match="holds 2 cells of preset tiny"):
+        read_records(tmp_path / "records.json", replace(bench, preset="cpu"))
 
 
 def test_without_a_folder_nothing_runs():
     with pytest.raises(BadOption, match="folder"):
         known_records(ReasonerBench(preset="tiny"))
+
+
+def test_the_records_that_ship_belong_to_this_plan():
+    bench = ReasonerBench()
+    told = json.loads((files("workbench") / "data" / "reasoners.json").read_text())
+    assert len(shipped_records(bench)) == len(told["cells"]) >= 9
 
 
 def test_what_there_is_not_is_refused(tmp_path):
@@ -207,6 +219,10 @@ def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path, arm):
     assert kept["identity"] == whole["identity"]
     assert known_records(stopped)[0] == kept
     assert known_records(replace(stopped, preset="cpu")) == []
+    folders = copy_networks(stopped, tmp_path / "ships")
+    assert folders[0].name == CONTROL_TASK
+    base = load_model(folders[0], device="cpu").spec.weights_hash
+    assert all(read_manifest(place).base_hash == base for place in folders[1:])
 
 
 @pytest.mark.slow

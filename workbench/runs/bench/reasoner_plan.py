@@ -18,12 +18,19 @@ class BenchTask:
 
     `stages` are the written steps that continuous thoughts replace at last, `chance` what giving
     the commonest answer gets. `further` are problems unlike those of the training, by their row.
+    The writer makes `writing` times the updates of the preset.
     """
 
     address: str
     stages: int
     chance: float
     further: Mapping[str, str] = field(default_factory=dict)
+    writing: int = 1
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What of it decides which problems are asked; the rest is in the trainings' options."""
+        return {name: value for name, value in vars(self).items() if name != "writing"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +91,7 @@ class Arm:
 # An update by reinforcement also samples and asks the reference: half as many make as many passes.
 SAMPLED = 2
 _SUMS = "chained-sums?largest=9&terms=yes"
+_GRAPH = "graph-search?words=1&animals=14&chain=search"
 TASKS = {
     "chained-sums": BenchTask(
         address=f"{_SUMS}&least=2&most=3",
@@ -92,13 +100,14 @@ TASKS = {
         further={f"{n} terms": f"{_SUMS}&least={n}&most={n}" for n in (4, 5)},
     ),
     "graph-search": BenchTask(
-        address="graph-search?least=1&most=2",
-        stages=2,
+        address=f"{_GRAPH}&least=1&most=2",
+        stages=4,
         chance=0.5,
         further={
-            "unseen names": "graph-search?least=1&most=2&names=unseen",
-            "3 hops": "graph-search?least=3&most=3",
+            "unseen links": f"{_GRAPH}&least=1&most=2&names=unseen",
+            "3 hops": f"{_GRAPH}&least=3&most=3",
         },
+        writing=3,
     ),
     # The answer is the number of moves: one that no training has written cannot be asked for.
     "blocksworld": BenchTask(address="blocksworld?blocks=4&brief=yes", stages=4, chance=0.32),
@@ -180,7 +189,7 @@ def training_options(name: str, task: BenchTask, sizes: ReasonerPreset) -> dict[
     shared = {name: vars(sizes)[name] for name in ("problems", "held_out")}
     begun = {**shared, "scratch": scratch, **training.options}
     if training.recipe == "chain-writer":
-        return begun | _writing_options(name, sizes, scratch=scratch)
+        return begun | _writing_options(name, task, sizes, scratch=scratch)
     if training.recipe == "sentence-chain":
         rates = dict.fromkeys(("embedding_rate", "prediction_rate"), sizes.own_rate)
         halves = {"embedding": updates // 2, "prediction": updates - updates // 2}
@@ -203,11 +212,13 @@ def training_options(name: str, task: BenchTask, sizes: ReasonerPreset) -> dict[
     }
 
 
-def _writing_options(name: str, sizes: ReasonerPreset, *, scratch: bool) -> dict[str, Any]:
+def _writing_options(
+    name: str, task: BenchTask, sizes: ReasonerPreset, *, scratch: bool
+) -> dict[str, Any]:
     """Return the options of a training on written text: the writer's, or one that goes on."""
     if TRAININGS[name].begins:
         return {"steps": sizes.updates, "batch": sizes.batch, "rate": sizes.own_rate}
-    steps = sizes.writing + (sizes.updates if name == ANEW else 0)
+    steps = sizes.writing * task.writing + (sizes.updates if name == ANEW else 0)
     shape = {name: vars(sizes)[name] for name in ("layers", "width")} if scratch else {}
     return {"steps": steps, "batch": sizes.batch, "rate": sizes.rate, **shape}
 

@@ -120,7 +120,7 @@ class Work:
         arm, task = ARMS[self.cell.arm], TASKS[self.cell.task]
         sizes = self._sizes
         asked = [sizes.judged, sizes.further, sizes.tokens]
-        return _sha256([self._decides(arm.training), asdict(arm), asdict(task), asked])
+        return _sha256([self._decides(arm.training), asdict(arm), task.asked, asked])
 
     def run(self, progress: Progress) -> dict[str, Any]:
         """Train what is not trained yet, ask every problem, and write the record."""
@@ -148,7 +148,7 @@ class Work:
 
     def _train(self, name: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
         """Return the folder of a training and what is known of it; train it if it is not done."""
-        place = self._place(name)
+        place = self.place_of(name)
         known = read_record(place / TRAINED)
         if known:
             return place, known
@@ -162,7 +162,7 @@ class Work:
         result = recipe.train(model or recipe.base_model(context), (), context)
         trained = {
             "name": name,
-            "updates": sizes.writing + sizes.updates,
+            "updates": TASKS[self.cell.task].writing * sizes.writing + sizes.updates,
             "losses": losses(result),
             "wall_seconds": time.perf_counter() - clocks[0],
             "processor_seconds": time.process_time() - clocks[1],
@@ -193,10 +193,10 @@ class Work:
         """Networks from nothing are too small to gain by an accelerator."""
         return "auto" if self._sizes.model else "cpu"
 
-    def _place(self, name: str) -> Path:
+    def place_of(self, name: str) -> Path:
         """Return a folder that only this very training has; those that go on lie inside it."""
         begins = TRAININGS[name].begins
-        above = self._place(begins) if begins else self.bench.place / self.cell.task
+        above = self.place_of(begins) if begins else self.bench.place / self.cell.task
         mine = f"{name}-{self.cell.seed}-{_sha256(self._decides(name))[:8]}"
         return above / mine
 
