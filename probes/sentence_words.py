@@ -9,6 +9,7 @@ from probes.sentence_states.decoder_metrics import METRICS, PLOTS, WORDS
 from probes.sentence_states.information import InformationReader
 from probes.sentence_states.lens import TrainedLens, find_lens
 from probes.sentence_states.reading import SentenceReader
+from probes.sentence_states.together import METRICS as TOGETHER
 from probes.sentence_states.verdict import caveats, verdict
 from workbench.errors import InputError
 from workbench.methods.contracts import Context, Example
@@ -60,7 +61,8 @@ class SentenceWords(PerUnit):
     was trained without a state as well. It is asked for the next sentence too, and writes the
     likeliest sentence of each state, which is trusted only where the readout of words agrees.
 
-    Single numbers are those of the layer that was best on the validation part of the training.
+    Single numbers are those of the layer that was best on the validation part of the training, or
+    of all layers together: the mean of their probabilities.
 
     Cost: one product with the vocabulary for each sentence and layer; with a decoder five passes
     over each sentence, and three more for each layer with `information` at every layer.
@@ -73,6 +75,7 @@ class SentenceWords(PerUnit):
     metrics: ClassVar = {
         "words_p_at_1": _share("First word stands in the sentence, at the best layer.", *_AT),
         "nearest_shares_word": _share("Nearest sentence shares a word, at the best layer.", *_AT),
+        **TOGETHER,
         "known_words": _share("Content words of the sentence that the lens can say.", *_AT),
         "p_at_1": _share("First word stands in the sentence.", *_BOTH),
         "sure_p_at_1": _share("First word stands there, where the lens is sure enough.", *_BOTH),

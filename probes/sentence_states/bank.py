@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words, words_of
@@ -53,12 +53,29 @@ class Bank:
         places = torch.stack([rows, columns])
         return torch.sparse_coo_tensor(places, weights, shape, check_invariants=True).coalesce()
 
-    def nearest(self, log_p: Float[Tensor, "n word"]) -> Int[Tensor, " n"]:
-        """Return the number of the sentence that scores highest."""
+    def nearest(
+        self, log_p: Float[Tensor, "n word"], *, holds_first: bool = False
+    ) -> Int[Tensor, " n"]:
+        """Return the number of the sentence that scores highest.
+
+        With `holds_first`, of those only that hold the most probable word that any holds.
+        """
         gain = (log_p.exp() - self.prior).clamp(min=0).sqrt() * self.idf
         best = gain.topk(min(_MOST_WORDS, gain.shape[1]), dim=1)
         sparse = torch.zeros_like(gain).scatter_(1, best.indices, best.values)
-        found: Tensor = torch.sparse.mm(self._matrix, sparse.T).argmax(dim=0)
+        scores: Tensor = torch.sparse.mm(self._matrix, sparse.T)
+        if holds_first:
+            first = log_p.masked_fill(~self._held, -torch.inf).argmax(dim=1)
+            single = torch.zeros_like(gain).scatter_(1, first[:, None], 1.0)
+            scores += (torch.sparse.mm(self._matrix, single.T) > 0) * (1 + scores.amax())
+        return scores.argmax(dim=0)
+
+    @cached_property
+    def _held(self) -> Bool[Tensor, " word"]:
+        """Mark the words that stand in some sentence."""
+        found = torch.zeros(len(self.vocabulary), dtype=torch.bool)
+        found[self._matrix.indices()[1]] = True
+        found[OTHER] = False
         return found
 
 

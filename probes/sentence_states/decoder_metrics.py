@@ -6,18 +6,18 @@ from workbench.result.tables import Column
 _AT, _BOTH = ("position",), ("layer", "position")
 
 
-def _at(metric: Metric) -> Metric:
+def at_ends(metric: Metric) -> Metric:
     """Return a metric over the positions of a text with an estimate of its own."""
     return Metric(unit=metric.unit, help=metric.help, axes=_AT, bounds=metric.bounds)
 
 
 METRICS = {
-    "information_saved": _at(number("nats", "Saved of a sentence by its end, at the best layer.")),
-    "content_words_saved": _at(share("Content words with nats saved, at the best layer.")),
-    "bare_nats": _at(number("nats", "The sentence without a state, −log p.")),
-    "written_f1": _at(share("Words that a written sentence has in common with it.", unit="F1")),
-    "trusted": _at(share("Written sentences that the readout of words agrees with.")),
-    "wrong_trusted": _at(share("Sentences trusted though their F1 is below one half.")),
+    "information_saved": at_ends(number("nats", "Saved of a sentence, at the best layer.")),
+    "content_words_saved": at_ends(share("Content words with nats saved, at the best layer.")),
+    "bare_nats": at_ends(number("nats", "The sentence without a state, −log p.")),
+    "written_f1": at_ends(share("Words that a written sentence has in common with it.", unit="F1")),
+    "trusted": at_ends(share("Written sentences that the readout of words agrees with.")),
+    "wrong_trusted": at_ends(share("Sentences trusted though their F1 is below one half.")),
     "saved": number("nats", "Saved of a sentence by its state.", *_BOTH),
     "next_saved": number("nats", "Saved of the next sentence, at the best layer only.", *_BOTH),
     "content_saved": share("Content words with nats saved.", *_BOTH),

@@ -13,6 +13,8 @@ from probes.sentence_states.ends import End
 from probes.sentence_states.information import WRITTEN, InformationReader, arrays
 from probes.sentence_states.lens import TrainedLens
 from probes.sentence_states.readout import CURRENT, TARGETS, best_words
+from probes.sentence_states.together import AllLayers
+from probes.sentence_states.together import arrays as arrays_together
 from probes.sentence_states.vocabulary import content_words, every_span, is_read, word_spans
 from probes.sentences.states import places_of
 from workbench.methods.contracts import Context, Example
@@ -91,19 +93,21 @@ class SentenceReader:
     def measured(self) -> Measured:
         """Return every number of the batch, with the words of its cells."""
         n_layers = self.lens.readout.n_layers
-        numbers, texts = [*_arrays()], ["said", "nearest"]
+        numbers, texts = [*_arrays(), *arrays_together()], ["said", "nearest"]
         if self.information is not None:
             numbers, texts = [*numbers, *arrays()], [*texts, WRITTEN]
         cells = Cells(self.trace, n_layers, numbers, texts)
         if self.ends:
+            together = AllLayers(lens=self.lens, ends=self.ends, sure=self.sure)
             for layer in range(n_layers):
-                self._layer(layer, cells)
+                self._layer(layer, cells, together)
+            together.put(cells)
             self._at_best(cells)
             if self.information is not None:
                 self.information.put(self.trace, self.ends, cells)
         return cells.measured()
 
-    def _layer(self, layer: int, cells: Cells) -> None:
+    def _layer(self, layer: int, cells: Cells, together: AllLayers) -> None:
         site = Site(Kind.RESID_POST, layer)
         x = self.trace.activations[site]
         rows, columns = [e.row for e in self.ends], [e.column for e in self.ends]
@@ -113,6 +117,7 @@ class SentenceReader:
             top = best_words(log_p, _TOP)
             self._words(layer, target, name, top, cells)
             if target == CURRENT:
+                together.add(layer, log_p)
                 self._current(layer, log_p, top, cells)
 
     def _words(self, layer: int, target: str, name: str, top: Tensor, cells: Cells) -> None:

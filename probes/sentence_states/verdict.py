@@ -5,6 +5,7 @@ from workbench.result.result import Note
 from workbench.result.samples import VALUE, Samples
 
 CONTROLS = ("other", "within", "prior")
+_ALL = ("together_p_at_1", "together_sure_p_at_1")
 _HALF = 0.5
 _FEW = 5
 _FEW_KNOWN = 0.5
@@ -57,7 +58,8 @@ def verdict(found: Samples, lens: TrainedLens) -> str:
         return f"{what} is read of these texts for sure: {at}{_beside(equal)}.{nats}"
     sure = found.estimate("sure_p_at_1", "other", {"layer": lens.best}, "P@1 where it is sure")
     at = f"{at}; {sure}" if sure.value is not None else at
-    told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}.{nats}"
+    told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}."
+    told += f" All layers: {', '.join(str(found.estimate(one, 'other')) for one in _ALL)}.{nats}"
     if words.value < _HALF:
         return f"Little is read, and most first words are wrong: {told}"
     return f"Words of the sentence are read at its end: {told}"

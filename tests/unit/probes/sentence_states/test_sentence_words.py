@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from probes.sentence_states.bank import Bank
+from probes.sentence_states.cells import Cells
+from probes.sentence_states.ends import End
 from probes.sentence_states.lens import TrainedLens
 from probes.sentence_states.readout import WordReadout
+from probes.sentence_states.together import AllLayers, arrays
 from probes.sentence_states.vocabulary import Vocabulary
 from probes.sentence_words import LoadedWords
 from probes.train_sentence_words import TrainSentenceWords
@@ -16,6 +19,7 @@ from workbench.errors import ModelNotFound, TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.per_unit_state import PerUnitAccumulator
 from workbench.model.tiny import tiny_model
+from workbench.result.samples import VALUE
 
 WORDS = ("dog", "cat", "king", "man", "queen", "red")
 VOCABULARY = Vocabulary(words=("", *WORDS))
@@ -94,6 +98,9 @@ def test_planted_words_are_read_where_they_are_and_nowhere_else(model):
     assert result.estimate("words_p_at_1").value == 1
     assert result.estimate("nearest_shares_word").value == 1
     assert result.estimate("words_p_at_1").control < 0.4
+    assert result.estimate("together_p_at_1").value == 1, "layers without a state say nothing"
+    assert result.estimate("together_shares_word").value == 1
+    assert result.estimate("together_p_at_1").control < 0.4
     layers = {row["layer"]: row for row in result.tables["layers"].rows()}
     assert layers[0]["p_at_1"] == 1
     assert layers[0]["p_at_1_within"] == 0, "the sentences of a text hold other words"
@@ -113,6 +120,45 @@ def test_planted_words_are_read_where_they_are_and_nowhere_else(model):
     )
     np.testing.assert_allclose(held["gain"].min(), -float(frequent), atol=1e-4)
     assert layers[0]["gain_within"] < -10, "another sentence speaks against the word"
+
+
+def test_all_layers_together_say_the_mean_of_their_probabilities(model):
+    lens = _planted()
+    trace = model.run(model.tokenize(["the dog ."]), read=())
+    end = End(row=0, column=1, sentence="the dog .", following=None, words=frozenset({"dog"}),
+              neighbours={}, other=1, within=0, tokens=())  # fmt: skip
+    both = AllLayers(lens=lens, ends=[end], sure=0.7)
+    dog, cat, queen = ([0.05, 0.3, 0.31], [0.9, 0.01, 0.02], [0.02, 0.02, 0.02])
+    left = [(1 - a - b - c) / 4 for a, b, c in zip(dog, cat, queen, strict=True)]
+    p = torch.tensor([[r, a, b, r, r, c, r] for r, a, b, c in zip(left, dog, cat, queen,
+                                                                   strict=True)])  # fmt: skip
+    for layer in range(3):
+        both.add(layer, p[layer : layer + 1].log())
+    cells = Cells(trace, 3, arrays(), ())
+    both.put(cells)
+    # The product of the three would be highest for "dog".
+    assert p.prod(dim=0)[1:].argmax() == 0
+    assert cells.get(VALUE, "together_p_at_1", (0, 1)) == 0, "it is `cat`"
+    calibrated = [1 / (1 + np.exp(-(np.log(x) + 2))) for x in cat]
+    confidence = cells.get(VALUE, "together_confidence", (0, 1))
+    assert confidence == pytest.approx(np.mean(calibrated), abs=1e-6)
+    assert cells.get(VALUE, "together_says", (0, 1)) == (confidence >= 0.7)
+    assert np.isnan(cells.get(VALUE, "together_sure_p_at_1", (0, 1)))
+    assert np.isnan(cells.get("within", "together_p_at_1", (0, 1))), "there is no other sentence"
+    assert cells.get("prior", "together_p_at_1", (0, 1)) == 1, "`dog` is the most frequent"
+
+
+def test_a_nearest_sentence_may_have_to_hold_the_first_word():
+    words = Vocabulary(words=("", "dog", "cat", "red"))
+    p = torch.tensor([[0.02, 0.3, 0.28, 0.4]])
+    sentences = ("red cat", "dog", "the zq zq zq zq red", "zq")
+    bank = Bank(sentences=sentences, vocabulary=words, prior=torch.tensor([0.7, 0.1, 0.1, 0.1]))
+    assert bank.sentences[bank.nearest(p.log())[0]] == "red cat"
+    less = Bank(sentences=("cat dog", "the zq zq zq zq red"), vocabulary=words, prior=bank.prior)
+    assert less.nearest(p.log()).tolist() == [0]
+    assert less.nearest(p.log(), holds_first=True).tolist() == [1], "`red` comes first"
+    none = Bank(sentences=("cat dog", "dog"), vocabulary=words, prior=bank.prior)
+    assert none.nearest(p.log(), holds_first=True).tolist() == [0], "no sentence holds `red`"
 
 
 def test_a_lens_that_reads_something_else_says_that_nothing_is_read(model):
