@@ -1,7 +1,7 @@
 """What all layers together say of a sentence: the mean of the probabilities that each gives."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +20,11 @@ _FIRST, _SURE, _NEAREST = "together_p_at_1", "together_sure_p_at_1", "together_s
 _CONFIDENCE, _SAYS = "together_confidence", "together_says"
 METRICS = {
     _FIRST: at_ends(share("First word of all layers together stands in the sentence.")),
-    _SURE: at_ends(share("First word of all layers stands there, where they are sure enough.")),
+    # No estimate of its own: there may be no text in which they are sure.
+    _SURE: replace(
+        at_ends(share("First word of all layers stands there, where they are sure enough.")),
+        headline=None,
+    ),
     _SAYS: at_ends(share("All layers together are sure enough to say a word.")),
     _CONFIDENCE: at_ends(share("Probability of that word, calibrated, the mean over layers.")),
     _NEAREST: at_ends(share("Sentence of the bank nearest to all layers shares a content word.")),

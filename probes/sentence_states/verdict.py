@@ -59,7 +59,8 @@ def verdict(found: Samples, lens: TrainedLens) -> str:
     sure = found.estimate("sure_p_at_1", "other", {"layer": lens.best}, "P@1 where it is sure")
     at = f"{at}; {sure}" if sure.value is not None else at
     told = f"{at}; {found.estimate('nearest_shares_word', 'other')}; {_layers(found)}."
-    told += f" All layers: {', '.join(str(found.estimate(one, 'other')) for one in _ALL)}.{nats}"
+    every = (found.estimate(name, "other") for name in _ALL)
+    told += f" All layers: {'; '.join(str(one) for one in every if one.value is not None)}.{nats}"
     if words.value < _HALF:
         return f"Little is read, and most first words are wrong: {told}"
     return f"Words of the sentence are read at its end: {told}"
