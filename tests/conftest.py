@@ -27,4 +27,5 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of garbage collection, which Streamlit asks for at every run."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()

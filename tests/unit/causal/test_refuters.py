@@ -117,7 +117,7 @@ def test_the_same_rows_give_the_same_graph(name, fitted):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(
-    "nothing", [RandomSubset(draws=5, share=1.0), RandomCommonCause(draws=5, strength=0.0)]
+    "nothing", [RandomSubset(draws=3, share=1.0), RandomCommonCause(draws=3, strength=0.0)]
 )
 def test_every_refuter_that_changes_nothing_finds_nothing(name, nothing, fitted):
     result, table = fitted(name)

@@ -1,5 +1,6 @@
 """Belief readouts on planted states: found where planted, lost where shuffled."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.model.tiny import tiny_model
+from workbench.result.result import Result
 from workbench.result.samples import VALUE
 from workbench.sampling.processes.hidden_markov import mess3
 from workbench.sampling.processes.process import kl_of
@@ -41,11 +43,24 @@ def planted(model, rows, sites, context) -> SymbolStates:
     )
 
 
-@pytest.fixture
-def found(tiny_llama: Model, monkeypatch):
-    monkeypatch.setattr(belief_readout, "read_states", planted)
-    context = replace(Context.of(tiny_llama), task="hidden-markov?length=10", limit=120)
-    return Beliefs(shown=2).study(tiny_llama, (), context)
+@pytest.fixture(scope="module")
+def study(tiny_llama: Model) -> Callable[[int], Result]:
+    """Return a function that reads planted states under a seed."""
+
+    def of(seed: int) -> Result:
+        context = replace(
+            Context.of(tiny_llama), task="hidden-markov?length=10", limit=120, seed=seed
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(belief_readout, "read_states", planted)
+            return Beliefs(shown=2).study(tiny_llama, (), context)
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def found(study: Callable[[int], Result]) -> Result:
+    return study(0)
 
 
 def test_a_planted_belief_is_read_and_shuffled_ones_are_not(found) -> None:
@@ -82,17 +97,8 @@ def test_no_readout_sees_the_sequences_that_it_is_scored_on() -> None:
     assert not np.array_equal(first.told[VALUE][~held], second.told[VALUE][~held])
 
 
-def test_another_seed_moves_the_control_and_the_order_of_texts_nothing(
-    found, tiny_llama: Model
-) -> None:
-    same, other = (
-        Beliefs(shown=2).study(
-            tiny_llama,
-            (),
-            replace(Context.of(tiny_llama), task="hidden-markov?length=10", limit=120, seed=seed),
-        )
-        for seed in (0, 1)
-    )
+def test_another_seed_moves_the_control_and_the_order_of_texts_nothing(found, study) -> None:
+    same, other = study(0), study(1)
     assert same.as_dict()["tables"] == found.as_dict()["tables"]
     assert other.tables["layers"].frame["r2_shuffled"][1] != pytest.approx(
         found.tables["layers"].frame["r2_shuffled"][1], abs=1e-9
