@@ -21,6 +21,7 @@ from workbench.model.tokens import Tokens
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
+from workbench.result.tables import Rows
 from workbench.sampling.parts import has_parts, marked_by_itself, pieces_of
 
 _FINAL = Site(Kind.FINAL_NORM)
@@ -32,7 +33,6 @@ _METRICS = {
     "ahead": share("Pairs of a token and one it sees that stands at a later position."),
 }
 _CONTROLS = {"plain": Control("plain text", "the same tokens as plain text")}
-Rows = list[dict[str, Any]]
 
 
 @probe("branches", source="Yang et al. 2025, Multiverse, arXiv:2506.09991, section 3")

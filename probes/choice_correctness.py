@@ -2,27 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.linear_model import LogisticRegression
 
+from probes.asked_states import AskedStates, fold_of
 from probes.beliefs.ridge import tuned_ridge
-from probes.choice_structure import fold_of
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.model import Model
-from workbench.model.site_patterns import expand
-from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
-from workbench.sampling.choice_states import ASKED, AskedItems, ask_task
+from workbench.sampling.choice_states import ASKED, AskedItems
 
-_LIMIT, _LEAST, _INNER = 200, 5, 4
+_LEAST, _INNER = 5, 4
 _METRICS = {
     "gain": Metric(
         unit="nats per question", help="Log-loss without the state less that with the state."
@@ -38,7 +36,7 @@ Array = Float[np.ndarray, "n k"]
     "choice-correctness", source="Kadavath et al. 2022, arXiv:2207.05221; Azaria & Mitchell 2023"
 )
 @dataclass(frozen=True, kw_only=True)
-class ChoiceCorrectness:
+class ChoiceCorrectness(AskedStates):
     """Predict from a state whether the answer is right, beyond margin, length and kind of question.
 
     Two nested logistic models predict whether the model's choice is the computed one, for the
@@ -58,14 +56,8 @@ class ChoiceCorrectness:
     Source: P(IK) of Kadavath et al., Azaria & Mitchell; nested in what needs no state.
     """
 
-    default_task: ClassVar[str] = "corr2cause?nodes=4"
-
-    layers: str = option("*", help="Layers to read: all, or a slice such as 10:20:2.")
-    n_folds: int = option(5, help="Parts of the groups, each held out once.", low=2, high=100)
-
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sites = expand([f"resid_post.{self.layers}"], model.spec)
-        asked = ask_task(model, context.task or self.default_task, sites, context, limit=_LIMIT)
+        sites, asked = self.asked(model, context)
         right = asked.is_right
         if min(right.sum(), (~right).sum()) < _LEAST:
             raise TooLittleData(

@@ -2,38 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
+from probes.asked_states import AskedStates, fold_of
 from probes.beliefs.ridge import tuned_ridge
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.methods.splits import shuffled
 from workbench.model.model import Model
-from workbench.model.site_patterns import expand
 from workbench.model.sites import Site
-from workbench.options import option
 from workbench.result.estimate import Estimate
 from workbench.result.intervals import grouped_proportion_estimate
 from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
 from workbench.sampling.choice_metrics import Predictions
-from workbench.sampling.choice_states import ASKED, AskedItems, ask_task
+from workbench.sampling.choice_states import ASKED, AskedItems
 
 ANSWER = "answer"
-_LIMIT, _LEAST = 200, 4
+_LEAST = 4
 Facts = Mapping[str, Bool[np.ndarray, " n"]]
 Scores = Float[np.ndarray, " n"]
 
 
 @probe("choice-structure", source="Hewitt & Liang 2019, arXiv:1909.03368; Jin et al. 2024")
 @dataclass(frozen=True, kw_only=True)
-class ChoiceStructure:
+class ChoiceStructure(AskedStates):
     """Read computed facts of causal questions off states, and list where they know better.
 
     The facts are what the generator computed of each question: whether the asked variables are
@@ -52,14 +51,8 @@ class ChoiceStructure:
     Source: control tasks of Hewitt & Liang; facts by exact engines instead of annotations.
     """
 
-    default_task: ClassVar[str] = "corr2cause?nodes=4"
-
-    layers: str = option("*", help="Layers to read: all, or a slice such as 10:20:2.")
-    n_folds: int = option(5, help="Parts of the groups, each held out once.", low=2, high=100)
-
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        sites = expand([f"resid_post.{self.layers}"], model.spec)
-        asked = ask_task(model, context.task or self.default_task, sites, context, limit=_LIMIT)
+        _, asked = self.asked(model, context)
         fold = fold_of(asked, self.n_folds, context)
         facts = facts_of(asked)
         draw = context.stream("shuffled facts")
@@ -77,22 +70,6 @@ class ChoiceStructure:
             for name in facts for place in places
         ]  # fmt: skip
         return asked.told(_report(asked, rows, told, facts, nulls, fold))
-
-
-def fold_of(asked: AskedItems, n_folds: int, context: Context) -> Int[np.ndarray, " n"]:
-    """Return the part of each question; groups stay whole and names of items decide nothing.
-
-    Raises:
-        TooLittleData: fewer groups than parts.
-    """
-    names, group = np.unique(asked.groups, return_inverse=True)
-    if len(names) < n_folds:
-        raise TooLittleData(
-            f"{len(names)} groups of questions cannot be split into {n_folds} folds",
-            hint="raise --limit, or lower --n-folds",
-        )
-    order = context.stream("question folds").permutation(len(names))
-    return np.asarray((order % n_folds)[group])
 
 
 def facts_of(asked: AskedItems) -> dict[str, Bool[np.ndarray, " n"]]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from probes.choice_structure import fold_of
+from probes.asked_states import fold_of
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
 from workbench.methods.eraser import Whitening, leace, one_hot

@@ -24,7 +24,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
-from workbench.result.tables import Column
+from workbench.result.tables import Column, Rows
 from workbench.result.views import Bars
 
 _FEWEST, _SHOWN = 8, 8
@@ -38,7 +38,6 @@ _CONTROLS = {
     "random": Control("random vectors", "random vectors as long as the states"),
     "drawn": Control("random words", "as many words drawn from the vocabulary"),
 }
-Rows = list[dict[str, Any]]
 
 
 @probe("docnade", source="Gupta et al. 2019, textTOvec, arXiv:1810.03947, section 2")

@@ -21,6 +21,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
+from workbench.result.tables import Rows
 
 _TRAIN, _CHOOSE, _HELD = 0, 1, 2
 _PENALTIES = (1e-3, 1e-1)
@@ -30,7 +31,6 @@ _METRICS = {
     "surplus": number("nats", "Of that, beyond the next token; estimated.", "layer", "offset"),
 }
 _CONTROLS = {"elsewhere": Control("other positions", "the state of another token of the text")}
-Rows = list[dict[str, Any]]
 
 
 @probe("future-tokens", source="Walker 2024, arXiv:2410.18160; Zhang 2025, arXiv:2507.19247")

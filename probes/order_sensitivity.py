@@ -23,7 +23,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
-from workbench.result.tables import columns_from
+from workbench.result.tables import Rows, columns_from
 from workbench.sampling.parts import answer_ids, choices_of, has_parts, marked_by_itself, pieces_of
 
 _HOW = {"plain": (False, False), "mask": (True, False), "position": (False, True)}
@@ -44,7 +44,6 @@ _COLUMNS = columns_from("""
     answer: The likeliest answer.
     p (probability): Of that answer.
 """)
-Rows = list[dict[str, Any]]
 
 
 @probe("order-sensitivity", source="McIlroy-Young et al. 2024, arXiv:2406.06581")

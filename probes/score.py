@@ -20,7 +20,7 @@ from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
-from workbench.result.tables import Column
+from workbench.result.tables import Column, Rows, columns_from
 from workbench.sampling.parts import answer_ids, choices_of, pieces_of
 
 _METRICS = {
@@ -36,8 +36,12 @@ _RULES = {
     "pseudo": "masked model: each token with all others in sight",
     "left_to_right": "masked model: each token with all that follow hidden",
 }
+_COLUMNS = columns_from("""
+    text: Number of the text, from 0.
+    choice: What may follow the text.
+    is_label: Whether it is the right one.
+""")
 _MOST = 8
-Rows = list[dict[str, Any]]
 Numbers = Float[np.ndarray, " choice"]
 
 
@@ -169,12 +173,7 @@ def _report(rows: Rows, told: Rows, n_given: int) -> Result:
         summary=f"Rankings: {'; '.join(map(str, estimates[:3]))}.",
         averages={"rules": ("rule",)},
         rows={"choices": told},
-        columns={
-            "text": Column(help="Number of the text, from 0."),
-            "choice": Column(help="What may follow the text."),
-            "is_label": Column(help="Whether it is the right one."),
-            **columns,
-        },
+        columns=_COLUMNS | columns,
         estimates=estimates,
         plots=(Plot(title="Rankings", metrics=("correct", "agreement"), axes=("rule",)),),
     )

@@ -22,6 +22,7 @@ from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
+from workbench.result.tables import Rows
 
 _BOTH = ("series", "backbone")
 _METRICS = {
@@ -35,7 +36,6 @@ _CONTROLS = {
     "last": Control("last value", "the last value of the window as the forecast"),
     "random": Control("random vectors", "random vectors in place of the input vectors"),
 }
-Rows = list[dict[str, Any]]
 
 
 @probe("soft-inputs", source="Liu et al. 2024, AutoTimes, arXiv:2402.02370; arXiv:2406.16964")

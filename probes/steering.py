@@ -24,12 +24,12 @@ from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.options import option
 from workbench.result.result import Result
+from workbench.result.tables import Rows
 from workbench.runs.reading import read_examples
 from workbench.runs.spec import DataRef
 
 _FINAL = Site(Kind.FINAL_NORM)
 _ROWS, _BEGINNING = 16, 12
-Rows = list[dict[str, Any]]
 
 
 @probe("steering", source="Rimsky et al. 2023, arXiv:2312.06681; Turner et al. 2023")

@@ -8,9 +8,9 @@ import numpy as np
 from reasoning._decoder_runs import Continuation, Written
 from reasoning.repetition import diversity, repeated_lengths
 from workbench.methods.contracts import Example
+from workbench.result.tables import Rows
 
 Decode = Callable[..., str]
-Rows = list[dict[str, Any]]
 
 
 def text_rows(prompts: Sequence[Example], written: Mapping[str, Written], decode: Decode) -> Rows:

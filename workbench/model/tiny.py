@@ -66,11 +66,16 @@ def tiny_module(family: str, *, seed: int = 0) -> nn.Module:
     Raises:
         UnknownName: no such family.
     """
+    _check_family(family)
+    return random_module(_config(family), seed)
+
+
+def random_module(config: Any, seed: int, **more: str) -> nn.Module:
+    """Build the transformers model of a configuration, with random weights, to be evaluated."""
     from transformers import AutoModelForCausalLM
 
-    _check_family(family)
     with torch.random.fork_rng(devices=[]):
-        module: nn.Module = AutoModelForCausalLM.from_config(_config(family))
+        module: nn.Module = AutoModelForCausalLM.from_config(config, **more)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -3,11 +3,10 @@
 import dataclasses
 from typing import Any
 
-import torch
 from torch import nn
 
 from workbench.errors import UnknownName
-from workbench.model.tiny import fill_randomly
+from workbench.model.tiny import random_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 from workbench.model.zoo_kinds import KINDS, SIZES
 
@@ -25,18 +24,9 @@ def zoo_module(name: str) -> nn.Module:
     Raises:
         UnknownName: the zoo holds no such model, or the installed transformers does not know it.
     """
-    from transformers import AutoModelForCausalLM
-
     if name not in KINDS:
         raise UnknownName(f"no {name!r} in the zoo; it holds {', '.join(KINDS)}")
-    config = _config(name)
-    with torch.random.fork_rng(devices=[]):
-        module: nn.Module = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    generator = torch.Generator().manual_seed(_SEED)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            fill_randomly(parameter, generator)
-    return module.eval()
+    return random_module(_config(name), _SEED, attn_implementation="eager")
 
 
 def _config(name: str) -> Any:

@@ -31,6 +31,7 @@ class Column:
     control_of: str = ""
 
 
+Rows = list[dict[str, Any]]
 _DESCRIBED = re.compile(r"(\w+)(?: \(([^;()]+)(?:; (\w+), (\w+))?\))?: (.+)")
 
 

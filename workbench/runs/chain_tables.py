@@ -9,7 +9,7 @@ from workbench.result.chain import STAGES, Cost
 from workbench.result.metric import number, share
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import Samples
-from workbench.result.tables import columns_from
+from workbench.result.tables import Rows, columns_from
 from workbench.runs.solved import Solved
 from workbench.sampling.conventions import UNFINISHED
 
@@ -51,7 +51,6 @@ COLUMNS = columns_from("""
     who: The reasoner, the commonest answer, or guessing.
     accuracy (proportion; low, high): Share of problems right.
 """)
-Rows = list[dict[str, Any]]
 
 
 def problem_rows(solved: Sequence[Solved]) -> Rows:

@@ -52,13 +52,7 @@ class Lines:
     @cached_property
     def end(self) -> int:
         """The id that ends a text."""
-        end = self.tokenizer.eos_token_id
-        if end is None:
-            raise Unsupported(
-                "the tokenizer has no token that ends a text",
-                hint="set tokenizer.eos_token",
-            )
-        return int(end)
+        return end_id(self.tokenizer)
 
     @property
     def pad(self) -> int:
@@ -109,3 +103,17 @@ def common_start(rows: Sequence[Sequence[int]]) -> list[int]:
             break
         shared.append(column[0])
     return shared
+
+
+def end_id(tokenizer: Any) -> int:
+    """Return the id of the token that ends a text.
+
+    Raises:
+        Unsupported: the tokenizer has none.
+    """
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise Unsupported(
+            "the tokenizer has no token that ends a text", hint="set tokenizer.eos_token"
+        )
+    return int(end)

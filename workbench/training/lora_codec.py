@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.errors import Unsupported
 from workbench.model.module_paths import find_paths
 from workbench.model.tokens import token_ids
 from workbench.training.codec import Decoded, Known
 from workbench.training.codec_checks import check_sentences, check_vectors
-from workbench.training.lines import block
+from workbench.training.lines import block, end_id
 from workbench.training.network import Network
 from workbench.training.writing import write
 
@@ -35,13 +34,7 @@ class SentenceIds:
         Raises:
             Unsupported: the tokenizer has no token that ends a text.
         """
-        stop = self.tokenizer.eos_token_id
-        if stop is None:
-            raise Unsupported(
-                "the tokenizer has no token that ends a text, which a sentence needs",
-                hint="set tokenizer.eos_token",
-            )
-        return int(stop)
+        return end_id(self.tokenizer)
 
     @cached_property
     def start(self) -> int:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,16 +112,24 @@ def bench_hooks(
         peaks[way] = peak_memory(name, way, batch=batch, length=length, device=device)
     bars = [Bar(**bar) for bar in _bars(times, fixed, peaks)]
     return {
-        "model": model.spec.name,
-        "device": model.spec.device,
-        "dtype": model.spec.dtype,
+        **ran_on(model),
         "attention": model.spec.attention,
-        "threads": torch.get_num_threads(),
         **sizes,
         "costs": [asdict(_cost(way, times, fixed, peaks[way])) for way in CAPTURE_METHODS],
         "bit_identical": _bit_identical(ways, tokens),
-        "bars": [{**asdict(bar), "passed": bar.passed} for bar in bars],
+        "bars": told(bars),
     }
+
+
+def ran_on(model: Model) -> dict[str, Any]:
+    """Return the model, and what it ran on."""
+    found = {name: getattr(model.spec, name) for name in ("device", "dtype")}
+    return {"model": model.spec.name, **found, "threads": torch.get_num_threads()}
+
+
+def told(bars: Iterable[Bar]) -> list[dict[str, Any]]:
+    """Return bars as plain values, each with whether it was passed."""
+    return [{**asdict(bar), "passed": bar.passed} for bar in bars]
 
 
 def time_ways(

@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from workbench.model.model import Model
 from workbench.model.policy import GREEDY, Policy, Sampling
 from workbench.model.tokens import Tokens
 from workbench.progress import Progress, silent
-from workbench.runs.bench.hooks import Bar
+from workbench.runs.bench.hooks import Bar, ran_on, told
 
 BATCHES = (1, 8, 32)
 _TEXT = "The history of the city begins with a small settlement on the river, where traders met"
@@ -57,15 +56,12 @@ def bench_latent(
         bars += _bars(batch, rows[-1])
     progress(len(BATCHES), len(BATCHES), "batches")
     return {
-        "model": model.spec.name,
-        "device": model.spec.device,
-        "dtype": model.spec.dtype,
-        "threads": torch.get_num_threads(),
+        **ran_on(model),
         "new_tokens": new_tokens,
         "repeats": repeats,
         "clock": "processor seconds" if model.device.type == "cpu" else "wall seconds",
         "batches": rows,
-        "bars": [{**asdict(bar), "passed": bar.passed} for bar in bars],
+        "bars": told(bars),
     }
 
 

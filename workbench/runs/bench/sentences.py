@@ -3,10 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Prompt
@@ -15,7 +13,7 @@ from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.options import build
 from workbench.progress import Progress, silent
-from workbench.runs.bench.hooks import Bar
+from workbench.runs.bench.hooks import Bar, ran_on, told
 from workbench.runs.bench.plain_sentences import plain_answer
 from workbench.runs.run import environment
 from workbench.sampling.task import open_task
@@ -68,17 +66,14 @@ def bench_sentences(bench: SentenceBench, *, progress: Progress = silent) -> dic
         rows += _rows(strategy, *_timed(model, ways, bench.repeats), len(questions))
     progress(len(STRATEGIES), len(STRATEGIES), "strategies")
     return {
-        "model": model.spec.name,
-        "device": model.spec.device,
-        "dtype": model.spec.dtype,
-        "threads": torch.get_num_threads(),
+        **ran_on(model),
         "task": bench.task,
         "problems": len(questions),
         "repeats": bench.repeats,
         "clock": "processor seconds" if model.device.type == "cpu" else "wall seconds",
         "environment": environment(),
         "ways": rows,
-        "bars": [{**asdict(bar), "passed": bar.passed} for bar in bars(rows, len(questions))],
+        "bars": told(bars(rows, len(questions))),
     }
 
 

@@ -64,15 +64,8 @@ class Blocksworld:
         "answer", help="Accept the right number, or only a plan that works and is shortest."
     )
 
-    @property
-    def is_chat(self) -> bool:
-        """Problems are asked as messages."""
-        return True
-
-    @property
-    def answer_lead(self) -> str:
-        """The words that stand before an answer."""
-        return "The answer is:"
+    is_chat = True
+    answer_lead = "The answer is:"
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Draw or read up to `limit` problems; a small world may hold fewer."""

@@ -23,10 +23,7 @@ class CSQA:
 
     path: str = option("", help="JSON file with question, steps and answer; choices follow tabs.")
 
-    @property
-    def is_chat(self) -> bool:
-        """Questions are asked as messages."""
-        return True
+    is_chat = True
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Read the first `limit` questions.

@@ -59,15 +59,8 @@ class ProsQA:
     part: Part = option("all", help="Draw from the whole, or from the part for one purpose.")
     brief: bool = option(False, help="Ask the bare question, for networks trained on it.")
 
-    @property
-    def is_chat(self) -> bool:
-        """Problems are asked as messages."""
-        return True
-
-    @property
-    def answer_lead(self) -> str:
-        """The mark that stands before an answer."""
-        return "###"
+    is_chat = True
+    answer_lead = "###"
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Draw or read up to `limit` problems.

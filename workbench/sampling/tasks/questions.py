@@ -39,10 +39,7 @@ class Questions:
         help="Added behind every question.",
     )
 
-    @property
-    def is_chat(self) -> bool:
-        """Questions are asked as messages."""
-        return True
+    is_chat = True
 
     @property
     def file(self) -> str:
