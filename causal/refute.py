@@ -172,8 +172,8 @@ class HeldOutDomain:
             estimates=tuple(map(held_out_estimate, rows)),
             views=(
                 Bars(
-                    title="Held-out domains",
-                    table="held_out",
+                    "Held-out domains",
+                    "held_out",
                     x="domain",
                     y="inexactness",
                     control="null_median",
@@ -223,7 +223,7 @@ def _result(summary: str, case: Case, runs: list[Refit], estimates: Sequence[Est
     notes: tuple[Note, ...] = ()
     if case.main.order:
         tables["orders"] = _tally(runs, case)
-        views = (Bars(title="Orders after the disturbance", table="orders", x="order", y="share"),)
+        views = (Bars("Orders after the disturbance", "orders", x="order", y="share"),)
         notes = (Note(f"the graph's own order is {ARROW.join(case.main.order)}"),)
     return Result(
         summary=summary,

@@ -201,8 +201,8 @@ def _report(
         tables=tables,
         notes=_notes(estimates),
         views=tuple(
-            Curve(title=f"Facts read at the {place}", table="facts", x="layer", y=("auroc",),
-                  group="fact", control=("auroc_shuffled",))
+            Curve(f"Facts read at the {place}", "facts", x="layer", y=("auroc",), group="fact",
+                  control=("auroc_shuffled",))
             for place in dict.fromkeys(r["place"] for r in rows) if place == ASKED
         ),
     )  # fmt: skip

@@ -132,7 +132,7 @@ class ChoiceQuestions:
             estimates=(*headline, lead),
             tables={name: table for name, table in tables.items() if len(table)},
             notes=tuple(notes),
-            views=(Bars(title="Right answers", table="metrics", x="scored by", y="accuracy"),),
+            views=(Bars("Right answers", "metrics", x="scored by", y="accuracy"),),
         )
 
 

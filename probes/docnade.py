@@ -204,7 +204,7 @@ class Docnade:
             notes=notes,
             plots=(
                 Plot(title="What the state saves beside a bag of words", metrics=("state",)),
-                Bars(title="Coherence of topics", table="topics", x="topic", y="coherence"),
+                Bars("Coherence of topics", "topics", x="topic", y="coherence"),
             ),
         )
 

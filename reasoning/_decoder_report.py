@@ -63,8 +63,8 @@ PLOTS = (
     Plot(title="Diversity of what each decoder writes", metrics=("diversity",), axes=("decoder",)),
     Plot(title="Seconds per token", metrics=("seconds_per_token",), axes=("decoder",)),
     TokenStrip(
-        title="One prompt: tokens that repeat what came before",
-        table="tokens",
+        "One prompt: tokens that repeat what came before",
+        "tokens",
         token="token",
         color="repeated",
         rows=("back",),
@@ -77,9 +77,8 @@ def candidate_plot(table: str) -> Heatmap:
     """Return the candidates of one decoder, step by step."""
     title = f"Candidates and their scores: {table.removeprefix('candidates_')}"
     return Heatmap(
-        title=title, table=table, row="rank", column="step", value="score", text="token",
-        diverging=True,
-    )  # fmt: skip
+        title, table, row="rank", column="step", value="score", text="token", diverging=True
+    )
 
 
 def measured(written: Mapping[str, Written], context: Context) -> tuple[Samples, Samples]:

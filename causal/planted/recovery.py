@@ -194,16 +194,16 @@ def recovery_curve(
 
 _VIEWS = (
     Curve(
-        title="Recovery of the causal order",
-        table="recovery",
+        "Recovery of the causal order",
+        "recovery",
         x="n",
         y=("order_recovery",),
         group="noise",
         log_x=True,
     ),
     Curve(
-        title="Relative error of direct effects",
-        table="recovery",
+        "Relative error of direct effects",
+        "recovery",
         x="n",
         y=("edge_error",),
         group="noise",

@@ -15,8 +15,8 @@ def report_views(tables: Mapping[str, Table]) -> tuple[View, ...]:
 
 
 _SENSITIVITY = Bars(
-    title="The same fit under other choices",
-    table="sensitivity",
+    "The same fit under other choices",
+    "sensitivity",
     x="variant",
     y="max_inexactness",
     control="random_rows",
@@ -33,24 +33,24 @@ _ALWAYS: tuple[View, ...] = (
         menu=True,
     ),
     Bars(
-        title="Every order, beside random rotations",
-        table="orders",
+        "Every order, beside random rotations",
+        "orders",
         x="order",
         y="score",
         control="null_median",
     ),
-    Bars(title="How often each order wins", table="orders", x="order", y="frequency"),
+    Bars("How often each order wins", "orders", x="order", y="frequency"),
     Heatmap(
-        title="Distances between the subspaces of domains",
-        table="distances",
+        "Distances between the subspaces of domains",
+        "distances",
         row="first",
         column="second",
         value="distance",
     ),
-    Bars(title="Every choice of domains", table="subsets", x="domains", y="max_inexactness"),
+    Bars("Every choice of domains", "subsets", x="domains", y="max_inexactness"),
     Heatmap(
-        title="R² of benchmarks as anchors",
-        table="anchors",
+        "R² of benchmarks as anchors",
+        "anchors",
         row="capability",
         column="benchmark",
         value="r_squared",

@@ -41,8 +41,8 @@ def answer_placement(placed: Placement) -> Result:
         tables=_placement_tables(placed),
         notes=_warnings(placed.warnings),
         views=(
-            Bars(title="Percentiles", table="capabilities", x="capability", y="percentile"),
-            Bars(title="Scores", table="scores", x="benchmark", y="value"),
+            Bars("Percentiles", "capabilities", x="capability", y="percentile"),
+            Bars("Scores", "scores", x="benchmark", y="value"),
         ),
     )
 
@@ -106,7 +106,7 @@ def answer_what_if(
             ),
         },
         notes=tuple(notes),
-        views=(Bars(title="Change of every score", table="scores", x="name", y="change"),),
+        views=(Bars("Change of every score", "scores", x="name", y="change"),),
     )
 
 
@@ -135,7 +135,7 @@ def answer_paths(found: PathEffects, *, domain: str, n: int) -> Result:
                 {"effect": Column("points per point", "Product along the path.", "low", "high")},
             )
         },
-        views=(Bars(title="Effects by path", table="paths", x="path", y="effect"),),
+        views=(Bars("Effects by path", "paths", x="path", y="effect"),),
     )
 
 
@@ -165,8 +165,8 @@ def answer_trials(check: TrialCheck) -> Result:
         notes=check.notes,
         views=(
             Points(
-                title="Predicted and observed changes",
-                table="trials",
+                "Predicted and observed changes",
+                "trials",
                 x="observed",
                 y="predicted",
                 color="role",

@@ -96,7 +96,7 @@ def _report(path: Path, form: Format, judged: Sequence[Judged], bad: Sequence[Ba
         estimates=(estimate, *_clear(judged)),
         tables={name: table for name, table in tables.items() if len(table)},
         notes=_notes(judged, bad),
-        views=(Bars(title="Wrong labels by kind", table="kinds", x="kind", y="wrong"),),
+        views=(Bars("Wrong labels by kind", "kinds", x="kind", y="wrong"),),
     )
 
 

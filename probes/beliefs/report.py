@@ -76,12 +76,12 @@ _PLOTS = (
     Plot(title="Beliefs read, by layer", metrics=("r2",)),
     Plot(title="By layer and symbols seen", metrics=("r2_after",), axes=("layer", "after")),
     Plot(title="Excess by symbols seen", metrics=("excess",), axes=("after",)),
-    Points(title="Exact and read belief", table="beliefs", x="exact", y="read",
-           label="sequence", diagonal=True),
-    Heatmap(title="Distance from the exact belief", table=GRID, row="layer",
-            column="place", value="distance", group="text"),
-    TokenStrip(title="KL from the exact predictor", table=TOKENS, token="token",
-               color="kl", group="text", flag="ends_sentence"),
+    Points("Exact and read belief", "beliefs",
+           x="exact", y="read", label="sequence", diagonal=True),
+    Heatmap("Distance from the exact belief", GRID,
+            row="layer", column="place", value="distance", group="text"),
+    TokenStrip("KL from the exact predictor", TOKENS,
+               token="token", color="kl", group="text", flag="ends_sentence"),
 )  # fmt: skip
 
 

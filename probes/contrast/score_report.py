@@ -131,8 +131,8 @@ def report(compared: Sequence[Compared], model: Model) -> Result:
 
 _VIEWS = (
     TokenStrip(
-        title="Contrastive score of each token",
-        table="tokens",
+        "Contrastive score of each token",
+        "tokens",
         token="token",
         color="s",
         rows=("p", "drop", "entropy", "positive", "negative", "base"),
@@ -143,15 +143,11 @@ _VIEWS = (
         key="position",
     ),
     Curve(
-        title="Critical token among the k most suspicious",
-        table="hits",
-        x="k",
-        y=SIGNALS,
-        control=("random",),
+        "Critical token among the k most suspicious", "hits", x="k", y=SIGNALS, control=("random",)
     ),
     Bars(
-        title="Rank correlation with the success drop",
-        table="agreement",
+        "Rank correlation with the success drop",
+        "agreement",
         x="signal",
         y="correlation",
         control="random",

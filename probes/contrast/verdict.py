@@ -53,14 +53,7 @@ def judge(
             "accuracy": _accuracy_table(answers, found),
             "answers": _answer_table(problems, answers),
         },
-        views=(
-            Bars(
-                title="Greedy accuracy on held-out problems",
-                table="accuracy",
-                x="model",
-                y="accuracy",
-            ),
-        ),
+        views=(Bars("Greedy accuracy on held-out problems", "accuracy", x="model", y="accuracy"),),
     )
 
 

@@ -56,8 +56,8 @@ def mean_weight(pairs: Sequence[Pair]) -> Estimate:
 def weight_view() -> TokenStrip:
     """Return the strip of rejected tokens, one per pair."""
     return TokenStrip(
-        title="Contrastive score of rejected tokens",
-        table="rejected",
+        "Contrastive score of rejected tokens",
+        "rejected",
         token="token",
         color="s",
         rows=("weight", "reference"),

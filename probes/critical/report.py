@@ -44,8 +44,8 @@ _TRAJECTORIES = columns_from("""
 
 _VIEWS: tuple[View, ...] = (
     TokenStrip(
-        title="Success after each token",
-        table="tokens",
+        "Success after each token",
+        "tokens",
         token="token",
         color="p",
         rows=("q", "entropy", "effect", "draws"),
@@ -55,16 +55,10 @@ _VIEWS: tuple[View, ...] = (
         details="branches",
         key="position",
     ),
-    Curve(
-        title="Success along the response",
-        table="tokens",
-        x="position",
-        y=("p",),
-        group="trajectory",
-    ),
+    Curve("Success along the response", "tokens", x="position", y=("p",), group="trajectory"),
     Bars(
-        title="Draws spent, beside all draws everywhere",
-        table="trajectories",
+        "Draws spent, beside all draws everywhere",
+        "trajectories",
         x="trajectory",
         y="draws",
         control="exhaustive",
@@ -230,8 +224,8 @@ def _notes(found: Sequence[TrajectoryResult], mode: Mode) -> tuple[Note, ...]:
 
 def _views(tables: dict[str, Table]) -> tuple[View, ...]:
     forbidden = Curve(
-        title="Right answers with the token forbidden",
-        table="pass_at_k",
+        "Right answers with the token forbidden",
+        "pass_at_k",
         x="k",
         y=("critical",),
         control=("random", "with_token"),

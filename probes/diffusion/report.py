@@ -69,17 +69,12 @@ _AXES = {
 }
 PLOTS: tuple[Plot | View, ...] = (
     Plot(title="Right answers by positions per step", metrics=("accuracy",), axes=RUNS),
-    Heatmap(
-        title="One response, step by step", table="trajectory", row="step", column="slot",
-        value="hidden", text="token", group="decoder", details=("new",),
-    ),
-    Heatmap(
-        title="When each position is filled", table="slots", row="decoder", column="slot",
-        value="fixed_at",
-    ),
+    Heatmap("One response, step by step", "trajectory", row="step", column="slot",
+            value="hidden", text="token", group="decoder", details=("new",)),
+    Heatmap("When each position is filled", "slots",
+            row="decoder", column="slot", value="fixed_at"),
     *(
-        Heatmap(title=title, table="layers_by_step", row="layer", column="step", value=value,
-                group="decoder")
+        Heatmap(title, "layers_by_step", row="layer", column="step", value=value, group="decoder")
         for title, value in (
             ("How far keys move in a step", "key_drift"),
             ("How far values move in a step", "value_drift"),

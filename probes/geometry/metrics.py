@@ -143,8 +143,8 @@ PLOTS: tuple[Plot | View, ...] = (
     Plot(title="Intrinsic dimension", metrics=("two_nn_dimension",)),
     Plot(title="Partition isotropy at unit mean norm", metrics=("partition_isotropy_scaled",)),
     Curve(
-        title="Spectrum",
-        table="spectrum",
+        "Spectrum",
+        "spectrum",
         x="rank",
         y=("share",),
         group="site",
@@ -153,19 +153,15 @@ PLOTS: tuple[Plot | View, ...] = (
         log_y=True,
     ),
     Heatmap(
-        title="Rogue dimensions: share of the mean cosine",
-        table="rogue",
+        "Rogue dimensions: share of the mean cosine",
+        "rogue",
         row="site",
         column="rank",
         value="share",
         text="dimension",
     ),
     Curve(
-        title="Cosine without rogue dimensions",
-        table="removal",
-        x="layer",
-        y=("mean_cosine",),
-        group="removed",
+        "Cosine without rogue dimensions", "removal", x="layer", y=("mean_cosine",), group="removed"
     ),
     Plot(title="Contexts of one token", metrics=("self_similarity",)),
 )

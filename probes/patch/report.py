@@ -95,8 +95,8 @@ def _samples(
 
 def _map(name: str, found: Sequence[Patched]) -> Heatmap:
     return Heatmap(
-        title=f"{_TITLES[name]}, token by token",
-        table="grid",
+        f"{_TITLES[name]}, token by token",
+        "grid",
         row="layer",
         column="place",
         value=name,

@@ -62,8 +62,8 @@ COLUMNS = columns_from("""
 """) | {"layer": Column(help=AXES["layer"].help)}
 PLOTS = (
     Heatmap(
-        title="States written as sentences",
-        table="grid",
+        "States written as sentences",
+        "grid",
         row="place",
         column="layer",
         value="logprob",
@@ -76,8 +76,8 @@ PLOTS = (
     Plot(title="Written word for word", metrics=("exact",), axes=_BY_LAYER),
     Plot(title="What swapping the state changes", metrics=("faithfulness",), axes=_BY_LAYER),
     Points(
-        title="The way through the layers on the plane of greatest variance",
-        table="path",
+        "The way through the layers on the plane of greatest variance",
+        "path",
         x="x",
         y="y",
         color="layer",

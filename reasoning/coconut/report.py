@@ -59,8 +59,8 @@ def ablation_report(
         },
         notes=null_note([p["against"] for p in undecided(pairs)], first="coconut and "),
         views=(
-            Bars(title="Accuracy on problems kept apart", table="accuracy", x="who", y="accuracy"),
-            Curve(title="Loss while training", table="curve", x="step", y=("loss",), group="arm"),
+            Bars("Accuracy on problems kept apart", "accuracy", x="who", y="accuracy"),
+            Curve("Loss while training", "curve", x="step", y=("loss",), group="arm"),
         ),
     )
 

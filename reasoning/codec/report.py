@@ -38,15 +38,15 @@ def report(judged: Sequence[Evaluated], history: History, corpus: Corpus) -> Res
         },
         views=(
             Curve(
-                title="Exact match of held-out sentences against their length",
-                table="lengths",
+                "Exact match of held-out sentences against their length",
+                "lengths",
                 x="tokens",
                 y=("exact_match",),
                 group="family",
             ),
             Bars(
-                title="Exact match by family",
-                table="families",
+                "Exact match by family",
+                "families",
                 x="family",
                 y="exact_match",
                 control="random_exact_match",

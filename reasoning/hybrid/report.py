@@ -188,15 +188,13 @@ def _notes(stories: Stories, pairs: Sequence[Mapping[str, Any]]) -> tuple[Note, 
 
 def _views(right: Mapping[str, Any]) -> tuple[View, ...]:
     views: list[View] = [
-        Curve(title="Reward while training", table="curve", x="step", y=("reward",), group="arm"),
-        Bars(title="Held-out accuracy", table="accuracy", x="arm", y="accuracy"),
+        Curve("Reward while training", "curve", x="step", y=("reward",), group="arm"),
+        Bars("Held-out accuracy", "accuracy", x="arm", y="accuracy"),
     ]
     if set(right) != {"grpo"}:
         views += [
-            Curve(title=f"Hidden ratio: {name}", table="curve", x="step", y=(name,), group="arm")
+            Curve(f"Hidden ratio: {name}", "curve", x="step", y=(name,), group="arm")
             for name in RATIOS
         ]
-    views.append(
-        Curve(title="Length while training", table="curve", x="step", y=("length",), group="arm")
-    )
+    views.append(Curve("Length while training", "curve", x="step", y=("length",), group="arm"))
     return tuple(views)

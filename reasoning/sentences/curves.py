@@ -25,9 +25,7 @@ def report(
     """Return the accuracies of all reasoners on held-out problems, and the curves."""
     best = max(found, key=lambda e: e.value or 0.0)
     tables = {"accuracy": _accuracies(found)}
-    views: list[Bars | Curve] = [
-        Bars(title="Held-out accuracy", table="accuracy", x="who", y="accuracy")
-    ]
+    views: list[Bars | Curve] = [Bars("Held-out accuracy", "accuracy", x="who", y="accuracy")]
     for name, history in histories.items():
         names = (f"{name}_steps", f"{name}_held_out")
         tables |= loss_tables({name: history}, _TRAINING, _HELD_OUT, names=names)

@@ -189,21 +189,15 @@ def view_of(
     *row, column = plot.axes
     are_names = [isinstance(label, str) for axis in plot.axes for label in _labels(found, axis)[:1]]
     if row and are_names != [True, False]:
-        return Heatmap(title=plot.title, table=table, row=row[0], column=column, value=drawn[0])
+        return Heatmap(plot.title, table, row=row[0], column=column, value=drawn[0])
     control = tuple(
         f"{name}_{kind}" for name in drawn for kind in found.controls if f"{name}_{kind}" in known
     )
     if are_names == [True]:
         null = "".join(control[:1])
-        return Bars(title=plot.title, table=table, x=column, y=drawn[0], control=null)
+        return Bars(plot.title, table, x=column, y=drawn[0], control=null)
     return Curve(
-        title=plot.title,
-        table=table,
-        x=column,
-        y=drawn,
-        group="".join(row),
-        control=control,
-        log_y=plot.log_y,
+        plot.title, table, x=column, y=drawn, group="".join(row), control=control, log_y=plot.log_y
     )
 
 
@@ -219,8 +213,8 @@ def _over_text(plot: Plot, tables: Mapping[str, Table]) -> Curve | Heatmap | Tok
     group = "text" if tables[name].frame["text"].nunique() > 1 else ""
     if name == GRID:
         return Heatmap(
-            title=plot.title,
-            table=GRID,
+            plot.title,
+            GRID,
             row="layer",
             column="place",
             value=plot.metrics[0],
@@ -230,19 +224,7 @@ def _over_text(plot: Plot, tables: Mapping[str, Table]) -> Curve | Heatmap | Tok
     if len(plot.metrics) > 1:
         known = tables[name].columns
         control = tuple(c for c, about in known.items() if about.control_of in plot.metrics)
-        return Curve(
-            title=plot.title,
-            table=TOKENS,
-            x="position",
-            y=plot.metrics,
-            control=control,
-            group=group,
-        )
+        return Curve(plot.title, TOKENS, x="position", y=plot.metrics, control=control, group=group)
     return TokenStrip(
-        title=plot.title,
-        table=TOKENS,
-        token="token",
-        color=plot.metrics[0],
-        group=group,
-        flag="ends_sentence",
+        plot.title, TOKENS, token="token", color=plot.metrics[0], group=group, flag="ends_sentence"
     )

@@ -263,14 +263,14 @@ def _views(scores: Sequence[SiteScore], found: Targets) -> tuple[View, ...]:
     views: list[View] = []
     layers = [s.site.layer for s in scores]
     if None not in layers and len(set(layers)) == len(layers) > 1:
-        views.append(Curve(title=title, table="sites", x="layer", y=("score",), control=controls))
+        views.append(Curve(title, "sites", x="layer", y=("score",), control=controls))
     else:
-        views.append(Bars(title=title, table="sites", x="site", y="score", control="shuffled"))
+        views.append(Bars(title, "sites", x="site", y="score", control="shuffled"))
     if found.classes:
         views.append(
             Heatmap(
-                title="Held-out answers at the best site",
-                table="confusion",
+                "Held-out answers at the best site",
+                "confusion",
                 row="label",
                 column="predicted",
                 value="count",
@@ -279,8 +279,8 @@ def _views(scores: Sequence[SiteScore], found: Targets) -> tuple[View, ...]:
     else:
         views.append(
             Points(
-                title="Held-out answers at the best site",
-                table="examples",
+                "Held-out answers at the best site",
+                "examples",
                 x="label",
                 y="predicted",
                 label="source",

@@ -4,13 +4,13 @@ A view names tables, columns and arrays of its Result; `workbench.figures.draw` 
 figure. Labels and units come from the table's columns.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any
 
 from workbench.errors import UnknownName
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Curve:
     """Lines of one or more columns against another; `control` columns are ghost lines.
 
@@ -19,6 +19,7 @@ class Curve:
 
     title: str
     table: str
+    _: KW_ONLY
     x: str
     y: tuple[str, ...]
     group: str = ""
@@ -27,19 +28,20 @@ class Curve:
     log_y: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Bars:
     """One bar per row, with error bars from the column's low and high."""
 
     title: str
     table: str
+    _: KW_ONLY
     x: str
     y: str
     group: str = ""
     control: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Points:
     """A scatter of two columns; `label` is shown on hover, `size` and `color` are columns.
 
@@ -48,6 +50,7 @@ class Points:
 
     title: str
     table: str
+    _: KW_ONLY
     x: str
     y: str
     color: str = ""
@@ -56,7 +59,7 @@ class Points:
     path: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Heatmap:
     """A matrix from an array, or from the long table (row, column, value, text).
 
@@ -67,6 +70,7 @@ class Heatmap:
 
     title: str
     table: str
+    _: KW_ONLY
     row: str
     column: str
     value: str
@@ -77,7 +81,7 @@ class Heatmap:
     lines: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TokenStrip:
     """Tokens in reading order coloured by one column; `rows` are shown aligned below.
 
@@ -88,6 +92,7 @@ class TokenStrip:
 
     title: str
     table: str
+    _: KW_ONLY
     token: str
     color: str
     rows: tuple[str, ...] = ()

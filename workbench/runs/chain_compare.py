@@ -58,10 +58,10 @@ def compare_chains(runs: Sequence[Run], names: Sequence[str]) -> Result:
         tables={"comparison": comparison, "side_by_side": _answers(names, results)},
         notes=_notes(names, results),
         views=(
-            Bars(title="Accuracy", table="comparison", x="reasoner", y="accuracy"),
+            Bars("Accuracy", "comparison", x="reasoner", y="accuracy"),
             Points(
-                title="Accuracy against operations",
-                table="comparison",
+                "Accuracy against operations",
+                "comparison",
                 x="flops_last",
                 y="accuracy",
                 color="reasoner",

@@ -24,19 +24,19 @@ MOST_VECTOR_NUMBERS = 1 << 24
 SHOWN_PROBLEMS = 12
 _SHOWN = ("problem", "step", "text", "logprob", "stop")
 _PLOTS = (
-    Bars(title="Accuracy beside its baselines", table="accuracy", x="who", y="accuracy"),
-    Bars(title="Operations by stage", table="costs", x="stage", y="flops_last"),
+    Bars("Accuracy beside its baselines", "accuracy", x="who", y="accuracy"),
+    Bars("Operations by stage", "costs", x="stage", y="flops_last"),
     Heatmap(
-        title="Chains: what each step says",
-        table="shown",
+        "Chains: what each step says",
+        "shown",
         row="problem",
         column="step",
         value="logprob",
         text="text",
     ),
     Points(
-        title="The latent path on its plane of greatest variance",
-        table="path",
+        "The latent path on its plane of greatest variance",
+        "path",
         x="x",
         y="y",
         color="step",

@@ -54,7 +54,7 @@ def loss_views(
     if of:
         titles = (f"{of}: training loss", f"{of}: held-out loss")
     training, held_out = (
-        Curve(title=title, table=name, x="step", y=("loss",), group=group)
+        Curve(title, name, x="step", y=("loss",), group=group)
         for title, name in zip(titles, names, strict=True)
     )
     return training, held_out
