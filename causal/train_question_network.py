@@ -29,10 +29,6 @@ from workbench.training.presets import ScratchOptions, ScratchPreset
 from workbench.training.scratch import scratch_model
 
 RECIPE = "question-network"
-_LOSSES = (
-    Column("nats", "Cross-entropy of the answers on new premises."),
-    Column("nats per answer", "Cross-entropy on held-out premises; lowest is kept."),
-)
 _POSITIONS = 512
 _TOLD = ("accuracy", "balanced_accuracy", "auroc")
 
@@ -73,6 +69,11 @@ class TrainQuestionNetwork(ScratchOptions):
     Source: Jin et al. 2024, section 5, fine-tune large models on released labels; ours are exact.
     """
 
+    losses: ClassVar = (
+        Column("nats", "Cross-entropy of the answers on new premises."),
+        Column("nats per answer", "Cross-entropy on held-out premises; lowest is kept."),
+    )
+
     default_task: ClassVar[str] = "corr2cause?nodes=3&wording=brief&letters=4"
 
     asked: int = option(12, help="Questions of a premise.", low=2, high=72)
@@ -93,7 +94,7 @@ class TrainQuestionNetwork(ScratchOptions):
         drawn = source.draw(preset.judged, context.stream("judged premises"), held_out=True)
         items = [item for i, pack in enumerate(drawn) for item in pack.items(f"premise-{i}")]
         words = "{loss:.3g} nats per held-out answer after {step} steps"
-        return train_drawn(run, objective, partial(judged, items, context), _LOSSES, words)
+        return train_drawn(run, objective, partial(judged, items, context), self.losses, words)
 
     def _source(self, context: Context) -> PackSource:
         task = open_task(context.task or self.default_task)

@@ -19,10 +19,6 @@ from workbench.training.presets import ScratchOptions, ScratchPreset
 from workbench.training.scratch import scratch_model
 
 RECIPE = "belief-network"
-_LOSSES = (
-    Column("nats", "Cross-entropy of the next token on new sequences."),
-    Column("nats", "Excess over the exact predictor on held-out sequences; lowest is kept."),
-)
 
 PRESETS = {
     "tiny": ScratchPreset(
@@ -62,6 +58,11 @@ class TrainBeliefNetwork(ScratchOptions):
     arXiv:2410.00699, which trains only a head.
     """
 
+    losses: ClassVar = (
+        Column("nats", "Cross-entropy of the next token on new sequences."),
+        Column("nats", "Excess over the exact predictor on held-out sequences; lowest is kept."),
+    )
+
     default_task: ClassVar[str] = "hidden-markov?kind=mess3"
 
     def base_model(self, context: Context) -> Model | None:
@@ -90,7 +91,7 @@ class TrainBeliefNetwork(ScratchOptions):
             return excess_report(rows, read_states(trained, rows, (), context))
 
         told = "{loss:.3g} nats over the exact predictor after {step} steps"
-        return train_drawn(run, objective, judge, _LOSSES, told)
+        return train_drawn(run, objective, judge, self.losses, told)
 
     def _opened(self, context: Context) -> tuple[ScratchPreset, SequenceTask]:
         preset = PRESETS[self.preset].with_options(self, context.limit)

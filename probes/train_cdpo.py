@@ -28,7 +28,7 @@ from probes.contrast.report import (
 from probes.contrast.selection import Response
 from probes.contrast.stored import store_of
 from probes.contrast.training import ContrastRun, Split, save
-from probes.contrast.unseen import data_of
+from probes.contrast.unseen import told_of
 from probes.contrast.verdict import BASE, judge
 from probes.contrast.weights import mean_weight, weight_table, weight_view
 from workbench.errors import TooLittleData
@@ -135,17 +135,10 @@ class TrainCDPO(ContrastRecipe):
         models: ContrastModels,
         context: Context,
     ) -> ContrastRun:
-        return ContrastRun.of(
-            self,
-            RECIPE,
-            preset,
-            model,
-            context,
-            texts=(p.question for p in problems),
-            data=data_of(len(problems), context.task or self.default_task),
-            adapter=lora_shape(preset.rank, dropout=preset.dropout).as_dict(),
-            estimate_hash=models.manifest.weights_hash,
-        )
+        lora = lora_shape(preset.rank, dropout=preset.dropout)
+        told = told_of(problems, context.task or self.default_task, lora)
+        told["estimate_hash"] = models.manifest.weights_hash
+        return ContrastRun.of(self, RECIPE, preset, model, context, **told)
 
     def _drawn(
         self, task: Task, problems: Sequence[Problem], models: ContrastModels, run: ContrastRun

@@ -19,7 +19,7 @@ from probes.contrast.report import (
 from probes.contrast.selection import Response, negatives, positive
 from probes.contrast.sequences import Row
 from probes.contrast.training import ContrastRun, Fitted, Split, fit, save
-from probes.contrast.unseen import data_of
+from probes.contrast.unseen import told_of
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
@@ -61,16 +61,9 @@ class TrainContrastive(ContrastRecipe):
         address = context.task or self.default_task
         task = open_task(address)
         problems = task.problems(preset.questions, context.stream("problems"))
-        run = ContrastRun.of(
-            self,
-            RECIPE,
-            preset,
-            model,
-            context,
-            texts=(p.question for p in problems),
-            data=data_of(len(problems), address),
-            adapter=lora_shape(preset.rank, dropout=preset.dropout, part="mlp").as_dict(),
-        )
+        lora = lora_shape(preset.rank, dropout=preset.dropout, part="mlp")
+        told = told_of(problems, address, lora)
+        run = ContrastRun.of(self, RECIPE, preset, model, context, **told)
         path = run.folder / RESPONSES
         if not context.resume:
             path.unlink(missing_ok=True)

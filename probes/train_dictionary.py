@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from probes.dictionaries.files import CONFIG, RECIPE, as_tensors, config_of
 from probes.dictionaries.training import DictionaryObjective, states_of
@@ -21,16 +21,12 @@ from workbench.training.checkpoint import write_whole
 from workbench.training.loop import Plan
 from workbench.training.presets import Preset
 from workbench.training.report import scores_of, trained_report
-from workbench.training.run import TrainingRun
+from workbench.training.run import TrainingRun, told_of
 from workbench.training.splits import held_out_rows
 
 _MOST_HELD_OUT = 48
 _JUDGED = 8_000
 _BATCH_TOKENS = 2048
-_LOSSES = (
-    Column("proportion", "Variance left unexplained, with the part of spare features."),
-    Column("proportion", "Variance of held-out states left unexplained; lowest is kept."),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +81,11 @@ class TrainDictionary:
     strength, not dead ones; directions begin as random states; all of it in one short run.
     """
 
+    losses: ClassVar = (
+        Column("proportion", "Variance left unexplained, with the part of spare features."),
+        Column("proportion", "Variance of held-out states left unexplained; lowest is kept."),
+    )
+
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
     site: Site | None = option(
         None, help="Activation to take apart; default: resid_post of the layer a third up."
@@ -118,7 +119,7 @@ class TrainDictionary:
             draw=context.stream("dictionary split"),
         )
         objective = self._objective(model, kept, held_out, site, preset, context)
-        run = TrainingRun.of_examples(self, RECIPE, preset, model, context, examples)
+        run = TrainingRun.of(self, RECIPE, preset, model, context, **told_of(examples))
         history = run.train(objective, self._plan(preset))
         found = objective.dictionary(SitePattern.parse(str(site)))
         judged = [row for row in held_out if len(row) > 1]
@@ -128,7 +129,7 @@ class TrainDictionary:
         write_whole(run.folder / CONFIG, config.encode())
         told = "{loss:.3g} of held-out variance unexplained after {step} steps"
         words = f"dictionary of {site}, {told}"
-        return trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
+        return trained_report(run, result, history, self.losses, saved=saved, summary=words)
 
     def _objective(
         self,

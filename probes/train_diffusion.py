@@ -32,10 +32,6 @@ from workbench.training.scratch import save_model, scratch_masked, scratch_model
 from workbench.training.splits import part_problems
 
 RECIPE = "diffusion-network"
-_LOSSES = (
-    Column("nats", "Cross-entropy per token of the rows of the step."),
-    Column("nats", "The same on held-out problems; lowest is kept."),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +81,11 @@ class TrainDiffusion(ScratchOptions):
     at one thousandth of their size.
     """
 
+    losses: ClassVar = (
+        Column("nats", "Cross-entropy per token of the rows of the step."),
+        Column("nats", "The same on held-out problems; lowest is kept."),
+    )
+
     default_task: ClassVar[str] = SUMS
 
     guide_steps: int | None = option(None, help="Training steps of the guide.", low=1, high=10**8)
@@ -126,8 +127,8 @@ class TrainDiffusion(ScratchOptions):
         result = self._judged(run, context)
         saved = run.save({"fixed": torch.tensor([fixed])}, scores=scores_of(result))
         words = "{loss:.3g} nats per token after {step} steps"
-        report = trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
-        more = loss_tables({GUIDE: told}, *_LOSSES, names=("guide", "guide_validation"))
+        report = trained_report(run, result, history, self.losses, saved=saved, summary=words)
+        more = loss_tables({GUIDE: told}, *self.losses, names=("guide", "guide_validation"))
         return replace(report, tables={**report.tables, **more})
 
     def _judged(self, run: TrainingRun[DiffusionSizes], context: Context) -> Result:

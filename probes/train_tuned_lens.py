@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from probes.lens.training import LensObjective, LensOptions
 from probes.tuned_lens import RECIPE, LoadedLens
@@ -16,15 +16,11 @@ from workbench.result.tables import Column
 from workbench.training.loop import Plan
 from workbench.training.presets import Preset
 from workbench.training.report import scores_of, trained_report
-from workbench.training.run import TrainingRun
+from workbench.training.run import TrainingRun, told_of
 from workbench.training.splits import held_out_rows
 from workbench.training.state import STATE
 
 _MOST_HELD_OUT = 64
-_LOSSES = (
-    Column("nats", "KL from the final prediction, mean over layers."),
-    Column("nats", "The same on held-out texts; the lowest is kept."),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +73,11 @@ class TrainTunedLens:
     Source: Belrose et al. 2023, section 3; theirs is full rank, SGD with Nesterov momentum.
     """
 
+    losses: ClassVar = (
+        Column("nats", "KL from the final prediction, mean over layers."),
+        Column("nats", "The same on held-out texts; the lowest is kept."),
+    )
+
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
     rank: int | None = option(None, help="Rank of the maps; 0 is full.", low=0, high=100_000)
     steps: int | None = option(None, help="Training steps.", low=1, high=10_000_000)
@@ -106,13 +107,13 @@ class TrainTunedLens:
             draw=context.stream("lens split"),
         )
         objective = LensObjective(model, kept, held_out, self._options(preset, context), context)
-        run = TrainingRun.of_examples(self, RECIPE, preset, model, context, examples)
+        run = TrainingRun.of(self, RECIPE, preset, model, context, **told_of(examples))
         history = run.train(objective, self._plan(preset))
         maps = objective.maps.frozen()
         result = measured_rows(LoadedLens(every=8, maps=maps), model, held_out, context)
         saved = run.save(maps.tensors(), scores=scores_of(result, "tuned", "logit lens"))
         words = "tuned lens, {loss:.3g} nats on held-out texts after {step} steps"
-        return trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
+        return trained_report(run, result, history, self.losses, saved=saved, summary=words)
 
     def _options(self, preset: LensPreset, context: Context) -> LensOptions:
         # A saved state holds the maps already.

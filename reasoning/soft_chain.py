@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reasoning.hybrid.chains import think
-from workbench.latent.inputs import HiddenFeedback, MixtureOfInputs, SoftTokens
+from workbench.latent.inputs import HiddenFeedback, LatentInput, MixtureOfInputs, SoftTokens
 from workbench.latent.replaced import REPLACED, Replacement, replaced_input
 from workbench.latent.thinking import ColdStop, LatentThinking
 from workbench.methods.contracts import Context, Prompt
@@ -20,9 +21,21 @@ _MARK = "What ends the thinking; default: the words that introduce an answer in 
 _KEPT = 8
 
 
+class _Thinking:
+    temperature: float
+    vectors: bool
+
+    def thinking(self, inputs: LatentInput, **more: Any) -> LatentThinking:
+        """Return the policy that feeds those inputs, its mixtures and vectors kept."""
+        sampling = Sampling(temperature=self.temperature)
+        return LatentThinking(
+            inputs=inputs, sampling=sampling, keep=_KEPT, vectors=self.vectors, **more
+        )
+
+
 @reasoner("soft-thinking", source="Zhang et al. 2025, arXiv:2505.15778")
 @dataclass(frozen=True, kw_only=True)
-class SoftThinking:
+class SoftThinking(_Thinking):
     """Think in mixtures of the likeliest tokens' embeddings, then answer in tokens.
 
     Each thought is fed as Σ p̃ E over the n likeliest tokens left by top-p, top-k and min-p; the
@@ -60,22 +73,19 @@ class SoftThinking:
         )
         ids = token_ids(model.tokenizer, f" {mark}", special_tokens=False)
         cold = ColdStop(below=self.cold_entropy, steps=self.cold_steps)
-        policy = LatentThinking(
-            inputs=replaced_input(soft, self.fed),
-            sampling=Sampling(temperature=self.temperature),
+        policy = self.thinking(
+            replaced_input(soft, self.fed),
             answer=Sampling(temperature=self.answer_temperature),
             delimiter=mark,
             closing=tuple(ids),
             cold=cold if self.cold_steps else None,
-            keep=_KEPT,
-            vectors=self.vectors,
         )
         return think(model, prompts, policy, limit=self.tokens, seeds=seeds)
 
 
 @reasoner("moi", source="Zhuang et al. 2025, arXiv:2505.14827")
 @dataclass(frozen=True, kw_only=True)
-class MixtureOfInputsChain:
+class MixtureOfInputsChain(_Thinking):
     """Feed every drawn token together with the distribution it was drawn from.
 
     w = (H·p + (β+1−H)·onehot(y)) / (β+1), H the entropy divided by ln V; x = Σ w E, at every
@@ -98,19 +108,14 @@ class MixtureOfInputsChain:
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
-        policy = LatentThinking(
-            inputs=replaced_input(MixtureOfInputs(beta=self.beta), self.fed),
-            sampling=Sampling(temperature=self.temperature),
-            greedy=self.greedy,
-            keep=_KEPT,
-            vectors=self.vectors,
-        )
+        inputs = replaced_input(MixtureOfInputs(beta=self.beta), self.fed)
+        policy = self.thinking(inputs, greedy=self.greedy)
         return think(model, prompts, policy, limit=self.tokens, seeds=seeds)
 
 
 @reasoner("hidden-feedback", source="Negative control of arXiv:2505.18454, section 4")
 @dataclass(frozen=True, kw_only=True)
-class HiddenFeedbackChain:
+class HiddenFeedbackChain(_Thinking):
     """Feed the model's last hidden state back in place of each thought: a negative control.
 
     The final norm's output is scaled to the mean length of a token's embedding. Models not
@@ -132,12 +137,6 @@ class HiddenFeedbackChain:
     def solve(
         self, model: Model, prompts: Sequence[Prompt], *, seeds: Sequence[int], context: Context
     ) -> Sequence[Chain]:
-        policy = LatentThinking(
-            inputs=HiddenFeedback(),
-            sampling=Sampling(temperature=self.temperature),
-            greedy=self.greedy,
-            delimiter=self.mark or answer_lead(context.task).strip(),
-            keep=_KEPT,
-            vectors=self.vectors,
-        )
+        mark = self.mark or answer_lead(context.task).strip()
+        policy = self.thinking(HiddenFeedback(), greedy=self.greedy, delimiter=mark)
         return think(model, prompts, policy, limit=self.tokens, seeds=seeds)

@@ -78,7 +78,7 @@ class TrainCoconut(NetworkRecipe):
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset, splits = self.sizes(context), self.splits(context)
-        run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
+        run = TrainingRun.of(self, RECIPE, preset, model, context, **splits.told(preset.lora))
         stages = Stages(run=run, splits=splits)
         writer = stages.write()
         context = replace(context, task=splits.address)

@@ -81,16 +81,10 @@ class TrainSentenceCodec:
             steps = steps_within(60 * self.minutes, objective, preset.batch, context)
             preset = replace(preset, steps=steps)
         counts = {name: len(sentences) for name, sentences in corpus.part("train").items()}
-        run = TrainingRun.of(
-            self,
-            RECIPE,
-            preset,
-            model,
-            context,
-            texts=corpus.sentences("train"),
-            data="sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items()),
-            adapter=preset.lora.as_dict(),
-        )
+        data = "sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items())
+        told: dict[str, Any] = {"texts": corpus.sentences("train"), "data": data}
+        told["adapter"] = preset.lora.as_dict()
+        run = TrainingRun.of(self, RECIPE, preset, model, context, **told)
         history = run.train(objective, preset.plan(objective.n_rows))
         known = _known(codec, corpus, preset.known, context)
         options = {**run.manifest.options, KNOWN: list(known.texts)}

@@ -23,10 +23,6 @@ from workbench.training.run import TrainingRun
 from workbench.training.scratch import save_model
 
 RECIPE = "chain-writer"
-_LOSSES = (
-    Column("nats per token", "Loss on everything after the question."),
-    Column("nats per token", "The same on held-out problems; the lowest is kept."),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +68,11 @@ class TrainWriter(NetworkRecipe):
     Source: Wei et al. 2022 for chains in words; trained as the first stage of arXiv:2412.06769.
     """
 
+    losses: ClassVar = (
+        Column("nats per token", "Loss on everything after the question."),
+        Column("nats per token", "The same on held-out problems; the lowest is kept."),
+    )
+
     default_task: ClassVar[str] = "chained-sums"
 
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
@@ -93,7 +94,7 @@ class TrainWriter(NetworkRecipe):
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset, splits = self.sizes(context), self.splits(context)
-        run = TrainingRun.of_splits(self, RECIPE, preset, model, context, splits)
+        run = TrainingRun.of(self, RECIPE, preset, model, context, **splits.told(preset.lora))
         weights, lines = run.tuning("writer", preset.lora), Lines(model.tokenizer)
         parts = (self._learned(part) for part in (splits.train, splits.valid))
         objective = WritingObjective(weights, lines, *parts, direct=0.0)
@@ -110,7 +111,7 @@ class TrainWriter(NetworkRecipe):
         saved = run.save(tensors, scores=scores)
         words = "{loss:.3g} nats per token held out after {step} steps"
         result = Result(summary=str(found[0]), estimates=found)
-        return trained_report(run, result, history, _LOSSES, saved=saved, summary=words)
+        return trained_report(run, result, history, self.losses, saved=saved, summary=words)
 
     def _learned(self, problems: Sequence[Worked]) -> list[Worked]:
         if self.learns == "chains":

@@ -2,20 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.methods.contracts import Context
 from workbench.sampling.task import Problem, Task, open_task
+from workbench.training.adapter import LoraShape
 from workbench.training.checkpoint import Manifest, texts_hash
 
 _OF = " questions of "
 
 
-def data_of(n_questions: int, address: str) -> str:
-    """Write down what a recipe was trained on, for `seen_questions` to read."""
-    return f"{n_questions}{_OF}{address}"
+def told_of(problems: Sequence[Problem], address: str, lora: LoraShape) -> dict[str, Any]:
+    """Return what a manifest tells of the questions, for `seen_questions` to read."""
+    data = f"{len(problems)}{_OF}{address}"
+    return {"texts": [p.question for p in problems], "data": data, "adapter": lora.as_dict()}
 
 
 def seen_questions(manifest: Manifest) -> frozenset[str] | None:

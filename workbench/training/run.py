@@ -15,11 +15,15 @@ from workbench.training.adapter import LoraShape
 from workbench.training.checkpoint import Checkpoint, Manifest
 from workbench.training.loop import History, Objective, Plan, train
 from workbench.training.network import Tuning, tuning
-from workbench.training.presets import NetworkPreset, Preset
-from workbench.training.splits import Splits
+from workbench.training.presets import Preset
 
 PresetT = TypeVar("PresetT", bound=Preset)
-NetworkPresetT = TypeVar("NetworkPresetT", bound=NetworkPreset)
+
+
+def told_of(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return what a manifest tells of the texts that are learned from."""
+    data = f"{len(examples)} texts, {examples[0].source or 'unnamed'} first"
+    return {"texts": [example.text for example in examples], "data": data}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,44 +62,6 @@ class TrainingRun(Generic[PresetT]):
             data=data,
         )
         return cls(model=model, preset=preset, manifest=manifest, context=context, half=recipe.half)
-
-    @classmethod
-    def of_examples(
-        cls,
-        recipe: Any,
-        name: str,
-        preset: PresetT,
-        model: Model,
-        context: Context,
-        examples: Sequence[Example],
-    ) -> "TrainingRun[PresetT]":
-        """Begin a run that learns from given texts."""
-        data = f"{len(examples)} texts, {examples[0].source or 'unnamed'} first"
-        texts = (example.text for example in examples)
-        return TrainingRun.of(recipe, name, preset, model, context, texts=texts, data=data)
-
-    @classmethod
-    def of_splits(
-        cls,
-        recipe: Any,
-        name: str,
-        preset: NetworkPresetT,
-        model: Model,
-        context: Context,
-        splits: Splits,
-    ) -> "TrainingRun[NetworkPresetT]":
-        """Begin a run that trains a network, or adapters, on the problems of a task."""
-        adapter = preset.lora.as_dict() if preset.lora else None
-        return TrainingRun.of(
-            recipe,
-            name,
-            preset,
-            model,
-            context,
-            texts=splits.lines,
-            data=splits.data,
-            adapter=adapter,
-        )
 
     @property
     def folder(self) -> Path:

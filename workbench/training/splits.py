@@ -13,6 +13,7 @@ from workbench.sampling.address import TaskAddress
 from workbench.sampling.sentences import chain_sentences
 from workbench.sampling.split import Part, in_part
 from workbench.sampling.task import Problem, Task, open_task
+from workbench.training.adapter import LoraShape
 from workbench.training.lines import Worked
 from workbench.training.scratch import ScratchShape, scratch_model
 
@@ -39,6 +40,11 @@ class Splits:
     def data(self) -> str:
         """What is learned from, in words."""
         return f"{len(self.train)} problems of {self.address}"
+
+    def told(self, lora: LoraShape | None) -> dict[str, Any]:
+        """Return what a manifest tells of them, and of the adapters that learn from them."""
+        adapter = lora.as_dict() if lora else None
+        return {"texts": self.lines, "data": self.data, "adapter": adapter}
 
     def network(self, shape: ScratchShape, seed: int) -> Model:
         """Return a random network whose vocabulary is the words to learn from."""
