@@ -12,6 +12,8 @@ from workbench.options import option
 class Scored(Wrapped):
     """The options of searches that maximise a score."""
 
+    assumption: ClassVar[str] = "no hidden causes, the score's model"
+
     score: Literal["auto", "bic", "bdeu", "cv-general", "marginal-general"] = option(
         "auto", help="Score of a graph; auto chooses by what the columns hold."
     )
@@ -33,7 +35,6 @@ class GES(Scored):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("ges",)
-    assumption: ClassVar[str] = "no hidden causes, the score's model"
 
 
 @discovery("grasp", source="Lam, Andrews & Ramsey 2022")
@@ -47,7 +48,6 @@ class GRaSP(Scored):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("grasp",)
-    assumption: ClassVar[str] = "no hidden causes, the score's model"
 
 
 @discovery("boss", source="Andrews et al. 2023")
@@ -63,7 +63,6 @@ class BOSS(Scored):
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("boss",)
-    assumption: ClassVar[str] = "no hidden causes, the score's model"
 
 
 @discovery("exact-search", source="Yuan & Malone 2013")

@@ -77,8 +77,6 @@ class Branches:
             summary=f"When a branch is changed, its siblings move by {estimates[0]} and the end "
             f"follows: {estimates[2]}.",
             averages={"branches": ("branch",)},
-            rows={},
-            columns={},
             estimates=estimates,
             plots=(
                 Plot(title="How far each branch reaches", metrics=("reach",), axes=("branch",)),

@@ -170,8 +170,6 @@ def _report(rows: Sequence[Mapping[str, Any]], right: float, bare: float) -> Res
         summary=f"{lead} of a right answer than the question does: {told}, of {bare:.3g} without "
         f"it; {right:.3g} of the answers are right.",
         averages={"layers": ("layer",)},
-        rows={},
-        columns={},
         plots=(Plot(title="What the state adds", metrics=("gain",)),),
         notes=(Note("the layer of the summary is the best of all, and so flattered", "info",
                     "best"),),

@@ -225,8 +225,6 @@ def _report(rows: Sequence[Mapping[str, Any]]) -> Result:
         found,
         summary=f"{lead}: most at {told}; {none:.3g} without a swap.",
         averages={"layers": ("layer",)},
-        rows={},
-        columns={},
         plots=(
             Plot(title="Answers that follow the swap", metrics=("follows",)),
             Plot(title="How far the margin moves", metrics=("moved",)),

@@ -104,8 +104,6 @@ class FutureTokens:
             found,
             summary=f"At the last layer: {'; '.join(map(str, estimates[1:]))}.",
             averages={"offsets": ("layer", "offset")},
-            rows={},
-            columns={},
             estimates=estimates,
             notes=[Note(why, "warning", "few-texts")] if few else [],
             plots=[

@@ -201,10 +201,11 @@ def code_length(
     found: Numbers, one: CodedTexts, other: CodedTexts, mine: Int[np.ndarray, " n"], column: int
 ) -> None:
     """Write what texts cost in bits and tokens, beside their translations."""
-    for kind, nats in ((VALUE, one.nats), ("shuffled", one.shuffled)):
-        found[kind]["bits_per_byte"][mine, column] = np.stack([nats / np.log(2), one.n_bytes], 1)
-    found[VALUE]["fertility"][mine, column] = np.stack([one.n_tokens, one.n_characters], 1)
-    found[VALUE]["premium"][mine, column] = np.stack([one.n_tokens, other.n_tokens], 1)
+    own, tokens = one.by_text, one.by_text["tokens"]
+    for kind, nats in ((VALUE, own["nats"]), ("shuffled", own["shuffled"])):
+        found[kind]["bits_per_byte"][mine, column] = np.stack([nats / np.log(2), own["bytes"]], 1)
+    found[VALUE]["fertility"][mine, column] = np.stack([tokens, own["characters"]], 1)
+    found[VALUE]["premium"][mine, column] = np.stack([tokens, other.by_text["tokens"]], 1)
 
 
 def _empty(n: int, n_languages: int, n_layers: int) -> Numbers:
@@ -244,8 +245,6 @@ def _report(found: Samples, names: Sequence[str], has_start: bool, *, left_out: 
         summary=f"A byte costs least in {low} and most in {high}. Translations are found best at "
         f"layer {best}: {mean.max():.3g} of {len(names)} languages' texts, {chance:.3g} shuffled.",
         averages={"languages": _ONE, "layers": _BOTH},
-        rows={},
-        columns={},
         plots=(
             Plot(title="Bits per byte", metrics=("bits_per_byte",), axes=_ONE),
             Plot(title="Translations found, by layer", metrics=("retrieval",), axes=_BOTH),

@@ -161,8 +161,6 @@ class SoftInputs:
             found,
             summary=" ".join([*told, f"{'; '.join(map(str, estimates))}."]),
             averages={"backbones": _BOTH},
-            rows={},
-            columns={},
             estimates=[*estimates, *worth],
             plots=(Plot(title="Error of the next value", metrics=("error",), axes=_BOTH),),
         )

@@ -145,7 +145,7 @@ class TrainDiffusion(ScratchOptions):
             controls_of={"other": Control("the next problem's answer")},
         )
         told = f"{found.estimate('accuracy', 'other')}."
-        return study_report(found, summary=told, averages={}, rows={}, columns={})
+        return study_report(found, summary=told)
 
     def _preset(self, context: Context) -> DiffusionSizes:
         return PRESETS[self.preset].with_options(self, context.limit)

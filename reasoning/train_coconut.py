@@ -1,6 +1,5 @@
 """Train a model to think in continuous thoughts, beside its controls."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -9,14 +8,14 @@ from reasoning.coconut.presets import ABLATIONS, PRESETS, CoconutPreset
 from reasoning.coconut.report import ablation_report
 from reasoning.coconut.training import Stages
 from workbench.latent.coconut import RECIPE
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context
 from workbench.methods.registry import recipe
-from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Note, Result
 from workbench.training.ablations import selected
 from workbench.training.network_recipe import NetworkRecipe
 from workbench.training.run import TrainingRun
+from workbench.training.splits import Splits
 
 _ARMS = "Comma-separated: coconut, pause, no-thought, no-curriculum."
 _WRITING = "Steps of the writer; 0: the model named writes chains already."
@@ -24,7 +23,7 @@ _WRITING = "Steps of the writer; 0: the model named writes chains already."
 
 @recipe(RECIPE, source="Hao et al. 2024, arXiv:2412.06769")
 @dataclass(frozen=True, kw_only=True)
-class TrainCoconut(NetworkRecipe):
+class TrainCoconut(NetworkRecipe[CoconutPreset]):
     """Train thoughts in place of written steps, one more step in every stage.
 
     1. The writer learns whole chains in words (and, beside them, answers without a chain).
@@ -53,6 +52,7 @@ class TrainCoconut(NetworkRecipe):
     steps think as long as the others, fewer stages and steps, controls in the same run.
     """
 
+    recipe: ClassVar = RECIPE
     default_task: ClassVar[str] = "prosqa?hops=3&classes=10&brief=yes"
 
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
@@ -76,9 +76,8 @@ class TrainCoconut(NetworkRecipe):
         selected(preset.arms, ABLATIONS)
         return preset
 
-    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset, splits = self.sizes(context), self.splits(context)
-        run = TrainingRun.of(self, RECIPE, preset, model, context, **splits.told(preset.lora))
+    def learn(self, run: TrainingRun[CoconutPreset], splits: Splits, context: Context) -> Result:
+        preset = run.preset
         stages = Stages(run=run, splits=splits)
         writer = stages.write()
         context = replace(context, task=splits.address)

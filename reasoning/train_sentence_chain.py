@@ -1,6 +1,5 @@
 """Train a sentence pipeline: writer, codec, latent model and stop head."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -10,9 +9,8 @@ from reasoning.sentences.keeping import Trained, answer_ids, reopened
 from reasoning.sentences.prediction_objective import PredictionOptions
 from reasoning.sentences.presets import PRESETS, SentencePreset
 from reasoning.sentences.stages import Stages
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context
 from workbench.methods.registry import recipe
-from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
 from workbench.training.codec import Space
@@ -20,13 +18,14 @@ from workbench.training.lines import Lines
 from workbench.training.network_recipe import NetworkRecipe
 from workbench.training.run import TrainingRun
 from workbench.training.sentence_model import RECIPE
+from workbench.training.splits import Splits
 
 _WRITING = "Steps of the writer; 0: the model named writes chains already."
 
 
 @recipe(RECIPE, source="Hwang et al. 2025, arXiv:2505.22202")
 @dataclass(frozen=True, kw_only=True)
-class TrainSentenceChain(NetworkRecipe):
+class TrainSentenceChain(NetworkRecipe[SentencePreset]):
     """Train what sentence reasoning needs: a writer, a sentence codec, a latent model, a stop head.
 
     1. The writer learns chains in words (and, beside them, answers without a chain).
@@ -53,6 +52,7 @@ class TrainSentenceChain(NetworkRecipe):
     schedule.
     """
 
+    recipe: ClassVar = RECIPE
     default_task: ClassVar[str] = "blocksworld?blocks=4&brief=yes"
 
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
@@ -77,9 +77,8 @@ class TrainSentenceChain(NetworkRecipe):
     def sizes(self, context: Context) -> SentencePreset:
         return PRESETS[self.preset].with_options(self, context.limit)
 
-    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset, splits = self.sizes(context), self.splits(context)
-        run = TrainingRun.of(self, RECIPE, preset, model, context, **splits.told(preset.lora))
+    def learn(self, run: TrainingRun[SentencePreset], splits: Splits, context: Context) -> Result:
+        model = run.model
         stages = Stages(run=run, splits=splits)
         trained, lead = self._trained(stages)
         lines = Lines(model.tokenizer)

@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 from reasoning._sentence_evaluation import held_out_accuracies
 from reasoning.sentences.writing_objective import WritingObjective
 from reasoning.token_chain import ChainOfThought
-from workbench.methods.contracts import Context, Example
+from workbench.methods.contracts import Context
 from workbench.methods.registry import recipe
 from workbench.model.loading import load_model
-from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
 from workbench.result.tables import Column
@@ -21,6 +20,7 @@ from workbench.training.presets import NetworkPreset
 from workbench.training.report import trained_report
 from workbench.training.run import TrainingRun
 from workbench.training.scratch import save_model
+from workbench.training.splits import Splits
 
 RECIPE = "chain-writer"
 
@@ -49,7 +49,7 @@ PRESETS = {
 
 @recipe(RECIPE, source="Wei et al. 2022, arXiv:2201.11903")
 @dataclass(frozen=True, kw_only=True)
-class TrainWriter(NetworkRecipe):
+class TrainWriter(NetworkRecipe[WriterPreset]):
     """Train a network to write the steps of a task's problems and then the answer.
 
     `learns=answers` leaves the steps out: the baseline that answers at once. `tiny` and `cpu` train
@@ -73,6 +73,7 @@ class TrainWriter(NetworkRecipe):
         Column("nats per token", "The same on held-out problems; the lowest is kept."),
     )
 
+    recipe: ClassVar = RECIPE
     default_task: ClassVar[str] = "chained-sums"
 
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
@@ -92,9 +93,8 @@ class TrainWriter(NetworkRecipe):
     def sizes(self, context: Context) -> WriterPreset:
         return PRESETS[self.preset].with_options(self, context.limit)
 
-    def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        preset, splits = self.sizes(context), self.splits(context)
-        run = TrainingRun.of(self, RECIPE, preset, model, context, **splits.told(preset.lora))
+    def learn(self, run: TrainingRun[WriterPreset], splits: Splits, context: Context) -> Result:
+        model, preset = run.model, run.preset
         weights, lines = run.tuning("writer", preset.lora), Lines(model.tokenizer)
         parts = (self._learned(part) for part in (splits.train, splits.valid))
         objective = WritingObjective(weights, lines, *parts, direct=0.0)

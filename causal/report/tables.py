@@ -100,11 +100,11 @@ def subset_table(candidates: Candidates, found: Identification) -> Table:
     ]
     return Table.from_rows(
         rows,
-        {
-            "max_inexactness": Column("", "Lowest score of any order, 0 to 1."),
-            "gap": Column("", "Second-best order minus best."),
-            "inexactness": Column("", "By domain, in the order listed."),
-        },
+        columns_from("""
+            max_inexactness: Lowest score of any order, 0 to 1.
+            gap: Second-best order minus best.
+            inexactness: By domain, in the order listed.
+        """),
     )
 
 

@@ -188,12 +188,7 @@ def _views(fitted: Sequence[Fitted]) -> tuple[View, ...]:
         return ()
     return (
         GraphView(
-            title="Edges",
-            nodes="nodes",
-            edges="edges",
-            weight="stability",
-            stability="stability",
-            group="algorithm",
+            "Edges", "nodes", "edges", weight="stability", stability="stability", group="algorithm"
         ),
     )
 

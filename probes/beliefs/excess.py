@@ -82,8 +82,6 @@ def excess_report(rows: Sequence[SymbolRow], read: SymbolStates) -> Result:
         samples,
         summary=f"Cross-entropy over the exact predictor: {samples.estimate('excess', 'symbol')}.",
         averages={"by_symbols_seen": ("after",)},
-        rows={},
-        columns={},
         plots=(Plot(title="Excess by symbols seen", metrics=("excess",), axes=("after",)),),
         estimates=[samples.estimate("excess", "symbol"), samples.estimate("entropy")],
     )

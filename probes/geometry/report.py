@@ -60,7 +60,6 @@ def report(
         summary=_summary(readings),
         averages={"layers": ("layer",)},
         rows=named,
-        columns={},
         plots=PLOTS,
         estimates=readings.estimates(range(len(readings.layers))[-2:]),
         notes=notes(reader, readings, found),

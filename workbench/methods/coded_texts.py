@@ -1,7 +1,7 @@
 """What texts cost a model in nats, beside their lengths and the mean of their states."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,30 +20,21 @@ _FINAL = Site(Kind.FINAL_NORM)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CodedTexts:
-    """Nats of each text, as it stands and in random order, its lengths, and a state per layer.
+    """What each text costs, how long it is, and a state of it per layer.
 
+    `by_text` holds `nats` as it stands and `shuffled` in random order, and its length in `tokens`,
+    `bytes` and `characters`.
     A state is the mean over the tokens of a text, without the start token.
     """
 
-    nats: Float[np.ndarray, " text"]
-    shuffled: Float[np.ndarray, " text"]
-    n_tokens: Float[np.ndarray, " text"]
-    n_bytes: Float[np.ndarray, " text"]
-    n_characters: Float[np.ndarray, " text"]
+    by_text: Mapping[str, Float[np.ndarray, " text"]]
     states: Float[np.ndarray, "layer text d_model"]
     has_start: bool
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "CodedTexts":
         """Return those texts."""
-        return CodedTexts(
-            nats=self.nats[rows],
-            shuffled=self.shuffled[rows],
-            n_tokens=self.n_tokens[rows],
-            n_bytes=self.n_bytes[rows],
-            n_characters=self.n_characters[rows],
-            states=self.states[:, rows],
-            has_start=self.has_start,
-        )
+        by_text = {name: x[rows] for name, x in self.by_text.items()}
+        return replace(self, by_text=by_text, states=self.states[:, rows])
 
 
 def code_texts(
@@ -72,16 +63,14 @@ def code_texts(
             states[k, mine] = (x.sum(dim=1) / kept.sum(dim=1, keepdim=True)).cpu().numpy()
         done += len(mine)
         context.progress(done, len(rows), "texts")
-    lengths = [len(row) - (start is not None) for row in rows]
-    return CodedTexts(
-        nats=nats,
-        shuffled=null,
-        n_tokens=np.array(lengths, np.float64),
-        n_bytes=np.array([len(text.encode()) for text in texts], np.float64),
-        n_characters=np.array([len(text) for text in texts], np.float64),
-        states=states,
-        has_start=start is not None,
-    )
+    lengths = {
+        "tokens": [len(row) - (start is not None) for row in rows],
+        "bytes": [len(text.encode()) for text in texts],
+        "characters": [len(text) for text in texts],
+    }
+    by_text = {name: np.array(x, np.float64) for name, x in lengths.items()}
+    by_text |= {"nats": nats, "shuffled": null}
+    return CodedTexts(by_text=by_text, states=states, has_start=start is not None)
 
 
 def start_token(model: Model) -> int | None:

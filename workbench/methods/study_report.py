@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 from workbench.methods.per_unit_report import axis_table, cautions, estimates_of, view_of
@@ -16,15 +17,16 @@ from workbench.result.tables import Column, Table
 from workbench.result.views import View
 
 Rows = Sequence[Mapping[str, Any]]
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def study_report(  # noqa: PLR0913 - what a study knows, each in its own words
     found: Samples | Readings | Sequence[Samples],
     *,
     summary: str,
-    averages: Mapping[str, Axes],
-    rows: Mapping[str, Rows | Table],
-    columns: Mapping[str, Column],
+    averages: Mapping[str, Axes] = _NONE,
+    rows: Mapping[str, Rows | Table] = _NONE,
+    columns: Mapping[str, Column] = _NONE,
     plots: Sequence[Plot | View] = (),
     estimates: Sequence[Estimate] | None = None,
     notes: Sequence[Note] = (),

@@ -103,7 +103,7 @@ class TokenStrip:
     key: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class GraphView:
     """Nodes and directed edges; `weight` sets the width and `stability` the opacity.
 
@@ -114,6 +114,7 @@ class GraphView:
     title: str
     nodes: str
     edges: str
+    _: KW_ONLY
     node: str = "name"
     cause: str = "cause"
     effect: str = "effect"

@@ -7,9 +7,9 @@ import numpy as np
 
 from workbench.methods.registry import register
 from workbench.options import option
-from workbench.sampling.conventions import Found
 from workbench.sampling.grading import NumberGrader
 from workbench.sampling.task import Problem
+from workbench.sampling.tasks.verified import Verified
 
 _NAMES = ("Ana", "Ben", "Chen", "Dora", "Emil", "Farid", "Grace", "Hana", "Ivan", "Jules")
 _THINGS = ("apples", "books", "coins", "stamps", "marbles", "pencils", "shells", "tickets")
@@ -46,7 +46,7 @@ _THEN = {
 
 @register("task", "arithmetic")
 @dataclass(frozen=True, kw_only=True)
-class Arithmetic:
+class Arithmetic(Verified):
     """Word problems with one or two operations on small whole numbers, drawn at random.
 
     The model is shown two worked examples of as many steps and continues the text with one line;
@@ -56,6 +56,8 @@ class Arithmetic:
     steps: int = option(2, help="Operations in one problem.", low=1, high=2)
     largest: int = option(20, help="Largest number in a problem.", low=5, high=1000)
     examples: bool = option(True, help="Show two worked examples before the question.")
+
+    verifier = NumberGrader()
 
     @property
     def is_chat(self) -> bool:
@@ -78,18 +80,6 @@ class Arithmetic:
             f"{problem.question} Think step by step in one or two short sentences, "
             'then finish with "The answer is" and the number.'
         )
-
-    def is_correct(self, problem: Problem, response: str) -> bool:
-        """Whether the final number is right."""
-        return NumberGrader().is_correct(response, problem.answer)
-
-    def extract(self, response: str) -> str | None:
-        """Return the final number."""
-        return NumberGrader().extract(response)
-
-    def find(self, response: str) -> Found:
-        """Return the final number with the convention it was read by."""
-        return NumberGrader().find(response)
 
     def _draw(self, generator: np.random.Generator) -> Problem:
         name, things = generator.choice(_NAMES), generator.choice(_THINGS)

@@ -9,21 +9,22 @@ from workbench.errors import DataError
 from workbench.methods.registry import register
 from workbench.options import option
 from workbench.sampling.choice_grading import ChoiceGrader
-from workbench.sampling.conventions import Found
 from workbench.sampling.task import Problem
 from workbench.sampling.tasks.steps_file import step_problems
+from workbench.sampling.tasks.verified import Verified
 
 _ASK = 'Think step by step, then finish with "The answer is" and the letter.'
 
 
 @register("task", "csqa", source="Talmor et al. 2019, arXiv:1811.00937")
 @dataclass(frozen=True, kw_only=True)
-class CSQA:
+class CSQA(Verified):
     """Choose one of five answers to a commonsense question; `csqa:FILE` names the file."""
 
     path: str = option("", help="JSON file with question, steps and answer; choices follow tabs.")
 
     is_chat = True
+    verifier = ChoiceGrader()
 
     def problems(self, limit: int, generator: np.random.Generator) -> Sequence[Problem]:
         """Read the first `limit` questions.
@@ -39,18 +40,6 @@ class CSQA:
         """Return the question with its choices line by line."""
         lines = "\n".join(part.strip() for part in problem.question.split("\t"))
         return f"{lines}\n{_ASK}"
-
-    def is_correct(self, problem: Problem, response: str) -> bool:
-        """Whether the same letter was chosen."""
-        return ChoiceGrader().is_correct(response, problem.answer)
-
-    def extract(self, response: str) -> str | None:
-        """Return the chosen letter."""
-        return ChoiceGrader().extract(response)
-
-    def find(self, response: str) -> Found:
-        """Return the chosen letter with the convention it was read by."""
-        return ChoiceGrader().find(response)
 
     def choices(self, problem: Problem) -> Sequence[str]:
         """Return the letters to choose from."""

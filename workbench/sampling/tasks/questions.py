@@ -11,10 +11,10 @@ import numpy as np
 from workbench.errors import DataError
 from workbench.methods.registry import register
 from workbench.options import option
-from workbench.sampling.conventions import Found
 from workbench.sampling.grading import ChoiceGrader, Grader, MathGrader, NumberGrader
 from workbench.sampling.rows import rows_or_faults
 from workbench.sampling.task import Problem
+from workbench.sampling.tasks.verified import Verified
 
 _GRADERS: dict[str, Grader] = {
     "number": NumberGrader(),
@@ -27,7 +27,7 @@ _NO_ANSWER = "nothing that the grader can compare with"
 
 @register("task", "questions")
 @dataclass(frozen=True, kw_only=True)
-class Questions:
+class Questions(Verified):
     """Questions and reference answers from a JSONL file, graded by the chosen verifier."""
 
     path: str = option("", help="JSONL file with one question a line.")
@@ -40,6 +40,11 @@ class Questions:
     )
 
     is_chat = True
+
+    @property
+    def verifier(self) -> Grader:
+        """The grader that was chosen."""
+        return _GRADERS[self.grader]
 
     @property
     def file(self) -> str:
@@ -79,18 +84,6 @@ class Questions:
         """Return the question and the instruction."""
         return f"{problem.question.strip()} {self.instruction}".strip()
 
-    def is_correct(self, problem: Problem, response: str) -> bool:
-        """Whether the final answers agree."""
-        return _GRADERS[self.grader].is_correct(response, problem.answer)
-
-    def extract(self, response: str) -> str | None:
-        """Return the final answer as written."""
-        return _GRADERS[self.grader].extract(response)
-
-    def find(self, response: str) -> Found:
-        """Return the final answer with the convention it was read by."""
-        return _GRADERS[self.grader].find(response)
-
     def _read(self, limit: int) -> tuple[list[Problem], list[tuple[str, str]]]:
         path = Path(self.file)
         found: list[Problem] = []
@@ -122,7 +115,7 @@ class Questions:
             return f"field {self.question!r} is {question!r:.40}, not a question"
         if isinstance(answer, bool) or not isinstance(answer, str | int | float):
             return f"field {self.answer!r} is {answer!r:.40}, not an answer"
-        if not _GRADERS[self.grader].accepts(str(answer)):
+        if not self.verifier.accepts(str(answer)):
             return f"{str(answer)[-40:]!r} is {_NO_ANSWER}"
         return ""
 
