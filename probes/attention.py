@@ -12,13 +12,14 @@ from torch import Tensor
 
 from probes.planted_states import plant_heads
 from workbench.methods.contracts import Context, Example
+from workbench.methods.controls import UNIFORM_ATTENTION
 from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
 from workbench.options import option
-from workbench.result.metric import Axes, Control, Metric, Plot
+from workbench.result.metric import Axes, Metric, Plot
 from workbench.result.samples import Samples
 
 _FROM = 2  # queries before this see the first and the previous token as one, or only themselves
@@ -53,9 +54,7 @@ class AttentionPattern(CutTexts, PerUnit):
         "to_previous": _weight(help="Weight on the token before."),
         "entropy": Metric(unit="nats", help="Entropy of the attention weights.", axes=_AXES),
     }
-    controls_of: ClassVar = {
-        "uniform": Control("uniform attention", "uniform attention over all that a query sees")
-    }
+    controls_of: ClassVar = UNIFORM_ATTENTION
     plots: ClassVar = (
         Plot(title="Attention on the first token", metrics=("to_first",), axes=_HEADS),
         Plot(title="Where heads look", metrics=("to_first", "to_previous", "entropy")),

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from probes.planted_states import PlantedStates, estimate_of, plant_heads
 from workbench.methods.contracts import Context, Example
+from workbench.methods.controls import UNIFORM_ATTENTION
 from workbench.methods.per_unit import CutTexts, Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
 from workbench.options import option
-from workbench.result.metric import Axes, Control, Metric, Plot
+from workbench.result.metric import Axes, Metric, Plot
 from workbench.result.samples import Samples
 
 _HEADS: Axes = ("layer", "head")
@@ -53,9 +54,7 @@ class AttentionGraph(CutTexts, PerUnit):
         "reciprocity": _share(help="Attention between words that is returned."),
         "gap": Metric(unit="eigenvalue", help="Second eigenvalue of the Laplacian.", axes=_HEADS),
     }
-    controls_of: ClassVar = {
-        "uniform": Control("uniform attention", "uniform attention over all that a query sees")
-    }
+    controls_of: ClassVar = UNIFORM_ATTENTION
     plots: ClassVar = (
         Plot(title="Spectral gap", metrics=("gap",), axes=_HEADS),
         Plot(title="Edges that carry next to nothing", metrics=("sparsity",), axes=_HEADS),

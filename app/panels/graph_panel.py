@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.panels.data_form import keep_upload
 from app.panels.forms import option_form
+from app.panels.plugin_choice import choose
 from app.panels.problem_panel import show_failure
 from app.panels.result_panel import show_result
 from app.panels.run_panel import example, result_of
@@ -26,14 +27,7 @@ _ENDINGS = ["csv", "tsv", "txt", "json", "jsonl", "parquet"]
 
 def fit_form(found: Sequence[Plugin]) -> RunSpec:
     """Draw the choice of method, table and options, and return the spec they describe."""
-    names = [plugin.name for plugin in found]
-    name = st.selectbox(
-        "Method",
-        names,
-        index=names.index(_FIRST) if _FIRST in names else 0,
-        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
-    )
-    plugin = found[names.index(name)]
+    plugin = choose(st, "Method", found, _FIRST)
     path = _table()
     options: dict[str, Any] = {}
     for section, infos in sections(plugin.options).items():

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.panels.data_form import data_form
 from app.panels.forms import option_form
+from app.panels.plugin_choice import choose
 from app.panels.run_panel import begin
 from app.panels.session import model_ref, store
 from app.panels.wording import count, duration, plain_markdown
@@ -36,21 +37,17 @@ def choose_plugin(found: Sequence[Plugin]) -> Plugin:
     wanted = _wanted(names)
     if wanted not in names:
         st.warning(plain_markdown(f"There is no probe {wanted!r}; choose one of those below."))
-    name = st.selectbox(
-        "Probe",
-        names,
-        index=names.index(wanted) if wanted in names else 0,
-        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
-        key=_CHOICE,
-        on_change=lambda: st.query_params.update({"probe": st.session_state[_CHOICE]}),
-    )
-    st.session_state["probe"] = name
-    plugin = found[names.index(name)]
+    plugin = choose(st, "Probe", found, wanted, key=_CHOICE, on_change=_tell_address)
+    st.session_state["probe"] = plugin.name
     with st.expander("What it asks, and how it is computed", icon=":material/menu_book:"):
         for part in plugin.description.split("\n\n"):
             st.markdown(plain_markdown(part))
         st.caption(plain_markdown(f"Source: {plugin.source or 'not given'}"))
     return plugin
+
+
+def _tell_address() -> None:
+    st.query_params.update({"probe": st.session_state[_CHOICE]})
 
 
 def _wanted(names: Sequence[str]) -> str:

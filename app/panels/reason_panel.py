@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.panels.chain_panel import is_chain, look_inside
 from app.panels.forms import option_form
+from app.panels.plugin_choice import choose, named
 from app.panels.problem_panel import show_problem
 from app.panels.result_panel import show_result, show_run
 from app.panels.run_panel import begin, example, finished, say_example, stored
@@ -28,15 +29,9 @@ _PROBLEMS = 12
 
 def task_form(found: Sequence[Plugin]) -> DataRef:
     """Draw the choice of task, its options or its file, and how many problems to solve."""
-    names = [plugin.name for plugin in found]
     a, b, c = st.columns([3, 3, 1])
-    name = a.selectbox(
-        "Task",
-        names,
-        index=names.index(_TASK) if _TASK in names else 0,
-        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
-    )
-    plugin = found[names.index(name)]
+    plugin = choose(a, "Task", found, _TASK)
+    name = plugin.name
     rest = b.text_input(
         "Options or file",
         value=f"?{asked}" if (asked := _example(plugin)) else "",
@@ -68,7 +63,7 @@ def reasoner_form(found: Sequence[Plugin], data: DataRef) -> list[RunSpec]:
         "Reasoners",
         offered,
         default=[name for name in _REASONERS if name in names],
-        format_func=lambda name: f"{name} — {found[names.index(name)].summary}",
+        format_func=named(found),
     )
     if missing:
         with st.expander(f"Without weights for this model: {', '.join(missing)}"):

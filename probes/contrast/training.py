@@ -68,11 +68,7 @@ def fit(
     trained = objective(adapter)
     history = run.train(trained, run.preset.plan(trained.n_rows), name)
     return Fitted(
-        name=name,
-        adapter=adapter,
-        history=history,
-        n_rows=trained.n_rows,
-        n_held_out=n_held_out,
+        name=name, adapter=adapter, history=history, n_rows=trained.n_rows, n_held_out=n_held_out
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -58,6 +58,13 @@ class Reader:
     limit: int = 48
     controls: int = 4
     at_once: int = 256
+
+    def read(
+        self, states: Float[Tensor, "n layer d_model"], others: Sequence[int], context: Context
+    ) -> dict[str, Any]:
+        """Return the states with their layers and what `cells` reads from them."""
+        cells = self.cells(states, others, context)
+        return {"cells": cells, "states": states, "layers": self.layers}
 
     def cells(
         self, states: Float[Tensor, "n layer d_model"], others: Sequence[int], context: Context

@@ -82,10 +82,8 @@ def read_chains(
     swap = partners([target.unit for target in targets], context.stream("sentence lens partners"))
     some = states[:, list(layers)]
     seen = LensGrid(
-        cells=reader.cells(some, swap, context),
+        **reader.read(some, swap, context),
         targets=targets,
-        states=some,
-        layers=layers,
         best=best,
         unit="steps",
         notes=(

@@ -54,10 +54,8 @@ def read_texts(
     swap = partners([p.text for p in shown.places], context.stream("sentence lens partners"))
     states = shown.states[:, list(layers)]
     return LensGrid(
-        cells=reader.cells(states, swap, context),
+        **reader.read(states, swap, context),
         targets=targets,
-        states=states,
-        layers=layers,
         best=best,
         unit="sentences",
         estimates=(_ceiling(codec, vectors, targets, settings.limit),),

@@ -11,6 +11,11 @@ from torch import Tensor
 
 from workbench.methods.contracts import Context
 from workbench.model.tokens import Tokens
+from workbench.result.metric import Control
+
+UNIFORM_ATTENTION = {
+    "uniform": Control("uniform attention", "uniform attention over all that a query sees")
+}
 
 
 def text_key(ids: Sequence[int]) -> str:

@@ -62,16 +62,11 @@ def _graphml(graph: CapabilityGraph) -> str:
 
 
 def _edge_facts(edge: Effect) -> dict[str, Any]:
-    weight = edge.weight
-    return {
-        "mark": edge.mark,
-        "group": edge.group,
-        "assumption": edge.assumption,
-        "stability": edge.stability,
-        "weight": weight.value if weight else None,
-        "low": weight.low if weight else None,
-        "high": weight.high if weight else None,
-    }
+    names = ("mark", "group", "assumption", "stability")
+    facts = {name: getattr(edge, name) for name in names}
+    if edge.weight:
+        facts |= {"weight": edge.weight.value, "low": edge.weight.low, "high": edge.weight.high}
+    return facts
 
 
 def _present(facts: dict[str, Any]) -> dict[str, Any]:
