@@ -178,9 +178,8 @@ def _kill_and_resume(
     return hits
 
 
-@pytest.mark.parametrize(
-    "kills", [1, pytest.param(20, marks=pytest.mark.slow)], ids=["once", "twenty-times"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 20], ids=["once", "twenty-times"])
 def test_killed_at_random_moments_it_gives_the_same_bytes(
     rows: Path, store: Store, model: Model, tmp_path: Path, kills: int
 ) -> None:

@@ -11,7 +11,7 @@ from workbench.runs.bench.sentences import SentenceBench, bars, bench_sentences
 
 
 def test_every_way_gives_the_answers_of_the_published_one() -> None:
-    found = bench_sentences(SentenceBench(batch=3, repeats=2, device="cpu"))
+    found = bench_sentences(SentenceBench(batch=2, repeats=2, device="cpu"))
     assert len(found["ways"]) == 6
     for row in found["ways"]:
         assert row["same_answers"] == 1.0

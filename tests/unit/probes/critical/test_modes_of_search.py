@@ -64,7 +64,9 @@ def test_modes_agree_and_cost_less():
     assert screened.draws < paper.draws
 
 
-@pytest.mark.parametrize("mode", ["paper-identical", "screening"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("paper-identical", marks=pytest.mark.slow), "screening"]
+)
 def test_rows_at_a_time_change_neither_decision_nor_counts(mode):
     one, other = search(mode, rows=5)[0], search(mode)[0]
     assert one.decision == other.decision

@@ -129,7 +129,7 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(learner, taught, tmp_pat
         assert torch.equal(parameter, parameters(resumed)[name]), name
 
 
-@pytest.mark.parametrize("arm", ["grpo", "hrpo"])
+@pytest.mark.parametrize("arm", [pytest.param("grpo", marks=pytest.mark.slow), "hrpo"])
 def test_a_planted_reward_is_learnt_and_an_unrelated_one_is_not(learner, taught, tmp_path, arm):
     def run(name, reward):
         one = learner(arm)

@@ -55,9 +55,9 @@ def _plainly(trained, question, *, every, limit, threshold=0.5):
     ("space", "every", "threshold"),
     [
         ("semantic", 0, 0.0249),
-        ("semantic", 1, 0.1736),
         ("ctx-b", 1, 0.1736),
-        ("ctx-b", 2, 0.1736),
+        pytest.param("semantic", 1, 0.1736, marks=pytest.mark.slow),
+        pytest.param("ctx-b", 2, 0.1736, marks=pytest.mark.slow),
         pytest.param("semantic", 2, 0.1736, marks=pytest.mark.slow),
         pytest.param("ctx-b", 0, 0.0249, marks=pytest.mark.slow),
     ],
@@ -77,7 +77,10 @@ def test_cached_batches_are_the_plain_procedure(untrained, questions, space, eve
 NOISY = {"noise": 0.3, "temperature": 0.9, "ground_every": 3}
 
 
-@pytest.mark.parametrize("how", [{}, {"ground_every": 1}, {"ground_every": 2}, NOISY])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"ground_every": 1}, pytest.param({"ground_every": 2}, marks=pytest.mark.slow), NOISY],
+)
 def test_a_row_of_a_batch_is_that_row_alone(untrained, questions, how):
     trained = untrained["ctx-b"]
     together = _run(trained, questions, limit=7, **how)
