@@ -110,7 +110,9 @@ TASKS = {
         writing=3,
     ),
     # The answer is the number of moves: one that no training has written cannot be asked for.
-    "blocksworld": BenchTask(address="blocksworld?blocks=4&brief=yes", stages=4, chance=0.32),
+    "blocksworld": BenchTask(
+        address="blocksworld?blocks=4&brief=yes", stages=4, chance=0.33, writing=2
+    ),
 }
 CONTROL_TASK = "chained-sums"
 
