@@ -23,9 +23,9 @@ _SENSITIVITY = Bars(
 )
 _ALWAYS: tuple[View, ...] = (
     GraphView(
-        title="Capabilities and direct effects",
-        nodes="latents",
-        edges="edges",
+        "Capabilities and direct effects",
+        "latents",
+        "edges",
         node="capability",
         stability="stability",
         group="domain",

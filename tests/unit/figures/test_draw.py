@@ -49,7 +49,7 @@ def test_columns_of_different_units_never_share_an_axis(whole: Result) -> None:
 
 
 def test_a_grouped_curve_has_one_line_per_group(layers: Table) -> None:
-    view = Curve(title="t", table="layers", x="layer", y=("mean_cosine",), group="group")
+    view = Curve("t", "layers", x="layer", y=("mean_cosine",), group="group")
     figure = draw(Result(summary="", tables={"layers": layers}), view)
     lines = [t for t in figure.data if t.fill is None]
     assert [t.name for t in lines] == ["a", "b"]
@@ -59,7 +59,7 @@ def test_a_grouped_curve_has_one_line_per_group(layers: Table) -> None:
 def test_missing_numbers_leave_a_gap(layers: Table) -> None:
     frame = layers.frame.copy()
     frame.loc[2, "mean_cosine"] = math.nan
-    view = Curve(title="t", table="x", x="layer", y=("mean_cosine",))
+    view = Curve("t", "x", x="layer", y=("mean_cosine",))
     figure = draw(Result(summary="", tables={"x": Table(frame)}), view)
     assert figure.data[0].y[2] is None
 
@@ -75,21 +75,14 @@ def test_bars_carry_error_bars_and_their_control(whole: Result) -> None:
 
 
 def test_a_grouped_bar_chart_keeps_controls_beside_their_bars(layers: Table) -> None:
-    view = Bars(
-        title="t",
-        table="x",
-        x="layer",
-        y="mean_cosine",
-        group="group",
-        control="mean_cosine_shuffled",
-    )
+    view = Bars("t", "x", x="layer", y="mean_cosine", group="group", control="mean_cosine_shuffled")
     figure = draw(Result(summary="", tables={"x": layers}), view)
     assert [t.offsetgroup for t in figure.data] == ["a", "a", "b", "b"]
 
 
 def test_points_colour_by_number_or_by_word(layers: Table) -> None:
     result = Result(summary="", tables={"x": layers})
-    view = Points(title="t", table="x", x="mean_cosine", y="effective_rank", color="layer")
+    view = Points("t", "x", x="mean_cosine", y="effective_rank", color="layer")
     by_number = draw(result, view)
     assert list(by_number.data[0].marker.color) == layers["layer"].tolist()
     by_word = draw(result, replace(view, color="group", diagonal=True))
@@ -100,12 +93,12 @@ def test_a_heatmap_puts_each_value_in_its_cell(whole: Result) -> None:
     trace = draw(whole, whole.views[3]).data[0]
     assert trace.z[3][4] == 12.0
     assert trace.texttemplate == "%{text}"
-    array = Heatmap(title="m", table="matrix", row="row", column="col", value="v")
+    array = Heatmap("m", "matrix", row="row", column="col", value="v")
     assert draw(whole, array).data[0].z[1][2] == 5.0
 
 
 def test_a_diverging_heatmap_is_centred_on_zero(whole: Result) -> None:
-    view = Heatmap(title="m", table="matrix", row="r", column="c", value="v", diverging=True)
+    view = Heatmap("m", "matrix", row="r", column="c", value="v", diverging=True)
     trace = draw(whole, view).data[0]
     assert (trace.zmin, trace.zmax) == (-5.0, 5.0)
 
@@ -171,7 +164,7 @@ def test_nothing_to_draw_is_an_empty_list_or_an_error() -> None:
 
 @pytest.mark.parametrize("name", ["table", "x", "y"])
 def test_a_view_of_what_is_not_there_names_what_is(whole: Result, name: str) -> None:
-    view = Curve(title="t", table="layers", x="layer", y=("mean_cosine",))
+    view = Curve("t", "layers", x="layer", y=("mean_cosine",))
     broken = replace(view, **{name: ("nope",) if name == "y" else "nope"})
     with pytest.raises(UnknownName, match="layers" if name == "table" else "mean_cosine"):
         draw(whole, broken)
@@ -193,7 +186,7 @@ def test_bars_with_long_names_lie_down() -> None:
         {"order": "short", "score": 0.3, "low": 0.2, "high": 0.5},
     ]
     columns = {"score": Column("points", low="low", high="high")}
-    view = Bars(title="orders", table="orders", x="order", y="score")
+    view = Bars("orders", "orders", x="order", y="score")
     figure = draw(Result(summary="", tables={"orders": Table.from_rows(rows, columns)}), view)
     (bar,) = figure.data
     assert bar.orientation == "h"

@@ -10,7 +10,7 @@ from workbench.figures.token_strip import is_special, strip_html, strip_page, st
 from workbench.result.tables import Table
 from workbench.result.views import TokenStrip
 
-VIEW = TokenStrip(title="t", table="tokens", token="token", color="norm")
+VIEW = TokenStrip("t", "tokens", token="token", color="norm")
 
 
 class Reader(HTMLParser):
@@ -86,7 +86,7 @@ def test_one_huge_value_does_not_take_the_whole_scale(tokens: Table) -> None:
 
 
 def test_values_on_both_sides_of_zero_get_the_diverging_scale(tokens: Table) -> None:
-    html = strip_html(tokens, TokenStrip(title="t", table="x", token="token", color="gain"))
+    html = strip_html(tokens, TokenStrip("t", "x", token="token", color="gain"))
     classes = [(s["class"] or "").split()[1] for s in Reader(html).spans]
     assert all(c.startswith("wb-d") for c in classes)
     assert ".wb-d0{" in strip_style()
@@ -94,13 +94,7 @@ def test_values_on_both_sides_of_zero_get_the_diverging_scale(tokens: Table) -> 
 
 def test_groups_rows_and_flags(tokens: Table) -> None:
     view = TokenStrip(
-        title="t",
-        table="x",
-        token="token",
-        color="norm",
-        rows=("best", "gain"),
-        group="text",
-        flag="split",
+        "t", "x", token="token", color="norm", rows=("best", "gain"), group="text", flag="split"
     )
     both = strip_html(tokens, view)
     assert both.count('class="wb-tokens"') == 2
@@ -130,7 +124,7 @@ def test_a_whole_page_cannot_be_closed_early_by_a_token(tokens: Table) -> None:
 
 def test_a_missing_column_is_named(tokens: Table) -> None:
     with pytest.raises(UnknownName, match="nope"):
-        strip_html(tokens, TokenStrip(title="t", table="x", token="token", color="nope"))
+        strip_html(tokens, TokenStrip("t", "x", token="token", color="nope"))
 
 
 def test_ten_thousand_tokens_stay_small() -> None:

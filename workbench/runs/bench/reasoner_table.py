@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from workbench.result.intervals import bootstrap_weights, correct, resampled
-from workbench.result.tables import Column
+from workbench.result.tables import columns_from
 from workbench.runs.bench.reasoner_answers import TRAINED
 from workbench.runs.bench.reasoner_plan import ANSWER_ONLY, ARMS, CHAIN, TASKS
 
@@ -18,52 +18,52 @@ Record = Mapping[str, Any]
 _RESAMPLES = 2000
 _COMPARED = (ANSWER_ONLY, CHAIN)
 
-ACCURACY = {
-    "task": Column(help="What was trained on."),
-    "row": Column(help="Problems like those, deeper ones, or ones of unseen names."),
-    "arm": Column(help="The way of reasoning."),
-    "accuracy": Column("proportion", "Right answers, mean over seeds.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems and seeds."),
-    "high": Column("proportion", "Upper end, 95 %, over problems and seeds."),
-    "lowest_seed": Column("proportion", "The lowest accuracy of a seed."),
-    "highest_seed": Column("proportion", "The highest accuracy of a seed."),
-    "seeds": Column("seeds", "Trained so often from different data and weights."),
-    "problems": Column("problems", "The same for every arm and seed."),
-    "chance": Column("proportion", "What the commonest answer gets."),
-    "operations": Column("operations", "A problem; head where a token is drawn."),
-    "operations_every": Column("operations", "The same with the head at every position."),
-    "positions": Column("positions", "Chain length: positions run after the prompt."),
-    "ms": Column("ms", "Processor time of a problem in batches of 64."),
-    "training_s": Column("s", "Wall time of the arm's own stages; other work may share the core."),
-}
-PAIRED = {
-    "task": Column(help="What was trained on."),
-    "arm": Column(help="The way of reasoning."),
-    "against": Column(help="What it is compared with, on the same problems and seeds."),
-    "difference": Column("proportion", "Mean difference in accuracy.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems and seeds."),
-    "high": Column("proportion", "Upper end, 95 %, over problems and seeds."),
-    "p": Column("", "Two-sided, of one comparison."),
-    "p_holm": Column("", "Corrected for all comparisons of the table."),
-}
-REPLACED = {
-    "task": Column(help="What was trained on."),
-    "arm": Column(help="The way of reasoning."),
-    "thoughts": Column(help="What stands in place of its thoughts."),
-    "accuracy": Column("proportion", "Right answers with it."),
-    "change": Column("proportion", "Against its own thoughts.", "low", "high"),
-    "low": Column("proportion", "Lower end, 95 %, over problems and seeds."),
-    "high": Column("proportion", "Upper end, 95 %, over problems and seeds."),
-    "changed": Column("proportion", "Problems whose written answer is another one."),
-}
-DEPTH = {
-    "task": Column(help="What was trained on."),
-    "row": Column(help="Problems like those, deeper ones, or ones of unseen names."),
-    "arm": Column(help="The way of reasoning."),
-    "depth": Column("steps", "Written steps of the problem's solution."),
-    "accuracy": Column("proportion", "Right answers, mean over seeds."),
-    "problems": Column("problems", "Problems of that depth."),
-}
+ACCURACY = columns_from("""
+    task: What was trained on.
+    row: Problems like those, deeper ones, or ones of unseen names.
+    arm: The way of reasoning.
+    accuracy (proportion; low, high): Right answers, mean over seeds.
+    low (proportion): Lower end, 95 %, over problems and seeds.
+    high (proportion): Upper end, 95 %, over problems and seeds.
+    lowest_seed (proportion): The lowest accuracy of a seed.
+    highest_seed (proportion): The highest accuracy of a seed.
+    seeds (seeds): Trained so often from different data and weights.
+    problems (problems): The same for every arm and seed.
+    chance (proportion): What the commonest answer gets.
+    operations (operations): A problem; head where a token is drawn.
+    operations_every (operations): The same with the head at every position.
+    positions (positions): Chain length: positions run after the prompt.
+    ms (ms): Processor time of a problem in batches of 64.
+    training_s (s): Wall time of the arm's own stages; other work may share the core.
+""")
+PAIRED = columns_from("""
+    task: What was trained on.
+    arm: The way of reasoning.
+    against: What it is compared with, on the same problems and seeds.
+    difference (proportion; low, high): Mean difference in accuracy.
+    low (proportion): Lower end, 95 %, over problems and seeds.
+    high (proportion): Upper end, 95 %, over problems and seeds.
+    p: Two-sided, of one comparison.
+    p_holm: Corrected for all comparisons of the table.
+""")
+REPLACED = columns_from("""
+    task: What was trained on.
+    arm: The way of reasoning.
+    thoughts: What stands in place of its thoughts.
+    accuracy (proportion): Right answers with it.
+    change (proportion; low, high): Against its own thoughts.
+    low (proportion): Lower end, 95 %, over problems and seeds.
+    high (proportion): Upper end, 95 %, over problems and seeds.
+    changed (proportion): Problems whose written answer is another one.
+""")
+DEPTH = columns_from("""
+    task: What was trained on.
+    row: Problems like those, deeper ones, or ones of unseen names.
+    arm: The way of reasoning.
+    depth (steps): Written steps of the problem's solution.
+    accuracy (proportion): Right answers, mean over seeds.
+    problems (problems): Problems of that depth.
+""")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
