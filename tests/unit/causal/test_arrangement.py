@@ -22,7 +22,7 @@ def _direct(monkeypatch):
 def fitted(algorithm, data, names=NAMES, resamples=0, labels=None):
     labels = labels or [str(i % 2) for i in range(len(data))]
     (rows,) = split(data, labels, "pooled", names)
-    search = Search(algorithm=algorithm, resamples=resamples, orders=2)
+    search = Search(algorithm=algorithm, resamples=resamples, orders=2, seconds=1e9)
     return fit(search, rows, generator=np.random.default_rng(0))
 
 
