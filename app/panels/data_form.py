@@ -3,12 +3,14 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from app.panels.form_address import keep, starting_number, starting_word
 from app.panels.session import prompt, store
-from app.panels.wording import count, plain_markdown, short
+from app.panels.wording import count, page_words, plain_markdown, short
 from workbench.errors import DataError, WorkbenchError
 from workbench.runs.spec import SHIPPED, DataRef
 
@@ -27,7 +29,10 @@ _ENDINGS = ["jsonl", "json", "csv", "tsv", "parquet", "txt"]
 def data_form(*, key: str, takes_activations: bool = False) -> DataRef | None:
     """Draw the choice of data and return it, None while something is missing."""
     choices = [_SHIPPED, _OWN, _UPLOAD, _PATH] + ([_ACTIVATIONS] if takes_activations else [])
-    source = st.radio("Texts", choices, key=f"{key} source", horizontal=True)
+    first = starting_word("data.source", _SHIPPED, choices)
+    at = choices.index(first)
+    source = st.radio("Texts", choices, index=at, key=f"{key} source", horizontal=True)
+    keep("data.source", source, _SHIPPED)
     if source == _OWN:
         return _own(key)
     if source == _ACTIVATIONS:
@@ -78,10 +83,15 @@ def keep_upload(name: str, content: bytes) -> Path:
 
 
 def _own(key: str) -> DataRef | None:
-    text = st.text_area("Text", value=prompt(), key=f"{key} text", height=120)
+    first = starting_word("data.text", prompt())
+    text = st.text_area("Text", value=first, key=f"{key} text", height=120)
+    keep("data.text", text, prompt())
+    usual = "a paragraph"
+    first = starting_word("data.unit", usual, list(_BREAKS))
     unit = st.segmented_control(
-        "One text is", list(_BREAKS), default="a paragraph", required=True, key=f"{key} unit"
+        "One text is", list(_BREAKS), default=first, required=True, key=f"{key} unit"
     )
+    keep("data.unit", unit, usual)
     parts = parts_of(text, unit)
     if not parts:
         return _wait("Write a text.")
@@ -104,7 +114,9 @@ def _shipped(key: str) -> DataRef | None:
     names = shipped_files()
     if not names:
         return _wait("This installation ships no prompts.")
-    name = st.selectbox("File", names, key=f"{key} shipped") if len(names) > 1 else names[0]
+    at = names.index(starting_word("data.file", names[0], names))
+    name = st.selectbox("File", names, index=at, key=f"{key} shipped")
+    keep("data.file", name, names[0])
     return DataRef(path=f"{SHIPPED}{name}", limit=32)
 
 
@@ -116,27 +128,40 @@ def _uploaded(key: str) -> DataRef | None:
 
 
 def _path(key: str) -> DataRef | None:
-    path = st.text_input("Path", key=f"{key} path", placeholder="/data/questions.jsonl")
+    path = st.text_input(
+        "Path",
+        value=starting_word("data.path", ""),
+        key=f"{key} path",
+        placeholder="/data/questions.jsonl",
+    )
+    keep("data.path", path, "")
     return DataRef(path=path) if path else _wait("Give the path of the file.")
 
 
 def _fields(data: DataRef, key: str, *, expanded: bool) -> DataRef:
     with st.expander("Which rows and fields", expanded=expanded):
         a, b, c, d = st.columns(4)
-        field = a.text_input("Text field", value="text", key=f"{key} field")
-        label = b.text_input("Label field", key=f"{key} label", help="What a readout learns.")
-        group = c.text_input(
-            "Group field", key=f"{key} group", help="Rows of one group are never split."
-        )
+        field = _kept_text(a, "Text field", "text", key)
+        label = _kept_text(b, "Label field", "", key, help="What a readout learns.")
+        group = _kept_text(c, "Group field", "", key, help="Rows of one group are never split.")
         limit = d.number_input(
             "First rows only",
-            value=data.limit,
+            value=starting_number("data.limit", data.limit, 1),
             min_value=1,
             step=1,
             key=f"{key} limit",
             placeholder="all",
         )
+        keep("data.limit", limit, data.limit)
     return replace(data, field=field or "text", label=label, group=group, limit=limit)
+
+
+def _kept_text(place: Any, label: str, default: str, key: str, help: str = "") -> str:
+    word = label.split()[0].lower() if default == "" else "field"
+    first = starting_word(f"data.{word}", default)
+    found = place.text_input(label, value=first, key=f"{key} {word}", help=help or None)
+    keep(f"data.{word}", found, default)
+    return str(found)
 
 
 def _preview(data: DataRef) -> None:
@@ -145,7 +170,8 @@ def _preview(data: DataRef) -> None:
     try:
         good, bad = read_examples(replace(data, limit=min(data.limit or 200, 200)))
     except WorkbenchError as error:
-        st.warning(plain_markdown(f"{error.message} — {error.hint}" if error.hint else str(error)))
+        words = f"{error.message} — {error.hint}" if error.hint else str(error)
+        st.warning(plain_markdown(page_words(words)))
         return
     words = f"First of them: “{short(good[0].text, 90)}”"
     if bad:

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.panels.form_address import keep, starting
 from app.panels.wording import plain_markdown
 from workbench.options import OptionInfo, split_list
 
@@ -15,15 +16,18 @@ _LARGEST = (1 << 53) - 1
 def option_form(options: Sequence[OptionInfo], *, key: str) -> dict[str, Any]:
     """Draw one widget per option and return the values, ready for a spec.
 
-    An option that may be left out and was left empty is not in the answer.
+    An option that may be left out and was left empty is not in the answer. What differs from its
+    default stands in the address, under the last word of `key`.
     """
+    form = key.split()[-1]
     values: dict[str, Any] = {}
     for start in range(0, len(options), _ABREAST):
         columns = st.columns(_ABREAST)
         for column, info in zip(columns, options[start : start + _ABREAST], strict=False):
             with column:
-                value = option_widget(info, key=f"{key} option {info.name}")
+                value = option_widget(starting(info, form), key=f"{key} option {info.name}")
                 st.caption(plain_markdown(info.help))
+            keep(f"{form}.{info.name}", value, info.default)
             if value is not None:
                 values[info.name] = value
     return values
@@ -100,7 +104,7 @@ def _label(info: OptionInfo) -> str:
 
 
 def _help(info: OptionInfo) -> str:
-    facts = [f"On the command line: --{info.flag}."]
+    facts = []
     if info.low is not None and info.high is not None:
         facts.append(f"From {info.low:g} to {info.high:g}.")
     elif info.low is not None:

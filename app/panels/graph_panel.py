@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app.panels.data_form import keep_upload
+from app.panels.form_address import keep, say_unknown, starting_word
 from app.panels.forms import option_form
 from app.panels.plugin_choice import choose
 from app.panels.problem_panel import show_failure
@@ -22,17 +23,22 @@ from workbench.runs.spec import DataRef, RunSpec
 
 _FIRST = "hierarchical"
 _LARGEST_SHOCK = 3.0
+_OURS, _PATH = "Those that ship with the package", "A file on this machine"
+_SOURCES = (_OURS, _PATH, "Upload a file")
 _ENDINGS = ["csv", "tsv", "txt", "json", "jsonl", "parquet"]
 
 
 def fit_form(found: Sequence[Plugin]) -> RunSpec:
     """Draw the choice of method, table and options, and return the spec they describe."""
-    plugin = choose(st, "Method", found, _FIRST)
+    first = starting_word("data.method", _FIRST, [plugin.name for plugin in found])
+    plugin = choose(st, "Method", found, first)
+    keep("data.method", plugin.name, _FIRST)
     path = _table()
     options: dict[str, Any] = {}
     for section, infos in sections(plugin.options).items():
         with st.expander(f"{section or 'Options'} ({len(infos)}, all with a default)"):
             options |= option_form(infos, key=f"discovery {plugin.name}")
+    say_unknown(plugin)
     return RunSpec(
         kind="discovery",
         name=plugin.name,
@@ -51,22 +57,33 @@ def sections(options: Sequence[OptionInfo]) -> dict[str, list[OptionInfo]]:
 
 
 def _table() -> str:
-    left, right = st.columns(2)
-    path = left.text_input(
-        "Table",
-        placeholder="the scores that ship with the package",
-        help="Path of a CSV, TSV, JSON or Parquet file: one row per model or observation, numbers "
-        "in columns. Separator, decimal sign and header are found out.",
-        key="table path",
+    """Draw the choice of scores, one source at a time, and return their path, empty for ours."""
+    first = starting_word("data.source", _OURS, _SOURCES)
+    source = st.radio(
+        "Scores", _SOURCES, index=_SOURCES.index(first), key="table source", horizontal=True
     )
-    uploaded = right.file_uploader("or upload one", type=_ENDINGS, key="table upload")
-    if uploaded is None:
+    keep("data.source", source, _OURS)
+    if source == _OURS:
+        return ""
+    if source == _PATH:
+        path = st.text_input(
+            "Table",
+            value=starting_word("data.path", ""),
+            placeholder="/data/scores.csv",
+            help="Path of a CSV, TSV, JSON or Parquet file: one row per model or observation, "
+            "numbers in columns. Separator, decimal sign and header are found out.",
+            key="table path",
+        )
+        keep("data.path", path, "")
         return str(path).strip()
+    uploaded = st.file_uploader("Table", type=_ENDINGS, key="table upload")
+    if uploaded is None:
+        return ""
     try:
         return str(keep_upload(uploaded.name, uploaded.getvalue()))
     except WorkbenchError as error:
         show_failure(Failure.of(error), heading="The file cannot be used")
-        return str(path).strip()
+        return ""
 
 
 def run_to_ask() -> str | None:

@@ -1,21 +1,27 @@
 """A probe on a page: what it asks, its options, its data, and what it will cost."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
 from app.panels.data_form import data_form
+from app.panels.form_address import forget, keep, say_unknown, starting_number
 from app.panels.forms import option_form
+from app.panels.model_loading import LOADER
 from app.panels.plugin_choice import choose
 from app.panels.run_panel import begin
 from app.panels.session import model_ref, store
-from app.panels.wording import count, duration, plain_markdown
-from workbench.methods.registry import Plugin
+from app.panels.wording import count, duration, page_words, plain_markdown
+from workbench.methods.registry import Plugin, find, plugins
+from workbench.options import build, plain
 from workbench.runs.drivers import driver_of
 from workbench.runs.expected import Cost, expected_cost
-from workbench.runs.spec import RunSpec
+from workbench.runs.missing_weights import missing_weights
+from workbench.runs.models import shared_model
+from workbench.runs.spec import ModelRef, RunSpec
+from workbench.runs.text_grid import not_offered
 
 _FIRST = "isotropy"
 _CHOICE = "choice of probe"
@@ -33,12 +39,16 @@ class Work:
 
 def choose_plugin(found: Sequence[Plugin]) -> Plugin:
     """Draw the choice of probe and what it asks."""
+    missing = not_here()
+    found = sorted((_titled(p, missing) for p in found), key=lambda p: p.name in missing)
     names = [plugin.name for plugin in found]
     wanted = _wanted(names)
     if wanted not in names:
         st.warning(plain_markdown(f"There is no probe {wanted!r}; choose one of those below."))
-    plugin = choose(st, "Probe", found, wanted, key=_CHOICE, on_change=_tell_address)
+    plugin = choose(st, "Probe", found, wanted, key=_CHOICE, on_change=_go_to_choice)
     st.session_state["probe"] = plugin.name
+    if plugin.name in missing:
+        st.info(plain_markdown(f"Not on this model: {page_words(missing[plugin.name])}"))
     with st.expander("What it asks, and how it is computed", icon=":material/menu_book:"):
         for part in plugin.description.split("\n\n"):
             st.markdown(plain_markdown(part))
@@ -46,8 +56,25 @@ def choose_plugin(found: Sequence[Plugin]) -> Plugin:
     return plugin
 
 
-def _tell_address() -> None:
-    st.query_params.update({"probe": st.session_state[_CHOICE]})
+def _titled(plugin: Plugin, missing: Mapping[str, str]) -> Plugin:
+    return replace(plugin, summary="not on this model") if plugin.name in missing else plugin
+
+
+def not_here() -> dict[str, str]:
+    """Return the probes that cannot run on the model at hand as they stand, each with why."""
+    loading = LOADER.model(model_ref())
+    return _missing(model_ref()) if loading.is_done and loading.failure is None else {}
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def _missing(ref: ModelRef) -> dict[str, str]:
+    model = shared_model(ref)
+    return not_offered(model) | missing_weights(plugins("probe"), model)
+
+
+def _go_to_choice() -> None:
+    forget()
+    st.query_params["probe"] = st.session_state[_CHOICE]
 
 
 def _wanted(names: Sequence[str]) -> str:
@@ -67,6 +94,7 @@ def probe_form(plugin: Plugin) -> RunSpec | None:
     if plugin.options:
         with st.expander(f"Options ({len(plugin.options)}, all with a default)"):
             options = option_form(plugin.options, key=key)
+    say_unknown(plugin)
     work = _work_form(key)
     if data is None:
         return None
@@ -94,17 +122,28 @@ def _work_form(key: str) -> Work:
 
 def _number_of(key: str) -> Callable[[Any, str, int, int], int]:
     def number(place: Any, label: str, value: int, least: int) -> int:
-        return int(
-            place.number_input(label, value=value, min_value=least, step=1, key=f"{key} {label}")
+        name = f"work.{label.split()[0].lower()}"
+        first = starting_number(name, value, least)
+        found = int(
+            place.number_input(label, value=first, min_value=least, step=1, key=f"{key} {label}")
         )
+        keep(name, found, value)
+        return found
 
     return number
 
 
 def run_button(spec: RunSpec | None) -> None:
-    """Draw the button that runs a spec, with what it will cost; the run opens on this page."""
+    """Draw the button that runs a spec, with what it will cost; the run opens on this page.
+
+    What cannot run on this model as it stands is greyed.
+    """
+    is_bare = spec is not None and spec.kind == "probe" and not _is_changed(spec)
+    greyed = is_bare and spec is not None and spec.name in not_here()
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        run = st.button("Run", type="primary", disabled=spec is None, icon=":material/play_arrow:")
+        run = st.button(
+            "Run", type="primary", disabled=spec is None or greyed, icon=":material/play_arrow:"
+        )
         again = st.checkbox(
             "Even if stored", help="Runs again although the store holds this very run."
         )
@@ -117,6 +156,11 @@ def run_button(spec: RunSpec | None) -> None:
         if run_id is not None:
             st.query_params["run"] = run_id
             st.query_params["probe"] = spec.name
+
+
+def _is_changed(spec: RunSpec) -> bool:
+    standard = plain(build(find(spec.kind, spec.name).recipe, {}))
+    return any(value != standard.get(name) for name, value in spec.options.items())
 
 
 def run_to_show(plugin: Plugin) -> str | None:

@@ -1,18 +1,20 @@
 """Reasoners on a page: the task, who solves it, and their answers side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from app.panels.chain_panel import is_chain, look_inside
+from app.panels.form_address import keep, say_unknown, starting_number, starting_word
 from app.panels.forms import option_form
 from app.panels.plugin_choice import choose, named
 from app.panels.problem_panel import show_problem
 from app.panels.result_panel import show_result, show_run
 from app.panels.run_panel import begin, example, finished, say_example, stored
 from app.panels.session import model_ref, store
-from app.panels.wording import plain_markdown
+from app.panels.wording import page_words, plain_markdown
 from workbench.errors import WorkbenchError
 from workbench.methods.registry import Plugin, plugins
 from workbench.result.result import Result
@@ -23,33 +25,55 @@ from workbench.runs.run import Run
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 
 _TASK = "arithmetic"
+_EXAMPLE = {"steps": 1, "largest": 30}
+_PATH = "path"
+_DRAWN, _FILE = "Drawn by the task", "From a file"
 _REASONERS = ("no-cot", "cot")
 _PROBLEMS = 12
 
 
 def task_form(found: Sequence[Plugin]) -> DataRef:
     """Draw the choice of task, its options or its file, and how many problems to solve."""
-    a, b, c = st.columns([3, 3, 1])
-    plugin = choose(a, "Task", found, _TASK)
-    name = plugin.name
-    rest = b.text_input(
-        "Options or file",
-        value=f"?{asked}" if (asked := _example(plugin)) else "",
-        placeholder=f"nothing, ?{_words(plugin)} or :FILE",
-        help="Written behind the name, as on the command line: "
-        f"`{name}?option=value` or `{name}:FILE`.",
-        key=f"task {name}",
+    names = [plugin.name for plugin in found]
+    usual = _TASK if _TASK in names else names[0]
+    a, b, c = st.columns([3, 3, 1], vertical_alignment="bottom")
+    plugin = choose(a, "Task", found, starting_word("data.task", usual, names))
+    keep("data.task", plugin.name, usual)
+    sources = (_DRAWN, _FILE) if any(o.name == _PATH for o in plugin.options) else (_DRAWN,)
+    first = starting_word("data.problems", _DRAWN, sources)
+    source = b.segmented_control(
+        "Problems", sources, default=first, required=True, key=f"problems from {len(sources)}"
     )
-    limit = c.number_input("Problems", value=_PROBLEMS, min_value=1, step=1)
-    return DataRef(task=f"{name}{rest.strip()}", limit=int(limit))
+    keep("data.problems", source, _DRAWN)
+    limit = c.number_input(
+        "How many", value=starting_number("data.limit", _PROBLEMS, 1), min_value=1, step=1
+    )
+    keep("data.limit", limit, _PROBLEMS)
+    return DataRef(task=_address(plugin, source), limit=int(limit or _PROBLEMS))
 
 
-def _example(plugin: Plugin) -> str:
-    return "steps=1&largest=30" if plugin.name == _TASK else ""
+def _address(plugin: Plugin, source: str) -> str:
+    """Return the task with the file or the options that its form was given."""
+    if source == _FILE:
+        path = st.text_input(
+            "File of problems", value=starting_word("data.path", ""), key=f"file {plugin.name}"
+        )
+        keep("data.path", path, "")
+        return f"{plugin.name}:{path.strip()}"
+    infos = [info for info in plugin.options if info.name != _PATH]
+    if not infos:
+        return plugin.name
+    first = _EXAMPLE if plugin.name == _TASK else {}
+    shown = [replace(info, default=first.get(info.name, info.default)) for info in infos]
+    with st.expander(f"Options of the problems ({len(infos)}, all with a default)"):
+        values = option_form(shown, key=f"task {plugin.name}")
+    usual = {info.name: _word(info.default) for info in infos}
+    said = [f"{k}={_word(v)}" for k, v in values.items() if _word(v) != usual[k]]
+    return f"{plugin.name}?{'&'.join(said)}" if said else plugin.name
 
 
-def _words(plugin: Plugin) -> str:
-    return "&".join(f"{o.name}={o.default}" for o in plugin.options[:2]) or "option=value"
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def reasoner_form(found: Sequence[Plugin], data: DataRef) -> list[RunSpec]:
@@ -57,28 +81,41 @@ def reasoner_form(found: Sequence[Plugin], data: DataRef) -> list[RunSpec]:
     names = [plugin.name for plugin in found]
     missing = _missing(model_ref())
     offered = [name for name in names if name not in missing]
-    if missing and st.toggle("Also those whose weights I name myself", key="own weights"):
-        offered = names
+    if missing:
+        _greyed(missing)
+        if st.toggle("Also those whose weights I name myself", key="own weights"):
+            offered = names
+    usual = [name for name in _REASONERS if name in names]
+    asked = starting_word("data.reasoners", ",".join(usual)).split(",")
+    unknown = [name for name in asked if name not in offered]
+    if unknown:
+        st.warning(plain_markdown(f"The address asks for what is not there: {', '.join(unknown)}."))
     chosen = st.multiselect(
         "Reasoners",
         offered,
-        default=[name for name in _REASONERS if name in names],
+        default=[name for name in asked if name in offered],
         format_func=named(found),
     )
-    if missing:
-        with st.expander(f"Without weights for this model: {', '.join(missing)}"):
-            for name, why in missing.items():
-                st.markdown(plain_markdown(f"{name}: {why}"))
+    keep("data.reasoners", chosen, usual)
     specs = []
     for name in chosen:
         plugin = found[names.index(name)]
         with st.expander(plain_markdown(f"{name}: {len(plugin.options)} options, all set")):
             st.caption(plain_markdown(plugin.description.split("\n\n")[0]))
             options = option_form(plugin.options, key=f"reasoner {name}")
+        say_unknown(plugin)
         specs.append(
             RunSpec(kind="reasoner", name=name, options=options, model=model_ref(), data=data)
         )
     return specs
+
+
+def _greyed(missing: Mapping[str, str]) -> None:
+    """Show what cannot run on this model, greyed, each with its reason."""
+    for name, why in missing.items():
+        st.checkbox(
+            plain_markdown(f"{name}: {page_words(why)}"), disabled=True, key=f"greyed {name}"
+        )
 
 
 @st.cache_resource(show_spinner=False, ttl=60)

@@ -10,7 +10,7 @@ from app.panels.figure_panel import show_views
 from app.panels.problem_panel import show_failure
 from app.panels.reproduce import as_command, as_python, as_toml
 from app.panels.table_panel import show_table
-from app.panels.wording import duration, plain_html, plain_markdown, short
+from app.panels.wording import duration, page_words, plain_html, plain_markdown, short
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import number
 from workbench.result.result import Result
@@ -109,7 +109,7 @@ def _tables(result: Result, key: str) -> None:
 def _notes(result: Result) -> None:
     for note in result.notes:
         show = st.warning if note.level == "warning" else st.info
-        show(plain_markdown(note.text))
+        show(plain_markdown(page_words(note.text)))
 
 
 def _reproduce(run: Run, key: str) -> None:

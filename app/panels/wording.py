@@ -8,6 +8,30 @@ from workbench.figures.glyphs import visible
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&\"'=^@/])")
 
 
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
+_COMMAND = re.compile(r"`workbench (\w+)[^`]*`")
+_PLACES = {
+    "runs": "Runs",
+    "probe": "Probe",
+    "reason": "Reason",
+    "causal": "Cause",
+    "models": "Model",
+}
+# Fields of a page that are called otherwise than their flag.
+_FIELDS = {
+    "field": "Text field",
+    "label": "Label field",
+    "group": "Group field",
+    "limit": "First rows only",
+    "data": "Texts",
+    "text": "My own text",
+    "max-tokens": "Longest text (tokens)",
+    "batch-tokens": "Tokens of one pass",
+    "resamples": "Bootstrap resamples",
+    "help": "Options",
+}
+
+
 def plain_markdown(text: str) -> str:
     """Return text that Markdown shows letter by letter: no links, formulas, images or markup."""
     return _MARKDOWN.sub(r"\\\1", visible(text.replace("\n", " "), blanks=False))
@@ -16,6 +40,18 @@ def plain_markdown(text: str) -> str:
 def plain_html(text: str) -> str:
     """Return text that a browser shows letter by letter."""
     return escape(visible(text, blanks=False))
+
+
+def page_words(text: str) -> str:
+    """Return advice in the words of a page: its fields and places instead of a command's flags.
+
+    >>> page_words("name the field with --label; `workbench runs list` shows the ids")
+    'name the field with “Label field”; the page Runs shows the ids'
+    >>> page_words("raise --max-tokens, or --corpus texts.txt.gz")
+    'raise “Longest text (tokens)”, or “Corpus” texts.txt.gz'
+    """
+    text = _COMMAND.sub(lambda m: f"the page {_PLACES.get(m[1], 'Help')}", text)
+    return _FLAG.sub(lambda m: f"“{_FIELDS.get(m[1], m[1].replace('-', ' ').capitalize())}”", text)
 
 
 def duration(seconds: float) -> str:

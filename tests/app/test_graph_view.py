@@ -69,6 +69,7 @@ def test_a_table_from_elsewhere_is_fitted_on_the_page(open_page, tmp_path) -> No
     frame.to_csv(path, sep=";", decimal=",", index=False)
     page = open_page("graph")
     page.at.selectbox[0].set_value("pc").run()
+    page.at.radio(key="table source").set_value("A file on this machine").run()
     page.at.text_input(key="table path").set_value(str(path))
     page.at.number_input(key="discovery pc option resamples").set_value(0)
     page.press("Run")

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app.look import server_flags
 from app.panels.reproduce import as_command, as_python
 from app.panels.table_panel import as_csv, as_json, as_parquet, shown_frame
-from app.panels.wording import plain_html, plain_markdown
+from app.panels.wording import page_words, plain_html, plain_markdown
 from workbench.options import option, split_list
 from workbench.result.tables import Column, Table
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
@@ -26,6 +26,14 @@ def test_markdown_of_foreign_text_is_inert() -> None:
         assert plain.count(mark) == plain.count(f"\\{mark}")
     assert "\n" not in plain
     assert plain_html("<b>&\x1b") == "&lt;b&gt;&amp;␛"
+
+
+def test_advice_is_in_the_words_of_the_page() -> None:
+    said = page_words("give --text or --data, raise --max-tokens; see `workbench reason tasks`")
+    assert "--" not in said
+    assert "workbench" not in said
+    assert "“Longest text (tokens)”" in said
+    assert page_words("a -- b, x--y and -1") == "a -- b, x--y and -1"
 
 
 def test_downloads_hold_every_number(tmp_path: Path) -> None:

@@ -89,6 +89,35 @@ def test_options_reach_the_run(open_page) -> None:
     assert run.spec.data.texts == ("the cat", "the dog ran")
 
 
+def test_a_reload_restores_the_form_and_says_what_it_does_not_know(open_page) -> None:
+    page = choose(open_page("probe"), "token-trace")
+    page.at.selectbox(key="probe token-trace option site").set_value("mlp_out")
+    page.at.radio[0].set_value("My own text").run()
+    page.at.text_area(key="probe token-trace text").set_value("a king\na cat").run()
+    page.at.number_input(key="probe token-trace Seed").set_value(7)
+    page.settle()
+    kept = {name: page.at.query_params[name] for name in page.at.query_params if "." in name}
+    assert kept["token-trace.site"] == "mlp_out"
+    again = open_page("probe", probe="token-trace", **kept)
+    assert again.at.selectbox(key="probe token-trace option site").value == "mlp_out"
+    assert again.at.text_area(key="probe token-trace text").value == "a king\na cat"
+    assert again.at.number_input(key="probe token-trace Seed").value == 7
+    asked = {"token-trace.site": "nowhere", "token-trace.nonsense": "1", "work.seed": "many"}
+    odd = open_page("probe", probe="token-trace", **asked)
+    for words in ("'nowhere'; expected one of", "no option 'nonsense'", "work.seed 'many'"):
+        assert words in odd.words
+
+
+def test_what_cannot_run_on_this_model_is_offered_grey_with_its_reason(open_page) -> None:
+    page = open_page("probe", probe="tuned-lens")
+    assert "Not on this model: " in page.words
+    (run,) = [b for b in page.at.button if b.label == "Run"]
+    assert run.disabled
+    choose(page, "token-trace")
+    (run,) = [b for b in page.at.button if b.label == "Run"]
+    assert not run.disabled
+
+
 def test_what_reproduce_says_is_the_same_run(open_page) -> None:
     page = choose(open_page("probe"), "token-trace")
     page.at.selectbox(key="probe token-trace option site").set_value("attn_out")

@@ -2,7 +2,6 @@
 
 from html import escape
 
-import pytest
 
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
@@ -26,7 +25,8 @@ def test_a_reasoner_without_weights_for_the_model_is_offered_on_request_only(ope
     names = {option.split(" — ")[0] for option in box.options}
     assert {"cot", "no-cot", "soft-thinking"} <= names
     assert not {"coconut", "hrpo", "sentence-continuous"} & names
-    assert "coconut: no " in page.words
+    greyed = {box.label.replace("\\", "") for box in page.at.checkbox if box.disabled}
+    assert any(label.startswith("coconut: no ") for label in greyed)
     page.at.toggle(key="own weights").set_value(True)
     page.settle()
     (box,) = page.at.multiselect
@@ -35,7 +35,7 @@ def test_a_reasoner_without_weights_for_the_model_is_offered_on_request_only(ope
 
 def test_two_reasoners_are_solved_and_laid_side_by_side(open_page) -> None:
     page = open_page("reason")
-    (limit,) = [w for w in page.at.number_input if w.label == "Problems"]
+    (limit,) = [w for w in page.at.number_input if w.label == "How many"]
     limit.set_value(3)
     for name in ("no-cot", "cot"):
         page.at.number_input(key=f"reasoner {name} option tokens").set_value(4)
@@ -52,14 +52,23 @@ def test_two_reasoners_are_solved_and_laid_side_by_side(open_page) -> None:
     assert shown[0]["run"].tolist()[:2] == [run.run_id for run in runs.values()]
 
 
-@pytest.mark.parametrize("rest", ["?stepss=1", ":/nowhere/file.jsonl"])
-def test_a_task_that_cannot_be_opened_is_named(open_page, rest) -> None:
-    page = open_page("reason")
-    page.at.text_input(key="task arithmetic").set_value(rest).run()
+def test_a_task_whose_file_is_not_there_is_named(open_page) -> None:
+    page = open_page("reason", **{"data.task": "csqa", "data.problems": "From a file"})
+    page.at.text_input(key="file csqa").set_value("/nowhere/file.jsonl").run()
     (solve,) = [b for b in page.at.button if b.label == "Solve"]
     solve.click().run()
-    assert rest[1:7] in page.html
+    assert "/nowhere/file.jsonl" in page.html
     assert "Error code" in page.html
+
+
+def test_the_form_of_problems_is_restored_from_the_address(open_page) -> None:
+    asked = {"data.reasoners": "cot,nonsense", "data.limit": "3", "arithmetic.steps": "2"}
+    page = open_page("reason", **asked, **{"cot.tokens": "5"})
+    assert "asks for what is not there: nonsense" in page.words
+    assert page.at.multiselect[0].value == ["cot"]
+    assert page.at.number_input(key="reasoner cot option tokens").value == 5
+    assert page.at.number_input(key="task arithmetic option steps").value == 2
+    assert page.at.query_params["data.limit"] == "3"
 
 
 def test_runs_on_different_problems_are_not_compared(open_page, store_path) -> None:
