@@ -13,12 +13,12 @@ from workbench.figures.draw import draw
 from workbench.figures.glyphs import visible
 from workbench.result.result import Result
 from workbench.result.tables import Table
-from workbench.result.views import Bars, Curve, Points, TokenStrip, View
+from workbench.result.views import Bars, Curve, GraphView, Heatmap, Points, TokenStrip, View
 
 # Formulas are never set: a text with two dollar signs would become one.
 _ABREAST = 508
 _LONGEST_TITLES = 110
-MORE = "more figures"
+MORE, WIDE = "more figures", "wide"
 CONFIG = {"displaylogo": False, "typesetMath": False, "responsive": True}
 
 
@@ -79,8 +79,11 @@ def show_view(result: Result, view: View, *, key: str) -> None:
     if isinstance(view, TokenStrip):
         _strip(result, view, key)
     else:
-        alt = f"{type(view).__name__}: {view.title}"
-        show_figure(draw(result, view), key=key, alt=visible(alt, blanks=False))
+        alt = visible(f"{type(view).__name__}: {view.title}", blanks=False)
+        # On a phone maps and graphs keep their width, and scroll.
+        is_wide = isinstance(view, Heatmap | GraphView)
+        with st.container(key=f"{WIDE} {key}" if is_wide else None):
+            show_figure(draw(result, view), key=key, alt=alt)
 
 
 def show_figure(figure: Any, *, key: str, alt: str | None = None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.panels.figure_panel import CONFIG
+from app.panels.figure_panel import CONFIG, WIDE
 from app.panels.session import choose_cell, layer, position, remembered
 from app.panels.wording import plain_markdown
 from workbench.figures.grid_plot import CELLS, draw_map, map_words, with_cells
@@ -30,15 +30,16 @@ def show_map(grid: Grid) -> str:
     metric = remembered("Layers and tokens coloured by", map_metrics(grid), MAP)
     figure = with_cells(draw_map(grid, metric, map_words(grid, metric)), grid)
     figure = outlined(in_frame(figure, position()), layer(), position())
-    event: Any = st.plotly_chart(
-        figure,
-        key=f"map {metric}",
-        config=CONFIG,
-        theme="streamlit",
-        alt=f"Map of layers and tokens: {metric}",
-        on_select="rerun",
-        selection_mode="points",
-    )
+    with st.container(key=f"{WIDE} map"):
+        event: Any = st.plotly_chart(
+            figure,
+            key=f"map {metric}",
+            config=CONFIG,
+            theme="streamlit",
+            alt=f"Map of layers and tokens: {metric}",
+            on_select="rerun",
+            selection_mode="points",
+        )
     about = grid.columns.get(metric, Column())
     unit = f" In {about.unit}." if about.unit else ""
     st.caption(plain_markdown(f"{about.help}{unit} Click a cell to see all that is known of it."))

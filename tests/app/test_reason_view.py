@@ -2,7 +2,6 @@
 
 from html import escape
 
-
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store

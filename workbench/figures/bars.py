@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.curves import plain_list
 from workbench.figures.glyphs import figure_text
+from workbench.figures.scales import proportion_axis
 from workbench.figures.theme import (
     CONTROL,
     colour_of,
@@ -47,7 +48,11 @@ def draw_bars(table: Table, view: Bars) -> go.Figure:
             figure.add_trace(_control(part, view, name))
     dressed(figure, view.title)
     figure.update_xaxes(title_text=label(table, view.x), type="category")
-    figure.update_yaxes(title_text=label(table, view.y))
+    about = table.columns.get(view.y, Column())
+    shown = [name for name in (view.y, view.control, about.low, about.high) if name in table.frame]
+    values = [v for name in shown for v in plain_list(table.frame[name])]
+    ends = proportion_axis(about.unit, values)
+    figure.update_yaxes(title_text=label(table, view.y), **ends)
     figure.update_layout(
         barmode="group", scattermode="group", showlegend=bool(view.group or view.control)
     )
@@ -66,8 +71,11 @@ def _laid_down(figure: go.Figure, n: int) -> go.Figure:
             trace.marker.symbol = "line-ns"
         trace.hovertemplate = trace.hovertemplate.replace("%{y:", "%{x:").replace("%{x}", "%{y}")
     across, along = figure.layout.xaxis.title.text, figure.layout.yaxis.title.text
-    figure.update_xaxes(title_text=along, type="linear")
-    figure.update_yaxes(title_text=across, type="category", autorange="reversed", automargin=True)
+    ends = figure.layout.yaxis.range
+    figure.update_xaxes(title_text=along, type="linear", range=ends)
+    figure.update_yaxes(
+        title_text=across, type="category", autorange="reversed", range=None, automargin=True
+    )
     return sized(figure, 190 + _BAR_HEIGHT * n)
 
 

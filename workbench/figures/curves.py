@@ -12,20 +12,24 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.figures.glyphs import figure_text
+from workbench.figures.scales import proportion_axis
 from workbench.figures.theme import (
     CONTROL,
     CONTROL_DASHES,
+    PALETTE,
     colours_of,
     dressed,
     faded,
     label,
     number,
+    sized,
     unit_of,
 )
 from workbench.result.tables import Column, Table
 from workbench.result.views import Curve
 
 _LONGEST_AXIS = 26
+_MOST_LINES = len(PALETTE)
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
@@ -41,6 +45,7 @@ class Line:
     low: list[float | None]
     high: list[float | None]
     is_control: bool = False
+    group: str = ""
 
     @property
     def has_band(self) -> bool:
@@ -56,6 +61,7 @@ def draw_curve(table: Table, view: Curve) -> go.Figure:
     keys = [line.name for line in lines if not line.is_control]
     colours = colours_of(dict.fromkeys(keys))
     ghosts = list(dict.fromkeys(line.quantity for line in lines if line.is_control))
+    owners: list[str] = []
     for line in lines:
         row = units.index(line.unit) + 1
         colour = CONTROL if line.is_control else colours[line.name]
@@ -65,17 +71,50 @@ def draw_curve(table: Table, view: Curve) -> go.Figure:
         if line.is_control:
             trace.line.dash = CONTROL_DASHES[ghosts.index(line.quantity) % len(CONTROL_DASHES)]
         figure.add_trace(trace, row=row, col=1)
+        owners += [line.group] * (len(figure.data) - len(owners))
     dressed(figure, view.title, height=120 + 260 * len(units))
     for row, unit in enumerate(units, start=1):
         names = dict.fromkeys(
             q.quantity for q in lines if q.unit == unit and not q.is_control
         ) or dict.fromkeys(q.quantity for q in lines if q.unit == unit)
-        figure.update_yaxes(title_text=_axis_title(list(names), unit), row=row, col=1)
+        ends = {} if view.log_y else proportion_axis(unit, _values(lines, unit))
+        figure.update_yaxes(title_text=_axis_title(list(names), unit), row=row, col=1, **ends)
     figure.update_xaxes(title_text=label(table, view.x), row=len(units), col=1)
     if view.group:
         figure.update_layout(legend_title_text=label(table, view.group))
     set_scales(figure, table, view)
-    return figure
+    return _with_slider(figure, owners, label(table, view.group)) if view.group else figure
+
+
+def _values(lines: Sequence[Line], unit: str) -> list[float | None]:
+    return [v for q in lines if q.unit == unit for v in (*q.y, *q.low, *q.high)]
+
+
+def _with_slider(figure: go.Figure, owners: Sequence[str], words: str) -> go.Figure:
+    """Show one group at a time, chosen by a slider, where there are more than can be told apart."""
+    groups = list(dict.fromkeys(owners))
+    if len(groups) <= _MOST_LINES:
+        return figure
+    last = len(groups) - 1
+    steps = [
+        {
+            "label": figure_text(group),
+            "method": "update",
+            "args": [{"visible": [owner == group for owner in owners]}],
+        }
+        for group in groups
+    ]
+    for trace, owner in zip(figure.data, owners, strict=True):
+        trace.visible = owner == groups[last]
+    slider = {
+        "steps": steps,
+        "active": last,
+        "currentvalue": {"prefix": f"{words}: "},
+        "pad": {"t": 46, "b": 4},
+        "len": 1,
+    }
+    height = (figure.layout.height or 380) + 60
+    return sized(figure.update_layout(sliders=[slider]), height, legend_lines=5)
 
 
 def lines_of(table: Table, view: Curve) -> Iterator[Line]:
@@ -111,6 +150,7 @@ def _line(table: Table, part: pd.DataFrame, view: Curve, key: tuple[str, str]) -
         low=plain_list(part[about.low]) if about.low in part else [],
         high=plain_list(part[about.high]) if about.high in part else [],
         is_control=column in view.control,
+        group=group,
     )
 
 

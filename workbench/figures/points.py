@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from workbench.figures.bars import error_bars
 from workbench.figures.curves import plain_list
 from workbench.figures.glyphs import figure_text
+from workbench.figures.scales import proportion_axis
 from workbench.figures.theme import CONTROL, SEQUENTIAL, colour_of, colours_of, dressed, label
 from workbench.result.tables import Column, Table
 from workbench.result.views import Points
@@ -30,8 +31,9 @@ def draw_points(table: Table, view: Points) -> go.Figure:
     else:
         figure.add_trace(_cloud(table, table.frame, view, _scale(table, view)))
     dressed(figure, view.title, height=440)
-    figure.update_xaxes(title_text=label(table, view.x))
-    figure.update_yaxes(title_text=label(table, view.y))
+    for name, change in ((view.x, figure.update_xaxes), (view.y, figure.update_yaxes)):
+        unit = table.columns.get(name, Column()).unit
+        change(title_text=label(table, name), **proportion_axis(unit, plain_list(table[name])))
     figure.update_layout(showlegend=bool(words) or view.diagonal)
     return figure
 

@@ -1,10 +1,13 @@
 """From numbers to colours: where a colour scale begins and ends."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+_PROPORTIONS = ("proportion", "probability", "accuracy")
 _REACH = 6.0
 _MOST_CUT = 0.1
 
@@ -52,3 +55,13 @@ def colour_limits(values: Float[np.ndarray, " n"], *, diverging: bool = False) -
         cut_low=bool(finite.min() < low),
         cut_high=bool(finite.max() > high),
     )
+
+
+def proportion_axis(unit: str, values: Iterable[Any]) -> dict[str, Any]:
+    """Return the ends of an axis of proportions, 0 and 1; nothing for any other quantity.
+
+    What is called a proportion by its unit but lies outside (a difference of two) is no proportion.
+    """
+    is_one = unit in _PROPORTIONS or unit.startswith("share of")
+    known = [v for v in values if v is not None and np.isfinite(v)] if is_one else []
+    return {"range": [0, 1]} if known and min(known) >= 0 and max(known) <= 1 else {}

@@ -156,10 +156,19 @@ def _group(strip: _Strip, name: str, part: pd.DataFrame) -> str:
         _token(strip, i, row, (values[i], special is None or bool(special[i])))
         for i, row in enumerate(part.to_dict("records"))
     )
+    tokens = _row_names(strip) + tokens
     return (
         f'{head}<div class="wb-tokens" tabindex="0" role="group" '
         f'aria-label="{len(part)} tokens" data-group="{escape(name)}">{tokens}</div>'
     )
+
+
+def _row_names(strip: _Strip) -> str:
+    """Return the names of the rows below the tokens, at the head of the first line."""
+    if not strip.view.rows:
+        return ""
+    names = "".join(f"<small>{escape(name.replace('_', ' '))}</small>" for name in strip.view.rows)
+    return f'<span class="wb-cell wb-head"><span>token</span>{names}</span>'
 
 
 def _group_name(strip: _Strip, name: str) -> str:

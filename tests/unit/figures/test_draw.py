@@ -194,3 +194,39 @@ def test_bars_with_long_names_lie_down() -> None:
     assert list(bar.error_x.array) == pytest.approx([0.2, 0.2])
     assert bar.error_y.array is None
     assert figure.layout.yaxis.title.text == "order"
+
+
+def test_axes_of_proportions_end_at_0_and_1_and_those_of_differences_do_not() -> None:
+    rows = [{"x": f"r{i}", "n": i, "p": p, "d": p - 0.5} for i, p in enumerate((0.2, 0.4))]
+    columns = {"p": Column("share of tokens"), "d": Column("proportion")}
+    table = Table.from_rows(rows, columns)
+    result = Result(summary="", tables={"t": table})
+    for name, ends in (("p", (0, 1)), ("d", None)):
+        curve = draw(result, Curve(title="c", table="t", x="n", y=(name,)))
+        bars = draw(result, Bars(title="b", table="t", x="x", y=name))
+        points = draw(result, Points(title="p", table="t", x="n", y=name))
+        assert [f.layout.yaxis.range for f in (curve, bars, points)] == [ends] * 3
+    long = Table.from_rows(
+        [{**row, "x": "a name too long to stand" + row["x"]} for row in rows], columns
+    )
+    lying = draw(Result(summary="", tables={"t": long}), Bars(title="b", table="t", x="x", y="p"))
+    assert (lying.layout.xaxis.range, lying.layout.yaxis.range) == ((0, 1), None)
+    assert (
+        draw(result, Curve(title="c", table="t", x="n", y=("p",), log_y=True)).layout.yaxis.range
+        is None
+    )
+
+
+def test_more_lines_than_colours_are_chosen_with_a_slider() -> None:
+    rows = [
+        {"rank": r, "share": float(r + k), "site": f"resid_post.{k}"} for k in range(9) for r in (1, 2)
+    ]
+    view = Curve(title="Spectrum", table="t", x="rank", y=("share",), group="site")
+    figure = draw(Result(summary="", tables={"t": Table.from_rows(rows)}), view)
+    (slider,) = figure.layout.sliders
+    assert [step.label for step in slider.steps] == [f"resid_post.{k}" for k in range(9)]
+    shown = [trace for trace in figure.data if trace.visible]
+    assert [list(trace.y) for trace in shown] == [[9, 10]], "one layer at a time, the last first"
+    assert list(slider.steps[3].args[0]["visible"]) == [k == 3 for k in range(9)]
+    few = Table.from_rows(row for row in rows if row["site"] < "resid_post.7")
+    assert not draw(Result(summary="", tables={"t": few}), view).layout.sliders

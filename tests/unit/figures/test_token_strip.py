@@ -98,6 +98,8 @@ def test_groups_rows_and_flags(tokens: Table) -> None:
     )
     both = strip_html(tokens, view)
     assert both.count('class="wb-tokens"') == 2
+    named = "<span>token</span><small>best</small><small>gain</small>"
+    assert both.count(named) == 2, "rows are labelled at the head of each strip"
     one = Reader(strip_html(tokens, view, groups=["second"], selected=1))
     assert len(one.spans) == len(tokens) - 8
     assert "wb-on" in (one.spans[1]["class"] or "")
