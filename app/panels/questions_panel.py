@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from app.panels.figure_panel import show_figure
+from app.panels.run_panel import example
 from app.panels.session import model_ref, store
 from app.panels.wording import plain_markdown
 from workbench.figures.draw import draw
@@ -38,10 +39,11 @@ def question_form() -> RunSpec | None:
 
 
 def latest_questions() -> str:
-    """Return the run asked for on this page, else the latest one; empty where there is none."""
+    """Return the run asked for on this page, else the latest one, else the example."""
     asked = st.query_params.get("run", "")
     rows = store().find(kind="probe", name=PROBE).rows()
-    return asked or next((str(row["run_id"]) for row in rows), "")
+    found = [str(row["run_id"]) for row in rows]
+    return asked or next(iter(found or example("questions")), "")
 
 
 def choose_question(result: Result) -> "pd.Series | None":

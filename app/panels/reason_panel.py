@@ -40,10 +40,11 @@ def task_form(found: Sequence[Plugin]) -> DataRef:
     plugin = choose(a, "Task", found, starting_word("data.task", usual, names))
     keep("data.task", plugin.name, usual)
     sources = (_DRAWN, _FILE) if any(o.name == _PATH for o in plugin.options) else (_DRAWN,)
-    first = starting_word("data.problems", _DRAWN, sources)
-    source = b.segmented_control(
-        "Problems", sources, default=first, required=True, key=f"problems from {len(sources)}"
-    )
+    source = starting_word("data.problems", _DRAWN, sources)
+    if len(sources) > 1:
+        source = b.segmented_control(
+            "Problems", sources, default=source, required=True, key="problems from"
+        )
     keep("data.problems", source, _DRAWN)
     limit = c.number_input(
         "How many", value=starting_number("data.limit", _PROBLEMS, 1), min_value=1, step=1

@@ -7,8 +7,11 @@ from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 
 
-def test_without_a_run_the_page_says_what_to_do(open_page) -> None:
-    assert "No question was asked here yet" in open_page("questions").words
+def test_questions_that_ship_are_open_with_a_proof(open_page) -> None:
+    page = open_page("questions")
+    assert "An example that ships" in page.words
+    assert "Computed: " in page.words
+    assert page.figure("Proof")
 
 
 def test_a_question_stands_beside_both_answers_and_its_proof(open_page, store_path) -> None:

@@ -149,7 +149,8 @@ def group_menu(
     ]
     # On the left: the bar of tools hovers over the right.
     place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 6}}
-    return figure.update_layout(updatemenus=[{"buttons": buttons, **place}], margin_t=92)
+    menu = {"buttons": buttons, **place}
+    return figure.update_layout(updatemenus=[menu], margin_t=92, title_y=1, title_pad_t=12)
 
 
 @cache

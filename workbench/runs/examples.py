@@ -19,6 +19,14 @@ _SUMS = ModelRef(name="hybrid-sums")
 EXAMPLES = {
     "graph": (RunSpec(kind="discovery", name="hierarchical", model=None),),
     "chain": (RunSpec(name="hybrid-trace", model=_SUMS, data=DataRef(texts=("25+5+18=",))),),
+    "questions": (
+        RunSpec(
+            name="choices",
+            options={"variants": False},
+            model=ModelRef(name="corr2cause-three"),
+            data=DataRef(task="corr2cause?nodes=3", limit=12),
+        ),
+    ),
     "problems": tuple(
         RunSpec(
             kind="reasoner",

@@ -13,7 +13,7 @@ from app.panels.questions_panel import (
     question_form,
     show_question,
 )
-from app.panels.run_panel import begin, finished
+from app.panels.run_panel import begin, finished, say_example
 from app.panels.session import model_ref
 from app.panels.shell import ready
 from app.panels.wording import plain_markdown
@@ -28,15 +28,13 @@ def main() -> None:
     if spec is not None and (run_id := begin(spec)) is not None:
         st.query_params["run"] = run_id
     run_id = latest_questions()
-    if not run_id:
-        st.caption("No question was asked here yet. Press Ask: the model answers a dozen.")
-        return
-    run = finished(run_id, key="questions")
+    run = finished(run_id, key="questions") if run_id else None
     if run is None or run.result is None:
         return
     if run.spec.name != PROBE:
         st.info(f"The run {run_id} is one of {run.spec.name}: look at it on the page Runs.")
         return
+    say_example(run.run_id, "Press Ask to let this model answer a dozen.")
     st.markdown(plain_markdown(run.result.summary))
     row = choose_question(run.result)
     if row is not None and "prompt" in row:
