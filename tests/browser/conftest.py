@@ -94,8 +94,10 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     pages = []
     outside: list[str] = []
 
-    def opened(path: str = "", *, prompt: str = TEXT, width: int = 1440) -> Any:
-        page = browser.new_page(viewport={"width": width, "height": 1200})
+    def opened(
+        path: str = "", *, prompt: str = TEXT, width: int = 1440, scheme: str = "light"
+    ) -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 1200}, color_scheme=scheme)
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda r: _note(outside, r.url))
         page.goto(f"{address}/{path}?model=tiny:llama&prompt={quote(prompt)}")

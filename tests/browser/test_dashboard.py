@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 PATIENCE = 180_000
 HOSTILE = "<script>window.hit=1</script><img src=x onerror=window.hit=1> \u202eevil $a$ **b**"
-WIDTHS = (1440, 900)
+WIDTHS = (1440, 900, 390)
 
 Visit = Callable[..., Any]
 
@@ -108,17 +108,27 @@ def test_hostile_text_is_text(visit: Visit) -> None:
     assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_fits(visit: Visit, width: int, tmp_path: Path) -> None:
+def test_every_page_fits(visit: Visit, width: int, scheme: str, tmp_path: Path) -> None:
     """Screenshots land in the test's folder; nothing scrolls sideways, nothing says traceback."""
-    page = visit(width=width)
+    page = visit(width=width, scheme=scheme)
     page.locator(".wb-t").first.wait_for()
-    for name in ("Prompt", "Model", "Probe", "Reason", "Questions", "Cause", "Runs", "Help"):
-        page.get_by_role("link", name=name, exact=True).first.click()
+    home = page.url.split("?")[0]
+    for name in ("", "model", "probe", "reason", "questions", "graph", "runs", "help"):
+        page.goto(f"{home}{name}?model=tiny:llama")
         page.locator("h2").first.wait_for()
         page.wait_for_timeout(1500)
-        page.screenshot(path=tmp_path / f"{name.lower()}-{width}.png", full_page=True)
+        page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png", full_page=True)
         main = "document.querySelector('[data-testid=stMain]')"
         assert page.evaluate(f"{main}.scrollWidth <= {main}.clientWidth + 1"), name
         assert "Traceback" not in page.inner_text("body")
         assert page.locator('[data-testid="stException"]').count() == 0
+
+
+def test_a_map_scrolls_sideways_on_a_phone(visit: Visit) -> None:
+    page = visit(width=390)
+    page.get_by_text("Click a cell").wait_for()
+    place = page.locator('[class*="st-key-wide"]').first
+    wide = place.evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert wide[0] > 600 > wide[1]
