@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.glyphs import figure_text
 from workbench.figures.graph_layout import label_side, layout
-from workbench.figures.theme import CONTROL, INK, PALETTE, dressed, faded, group_menu, number
+from workbench.figures.theme import CONTROL, PALETTE, dressed, faded, group_menu, number
 from workbench.result.result import Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import GraphView
@@ -202,7 +202,7 @@ def _handle(
         hovertext=[_edge_words(edge, edges, view)],
         hovertemplate="%{hovertext}<extra></extra>",
         textposition="middle right",
-        textfont={"size": 11, "color": INK},
+        textfont={"size": 11},
         showlegend=False,
     )
 
@@ -249,7 +249,7 @@ def _node_trace(
         },
         text=[figure_text(record[view.label or view.node]) for record in records],
         textposition=[label_side(places, name) for name in names],
-        textfont={"color": INK, "size": 12},
+        textfont={"size": 12},
         hovertext=[
             "<br>".join(f"{figure_text(k)}: {_plain(v)}" for k, v in r.items() if _plain(v))
             for r in records
