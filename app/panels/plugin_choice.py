@@ -10,7 +10,7 @@ def choose(place: Any, label: str, found: Sequence[Plugin], first: str, **more: 
     """Draw the choice in a place of the page, `first` chosen at first if it is there."""
     names = [plugin.name for plugin in found]
     index = names.index(first) if first in names else 0
-    name = place.selectbox(label, names, index=index, format_func=named(found), **more)
+    name = place.selectbox(label, names, index=index, **{"format_func": named(found), **more})
     return found[names.index(name)]
 
 

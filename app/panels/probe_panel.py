@@ -1,7 +1,7 @@
 """A probe on a page: what it asks, its options, its data, and what it will cost."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -10,7 +10,7 @@ from app.panels.data_form import data_form
 from app.panels.form_address import forget, keep, say_unknown, starting_number
 from app.panels.forms import option_form
 from app.panels.model_loading import LOADER
-from app.panels.plugin_choice import choose
+from app.panels.plugin_choice import choose, named
 from app.panels.run_panel import begin
 from app.panels.session import model_ref, store
 from app.panels.wording import count, duration, page_words, plain_markdown
@@ -40,12 +40,23 @@ class Work:
 def choose_plugin(found: Sequence[Plugin]) -> Plugin:
     """Draw the choice of probe and what it asks."""
     missing = not_here()
-    found = sorted((_titled(p, missing) for p in found), key=lambda p: p.name in missing)
+    found = sorted(found, key=lambda plugin: plugin.name in missing)
     names = [plugin.name for plugin in found]
     wanted = _wanted(names)
     if wanted not in names:
         st.warning(plain_markdown(f"There is no probe {wanted!r}; choose one of those below."))
-    plugin = choose(st, "Probe", found, wanted, key=_CHOICE, on_change=_go_to_choice)
+    summary = named(found)
+    plugin = choose(
+        st,
+        "Probe",
+        found,
+        wanted,
+        key=_CHOICE,
+        on_change=_go_to_choice,
+        format_func=lambda name: (
+            f"{name} — not on this model" if name in missing else summary(name)
+        ),
+    )
     st.session_state["probe"] = plugin.name
     if plugin.name in missing:
         st.info(plain_markdown(f"Not on this model: {page_words(missing[plugin.name])}"))
@@ -54,10 +65,6 @@ def choose_plugin(found: Sequence[Plugin]) -> Plugin:
             st.markdown(plain_markdown(part))
         st.caption(plain_markdown(f"Source: {plugin.source or 'not given'}"))
     return plugin
-
-
-def _titled(plugin: Plugin, missing: Mapping[str, str]) -> Plugin:
-    return replace(plugin, summary="not on this model") if plugin.name in missing else plugin
 
 
 def not_here() -> dict[str, str]:
