@@ -188,7 +188,9 @@ def _found(found: Sequence[TrajectoryResult]) -> Estimate:
 def _summary(found: Sequence[TrajectoryResult], estimates: Sequence[Estimate], mode: Mode) -> str:
     by_name = {e.name: e for e in estimates}
     cost = by_name["cost"].value or 0.0
+    decided = round((by_name["critical token exists"].value or 0.0) * len(found))
     text = (
+        f"A single token decided {decided} of {len(found)} trajectories: "
         f"{by_name['critical token exists']} by {mode} rollouts, at {cost:.0%} of the "
         "draws of an exhaustive search"
     )

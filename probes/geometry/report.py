@@ -203,9 +203,18 @@ def _summary(readings: Readings) -> str:
             ends = f" [{e.low:.3g}, {e.high:.3g}]" if e.low is not None else ""
             null = "" if e.control is None else f", isotropic {e.control:.3g}"
             words.append(f"{label} {e.value:.3g}{ends}{null}")
+    cosine = known.get("mean_cosine")
+    verdict = ""
+    if cosine is not None and cosine.low is not None and cosine.control is not None:
+        is_tilted = cosine.low > cosine.control
+        verdict = (
+            "Tokens point the same way more than isotropic ones would. "
+            if is_tilted
+            else "Tokens do not measurably share a direction. "
+        )
     what = "; ".join(words) or "no metric is defined"
     tokens, texts = (int(readings.facts[name][0][0]) for name in ("n_tokens", "n_texts"))
-    return f"At {readings.sites[-1]}: {what} ({tokens} tokens of {texts} texts)."
+    return f"{verdict}At {readings.sites[-1]}: {what} ({tokens} tokens of {texts} texts)."
 
 
 def undefined_notes(readings: Readings) -> list[Note]:

@@ -223,7 +223,15 @@ def _summary(samples: Samples, axes: tuple[str, str], asked: Asked) -> str:
     found = samples.estimate(
         name, UNRELATED, at=at, name=f"{name} in layer {at['layer']} at {axes[1]} {at[axes[1]]}"
     )
-    return f"Largest {asked.direction.removesuffix('e')}ing effect of {asked.at}: {found}."
+    moves = found.low is not None and found.low > (found.control or 0.0)
+    verdict = (
+        f"Patching layer {at['layer']} at {axes[1]} {at[axes[1]]} moves the answer"
+        if moves
+        else "No patch measurably moves the answer"
+    )
+    return (
+        f"{verdict}. Largest {asked.direction.removesuffix('e')}ing effect of {asked.at}: {found}."
+    )
 
 
 def _doubts(found: Sequence[Patched], asked: Asked) -> list[Note]:
