@@ -58,7 +58,8 @@ found.draw_map("sentence-words word_saved", words="sentence-words written")
 
 # %%
 prompts = wb.DataRef(path="shipped:prompts.jsonl")
-run = wb.execute(wb.RunSpec(name="sentence-words", data=prompts))
+words = {"information": "none"}  # nats of so many sentences take a minute
+run = wb.execute(wb.RunSpec(name="sentence-words", data=prompts, options=words))
 run.result.summary
 
 # %%
