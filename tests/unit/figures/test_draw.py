@@ -219,7 +219,9 @@ def test_axes_of_proportions_end_at_0_and_1_and_those_of_differences_do_not() ->
 
 def test_more_lines_than_colours_are_chosen_with_a_slider() -> None:
     rows = [
-        {"rank": r, "share": float(r + k), "site": f"resid_post.{k}"} for k in range(9) for r in (1, 2)
+        {"rank": r, "share": float(r + k), "site": f"resid_post.{k}"}
+        for k in range(9)
+        for r in (1, 2)
     ]
     view = Curve(title="Spectrum", table="t", x="rank", y=("share",), group="site")
     figure = draw(Result(summary="", tables={"t": Table.from_rows(rows)}), view)
