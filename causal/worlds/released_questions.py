@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from causal.worlds.released_rows import Row, read_rows
+from causal.worlds.released_rows import read_rows
 from workbench.errors import DataError
 from workbench.sampling.items import Item
 
@@ -32,11 +32,6 @@ def stated_answer(row: Mapping[str, Any]) -> bool:
     if said not in _ANSWERS:
         raise DataError(f"the answer is {row.get('answer')!r}; expected yes or no")
     return _ANSWERS[said]
-
-
-def question_id(row: Row, path: Path) -> str:
-    """Return the id of a question, its place in the file where it has none."""
-    return str(row.values.get("question_id", row.values.get("id", f"{path.stem}:{row.line}")))
 
 
 def yes_no_items(path: Path, task: str, backgrounds: Mapping[Any, str] | None = None) -> list[Item]:
