@@ -38,24 +38,25 @@ def test_fit_verdict_slider_and_export(visit: Visit, store_folder: Path) -> None
     taken = Path(download.value.path()).read_text(encoding="utf-8")
     assert taken == write_graph(fitted.result.graph, "graphml")
 
-    first = newest(Store(store_folder), "what-if")
+    first = newest(Store(store_folder), "what-if", graph=fitted.run_id)
     assert first.result is not None
     page.get_by_text(first.result.summary).first.wait_for()
     page.get_by_role("slider").nth(1).focus()
     page.keyboard.press("ArrowRight")
-    moved = newest(Store(store_folder), "what-if", other_than=first.run_id)
+    moved = newest(Store(store_folder), "what-if", graph=fitted.run_id, other_than=first.run_id)
     assert moved.spec.options["shock"] == ["z1=1", "z2=0.5"]
     assert moved.result is not None
     page.get_by_text(moved.result.summary).first.wait_for()
     assert page.locator('[data-testid="stException"]').count() == 0
 
 
-def newest(store: Store, name: str, other_than: str = "") -> Run:
-    """Wait until the store holds a finished run of that name and return it."""
+def newest(store: Store, name: str, *, graph: str = "", other_than: str = "") -> Run:
+    """Wait until the store holds a finished run of that name, of that graph, and return it."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         for row in store.find(name=name, status="complete").rows():
-            if row["run_id"] != other_than:
-                return store.get(row["run_id"])
+            run = store.get(row["run_id"])
+            if run.run_id != other_than and graph in ("", run.spec.graph):
+                return run
         time.sleep(0.3)
     pytest.fail(f"no finished run of {name}")
