@@ -126,7 +126,8 @@ def fitting(model: Subject, layout: Layout | None, tokens: Tokens) -> Layout | N
         Unsupported: the model does not honour the layout.
     """
     longest = model.spec.max_positions
-    if tokens.ids.shape[1] > longest:
+    # A model that changes its rotary frequencies with the length has places beyond that.
+    if model.switch is None and tokens.ids.shape[1] > longest:
         places = tokens.near.position_ids if layout is None else layout.position_ids.cpu()
         needed = (places.masked_fill(~tokens.near.mask, 0).amax(dim=1) + 1).tolist()
         long = [f"row {i} takes {n}" for i, n in enumerate(needed) if n > longest]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes import choice_correctness, choice_structure
+from probes import asked_states
 from probes.choice_correctness import ChoiceCorrectness, losses
 from probes.choice_structure import ChoiceStructure
 from probes.choice_swap import ChoiceSwap, partners, swapped
@@ -48,8 +48,7 @@ def _asked(model, *, n=N, seed=0):
 @pytest.fixture
 def planted(tiny_llama, monkeypatch):
     asked = _asked(tiny_llama)
-    for module in (choice_structure, choice_correctness):
-        monkeypatch.setattr(module, "ask_task", lambda *_, **__: asked)
+    monkeypatch.setattr(asked_states, "ask_task", lambda *_, **__: asked)
     return replace(Context.of(tiny_llama, resamples=50), limit=N)
 
 
@@ -91,7 +90,7 @@ def test_a_state_that_knows_nothing_costs_hardly_anything(tiny_llama):
 def test_an_answer_that_is_always_right_leaves_nothing_to_predict(planted, tiny_llama, monkeypatch):
     asked = _asked(tiny_llama)
     sure = replace(asked, logp=np.where(asked.gold[:, None] == [0, 1], -0.1, -2.0))
-    monkeypatch.setattr(choice_correctness, "ask_task", lambda *_, **__: sure)
+    monkeypatch.setattr(asked_states, "ask_task", lambda *_, **__: sure)
     with pytest.raises(TooLittleData, match="120 answers are right and 0 wrong"):
         ChoiceCorrectness().study(tiny_llama, (), planted)
 
