@@ -5,23 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.escaping import typed, visible_cell
-from app.cli.layout import number
+from app.cli.escaping import typed
 from app.cli.output import console, say, write_json
 from app.cli.progress_bar import ProgressBar
 from app.cli.run_flags import MODEL, loaded_model
+from app.cli.token_map import about, map_lines, strip_line
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from rich.text import Text
-
-    from workbench.result.grid import Grid
     from workbench.runs.text_grid import TextGrid
 
 _DEFAULT = ("token-trace", "logit-lens")
-_SHADES = " ░▒▓█"
-_CELL = 3
 
 
 @click.command(
@@ -76,13 +69,13 @@ def _draw(found: "TextGrid", strip: str | None, map_: str | None) -> None:
     grid = found.grid
     strip = _named(strip, tuple(grid.strips), found.strip_name)
     out = console()
-    out.print(_strip(grid, strip))
-    say(f"strip: {_about(grid, strip, grid.token_strip(strip))}")
+    out.print(strip_line(grid, strip))
+    say(f"strip: {about(grid, strip, grid.token_strip(strip))}")
     if grid.maps:
         map_ = _named(map_, tuple(grid.maps), found.map_name)
-        for line in _map(grid, map_, max(1, (out.width - 6) // _CELL)):
+        for line in map_lines(grid, map_, out.width):
             out.print(line, no_wrap=True, overflow="crop")
-        say(f"map: {_about(grid, map_, grid.map(map_))}; layers downwards")
+        say(f"map: {about(grid, map_, grid.map(map_))}; layers downwards")
     say(f"strips: {', '.join(grid.strips)}")
     say(f"maps: {', '.join(grid.maps) or 'none'}")
 
@@ -97,62 +90,6 @@ def _named(given: str | None, known: Sequence[str], default: str) -> str:
     if not meant:
         raise UnknownName(f"no metric is called {given!r}; there are {', '.join(known)}")
     return meant[0]
-
-
-def _strip(grid: "Grid", metric: str) -> "Text":
-    from rich.text import Text
-
-    values, line = grid.token_strip(metric), Text()
-    levels = _levels(values.tolist())
-    for token, value, level in zip(grid.tokens, values.tolist(), levels, strict=True):
-        line.append(visible_cell(token), style=_style(level))
-        line.append(f" {number(value)} " if level is not None else " – ", style="dim")
-    return line
-
-
-def _map(grid: "Grid", metric: str, per_block: int) -> "list[Text]":
-    from rich.text import Text
-
-    values = grid.map(metric)
-    levels = _levels(values.reshape(-1).tolist())
-    width, lines = values.shape[1], []
-    for start in range(0, width, per_block):
-        columns = range(start, min(start + per_block, width))
-        lines.append(Text("      " + "".join(f"{p:<{_CELL}}" for p in columns), style="dim"))
-        for i, layer in enumerate(grid.layers):
-            line = Text(f"{layer:>4}  ", style="dim")
-            for p in columns:
-                level = levels[i * width + p]
-                shade = "·" if level is None else _SHADES[level]
-                line.append(shade * (_CELL - 1) + " ", style=_style(level))
-            lines.append(line)
-    return lines
-
-
-def _levels(values: Sequence[float]) -> list[int | None]:
-    """Return for each value one of five levels between the least and the largest."""
-    import numpy as np
-
-    x = np.array(values, dtype=np.float64)
-    finite = x[np.isfinite(x)]
-    if not len(finite):
-        return [None] * len(x)
-    low, high = float(finite.min()), float(finite.max())
-    scale = (len(_SHADES) - 1) / (high - low) if high > low else 0.0
-    return [round((v - low) * scale) if np.isfinite(v) else None for v in x.tolist()]
-
-
-def _style(level: int | None) -> str:
-    return ("", "blue", "cyan", "yellow", "bold red")[level] if level is not None else "dim"
-
-
-def _about(grid: "Grid", metric: str, values: "NDArray[np.float64]") -> str:
-    """Return a metric's name, range, unit and meaning."""
-    import numpy as np
-
-    column, finite = grid.columns.get(metric), values[np.isfinite(values)]
-    ends = f"{number(finite.min())} to {number(finite.max())} " if finite.size else ""
-    return f"{metric}, {ends}{column.unit if column else ''} ({column.help if column else ''})"
 
 
 def _plain(found: "TextGrid") -> dict[str, Any]:

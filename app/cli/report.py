@@ -9,6 +9,8 @@ from rich.text import Text
 from app.cli.escaping import visible
 from app.cli.layout import key_columns, number, with_interval
 from app.cli.output import console, show_table
+from app.cli.token_map import about, map_lines
+from workbench.result.grid import grids_of
 from workbench.result.tables import Column, Table
 from workbench.result.views import view_to_dict
 
@@ -74,9 +76,24 @@ def show_result(result: "Result", *, brief: bool = False) -> list[str]:
             columns = _show_one(name, ordered, most_rows=MOST_ROWS, most_blocks=most)
             if columns:
                 left_out.append(f"{name} ({len(columns)} more columns)")
+    if not brief:
+        _show_map(result)
     for note in result.notes:
         out.print(note_line(note.text, note.level))
     return left_out
+
+
+def _show_map(result: "Result") -> None:
+    """Draw what a method measured at every layer and token, where it shows one text."""
+    shown = grids_of(result)
+    if len(shown) != 1 or not shown[0].maps:
+        return
+    out, name = console(), next(iter(shown[0].maps))
+    for line in map_lines(shown[0], name, out.width):
+        out.print(line, no_wrap=True, overflow="crop")
+    told = about(shown[0], name, shown[0].map(name))
+    out.print(Text(f"map: {visible(told)}; layers downwards, positions across", style="dim"))
+    out.print()
 
 
 def _ordered(name: str, table: Table, result: "Result") -> Table:

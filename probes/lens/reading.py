@@ -25,6 +25,7 @@ from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import Column
 
 _IN_CONTROLS = ("kl", "nll", "agreement")
+_FEW = 4  # a text that would be read at so few places is read at all of them
 
 
 def _metric(unit: str, words: str, *, in_estimates: bool = False, **more: Any) -> Metric:
@@ -103,7 +104,9 @@ class Lens(PerUnit):
     every_token: ClassVar = {"positions": "all", "every": 1, "skip_first": False, "shown": 1000}
 
     positions: Literal["all", "last"] = option("all", help="Read all positions, or the last one.")
-    every: int = option(4, help="Read every k-th position.", low=1, high=100_000)
+    every: int = option(
+        4, help="Read every k-th position; all of a text with few of them.", low=1, high=100_000
+    )
     skip_first: bool = option(True, help="Leave out the first position, an outlier in most models.")
     controls: int = option(
         4, help="Positions per text to compare with the controls.", low=1, high=100_000
@@ -180,7 +183,9 @@ class Lens(PerUnit):
         if self.positions == "last":
             counted = is_read & (place == mask.sum(dim=1, keepdim=True) - 1)
         else:
-            counted = is_read & ((place - first) % self.every == 0)
+            length = mask.sum(dim=1, keepdim=True) - first
+            step = torch.where(length > _FEW * self.every, self.every, 1)
+            counted = is_read & ((place - first) % step == 0)
         is_shown = torch.tensor([self.is_shown(example) for example in examples])
         return Rows.of(counted, is_read & (place < self.shown) & is_shown[:, None])
 

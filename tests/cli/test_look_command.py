@@ -27,3 +27,10 @@ def test_unknown_names_are_refused(invoke) -> None:
     assert "token-trace" in result.stderr
     result = invoke(*ARGS, "--probe", "smoothness", "--strip", "kl", code=2)
     assert "smoothness cosine" in result.stderr
+
+
+def test_a_run_on_one_text_draws_its_map(invoke) -> None:
+    result = invoke("probe", "run", "logit-lens", "--text", ARGS[1], *ARGS[2:])
+    assert "map: kl" in result.stdout
+    rows = [line for line in result.stdout.splitlines() if set(line) & set("░▒▓█")]
+    assert [line.split()[0] for line in rows][:2] == ["0", "1"]

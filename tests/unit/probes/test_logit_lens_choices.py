@@ -28,8 +28,9 @@ def test_controls_are_no_better_than_chance(tiny_llama):
 @pytest.mark.parametrize(
     ("options", "length", "expected"),
     [
-        ({"every": 3}, 9, [1, 4, 7]),
-        ({"every": 3, "skip_first": False}, 9, [0, 3, 6]),
+        ({"every": 3}, 15, [1, 4, 7, 10, 13]),
+        ({"every": 3, "skip_first": False}, 14, [0, 3, 6, 9, 12]),
+        ({"every": 3}, 13, list(range(1, 13))),  # four places would be few: all are read
         ({"positions": "last"}, 9, [8]),
         ({"positions": "last"}, 1, []),
         ({"positions": "last", "skip_first": False}, 1, [0]),
@@ -135,7 +136,7 @@ def test_controls_that_chose_no_text_are_said_to_be_missing(tiny_llama):
 
 def test_the_draws_of_a_text_depend_on_its_tokens_alone(tiny_llama):
     """The control of each text by hand: as many draws as published runs rest on, in order."""
-    row, probe = rows_of()[0], LogitLens(every=2, controls=3)
+    row, probe = rows_of(lengths=(12,))[0], LogitLens(every=2, controls=3)
     context = lens_context(tiny_llama)
     found = means_of(counted(tiny_llama, probe, pad([row, *rows_of(seed=1)]), context))
     digest = hashlib.sha256(np.array(row, dtype=np.int64).tobytes()).hexdigest()
