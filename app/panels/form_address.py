@@ -11,11 +11,12 @@ from typing import Any
 import streamlit as st
 
 from app.panels.wording import plain_markdown
-from workbench.errors import WorkbenchError
+from workbench.errors import BadOption, WorkbenchError
 from workbench.methods.registry import Plugin
 from workbench.options import OptionInfo, parse
 
 LONGEST = 1500
+_MOST = 2**53  # beyond it a browser's numbers skip some
 _ASKED = "form values of the address"
 
 
@@ -33,10 +34,26 @@ def starting(info: OptionInfo, form: str) -> OptionInfo:
     if text is None:
         return info
     try:
-        value = parse(info, text)
+        return replace(info, default=_value(info, text))
     except WorkbenchError:
         return info
-    return replace(info, default=value)
+
+
+def _value(info: OptionInfo, text: str) -> Any:
+    """Return the value of an option that a field of a page can hold.
+
+    Raises:
+        BadOption: it is none, or a number that browsers cannot tell from the next one.
+    """
+    try:
+        value = parse(info, text)
+    except WorkbenchError:
+        raise
+    except ValueError as error:  # a number of more digits than Python reads
+        raise BadOption(f"{info.name} {text[:20]!r} is no number for a form") from error
+    if isinstance(value, int | float) and not abs(value) < _MOST:
+        raise BadOption(f"{info.name} is {text[:20]}; expected a number below {_MOST}")
+    return value
 
 
 def starting_word(name: str, default: str, known: Sequence[str] = ()) -> str:
@@ -53,9 +70,9 @@ def starting_number(name: str, default: int | None, least: int) -> int | None:
     text = asked().get(name)
     if text is None:
         return default
-    if text.isdecimal() and int(text) >= least:
+    if text.isdecimal() and len(text) < len(str(_MOST)) and int(text) >= least:
         return int(text)
-    _say(f"{name} {text!r} is no whole number of at least {least}")
+    _say(f"{name} {text[:20]!r} is no whole number of at least {least}")
     return default
 
 
@@ -70,7 +87,7 @@ def say_unknown(plugin: Plugin) -> None:
             _say(f"{plugin.name} has no option {option!r}")
             continue
         try:
-            parse(known[option], text)
+            _value(known[option], text)
         except WorkbenchError as error:
             _say(error.message)
 

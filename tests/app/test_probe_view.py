@@ -106,6 +106,21 @@ def test_a_reload_restores_the_form_and_says_what_it_does_not_know(open_page) ->
     odd = open_page("probe", probe="token-trace", **asked)
     for words in ("'nowhere'; expected one of", "no option 'nonsense'", "work.seed 'many'"):
         assert words in odd.words
+    hostile = {
+        "token-trace.site": "<img src=x onerror=1>**[a](javascript:1)",
+        "work.seed": "9" * 5000,
+    }
+    bad = open_page("probe", probe="token-trace", **hostile)
+    told = "".join(warning.value for warning in bad.at.warning)
+    assert r"\<img src\=x onerror\=1\>\*\*\[a\]\(javascript" in told
+    assert "no whole number" in bad.words
+    many = {
+        "logit-lens.every": "9" * 5000,
+        "logit-lens.memory": "9" * 18,
+        "logit-lens.shown": "inf",
+    }
+    beyond = open_page("probe", probe="logit-lens", **many).at.warning
+    assert all(any(name in w.value for w in beyond) for name in ("every", "memory", "shown"))
 
 
 def test_what_cannot_run_on_this_model_is_offered_grey_with_its_reason(open_page) -> None:
