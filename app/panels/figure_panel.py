@@ -18,7 +18,7 @@ from workbench.result.views import Bars, Curve, GraphView, Heatmap, Points, Toke
 # Formulas are never set: a text with two dollar signs would become one.
 _ABREAST = 508
 _LONGEST_TITLES = 110
-MORE, WIDE, BESIDE = "more figures", "wide", "beside"
+MORE, WIDE, LEADING = "more figures", "wide", "leading"
 CONFIG = {"displaylogo": False, "typesetMath": False, "responsive": True}
 
 
@@ -28,7 +28,7 @@ def show_views(result: Result, *, key: str, beside: Callable[[], None] | None = 
     `beside` draws what stands to the right of the leading view.
     """
     if beside is not None:
-        with st.container(key=f"{BESIDE} {key}"):
+        with st.container(key=f"{LEADING} {key}"):
             left, right = st.columns([5, 3], gap="medium")
         with right:
             beside()

@@ -18,7 +18,7 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.2rem 2.5rem 4rem; }
 [data-testid="stMainBlockContainer"] h2 { font-size: 1.7rem; padding-top: 0; }
 @media (max-width: 1100px) {
-  [class*="st-key-beside"] [data-testid="stColumn"] { min-width: 100%; }
+  [class*="st-key-leading"] [data-testid="stColumn"] { min-width: 100%; }
 }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding: 4.2rem 1rem 4rem; }

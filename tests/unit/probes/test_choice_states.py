@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes import asked_states
+from probes import asked_states, choice_correctness, choice_structure
 from probes.choice_correctness import ChoiceCorrectness, losses
 from probes.choice_structure import ChoiceStructure
 from probes.choice_swap import ChoiceSwap, partners, swapped
@@ -142,3 +142,16 @@ def test_questions_too_long_for_the_model_are_left_out_with_their_group_and_told
     assert set(np.unique(asked.groups, return_counts=True)[1]) == {2}
     (note,) = asked.told(Result(summary="")).notes
     assert note.text == f"{asked.n_long} questions are too long for the model"
+
+
+def test_a_training_part_without_both_values_still_gives_numbers(tiny_llama):
+    asked = _asked(tiny_llama, n=12)
+    fold = np.arange(12) // 2 % 3
+    only = {"big": fold == 0}  # true in one part alone, so that the others lack it
+    read = choice_structure._read(asked.states[ASKED, SITES[1]], only, asked, fold)
+    assert np.isfinite(read["big"]).all()
+
+
+def test_a_question_alone_in_its_part_has_no_other_to_be_compared_with(tiny_llama):
+    with pytest.raises(TooLittleData, match="holds only one"):
+        choice_correctness._other_questions(np.arange(4), Context.of(tiny_llama))
