@@ -1,6 +1,5 @@
 """One algorithm over one matrix or many: links with how often they come back in resamples."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from causal.searches.arrangement import (
 from causal.searches.conventions import Link
 from causal.searches.fitting import Choice, choose, unsuitable
 from causal.searches.knowledge import Knowledge
+from causal.searches.resamples import Resamples, fewer_orders
 from workbench.worker import TookTooLong, Worker, WorkerFailed
 
 Scope = Literal["pooled", "centred", "domain"]
@@ -67,7 +67,8 @@ class Search:
 class Fitted:
     """Links with their stability (share of resamples), or the reason why there are none.
 
-    `resamples` counts those that could be fitted; `notes` say what was done to the columns.
+    `resamples` counts those that could be fitted; `notes` say what was done to the columns and
+    what the time limit stopped.
     """
 
     algorithm: str
@@ -161,13 +162,14 @@ def fit(
     wrong = search.knowledge.broken_by(links)
     if wrong:
         return Fitted(**common, failure=f"the graph goes against what is known: {'; '.join(wrong)}")
-    counts, done, lost = _resample(search, rows, choice, generator, tick)
+    again = _resample(search, rows, choice, generator, tick)
+    stopped = (*fewer_orders(found["facts"], search.seconds), *again.stopped(search.seconds))
     return Fitted(
-        **{**common, "notes": (*told, *choice.notes)},
+        **{**common, "notes": (*told, *choice.notes, *stopped)},
         links=links,
-        stability={key: count / done for key, count in counts.items()} if done else {},
-        resamples=done,
-        lost=lost,
+        stability=again.shares(),
+        resamples=again.done,
+        lost=again.lost,
         facts={**found["facts"], **choice.facts()},
     )
 
@@ -219,35 +221,32 @@ def _resample(
     choice: Choice,
     generator: np.random.Generator,
     tick: Callable[[], None],
-) -> tuple[Counter[tuple[str, str, str]], int, int]:
+) -> Resamples:
     """Count links over resamples, each under a random order of the columns.
 
     A search that keeps the best of several orders does so here too. A resample that cannot be
     fitted is not counted; after one that took too long there are no more.
     """
-    counts: Counter[tuple[str, str, str]] = Counter()
-    done = lost = 0
+    again = Resamples()
     if search.algorithm in LATENT_ALGORITHMS:
-        return counts, done, lost
+        return again
     orders = search.orders if choice.score in ("bic", "bdeu") and choice.by_score else 1
-    for _ in range(search.resamples):
+    for i in range(search.resamples):
         drawn = rows.take(_stratified(rows.domain, generator))
         seed = int(generator.integers(2**31))
         tick()
         if unsuitable(search.algorithm, drawn.data, drawn.names, drawn.domain):
-            lost += 1
+            again.lost += 1
             continue
         try:
-            found = _call(search, drawn, choice, orders=orders, shuffle=True, seed=seed)
+            again.add(_call(search, drawn, choice, orders=orders, shuffle=True, seed=seed))
         except TookTooLong:
-            lost += 1
+            again.lost += 1
+            again.untried = search.resamples - i - 1
             break
         except WorkerFailed:
-            lost += 1
-            continue
-        counts.update({Link(*link)[:3] for link in found["links"]})
-        done += 1
-    return counts, done, lost
+            again.lost += 1
+    return again
 
 
 def _stratified(

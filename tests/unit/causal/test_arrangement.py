@@ -1,14 +1,18 @@
 """One set of rows gives one graph, whatever its units, and the order of rows and columns."""
 
+from itertools import count
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from causal.searches import stability
+from causal.searches import algorithms, stability
 from causal.searches.abilities import ABILITIES
 from causal.searches.algorithms import run
 from causal.searches.arrangement import column_order, constant, discrete, standardised
 from causal.searches.stability import Search, fit, split
 from tests.unit.causal.planted_tables import TRUE_PAIRS, chain_and_collider, in_this_process
+from workbench.worker import TookTooLong
 
 NAMES = tuple(f"v{i}" for i in range(5))
 FAST = [name for name in ABILITIES if name != "gin"]
@@ -19,10 +23,10 @@ def _direct(monkeypatch):
     in_this_process(monkeypatch, stability)
 
 
-def fitted(algorithm, data, names=NAMES, resamples=0, labels=None):
+def fitted(algorithm, data, names=NAMES, resamples=0, labels=None, seconds=1e9):
     labels = labels or [str(i % 2) for i in range(len(data))]
     (rows,) = split(data, labels, "pooled", names)
-    search = Search(algorithm=algorithm, resamples=resamples, orders=2, seconds=1e9)
+    search = Search(algorithm=algorithm, resamples=resamples, orders=2, seconds=seconds)
     return fit(search, rows, generator=np.random.default_rng(0))
 
 
@@ -90,6 +94,49 @@ def test_resamples_move_the_columns(monkeypatch):
     )
     fitted("pc", chain_and_collider("normal", n=100), resamples=3)
     assert asked == [False, True, True, True]
+
+
+def _clock(monkeypatch, seconds_each):
+    """Let every look at the clock find it so much later."""
+    now = count(0.0, seconds_each)
+    monkeypatch.setattr(algorithms, "time", SimpleNamespace(monotonic=lambda: next(now)))
+
+
+@pytest.mark.parametrize("algorithm", ["boss", "pc"])
+def test_a_slow_machine_gives_the_same_graph(monkeypatch, algorithm):
+    data = chain_and_collider("laplace", n=200)
+    search = {"algorithm": algorithm, "data": data, "names": NAMES, "alpha": 0.01, "seed": 0}
+    found = []
+    for each in (0.0, 10.0):
+        _clock(monkeypatch, each)
+        found.append(run({**search, "orders": 4, "seconds": 60.0}))
+    assert found[0] == found[1]
+    assert found[0]["facts"]["orders"] == 4
+
+
+def test_a_fit_that_the_clock_cuts_short_says_so(monkeypatch):
+    _clock(monkeypatch, 40.0)
+    found = fitted("boss", chain_and_collider("laplace", n=100), resamples=2, seconds=60.0)
+    assert (found.facts["orders"], found.facts["not_tried"]) == (1, 1)
+    assert found.resamples == 2
+    assert [note.split(":")[0].split(";")[0] for note in found.notes] == [
+        "the time limit of 60 s left 1 of 2 orders of the columns untried",
+        "the time limit of 60 s left orders of the columns untried in 2 resamples",
+    ]
+
+
+def test_a_resample_without_an_answer_is_the_last_and_the_rest_is_counted(monkeypatch):
+    calls = count()
+
+    def call(request, *, seconds):
+        if next(calls) == 2:
+            raise TookTooLong(f"no answer within {seconds:g} s")
+        return run(request)
+
+    monkeypatch.setattr(stability.WORKER, "call", call)
+    found = fitted("pc", chain_and_collider("normal", n=100), resamples=5, seconds=7.0)
+    assert (found.resamples, found.lost) == (1, 1)
+    assert found.notes == ("one resample ran into the time limit of 7 s; 3 more were not tried",)
 
 
 def test_columns_are_ordered_by_what_they_hold():
