@@ -16,9 +16,9 @@ from app.cli.output import Form, say, takes_form, write_csv, write_json
 def audit_command(file: str, models: str | None, form: Form) -> None:
     """List the wrong labels of a released set of causal questions, each with its proof.
 
-    Sets, told by content: Corr2Cause, CLadder (questions or models), CounterBench. Rows that
-    cannot be used are named by their line and the others are judged. CLadder questions find their
-    models in files beside them whose names hold "meta" and "model".
+    Sets, told by content: Corr2Cause, CLadder (questions or models), CounterBench, CaLM Lite.
+    Rows that cannot be used are named by their line and the others are judged. CLadder questions
+    find their models in files beside them whose names hold "meta" and "model".
     """
     from app.cli.progress_bar import ProgressBar
     from causal.worlds.audit import audit

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from causal.worlds.calm_rows import FILE
 from causal.worlds.judging import FORMATS, Format, Judgement
 from causal.worlds.released_models import beside, models_of
 from causal.worlds.released_rows import BadRow, Row, read_rows
@@ -41,7 +42,7 @@ def audit(path: Path, *, models: Path | None = None, progress: Progress = silent
         try:
             if not form.is_row(row.values):
                 raise DataError(f"no row of {form.name}")
-            found = form.judge(row.values, known)
+            found = form.judge({**row.values, FILE: path.name}, known)
         except (WorkbenchError, TypeError, ValueError, KeyError, IndexError) as error:
             bad.append(BadRow(line=row.line, reason=_reason(error)))
             continue

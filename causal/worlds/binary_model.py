@@ -7,7 +7,8 @@ from itertools import combinations, product
 import numpy as np
 from jaxtyping import Float
 
-from causal.worlds.dags import Dag, children, closure, from_edges, is_acyclic, separated
+from causal.worlds.dags import Dag, from_edges, is_acyclic
+from causal.worlds.graph_criteria import is_back_door
 from workbench.errors import DataError
 
 Values = Mapping[str, int]
@@ -143,15 +144,9 @@ class BinaryModel:
         return all(world.get(v, x) == x for v, x in evidence.items())
 
     def is_back_door(self, adjusted: Sequence[str], x: str = "X", y: str = "Y") -> bool:
-        """Whether adjusting for a set identifies the effect by the back-door criterion.
-
-        Source: Pearl 2009, definition 3.3.1.
-        """
+        """Whether adjusting for a set identifies the effect by the back-door criterion."""
         at = {v: i for i, v in enumerate(self.names)}
-        dag, z = self.dag, sum(1 << at[v] for v in adjusted)
-        below = closure(1 << at[x], children(dag))
-        cut = tuple(m & ~(1 << at[x]) for m in dag)
-        return not below & z and separated(cut, at[x], at[y], z)
+        return is_back_door(self.dag, at[x], at[y], sum(1 << at[v] for v in adjusted))
 
     def back_doors(self, x: str = "X", y: str = "Y") -> list[tuple[str, ...]]:
         """Return every set that meets the back-door criterion, the smallest first."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from causal.worlds.boolean import would_be
 from causal.worlds.boolean_text import read_question
+from causal.worlds.calm_rows import answers_of, is_calm, read_row
 from causal.worlds.correlation_items import read_proof
 from causal.worlds.correlation_text import read_statement
 from causal.worlds.ladder import RUNGS, Query, answer, read_model, stored_estimands
@@ -141,6 +142,23 @@ def judge_boolean(row: Values, models: Models) -> Judgement:
     )
 
 
+def judge_calm(row: Values, models: Models) -> Judgement:
+    """Judge a question of CaLM by its graph; what numbers decide is left open."""
+    asked = read_row(row)
+    right, proof = answers_of(row)
+    if right is None:
+        computed, proof = "", ("the numbers of the text decide",)
+    elif not asked.choices:
+        computed = f"{0:.4f}"
+    else:
+        options = [asked.choices[i] for i in right]
+        is_open = len(right) > 1 and asked.right in right
+        computed = "" if is_open else " or ".join(options) or "none"
+    return Judgement(
+        family=asked.kind, group=asked.graph, stated=asked.answer, computed=computed, proof=proof
+    )
+
+
 def _is_ladder(row: Values) -> bool:
     return is_question(row) and meta_of(row).get("query_type") in RUNGS
 
@@ -153,5 +171,6 @@ FORMATS = (
     Format("Corr2Cause", is_released, judge_correlation),
     Format("CLadder models", is_model, judge_model),
     Format("CLadder", _is_ladder, judge_ladder),
+    Format("CaLM", is_calm, judge_calm),
     Format("CounterBench", is_question, judge_boolean),
 )

@@ -87,6 +87,11 @@ def task_address(name: str) -> str:
         told = {"event": "the flood", "type": "switch", "necessary": "Yes", "sufficient": "No"}
         rows = [{"input": f"Story {i}.", "action": f"event {i}", **told} for i in range(6)]
         return f"actual-causes:{written('stories.jsonl', rows)}"
+    if name == "calm":
+        rows = [{"vertices": ["A", "B", "C"], "ar_edges": "A causes B, and B causes C",
+                 "former": "ABC"[i % 3], "latter": "C", "gt_answer": int(i % 3 < 2), "index": i}
+                for i in range(6)]  # fmt: skip
+        return f"calm:{written('AR-B_CaLM-AR_EN.jsonl', rows)}"
     if name == "csqa":
         asked = "Which word is number {i}?\tA: one\tB: two\tC: three"
         rows = [

@@ -34,6 +34,7 @@ SKIPS: dict[tuple[str, str], str] = {
     ("another_seed_draws_other_problems", "task/csqa"): _FILE,
     ("another_seed_draws_other_problems", "task/gsm8k"): _FILE,
     ("another_seed_draws_other_problems", "task/actual-causes"): _FILE,
+    ("another_seed_draws_other_problems", "task/calm"): _FILE,
     ("another_seed_draws_other_problems", "task/harness"): _FILE,
     ("another_seed_draws_other_problems", "task/questions"): _FILE,
     ("reference_answers_are_right_and_those_of_others_wrong", "task/hidden-markov"): _SYMBOLS,
