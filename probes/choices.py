@@ -25,7 +25,13 @@ from workbench.sampling.choice_baselines import (
     estimates_by_name,
 )
 from workbench.sampling.choice_metrics import UNITS, Predictions
-from workbench.sampling.choice_scores import CONTENT_FREE, SCORINGS, log_probabilities, requests
+from workbench.sampling.choice_scores import (
+    CONTENT_FREE,
+    SCORINGS,
+    log_probabilities,
+    requests,
+    scorings,
+)
 from workbench.sampling.items import Item, items_of, manifest
 from workbench.sampling.task import open_task
 
@@ -96,10 +102,10 @@ class ChoiceQuestions:
         at = 0
         for row, item in enumerate(items):
             k = len(item.choices)
-            logp, base = flat[at : at + k], prior[starts[item.choices] :][:k]
-            sizes = np.array([len(f" {c}".encode()) for c in item.choices])
-            found["sum"][row, :k], found["per-byte"][row, :k] = logp, logp / sizes
-            found["prior-corrected"][row, :k] = logp - base
+            base = prior[starts[item.choices] :][:k]
+            told = scorings(flat[at : at + k], base, [f" {c}" for c in item.choices])
+            for name, x in told.items():
+                found[name][row, :k] = x
             at += k
         return found
 

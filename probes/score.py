@@ -13,14 +13,15 @@ from workbench.methods.choices import Ids, answers
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
-from workbench.model.masked import MaskedModel
 from workbench.model.masks import Piece
 from workbench.model.model import Model
+from workbench.model.span import TextScorer, load_scorer
 from workbench.options import option
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
 from workbench.result.tables import Column, Rows, columns_from
+from workbench.sampling.choice_scores import scorings
 from workbench.sampling.parts import answer_ids, choices_of, pieces_of
 
 _METRICS = {
@@ -31,10 +32,10 @@ _METRICS = {
 _CONTROLS = {"random": Control("random ranking", "the choices in random order")}
 _RULES = {
     "sum": "log p(choice | prompt), by the chain rule",
-    "byte": "that, per byte of the choice",
-    "prior": "that, less log p(choice | the prior prompt)",
-    "pseudo": "masked model: each token with all others in sight",
-    "left_to_right": "masked model: each token with all that follow hidden",
+    "per-byte": "that, per byte of the choice",
+    "prior-corrected": "that, less log p(choice | the prior prompt)",
+    "pseudo": "both directions: each token with all other words in sight",
+    "left_to_right": "both directions: each token with all that follow hidden",
 }
 _COLUMNS = columns_from("""
     text: Number of the text, from 0.
@@ -52,11 +53,11 @@ class Score:
 
     The row's field `choices` lists the answers as they follow the text, and its label is the right
     one. Without it, the text's last word competes with the words before it. `masked` names a masked
-    language model: it scores each token with all others in sight (the rest of its word hidden)
-    and with all that follow hidden, and τ says how far the rankings agree. Prompts may mark parts
-    that do not see each other. Control: the choices in random order.
+    or span model (BERT, T5): it scores each token with all other words in sight (the rest of its
+    word hidden) and with all that follow hidden, and τ says how far the rankings agree. Prompts
+    may mark parts that do not see each other. Control: the choices in random order.
 
-    Units: margins in nats, of `byte` in nats per byte; correct is a proportion.
+    Units: margins in nats, of `per-byte` in nats per byte; correct is a proportion.
 
     Raises:
         BadRows: no text has two choices.
@@ -66,10 +67,10 @@ class Score:
     """
 
     prior: str = option("Answer:", help="Prompt without the question, for the prior of an answer.")
-    masked: str = option("", help="Folder or id of a masked language model to compare with.")
+    masked: str = option("", help="Folder or id of a masked or span model to compare with.")
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        other = MaskedModel.load(self.masked) if self.masked else None
+        other = load_scorer(self.masked) if self.masked else None
         scorer = _Scorer(model, other, self.prior)
         rows: Rows = []
         told: Rows = []
@@ -92,7 +93,7 @@ class Score:
 class _Scorer:
     """The rules on one model; the prior of a set of choices is computed once."""
 
-    def __init__(self, model: Model, masked: MaskedModel | None, prior: str) -> None:
+    def __init__(self, model: Model, masked: TextScorer | None, prior: str) -> None:
         self._model, self._masked = model, masked
         self._before = pieces_of(model.tokenizer, prior, source="prior")
         self._priors: dict[tuple[Ids, ...], Numbers] = {}
@@ -102,8 +103,7 @@ class _Scorer:
         found = self._totals(pieces_of(self._model.tokenizer, prompt, source=source), ids)
         if ids not in self._priors:
             self._priors[ids] = self._totals(self._before, ids)
-        n_bytes = np.array([len(choice.encode()) for choice in choices])
-        scores = {"sum": found, "byte": found / n_bytes, "prior": found - self._priors[ids]}
+        scores = scorings(found, self._priors[ids], choices)
         if (masked := self._masked) is not None:
             scores["pseudo"] = np.array([masked.pseudo(prompt, c).sum() for c in choices])
             scores["left_to_right"] = np.array(
@@ -167,7 +167,7 @@ def _report(rows: Rows, told: Rows, n_given: int) -> Result:
         if (metric, rule) != ("agreement", "sum")
     ]
     columns = {rule: Column("nats", f"{_RULES[rule].capitalize()}.") for rule in rules}
-    columns["byte"] = Column("nats per byte", "Log-probability per byte of the choice.")
+    columns["per-byte"] = Column("nats per byte", "Log-probability per byte of the choice.")
     return study_report(
         found,
         summary=f"Rankings: {'; '.join(map(str, estimates[:3]))}.",

@@ -65,14 +65,8 @@ class MaskedModel:
         return self._scores(prompt, choice, within_word=False)
 
     def _scores(self, prompt: str, choice: str, *, within_word: bool) -> Float[Tensor, " token"]:
-        whole = encoded(self.tokenizer, prompt + choice, offsets=True)
-        ids = torch.tensor(whole["input_ids"], device=self.module.device)
-        words = whole.word_ids()
-        own = [
-            i
-            for i, (start, end) in enumerate(whole["offset_mapping"])
-            if end > start and end > len(prompt) and words[i] is not None
-        ]
+        row, own, words = own_tokens(self.tokenizer, prompt, choice)
+        ids = torch.tensor(row, device=self.module.device)
         hidden = [
             [j for j in own if j >= i and (not within_word or words[j] == words[i])] for i in own
         ]
@@ -90,3 +84,17 @@ class MaskedModel:
             each = torch.arange(len(some))
             logp = logits[each, some].double().log_softmax(dim=-1)
             yield logp[each, ids[some]].cpu()
+
+
+def own_tokens(
+    tokenizer: Any, prompt: str, choice: str
+) -> tuple[list[int], list[int], list[int | None]]:
+    """Return a prompt with a choice as token ids, the columns of the choice, and each one's word."""
+    whole = encoded(tokenizer, prompt + choice, offsets=True)
+    words = whole.word_ids()
+    own = [
+        i
+        for i, (start, end) in enumerate(whole["offset_mapping"])
+        if end > start and end > len(prompt) and words[i] is not None
+    ]
+    return list(whole["input_ids"]), own, words

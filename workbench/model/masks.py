@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Int
@@ -187,17 +188,18 @@ def size(pieces: Sequence[Piece]) -> int:
 
 
 def relaxed(pieces: Sequence[Piece], *, blind: bool, aligned: bool) -> tuple[Piece, ...]:
-    """Return the pieces with every block blind and aligned, or not."""
-    return tuple(
-        Parallel(
-            branches=tuple(relaxed(b, blind=blind, aligned=aligned) for b in piece.branches),
-            blind=blind,
-            aligned=aligned,
-        )
-        if isinstance(piece, Parallel)
-        else piece
-        for piece in pieces
-    )
+    """Return the pieces with every block blind and aligned, or not; with neither it is plain."""
+    found: list[Piece] = []
+    for piece in pieces:
+        if not isinstance(piece, Parallel):
+            found.append(piece)
+            continue
+        parts = tuple(relaxed(b, blind=blind, aligned=aligned) for b in piece.branches)
+        if blind or aligned:
+            found.append(Parallel(branches=parts, blind=blind, aligned=aligned))
+        else:
+            found += chain.from_iterable(parts)
+    return tuple(found)
 
 
 class _Walk:

@@ -1,24 +1,21 @@
 """log p(choice | prompt) of choice questions, batched by length."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from workbench.errors import NotFinite
+from workbench.methods.choices import Ids, answers
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
-from workbench.model.sites import Kind, Site
-from workbench.model.tokens import pad, token_ids
+from workbench.model.tokens import token_ids
 from workbench.sampling.rendering import message_ids, text_ids
 
 SCORINGS = ("sum", "per-byte", "prior-corrected")
 CONTENT_FREE = "N/A"
 LEAD = "\nAnswer:"
-_FINAL = Site(Kind.FINAL_NORM, None)
-_BATCH_TOKENS = 3072
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,38 +55,33 @@ def log_probabilities(
 ) -> Float[np.ndarray, " n"]:
     """Return the log-probability of each choice, in nats, summed over its tokens.
 
-    Requests that share all but their last token share a forward pass.
+    Choices behind one prompt share a forward pass, which none of them sees of the others.
 
     Raises:
         NotFinite: a log-probability is not finite.
     """
-    found = np.zeros(len(asked))
-    owners: dict[tuple[int, ...], list[int]] = {}
+    owners: dict[Ids, dict[Ids, list[int]]] = {}
     for i, one in enumerate(asked):
-        owners.setdefault(one.ids[:-1], []).append(i)
-    done = 0
-    for rows in batches(sorted(owners, key=len)):
-        trace = model.run(pad(rows), read=[_FINAL])
-        for states, row in zip(trace[_FINAL], rows, strict=True):
-            for i in owners[row]:
-                start, ids = asked[i].start, asked[i].ids
-                logits = model.unembed(states[start - 1 : len(row)], normed=True)
-                logp = torch.log_softmax(logits.double(), dim=-1).cpu()
-                found[i] = float(logp[range(len(ids) - start), list(ids[start:])].sum())
-        done += len(rows)
-        context.progress(done, len(owners), "prompts scored")
+        choices = owners.setdefault(one.ids[: one.start], {})
+        choices.setdefault(one.ids[one.start :], []).append(i)
+    told = answers(
+        model, list(owners), [list(own) for own in owners.values()],
+        progress=lambda done: context.progress(done, len(owners), "prompts scored"),
+    )  # fmt: skip
+    found = np.zeros(len(asked))
+    for own, answer in zip(owners.values(), told, strict=True):
+        for places, total in zip(own.values(), answer.total.tolist(), strict=True):
+            found[places] = total
     if not np.isfinite(found).all():
         raise NotFinite("a choice has no finite log-probability", hint="load it in float32")
     return found
 
 
-def batches(rows: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
-    """Part rows, which stand in order of length, into batches of at most so many tokens."""
-    batch: list[tuple[int, ...]] = []
-    for row in rows:
-        if batch and (len(batch) + 1) * len(row) > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+def scorings(
+    total: Float[np.ndarray, " choice"],
+    prior: Float[np.ndarray, " choice"],
+    choices: Sequence[str],
+) -> dict[str, Float[np.ndarray, " choice"]]:
+    """Return every scoring of choices as they follow the prompt, their blank included, in nats."""
+    n_bytes = np.array([len(choice.encode()) for choice in choices])
+    return dict(zip(SCORINGS, (total, total / n_bytes, total - prior), strict=True))

@@ -10,12 +10,13 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from workbench.errors import DataError, TooLittleData
+from workbench.methods.choices import batches
 from workbench.methods.contracts import Context
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import pad
 from workbench.result.result import Note, Result
-from workbench.sampling.choice_scores import batches, n_same, requests
+from workbench.sampling.choice_scores import n_same, requests
 from workbench.sampling.items import Item, items_of
 from workbench.sampling.rendering import text_ids
 from workbench.sampling.task import open_task
@@ -132,7 +133,7 @@ def _read(
     for i, row in enumerate(rows):
         owners.setdefault(row, []).append(i)
     done = 0
-    for batch in batches(sorted(owners, key=len)):
+    for batch in batches(list(owners), len):
         trace = model.run(pad(batch).to(model.device), read=(*sites, _EMBEDDED, _FINAL))
         for at, row in enumerate(batch):
             logits = model.unembed(trace.row(at, _FINAL)[-1:], normed=True)

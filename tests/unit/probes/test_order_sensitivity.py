@@ -41,12 +41,17 @@ def test_the_spread_is_that_of_the_plain_texts():
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_choices_beside_each_other_score_as_each_does_alone(family):
     model = tiny_model(family)
-    prompt, choices = (5, 9, 13), [(21, 7, 8), (30,)]
-    (found,) = answers(model, [prompt], [choices])
-    for ids, each in zip(choices, found.each, strict=True):
-        logits = model.run(pad([[*prompt, *ids]]), logits="all").logits[0].double()
-        wanted = [float(logits[2 + i].log_softmax(dim=-1)[token]) for i, token in enumerate(ids)]
-        assert each.tolist() == pytest.approx(wanted, rel=1e-4)
+    prompts = [(5, 9, 13), (5, 9, 14, 3), (40, 2)]
+    choices = [[(21, 7, 8), (30,), (21, 7, 9)], [], [(4, 4)]]
+    for prompt, own, found in zip(prompts, choices, answers(model, prompts, choices), strict=True):
+        alone = model.run(pad([prompt]), logits="last").logits[0, -1]
+        assert torch.allclose(found.logits, alone, atol=1e-4)
+        assert len(found.each) == len(own)
+        for ids, each in zip(own, found.each, strict=True):
+            logits = model.run(pad([[*prompt, *ids]]), logits="all").logits[0].double()
+            rows = logits[len(prompt) - 1 :].log_softmax(dim=-1)
+            wanted = [float(rows[i, token]) for i, token in enumerate(ids)]
+            assert each.tolist() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_labels_give_accuracy_and_wrong_input_is_named():

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
 from probes.score import Score
 from workbench.errors import BadRows, ModelNotFound, Unsupported
 from workbench.methods.contracts import Context, Example
 from workbench.model.masked import MaskedModel
+from workbench.model.span import SpanModel, load_scorer
 from workbench.model.tiny import fill_randomly, tiny_model
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 from workbench.model.tokens import pad
@@ -35,6 +36,28 @@ def tokenizer():
     return found
 
 
+@pytest.fixture
+def gaps():
+    found = tiny_tokenizer()
+    found.add_special_tokens({"additional_special_tokens": ["<extra_id_0>"]})
+    return found
+
+
+def span(tokenizer, *, factorises):
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2,
+        decoder_start_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    module = T5ForConditionalGeneration(config)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            fill_randomly(parameter, generator)
+            if factorises and "EncDecAttention.o" in name:
+                parameter.zero_()
+    return module
+
+
 @pytest.mark.parametrize("factorises", [True, False])
 def test_both_directions_agree_where_conditionals_factorise(tokenizer, factorises):
     model = MaskedModel(masked(tokenizer, factorises=factorises), tokenizer)
@@ -42,6 +65,25 @@ def test_both_directions_agree_where_conditionals_factorise(tokenizer, factorise
     assert len(pseudo) == 3
     assert torch.allclose(pseudo, left) == factorises
     assert torch.allclose(pseudo[-1], left[-1])
+
+
+@pytest.mark.parametrize("factorises", [True, False])
+def test_a_span_model_fills_the_gap_of_each_word(gaps, factorises, tmp_path):
+    module = span(gaps, factorises=factorises)
+    for part in (module, gaps):
+        part.save_pretrained(tmp_path)
+    model = load_scorer(str(tmp_path))
+    pseudo, left = (f("the king", " saw a cat") for f in (model.pseudo, model.left_to_right))
+    assert torch.allclose(pseudo, left) == factorises
+    assert torch.allclose(pseudo[-1], left[-1])
+    gap, ids = gaps.convert_tokens_to_ids("<extra_id_0>"), gaps("the king saw a cat")["input_ids"]
+    for found, text in ((pseudo[1], [*ids[:3], gap, ids[4]]), (left[1], [*ids[:3], gap])):
+        logits = module.eval()(
+            input_ids=torch.tensor([text]), decoder_input_ids=torch.tensor([[0, gap]])
+        ).logits
+        assert float(found) == pytest.approx(
+            float(logits[0, 1].detach().double().log_softmax(dim=-1)[ids[3]]), abs=1e-6
+        )
 
 
 def test_a_word_is_hidden_whole_from_its_piece_on(tokenizer, monkeypatch):
@@ -65,8 +107,8 @@ def test_scores_are_those_of_the_chain_rule_and_bytes_and_prior_divide_and_subtr
             found = logp([*before, *own])
             sums.append(sum(float(found[len(before) - 1 + j, t]) for j, t in enumerate(own)))
         assert table["sum"][i] == pytest.approx(sums[0], rel=1e-4)
-        assert table["byte"][i] == pytest.approx(sums[0] / len(text.encode()), rel=1e-4)
-        assert table["prior"][i] == pytest.approx(sums[0] - sums[1], rel=1e-3)
+        assert table["per-byte"][i] == pytest.approx(sums[0] / len(text.encode()), rel=1e-4)
+        assert table["prior-corrected"][i] == pytest.approx(sums[0] - sums[1], rel=1e-3)
 
 
 def test_the_prior_of_a_set_of_choices_is_computed_once(monkeypatch):
@@ -87,6 +129,8 @@ def test_wrong_input_is_named(tokenizer):
     with pytest.raises(BadRows, match="two choices"):
         Score().study(model, [Example(text="the king")], Context.of(model))
     with pytest.raises(ModelNotFound, match="gone"):
-        MaskedModel.load("/gone/away")
+        load_scorer("/gone/away")
+    with pytest.raises(Unsupported, match="extra_id_0"):
+        SpanModel(torch.nn.Linear(1, 1), tiny_tokenizer())
     with pytest.raises(Unsupported, match="mask"):
         MaskedModel(torch.nn.Linear(1, 1), tiny_tokenizer())
