@@ -89,7 +89,7 @@ class MaskedModel:
 def own_tokens(
     tokenizer: Any, prompt: str, choice: str
 ) -> tuple[list[int], list[int], list[int | None]]:
-    """Return a prompt with a choice as token ids, the columns of the choice, and each one's word."""
+    """Return a prompt with a choice as token ids, the columns of the choice, and their words."""
     whole = encoded(tokenizer, prompt + choice, offsets=True)
     words = whole.word_ids()
     own = [

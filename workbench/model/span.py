@@ -75,7 +75,8 @@ class SpanModel:
         with torch.no_grad():
             logits = self.module(input_ids=rows[0], decoder_input_ids=rows[1]).logits
         logp = logits[0, 1:].double().log_softmax(dim=-1).cpu()
-        return logp[range(len(word)), list(word)]
+        found: Tensor = logp[range(len(word)), list(word)]
+        return found
 
 
 def load_scorer(name: str) -> TextScorer:

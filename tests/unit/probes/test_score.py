@@ -19,12 +19,15 @@ def masked(tokenizer, *, factorises):
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=64,
     )  # fmt: skip
-    module = BertForMaskedLM(config)
+    return filled(BertForMaskedLM(config), silent="attention.output.dense" if factorises else None)
+
+
+def filled(module, *, silent):
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             fill_randomly(parameter, generator)
-            if factorises and "attention.output.dense" in name:
+            if silent is not None and silent in name:
                 parameter.zero_()
     return module
 
@@ -49,13 +52,7 @@ def span(tokenizer, *, factorises):
         decoder_start_token_id=0, pad_token_id=0,
     )  # fmt: skip
     module = T5ForConditionalGeneration(config)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            fill_randomly(parameter, generator)
-            if factorises and "EncDecAttention.o" in name:
-                parameter.zero_()
-    return module
+    return filled(module, silent="EncDecAttention.o" if factorises else None)
 
 
 @pytest.mark.parametrize("factorises", [True, False])
