@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy as np
 from probes.patch.pairs import Pair, pair_of
 from probes.patch.report import Asked, report
 from probes.patch.runs import ELSEWHERE, SAME, UNRELATED, Group, attributed, patched, run_both
+from probes.patch.sources import Paths, donated
 from probes.patch.tables import Patched
+from probes.patch.targets import Part, Target, receivers, sender_of, targets_of
 from workbench.errors import BadOption, DataError
 from workbench.methods.contracts import Context, Example, Stopped
 from workbench.methods.registry import probe
 from workbench.model.model import Model
-from workbench.model.site_patterns import expand
-from workbench.model.sites import Site
+from workbench.model.sites import Kind, Site
 from workbench.options import option
 from workbench.result.result import Note, Result
 
@@ -37,17 +39,33 @@ class Patching:
     of the same donor, and from the same text, which must change nothing. Attribution is the first
     order of the effect: the slope of m at the receiver times what the patch adds.
 
+    Rows of the map are layers, windows of layers or named groups, which are patched at every token.
+    With a sender each row receives what the sender alone, patched, writes into the stream before
+    it, all heads and blocks between held: the effect of the path.
+
     Units: effects are shares of the difference between both runs; m is in logits, probability or
     nats. Intervals are over pairs.
 
+    Raises:
+        BadOption: a group or the sender is none, or nothing that is patched reads the sender.
+        DataError: no row is a pair.
+
     Source: noise of three standard deviations as in Meng et al., here drawn once per text;
-    Nanda 2023 for attribution patching.
+    Nanda 2023 for attribution patching; paths as in Wang et al., appendix B, except that
+    feed-forward blocks between are held as well.
     """
 
-    at: Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z"] = option(
-        "resid_pre", help="What is patched: at each token, or z: each head at every token."
+    at: Literal[
+        "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v"
+    ] = option(
+        "resid_pre", help="What is patched, each token; z, q, k, v: each head at every token."
     )
     layers: str = option("*", help="Layers to patch: all, or a slice such as ::3.")
+    window: int = option(1, help="Layers patched at once, around each.", low=1, high=1000)
+    groups: tuple[str, ...] = option(
+        (), help="Sites patched at once in place of layers, as in z.9@3+mlp_out.10."
+    )
+    sender: str = option("", help="Patch what this writes directly: z.9@3, attn_out.9, mlp_out.9.")
     direction: Literal["denoise", "noise"] = option(
         "denoise", help="Clean into corrupted, or corrupted into clean."
     )
@@ -63,13 +81,17 @@ class Patching:
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         if not self.exact and not self.attribution:
             raise BadOption("neither exact nor attribution is on", hint="--exact")
-        sites = expand([f"{self.at}.{self.layers}"], model.spec)
+        sender = sender_of(self.sender, model.spec) if self.sender else None
+        targets = targets_of(self.at, self.layers, self.window, self.groups, model.spec)
+        if sender is not None:
+            parallel = not model.backend.supports(Kind.RESID_MID, edit=True)
+            targets = receivers(targets, sender, parallel=parallel)
         pairs, problems = self._pairs(model, examples)
         found: list[Patched] = []
         stopped: KeyboardInterrupt | None = None
         try:
             for part in _of_equal_lengths(pairs, denoise=self.direction == "denoise"):
-                found += self._patch(model, part, sites, context)
+                found += self._patch(model, part, targets, sender, context)
                 context.progress(len(found), len(pairs), "pairs")
         except KeyboardInterrupt as stop:
             if not found:
@@ -77,16 +99,20 @@ class Patching:
             stopped = stop
         notes = [Note(f"left out: {problem}", "warning", "rows") for problem in problems]
         found.sort(key=lambda one: one.pair.number)
-        asked = Asked(
-            at=self.at,
+        result = report(self._asked(targets), found, model, context, notes)
+        if stopped is not None:
+            raise Stopped(result) from stopped
+        return result
+
+    def _asked(self, targets: Sequence[Target]) -> Asked:
+        return Asked(
+            at=_told("" if self.groups else self.at, self.sender),
+            cells=targets[0].cells,
+            labels=tuple(target.label for target in targets),
             direction=self.direction,
             metric=self.metric,
             attribution=self.attribution,
         )
-        result = report(asked, found, sites, model, context, notes)
-        if stopped is not None:
-            raise Stopped(result) from stopped
-        return result
 
     def _pairs(self, model: Model, examples: Sequence[Example]) -> tuple[list[Pair], list[str]]:
         pairs, problems = [], []
@@ -103,33 +129,47 @@ class Patching:
         return pairs, problems
 
     def _patch(
-        self, model: Model, pairs: Sequence[Pair], sites: Sequence[Site], context: Context
+        self,
+        model: Model,
+        pairs: Sequence[Pair],
+        targets: Sequence[Target],
+        sender: Part | None,
+        context: Context,
     ) -> list[Patched]:
-        group = run_both(
-            model,
-            pairs,
-            sites,
-            context,
-            metric=self.metric,
-            denoise=self.direction == "denoise",
-            noise=self.noise,
-        )
-        heads = self.at == "z"
+        last = Site(Kind.RESID_POST, model.spec.n_layers - 1)
+        sites = {site: None for target in targets for site in target.sites}
+        if sender is not None:
+            sites |= {sender.site: None, last: None}
+        denoise = self.direction == "denoise"
+        judged = partial(run_both, metric=self.metric, denoise=denoise, noise=self.noise)
+        group = judged(model, pairs, tuple(sites), context)
+        plain = partial(donated, group)
+        source = plain if sender is None else Paths(model, group, sender)
         kinds = ("", UNRELATED, ELSEWHERE, SAME) if self.controls else ("", SAME)
-        layers = [patched(model, group, s, kinds, heads=heads) for s in sites if self.exact]
-        slopes = attributed(model, group, sites, heads=heads) if self.attribution else []
+        rows = [patched(model, group, t, kinds, source) for t in targets if self.exact]
+        slopes = attributed(model, group, targets, source) if self.attribution else []
+        ways = {}
+        if sender is not None:
+            whole, end = (Target("", (part,), "whole") for part in (sender, Part(last)))
+            for name, target, way in (("through_all", whole, plain), ("directly", end, source)):
+                ways[name] = patched(model, group, target, ("",), way)[""]
         return [
             Patched(
                 pair=pair,
-                clean=_of(group, i, of_donor=self.direction == "denoise"),
-                corrupted=_of(group, i, of_donor=self.direction == "noise"),
+                clean=_of(group, i, of_donor=denoise),
+                corrupted=_of(group, i, of_donor=not denoise),
                 difference=float(group.difference[i]),
                 answers=(int(group.judge.answers[i]), int(group.judge.wrong[i])),
-                moved={k: np.stack([x[k][i] for x in layers]) for k in kinds if layers},
+                moved={k: np.stack([x[k][i] for x in rows]) for k in kinds if rows},
                 slopes=np.stack([x[i] for x in slopes]) if slopes else None,
+                ways={name: float(x[i, 0]) for name, x in ways.items()},
             )
             for i, pair in enumerate(pairs)
         ]
+
+
+def _told(at: str, sender: str) -> str:
+    return f"what {sender} writes into {at or 'groups'}" if sender else at
 
 
 def _of(group: Group, i: int, *, of_donor: bool) -> float:

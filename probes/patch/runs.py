@@ -1,6 +1,6 @@
-"""Many patches in one batch: each row of it is one text with one activation of another run."""
+"""Many patches in one batch: each row of it is one text with activations of another run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from probes.patch.metrics import Judge, judge_of
 from probes.patch.pairs import Pair
+from probes.patch.targets import Part, Target
 from workbench.methods.contracts import Context
 from workbench.methods.controls import draws
 from workbench.model.edits import Edit, Op
@@ -23,6 +24,8 @@ from workbench.model.tokens import Tokens, pad
 UNRELATED, ELSEWHERE, SAME = "unrelated", "elsewhere", "same"
 _BUDGET = 4096  # tokens of one pass
 Numbers = Float[np.ndarray, "pair cell"]
+Source = Callable[[Site, str], Tensor]
+"""What a site is patched with: `pair late *shape` by site and kind of donor."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,23 +99,23 @@ def run_both(  # noqa: PLR0913 - both runs, and how they are judged
 
 
 def patched(
-    model: Model, group: Group, site: Site, kinds: Sequence[str], *, heads: bool
+    model: Model, group: Group, target: Target, kinds: Sequence[str], source: Source
 ) -> dict[str, Numbers]:
-    """Patch every cell of one layer; return how far each patch moves the metric.
+    """Patch every cell of a row of the map; return how far each patch moves the metric.
 
-    A cell is an aligned place, or with `heads` one head at every place. `kinds` are "" for the
-    donor of the pair, and controls. Where a patch would put back what is there already, as before
-    the first token in which the texts differ, it is not run and moves nothing.
+    `kinds` are "" for the donor of the pair, and controls. Where a patch would put back what is
+    there already, as before the first token in which the texts differ, it is not run and moves
+    nothing.
     """
-    sources = {kind: x for kind in kinds for x in [_source(group, site, kind)]}
-    n = sources[kinds[0]].shape[2] if heads else max(len(rc) for rc, _ in group.columns)
+    sources = {kind: {site: source(site, kind) for site in target.sites} for kind in kinds}
+    n = _n_cells(group, target, sources[kinds[0]][target.sites[0]])
     found = {kind: np.full((len(group.pairs), n), np.nan) for kind in kinds}
     plan = []
     for i, (rc, _) in enumerate(group.columns):
         late = rc >= group.start.cut
-        if not heads:
+        if target.cells == "place":
             found[kinds[0]][i, : len(rc)][~late] = 0.0
-        cells = range(n) if heads else np.flatnonzero(late).tolist()
+        cells = np.flatnonzero(late).tolist() if target.cells == "place" else range(n)
         known = [k for k in kinds if k != UNRELATED or group.others[i] is not None]
         plan += [(i, kind, cell) for kind in known for cell in cells]
     width = group.start.tokens.ids.shape[1] - group.start.cut
@@ -120,44 +123,52 @@ def patched(
     for at in range(0, len(plan), size):
         part = plan[at : at + size]
         for (i, kind, cell), moved in zip(
-            part, _run(model, group, site, sources, part, heads), strict=True
+            part, _run(model, group, target, sources, part), strict=True
         ):
             found[kind][i, cell] = moved
     return found
 
 
+def _n_cells(group: Group, target: Target, some: Tensor) -> int:
+    if target.cells == "place":
+        return max(len(rc) for rc, _ in group.columns)
+    return some.shape[2] if target.cells == "head" else 1
+
+
 def _run(
     model: Model,
     group: Group,
-    site: Site,
-    sources: Mapping[str, Tensor],
+    target: Target,
+    sources: Mapping[str, Mapping[Site, Tensor]],
     part: Sequence[tuple[int, str, int]],
-    heads: bool,
 ) -> list[float]:
     """Run one batch of patches beside an unpatched row of each pair, and compare the two."""
     own = list(dict.fromkeys(i for i, _, _ in part))
     rows = (*own, *(i for i, _, _ in part))
-    some = sources[part[0][1]]
-    values = torch.cat([some[own], torch.stack([sources[kind][i] for i, kind, _ in part])])
     where: dict[int, list[int]] = {}
     for row, (i, _, cell) in enumerate(part, start=len(own)):
-        where.setdefault(cell if heads else int(group.columns[i][0][cell]), []).append(row)
-    edits = [
-        Edit(
-            site=Site(site.kind, site.layer, None if heads else (place,)),
-            op=Op.SET,
-            value=values,
-            rows=tuple(mine),
-            heads=(place,) if heads else None,
-        )
-        for place, mine in where.items()
-    ]
+        place = int(group.columns[i][0][cell]) if target.cells == "place" else cell
+        where.setdefault(place, []).append(row)
+    edits = []
+    for one in target.parts:
+        given = {kind: x[one.site] for kind, x in sources.items()}
+        values = [given[part[0][1]][own], torch.stack([given[kind][i] for i, kind, _ in part])]
+        edits += [
+            Edit(
+                site=Site(one.site.kind, one.layer, (place,) if target.cells == "place" else None),
+                op=Op.SET,
+                value=torch.cat(values),
+                rows=tuple(mine),
+                heads=(place,) if target.cells == "head" else one.heads,
+            )
+            for place, mine in where.items()
+        ]
     if group.is_late:
-        states = group.start.captured[Site(Kind.RESID_PRE, site.layer)][list(rows)]
-        logits = run_from(model, group.start, site.layer or 0, states, rows=rows, edits=edits)
+        states = group.start.captured[Site(Kind.RESID_PRE, target.layer)][list(rows)]
+        logits = run_from(model, group.start, target.layer, states, rows=rows, edits=edits)
     else:
         batch = group.start.tokens.take(rows)
-        again = [_taken(edit, rows) for edit in group.edits]
+        again = [taken(edit, rows) for edit in group.edits]
         found = model.run(batch, edits=[*again, *edits], logits="last").logits
         logits = torch.as_tensor(found)[:, -1]
     scores = group.judge(logits, rows).double().cpu()
@@ -165,41 +176,45 @@ def _run(
     return [x - base[i] for x, (i, _, _) in zip(scores[len(own) :].tolist(), part, strict=True)]
 
 
-def attributed(model: Model, group: Group, sites: Sequence[Site], *, heads: bool) -> list[Numbers]:
-    """Return the first-order effect of every patch of each site, by one gradient of the receiver.
+def attributed(
+    model: Model, group: Group, targets: Sequence[Target], source: Source
+) -> list[Numbers]:
+    """Return the first-order effect of every patch of each row, by one gradient of the receiver.
 
     The slope of the metric at the receiver times what the patch would add.
     """
-    tokens, cells = group.start.tokens, []
-    found = gradients(model, tokens, group.judge, at=sites, edits=group.edits)
-    for site in sites:
-        slope, own, donor = found.slopes[site], found.trace.activations[site], group.donors[site]
-        rows = []
-        for i, (rc, dc) in enumerate(group.columns):
-            product = (slope[i, rc] * (donor[i, dc] - own[i, rc])).double()
-            rows.append(
-                (product.sum(dim=-1).sum(dim=0) if heads else product.flatten(1).sum(dim=1)).cpu()
-            )
-        n = max(len(row) for row in rows)
-        cells.append(
-            np.stack([np.pad(r.numpy(), (0, n - len(r)), constant_values=np.nan) for r in rows])
-        )
+    sites = tuple(dict.fromkeys(site for target in targets for site in target.sites))
+    found = gradients(model, group.start.tokens, group.judge, at=sites, edits=group.edits).slopes
+    cut, cells = group.start.cut, []
+    for target in targets:
+        n = _n_cells(group, target, group.start.captured[target.sites[0]])
+        total = np.full((len(group.pairs), n), np.nan)
+        for i, (rc, _) in enumerate(group.columns):
+            total[i, : len(rc) if target.cells == "place" else n] = 0.0
+        for part in target.parts:
+            more = source(part.site, "") - group.start.captured[part.site]
+            product = (found[part.site][:, cut:] * more).double()
+            for i, (rc, _) in enumerate(group.columns):
+                effect = _summed(product[i], rc - cut, target, part).cpu().numpy()
+                total[i, : len(effect)] += effect
+        cells.append(total)
     return cells
 
 
-def _source(group: Group, site: Site, kind: str) -> Float[Tensor, "pair late *shape"]:
-    """Return the receiver's activations with those of a donor in every aligned place."""
-    own, donors = group.start.captured[site], group.donors[site]
-    found = own.clone()
-    for i, (rc, dc) in enumerate(group.columns):
-        late, other = rc >= group.start.cut, group.others[i]
-        at = torch.from_numpy(rc[late] - group.start.cut)
-        if kind == ELSEWHERE:
-            found[i, at] = donors[i, torch.from_numpy(group.elsewhere[i][late])]
-        elif kind != SAME and (kind != UNRELATED or other is not None):
-            j = other if kind == UNRELATED and other is not None else i
-            found[i, at] = donors[j, torch.from_numpy(dc[late])]
-    return found
+def _summed(
+    product: Float[Tensor, "late *shape"], columns: NDArray[np.int64], target: Target, part: Part
+) -> Float[Tensor, " cell"]:
+    """Sum over what a cell is made of; places before the cut have no part in it."""
+    if target.cells == "place":
+        late = columns >= 0
+        found = torch.zeros(len(columns), dtype=product.dtype)
+        at = torch.from_numpy(columns[late]).to(product.device)
+        found[torch.from_numpy(late)] = product[at].flatten(1).sum(dim=1).cpu()
+        return found
+    by_head = product.sum(dim=0).reshape(product.shape[1] if part.site.kind.has_heads else 1, -1)
+    if target.cells == "head":
+        return by_head.sum(dim=-1)
+    return by_head[list(part.heads) if part.heads else slice(None)].sum().reshape(1)
 
 
 def _columns(pair: Pair, *, denoise: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -233,5 +248,6 @@ def _noise(
     return (Edit(site=Site(Kind.EMBED), op=Op.ADD, value=noise),)
 
 
-def _taken(edit: Edit, rows: Sequence[int]) -> Edit:
+def taken(edit: Edit, rows: Sequence[int]) -> Edit:
+    """Return an edit of the batch of pairs for a batch of those rows."""
     return Edit(site=edit.site, op=edit.op, value=torch.as_tensor(edit.value)[list(rows)])

@@ -1,7 +1,7 @@
 """What was found on each pair, as rows and over the tokens of the first ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ COLUMNS = columns_from("""
     wrong: Token that it is compared with.
     clean_score: Metric of the clean run, in its unit.
     corrupted_score: Metric of the corrupted run, in its unit.
-    best: Layer and cell of the largest effect.
+    best: Layer and cell, or group, of the largest effect.
 """)
 _SHOWN = 8
 
@@ -41,7 +41,8 @@ class Patched:
     """What was found on one pair.
 
     `moved[kind]` is how far each patch moved the metric, `layer cell`; `difference` how far the
-    donor's whole text does; `slopes` the first order of it.
+    donor's whole text does; `slopes` the first order of it; `ways` how far the sender of a path
+    does by every way and by the direct one.
     """
 
     pair: Pair
@@ -51,6 +52,7 @@ class Patched:
     answers: tuple[int, int]
     moved: Mapping[str, Float[np.ndarray, "layer cell"]]
     slopes: Float[np.ndarray, "layer cell"] | None
+    ways: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cells(self) -> Float[np.ndarray, "layer cell"]:
@@ -90,14 +92,15 @@ def shown_pairs(
 
 
 def pair_rows(
-    found: Sequence[Patched], model: Model, layers: Sequence[int]
+    found: Sequence[Patched], model: Model, labels: Sequence[int | str], cells: str
 ) -> list[dict[str, Any]]:
     """Return a row per pair: its texts, its answers and where its effect is largest."""
     rows = []
     for one in found:
-        layer, cell = np.unravel_index(np.nanargmax(np.abs(one.cells)), one.cells.shape)
-        is_head = one.cells.shape[1] > len(one.pair.places)
-        place = str(cell) if is_head else one.pair.places[int(cell)].name
+        row, cell = np.unravel_index(np.nanargmax(np.abs(one.cells)), one.cells.shape)
+        within = {"whole": "", "head": f" {cell}"}
+        if cells == "place":
+            within[cells] = f" {one.pair.places[int(cell)].name}"
         rows.append(
             {
                 "pair": one.pair.number,
@@ -109,7 +112,7 @@ def pair_rows(
                 "wrong": model.decode([one.answers[1]]),
                 "clean_score": one.clean,
                 "corrupted_score": one.corrupted,
-                "best": f"{layers[int(layer)]} {place}",
+                "best": f"{labels[int(row)]}{within[cells]}",
             }
         )
     return rows

@@ -1,11 +1,15 @@
 """Effects of patches against those of TransformerLens's own patching on the same pairs."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from probes.patch.pairs import pair_of
 from probes.patch.runs import patched, run_both
+from probes.patch.sources import donated
+from probes.patch.targets import Part, Target
 from workbench.methods.contracts import Context, Example
 from workbench.model.sites import Kind, every_layer
 from workbench.model.tiny import tiny_model
@@ -30,7 +34,8 @@ def test_every_layer_and_position_agrees(family):
     sites = every_layer(Kind.RESID_PRE, model.spec)
     asked = {"metric": "logit-difference", "denoise": True, "noise": 3.0}
     group = run_both(model, pairs, sites, Context(), **asked)
-    mine = [patched(model, group, site, ("",), heads=False)[""] for site in sites]
+    rows = [Target(0, (Part(site),), "place") for site in sites]
+    mine = [patched(model, group, row, ("",), partial(donated, group))[""] for row in rows]
 
     bridge = tiny_model(family, backend="transformer-lens").backend.bridge
     clean = torch.tensor([p.clean for p in pairs])

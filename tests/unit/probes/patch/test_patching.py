@@ -1,7 +1,7 @@
 """Patches against edits made one by one, what must be zero, and pairs that do not fit."""
 
 import json
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ import torch
 from probes.patch.pairs import pair_of
 from probes.patch.report import rank_correlation
 from probes.patch.runs import attributed, patched, run_both
+from probes.patch.sources import donated
+from probes.patch.targets import Part, Target
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
 from workbench.model.edits import Edit, Op
@@ -37,6 +39,13 @@ def _group(model, sites, *, metric="logit-difference", denoise=True, pairs=None)
     return run_both(model, pairs or _pairs(model), sites, context, **options)
 
 
+def _patched(model, group, at, kinds=("",)):
+    """Patch one site: each head, or each place."""
+    cells = "head" if Site.parse(at).kind.has_heads else "place"
+    target = Target(0, (Part(Site.parse(at)),), cells)
+    return patched(model, group, target, kinds, partial(donated, group))
+
+
 def test_every_patch_is_what_one_edit_of_one_text_gives(tiny):
     _check_patches(tiny, denoise=True)
 
@@ -53,7 +62,7 @@ def _check_patches(model, *, denoise):
     pair, i = group.pairs[1], 1
     donors = [(p.clean, p.corrupted)[:: 1 if denoise else -1] for p in group.pairs]
     for site, heads in [(Site.parse(at), at.startswith("z")) for at in places]:
-        found = patched(model, group, site, kinds, heads=heads)
+        found = _patched(model, group, str(site), kinds)
         for kind, cell in [("", 7), ("unrelated", 6), ("elsewhere", 7)]:
             cell, (source, ids) = cell % 4 if heads else cell, donors[i]
             if kind == "unrelated":
@@ -83,8 +92,8 @@ def _score(model, ids, pair, edits):
 def test_a_patch_of_the_same_text_moves_nothing_at_all(family):
     tiny = tiny_model(family)
     group = _group(tiny, ["resid_pre.1", "z.2"])
-    for at, heads in (("resid_pre.1", False), ("z.2", True)):
-        found = patched(tiny, group, Site.parse(at), ("", "same"), heads=heads)
+    for at in ("resid_pre.1", "z.2"):
+        found = _patched(tiny, group, at, ("", "same"))
         same = found["same"][np.isfinite(found["same"])]
         assert same.size
         assert not same.any()
@@ -94,7 +103,7 @@ def test_a_patch_of_the_same_text_moves_nothing_at_all(family):
 def test_the_whole_stream_of_the_donor_does_all_that_its_text_does(tiny_llama):
     """Only the last token is read, so that the last place of the last stream decides."""
     group = _group(tiny_llama, ["resid_post.2"])
-    found = patched(tiny_llama, group, Site.parse("resid_post.2"), ("",), heads=False)[""]
+    found = _patched(tiny_llama, group, "resid_post.2")[""]
     assert found[:, -1] == pytest.approx(group.difference, abs=1e-5)
     assert not found[:, :-1].any()
 
@@ -103,7 +112,8 @@ def test_the_whole_stream_of_the_donor_does_all_that_its_text_does(tiny_llama):
 def test_attribution_is_the_effect_of_a_small_step(tiny_llama, at):
     tiny, site, heads = tiny_llama, Site.parse(at), at.startswith("z")
     group = _group(tiny, [at])
-    (first,) = attributed(tiny, group, [site], heads=heads)
+    target = Target(0, (Part(site),), "head" if heads else "place")
+    (first,) = attributed(tiny, group, [target], partial(donated, group))
     i, cell, step, pair = 1, 2 if heads else 7, 2e-2, group.pairs[1]
     own, donor = (
         tiny.run(_tokens(ids), read=[site]).activations[site][0]
@@ -118,19 +128,19 @@ def test_attribution_is_the_effect_of_a_small_step(tiny_llama, at):
 
 
 def test_a_model_that_cannot_start_late_gives_the_same(tiny_llama, monkeypatch):
-    late = patched(tiny_llama, _group(tiny_llama, ["z.1"]), Site.parse("z.1"), ("",), heads=True)
+    late = _patched(tiny_llama, _group(tiny_llama, ["z.1"]), "z.1")
     monkeypatch.setattr("probes.patch.runs.starts_late", lambda model: False)
     group = _group(tiny_llama, ["z.1"])
     assert not group.is_late
     assert group.start.cut == 0
-    whole = patched(tiny_llama, group, Site.parse("z.1"), ("",), heads=True)
+    whole = _patched(tiny_llama, group, "z.1")
     assert whole[""] == pytest.approx(late[""], abs=2e-5)
 
 
 def test_the_metric_can_be_a_probability_or_a_distance(tiny_llama):
     for metric in ("probability", "kl"):
         group = _group(tiny_llama, ["resid_post.2"], metric=metric)
-        found = patched(tiny_llama, group, Site.parse("resid_post.2"), ("",), heads=False)[""]
+        found = _patched(tiny_llama, group, "resid_post.2")[""]
         assert found[:, -1] == pytest.approx(group.difference, abs=1e-6)
     assert group.scores[1].abs().max() < 1e-5, "the clean run is as far from itself as nothing"
 
@@ -146,7 +156,7 @@ def test_slots_align_texts_of_other_lengths(tiny_llama):
     named = {place.name: place.clean - place.corrupted for place in pair.places}
     assert named == {"start": 0, "a": 2, "after a": 2, "end": 2}
     group = _group(tiny_llama, ["resid_post.2"], pairs=[pair])
-    found = patched(tiny_llama, group, Site.parse("resid_post.2"), ("",), heads=False)[""]
+    found = _patched(tiny_llama, group, "resid_post.2")[""]
     assert found[:, -1] == pytest.approx(group.difference, abs=1e-5)
 
 
