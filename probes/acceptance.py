@@ -136,9 +136,10 @@ class Acceptance(PerUnit):
         accepted = found.mean("exit").value
         # The last layer is the model itself and is accepted always.
         half = int((accepted >= 0.5).argmax())
+        exits = found.estimate("exit", "shuffled")
         return (
             f"Drafts are accepted half the time from layer {found.layers[half]} on; over all "
-            f"layers: {found.estimate('exit', 'shuffled')}."
+            f"layers {exits.beside_control} those of other positions: {exits}."
         )
 
     @staticmethod

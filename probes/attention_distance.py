@@ -99,9 +99,13 @@ class AttentionDistance(CutTexts, PerUnit):
             return f"No text has the three tokens that a distance needs{told}."
         layer, head = np.unravel_index(int(np.nanargmax(away)), away.shape)
         told = "".join(f"; {e}" for e in entropy)
+        reach = found.estimate("away", "null").told(
+            more="Beside the first token, heads look farther back than even attention would",
+            less="Beside the first token, heads look less far back than even attention would",
+            same="Beside the first token, heads look about as far back as even attention would",
+        )
         return (
-            f"Heads look back by {found.estimate('away', 'null')} without the first token; "
-            f"farthest does head {head} of layer {found.layers[int(layer)]} "
+            f"{reach}; farthest looks head {head} of layer {found.layers[int(layer)]} "
             f"({away[layer, head]:.2g}){told}."
         )
 

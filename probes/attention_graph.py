@@ -87,10 +87,14 @@ class AttentionGraph(CutTexts, PerUnit):
     def summary(self, found: Samples) -> str:
         gap = found.mean("gap").value
         layer, head = np.unravel_index(int(np.nanargmin(gap)), gap.shape)
+        mixes = found.estimate("gap", "uniform").told(
+            more="Heads mix the tokens of a text faster than even attention would",
+            less="Heads mix the tokens of a text more slowly than even attention would",
+            same="Heads mix the tokens of a text about as fast as even attention would",
+        )
         return (
-            f"Attention as a graph: {found.estimate('sparsity', 'uniform')}; "
-            f"{found.estimate('gap', 'uniform')}; it mixes slowest in head {head} of layer "
-            f"{found.layers[int(layer)]} ({gap[layer, head]:.2g})."
+            f"{mixes}; slowest is head {head} of layer {found.layers[int(layer)]} "
+            f"({gap[layer, head]:.2g}); {found.estimate('sparsity', 'uniform')}."
         )
 
     @staticmethod

@@ -25,6 +25,7 @@ from workbench.sampling.choice_metrics import Predictions
 from workbench.sampling.choice_states import ASKED, AskedItems
 
 ANSWER = "answer"
+_READ = " read right"
 _LEAST = 4
 Facts = Mapping[str, Bool[np.ndarray, " n"]]
 Scores = Float[np.ndarray, " n"]
@@ -167,6 +168,14 @@ def _chosen(
     return found
 
 
+def _verdict(estimates: Sequence[Estimate]) -> str:
+    """Say which facts the states hold."""
+    read = [e.name.removesuffix(_READ) for e in estimates if e.beside_control == "more than"]
+    if not read:
+        return "No computed fact is shown to be read off the states"
+    return f"The states tell {', '.join(read)} more often than facts of other groups"
+
+
 def _report(
     asked: AskedItems,
     rows: Sequence[Mapping[str, Any]],
@@ -183,7 +192,7 @@ def _report(
         )
         right = ((read > 0) == fact).astype(float)
         chance = float(((null > 0) == nulls[name]).mean())
-        estimates.append(grouped_proportion_estimate(f"{name} read right", right, groups)
+        estimates.append(grouped_proportion_estimate(f"{name}{_READ}", right, groups)
                          .against(chance, "facts of other groups"))  # fmt: skip
     tables = {"facts": Table.from_rows(rows, _COLUMNS)}
     if ANSWER in facts:
@@ -196,7 +205,7 @@ def _report(
         )
         estimates += _known(asked, knows, chance)
     return Result(
-        summary="; ".join(map(str, estimates)) + ".",
+        summary=f"{_verdict(estimates[: len(facts)])}: {'; '.join(map(str, estimates))}.",
         estimates=tuple(estimates),
         tables=tables,
         notes=_notes(estimates),

@@ -92,13 +92,20 @@ class ContextAblation(CutTexts, PerUnit):
         return Measured(values=found[VALUE], controls={"shuffled": found["shuffled"]})
 
     def summary(self, found: Samples) -> str:
-        lost, n = found.mean("lost").value, found.mean("lost").n
-        tried = [(w, x) for w, x, k in zip(_WINDOWS, lost, n, strict=True) if k]
+        mean = found.mean("lost")
+        tried = [(w, x) for w, x, k in zip(_WINDOWS, mean.value, mean.n, strict=True) if k]
         if not tried:
             return "No text is long enough to take context from it."
         told = ", ".join(f"{x:.2f} with {w}" for w, x in tried)
-        estimate = found.estimate("lost", "shuffled", {"window": tried[-1][0]})
-        return f"Nats per token lost by reading the last tokens only: {told}; {estimate}."
+        largest = tried[-1][0]
+        lost = found.estimate("lost", "shuffled", {"window": largest})
+        back = f"what stands more than {largest} tokens back"
+        verdict = f"It is not shown that {back} helps to predict a token"
+        if lost.low is not None and lost.low > 0:
+            verdict = f"{back.capitalize()} helps to predict a token"
+        elif lost.high is not None and lost.high < 0:
+            verdict = f"{back.capitalize()} makes a token harder to predict"
+        return f"{verdict}: {lost}; nats per token lost by window: {told}."
 
 
 def last_losses(rows: Sequence[Sequence[int]], context: Context) -> Float[np.ndarray, " n"]:

@@ -102,13 +102,16 @@ class CorpusMatch(PerUnit):
         return (Note(f"{missing} of {found.n} texts {text}", "warning", "no-room"),)
 
     def summary(self, found: Samples) -> str:
-        wrote = ""
+        texts = found.estimate("match", "shuffled")
+        told = [f"The texts share {texts.beside_control} their words at random would: {texts}"]
         if found.has("written"):
-            wrote = (
-                f"; what the model writes: {found.estimate('written', 'shuffled')}, "
-                f"{found.estimate('written_recited', 'shuffled')}"
-            )
-        return f"Longest match with the corpus: {found.estimate('match', 'shuffled')}{wrote}."
+            wrote = found.estimate("written", "shuffled")
+            share = found.estimate("written_recited", "shuffled")
+            told += [
+                f"what the model writes, {wrote.beside_control} at random: {wrote}",
+                f"{share}",
+            ]
+        return "; ".join(told) + "."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,9 +80,13 @@ class NeighbourRedundancy(PerUnit):
     def summary(self, found: Samples) -> str:
         pairs = found.mean("kept").value[:, 0]
         layer = int(pairs.argmax())
+        kept = found.estimate("kept", "shuffled").told(
+            more="Merging neighbouring states keeps more than merging any",
+            less="Merging neighbouring states keeps less than merging any",
+            same="Merging neighbouring states is not shown to keep more than merging any",
+        )
         return (
-            f"What merging neighbouring states keeps: {found.estimate('kept', 'shuffled')} over "
-            f"{', '.join(map(str, _MERGED))} tokens; most of pairs in layer "
+            f"{kept} over {', '.join(map(str, _MERGED))} tokens; pairs keep most in layer "
             f"{found.layers[layer]} ({pairs[layer]:.3g})."
         )
 

@@ -129,7 +129,12 @@ class PredictiveGeometry(PerUnit):
 
     def summary(self, found: Samples) -> str:
         rank, shared = (found.estimate(m, "random") for m in ("effective_rank", "alignment"))
-        return f"Predictions are sensitive along few directions: {rank}; states and them: {shared}."
+        few = rank.told(
+            more="Predictions are sensitive along more directions than random tokens would be",
+            less="Predictions are sensitive along fewer directions than random tokens would be",
+            same="Predictions are sensitive along as many directions as random tokens would be",
+        )
+        return f"{few}; states share {shared.beside_control} in random order with them: {shared}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

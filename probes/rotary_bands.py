@@ -113,7 +113,7 @@ class RotaryBands(PerUnit):
     def summary(self, found: Samples) -> str:
         each = [found.estimate("kl", "random", {"band": band}) for band in _BANDS]
         most = max(each, key=lambda e: e.value or 0.0)
-        return f"The prediction leans most on one band: {most}."
+        return f"The prediction leans most on one band, {most.beside_control} any pairs: {most}."
 
 
 def rotary_pairs(model: Model) -> int:

@@ -107,7 +107,17 @@ class Topicality(PerUnit):
         if bag.value is None:
             return f"No text has {_FEWEST} tokens, so there is no earlier half."
         most = int(found.mean("bag").value.argmax())
-        return f"At the last layer: {bag}; {order}; the bag adds most at {found.layers[most]}."
+        words = bag.told(
+            more="At the last layer the earlier words help more than words drawn at random",
+            less="At the last layer the earlier words help less than words drawn at random",
+            same="At the last layer the earlier words are not shown to help",
+        )
+        places = order.told(
+            more="their order helps more than another shuffle",
+            less="their order helps less than another shuffle",
+            same="their order is not shown to help",
+        )
+        return f"{words}; {places}; the words help most at layer {found.layers[most]}."
 
 
 def _mixed(row: Sequence[int], draw: np.random.Generator) -> list[int]:

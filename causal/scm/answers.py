@@ -34,9 +34,9 @@ def answer_placement(placed: Placement) -> Result:
     )
     standing = ", ".join(f"{s.capability} {s.percentile:.0f}%" for s in placed.standings)
     return Result(
-        summary=f"among {placed.rows} models of {placed.domain}: {standing} (percentiles); what "
-        f"the capabilities do not explain is larger than in {placed.residual_percentile:.0f}% of "
-        "them",
+        summary=f"{_strength(placed)} among {placed.rows} models of {placed.domain}: {standing} "
+        "(percentiles); what the capabilities do not explain is larger than in "
+        f"{placed.residual_percentile:.0f}% of them",
         estimates=estimates,
         tables=_placement_tables(placed),
         notes=_warnings(placed.warnings),
@@ -45,6 +45,13 @@ def answer_placement(placed: Placement) -> Result:
             Bars("Scores", "scores", x="benchmark", y="value"),
         ),
     )
+
+
+def _strength(placed: Placement) -> str:
+    """Say which capability stands out."""
+    ranked = sorted(placed.standings, key=lambda s: s.percentile)
+    strongest, weakest = ranked[-1].capability, ranked[0].capability
+    return f"Strongest in {strongest}, weakest in {weakest}" if len(ranked) > 1 else "It stands"
 
 
 def _placement_tables(placed: Placement) -> dict[str, Table]:
@@ -81,6 +88,9 @@ def answer_what_if(
 ) -> Result:
     """Lay out what an action would change, and what it would be mistaken for."""
     told = "; ".join(map(describe, actions)) or "nothing done"
+    changes = tuple(
+        _change_estimate(model, found, c).against(0.0, "no change") for c in found.scores
+    )
     notes = list(_warnings(found.warnings))
     measured = {a.benchmark: a.change for a in actions if isinstance(a, Measure)}
     if measured:
@@ -94,9 +104,8 @@ def answer_what_if(
             )
         )
     return Result(
-        summary=f"{found.domain}, {told}: "
-        + ", ".join(f"{c.name} {c.after.value - c.before:+.1f}" for c in found.scores),
-        estimates=tuple(_change_estimate(model, found, c) for c in found.scores),
+        summary=f"{_moved(changes)}, in {found.domain} with {told}",
+        estimates=changes,
         tables={
             "capabilities": _change_table(found.capabilities),
             "scores": _change_table(found.scores),
@@ -110,25 +119,41 @@ def answer_what_if(
     )
 
 
+def _moved(changes: Sequence[Estimate]) -> str:
+    """Say how many scores move, and which most."""
+    moved = [c for c in changes if c.beside_control in ("more than", "less than")]
+    if not moved:
+        return "No score is shown to change"
+    most = max(moved, key=lambda c: abs(c.value or 0.0))
+    return f"{len(moved)} of {len(changes)} scores change, most the {most}"
+
+
 def answer_paths(found: PathEffects, *, domain: str, n: int) -> Result:
     """Lay out direct, indirect and total effects."""
     named = {"direct": found.direct, "indirect": found.indirect, "total": found.total}
+    effects = tuple(
+        Estimate(
+            name=f"{kind} effect",
+            value=span.value,
+            unit="points per point",
+            n=n,
+            n_unit="models",
+            low=span.low,
+            high=span.high,
+            method=INTERVAL,
+        ).against(0.0, "no effect")
+        for kind, span in named.items()
+    )
+    direct, _, total = effects
+    pair = f"{found.cause} {{}} {found.effect} in {domain}"
+    acts = total.told(
+        more=pair.format("raises"),
+        less=pair.format("lowers"),
+        same=pair.format("is not shown to act on"),
+    )
     return Result(
-        summary=f"in {domain}, {found.cause} acts on {found.effect} with "
-        f"{found.total.value:+.2f} points per point, {found.direct.value:+.2f} of it directly",
-        estimates=tuple(
-            Estimate(
-                name=f"{kind} effect",
-                value=span.value,
-                unit="points per point",
-                n=n,
-                n_unit="models",
-                low=span.low,
-                high=span.high,
-                method=INTERVAL,
-            )
-            for kind, span in named.items()
-        ),
+        summary=f"{acts}, {direct.value:+.2f} of it directly",
+        estimates=effects,
         tables={
             "paths": Table.from_rows(
                 [{"path": " → ".join(p.through), **_span("effect", p.effect)} for p in found.paths],

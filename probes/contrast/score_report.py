@@ -121,11 +121,19 @@ def report(compared: Sequence[Compared], model: Model) -> Result:
         "hits": Table.from_rows((_hit_row(k, at[k]) for k in KS), _HITS),
     }
     return Result(
-        summary=f"{agreed[0]}; {at[TOLD[0]][0]}; {agreed[len(SIGNALS)]}.",
+        summary=f"{_verdict(agreed[0])}; {at[TOLD[0]][0]}; {agreed[len(SIGNALS)]}.",
         estimates=tuple(estimates),
         tables=tables,
         notes=_notes(judged),
         views=_VIEWS,
+    )
+
+
+def _verdict(agreed: Estimate) -> str:
+    return agreed.told(
+        more="The contrast is lower where rollouts begin to fail",
+        less="The contrast is higher where rollouts begin to fail",
+        same="The contrast is not shown to follow where rollouts begin to fail",
     )
 
 

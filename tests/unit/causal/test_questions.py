@@ -60,8 +60,12 @@ def test_a_shock_moves_scores_and_is_stored(home):
     changes = asked.result.tables["scores"].frame["change"]
     assert changes.abs().max() > 0
     assert home[0].get(asked.run_id).result.equals(asked.result)
-    still = ask(home, "what-if", shock=("z1=0",)).result.tables["scores"].frame["change"]
-    assert still.abs().max() < 1e-9
+    most = changes.abs().idxmax()
+    name = asked.result.tables["scores"].frame["name"][most]
+    assert f"most the change of {name} " in asked.result.summary
+    still = ask(home, "what-if", shock=("z1=0",)).result
+    assert still.tables["scores"].frame["change"].abs().max() < 1e-9
+    assert still.summary.startswith("No score is shown to change")
 
 
 def test_place_reproduces_a_model_of_the_table(home):
