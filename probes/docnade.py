@@ -21,6 +21,7 @@ from workbench.model.model import Model
 from workbench.model.site_patterns import expand
 from workbench.model.sites import Site
 from workbench.options import option
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
@@ -175,6 +176,14 @@ class Docnade:
             rows.append({**row, "coherence_drawn": npmi(holds[:, by_chance])})
         return rows
 
+    @staticmethod
+    def _verdict(state: Estimate) -> str:
+        return state.told(
+            more="Beside a bag of words the last layer's state helps more than a random one",
+            less="Beside a bag of words the last layer's state helps less than a random one",
+            same="Beside a bag of words the last layer's state is not shown to help",
+        )
+
     def _report(self, rows: Rows, topics: Rows, n_given: int, notes: Sequence[Note]) -> Result:
         axes = {"layer": Axis(help="Layer whose output is read.")}
         texts = samples_of(rows, _OF_TEXTS, controls_of=_CONTROLS, axes_of=axes, n_given=n_given)
@@ -191,7 +200,7 @@ class Docnade:
             notes = [*notes, Note(why, "warning", "no-coherence")]
         return study_report(
             texts,
-            summary="; ".join(map(str, estimates)) + ".",
+            summary=f"{self._verdict(estimates[1])}; {'; '.join(map(str, estimates[::2]))}.",
             averages={"layers": ("layer",)},
             rows={"topics": topics},
             columns={

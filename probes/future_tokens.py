@@ -18,6 +18,7 @@ from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.options import option
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
@@ -102,7 +103,7 @@ class FutureTokens:
         why = "too few texts: the last tokens of each are held out, not whole texts"
         return study_report(
             found,
-            summary=f"At the last layer: {'; '.join(map(str, estimates[1:]))}.",
+            summary=f"{_verdict(estimates)}.",
             averages={"offsets": ("layer", "offset")},
             estimates=estimates,
             notes=[Note(why, "warning", "few-texts")] if few else [],
@@ -114,6 +115,26 @@ class FutureTokens:
                 )
             ],
         )  # fmt: skip
+
+
+def _verdict(found: Sequence[Estimate]) -> str:
+    """Say what the last layer's states know of the next token, and of the one after it."""
+    by_name = {e.name.split(".")[0]: e for e in found}
+    told = [
+        by_name["information"].told(
+            more="Last-layer states tell more of the next token than those of other positions",
+            less="Last-layer states tell less of the next token than those of other positions",
+            same="Last-layer states are not shown to tell more of the next token than others",
+        )
+    ]
+    if surplus := by_name.get("surplus"):
+        further = surplus.told(
+            more="they also know of the token after it",
+            less="of the token after it they know less",
+            same="of the token after it nothing further is shown",
+        )
+        told.append(further)
+    return "; ".join(told)
 
 
 _FEW = 8

@@ -181,9 +181,14 @@ def _report(rows: Rows, seen: Rows, layouts: Sequence[str], n_given: int) -> Res
     found = samples_of(rows, _METRICS, controls_of=_CONTROLS, axes_of=axes, n_given=n_given)
     first = {"layout": layouts[0]}
     estimates = [found.estimate(name, "free", first) for name in found.metrics]
+    moves = estimates[0].told(
+        more="The order of the parts moves the answer",
+        less="The order of the parts moves the answer less than rounding does",
+        same="The order of the parts is not shown to move the answer",
+    )
     return study_report(
         found,
-        summary=f"The order of the parts moves the answer: {estimates[0]}; "
+        summary=f"{moves}; "
         f"the first choice is another one in {estimates[2].value or 0:.0%} of orders.",
         averages={"layouts": ("layout",)},
         rows={"answers": seen},

@@ -17,6 +17,7 @@ from workbench.model.masks import Piece
 from workbench.model.model import Model
 from workbench.model.span import TextScorer, load_scorer
 from workbench.options import option
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
@@ -154,6 +155,19 @@ def _tau(a: Sequence[float], b: Sequence[float]) -> float | None:
     return found if np.isfinite(found) else None
 
 
+def _verdict(first: Estimate) -> str:
+    """Say what the first estimate shows: right answers, or without any how far rankings agree."""
+    if first.name.startswith("correct"):
+        return first.told(
+            more="The right answer comes first more often than by chance",
+            less="The right answer comes first less often than by chance",
+            same="The right answer is not shown to come first more often than by chance",
+        )
+    return first.told(
+        more="The rules rank alike", less="The rules rank the other way", same="The rules disagree"
+    )
+
+
 def _report(rows: Rows, told: Rows, n_given: int) -> Result:
     rules = tuple(dict.fromkeys(row["rule"] for row in rows))
     words = "; ".join(f"{rule}: {_RULES[rule]}" for rule in rules)
@@ -170,7 +184,7 @@ def _report(rows: Rows, told: Rows, n_given: int) -> Result:
     columns["per-byte"] = Column("nats per byte", "Log-probability per byte of the choice.")
     return study_report(
         found,
-        summary=f"Rankings: {'; '.join(map(str, estimates[:3]))}.",
+        summary=f"{_verdict(estimates[0])}; {'; '.join(map(str, estimates[1:3]))}.",
         averages={"rules": ("rule",)},
         rows={"choices": told},
         columns=_COLUMNS | columns,

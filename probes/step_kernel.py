@@ -93,10 +93,14 @@ class StepKernel(PerUnit):
     def summary(self, found: Samples) -> str:
         mean = found.mean("spread").value
         layer = int(mean.argmax())
+        apart = found.estimate("spread", "even").told(
+            more="Two steps from one state end farther apart than after any two tokens",
+            less="Two steps from one state end closer together than after any two tokens",
+            same="Two steps from one state end as far apart as after any two tokens",
+        )
         return (
-            f"Two steps from one state end apart: {found.estimate('spread', 'even')}; they draw "
-            f"the same token: {found.estimate('same', 'even')}; farthest apart are layer "
-            f"{found.layers[layer]}'s states ({mean[layer]:.3g})."
+            f"{apart}; they draw the same token: {found.estimate('same', 'even')}; farthest apart "
+            f"are layer {found.layers[layer]}'s states ({mean[layer]:.3g})."
         )
 
 

@@ -132,5 +132,9 @@ class TokenTrace(CutTexts, PerUnit):
         surprisal = found.estimate("surprisal", "shuffled")
         if surprisal.value is None:
             return "No text has two tokens, so nothing could surprise the model."
-        verdict = "less" if surprisal.value < (surprisal.control or 0.0) else "no less"
-        return f"A token surprises the model {verdict} than in shuffled order: {surprisal}."
+        verdict = surprisal.told(
+            more="A token surprises the model more than in shuffled order",
+            less="A token surprises the model less than in shuffled order",
+            same="A token is not shown to surprise the model less than in shuffled order",
+        )
+        return f"{verdict}."

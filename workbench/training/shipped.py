@@ -30,9 +30,10 @@ def find_checkpoint(
     for place, manifest in manifests.items():
         if manifest.base_hash == spec.weights_hash:
             return place
-    known = sorted({manifest.base_model for manifest in manifests.values()})
+    known = ", ".join(sorted({manifest.base_model for manifest in manifests.values()}))
+    there = f"there is one for {known}" if known else "none ships"
     raise ModelNotFound(
-        f"no {what} is known for {spec.name}; there is one for {', '.join(known) or 'no model'}",
+        f"no {what} is known for {spec.name}; {there}",
         hint=hint,
     )
 

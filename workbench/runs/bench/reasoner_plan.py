@@ -18,7 +18,8 @@ class BenchTask:
 
     `stages` are the written steps that continuous thoughts replace at last, `chance` what giving
     the commonest answer gets. `further` are problems unlike those of the training, by their row.
-    The writer makes `writing` times the updates of the preset.
+    The writer makes `writing` times the updates of the preset, and all learn from `drawn` times
+    its problems: looking a link up is learned from many graphs, not from few seen often.
     """
 
     address: str
@@ -26,11 +27,13 @@ class BenchTask:
     chance: float
     further: Mapping[str, str] = field(default_factory=dict)
     writing: int = 1
+    drawn: int = 1
 
     @property
     def asked(self) -> dict[str, Any]:
         """What of it decides which problems are asked; the rest is in the trainings' options."""
-        return {name: value for name, value in vars(self).items() if name != "writing"}
+        budget = ("writing", "drawn")
+        return {name: value for name, value in vars(self).items() if name not in budget}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +111,7 @@ TASKS = {
             "3 hops": f"{_GRAPH}&least=3&most=3",
         },
         writing=3,
+        drawn=5,
     ),
     # The answer is the number of moves: one that no training has written cannot be asked for.
     "blocksworld": BenchTask(
@@ -188,7 +192,7 @@ def training_options(name: str, task: BenchTask, sizes: ReasonerPreset) -> dict[
     """Return the options of a training, its budget shared out over its stages."""
     training, updates = TRAININGS[name], sizes.updates
     scratch = not training.begins and not sizes.model
-    shared = {name: vars(sizes)[name] for name in ("problems", "held_out")}
+    shared = {"problems": sizes.problems * task.drawn, "held_out": sizes.held_out}
     begun = {**shared, "scratch": scratch, **training.options}
     if training.recipe == "chain-writer":
         return begun | _writing_options(name, task, sizes, scratch=scratch)
