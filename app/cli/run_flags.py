@@ -48,7 +48,7 @@ _INPUT = (
         "dataset:NAME?split=train a Hugging Face dataset.",
     ),
     click.Option(["--field"], help="Field of a row that holds the text.  [default: text]"),
-    click.Option(["--label"], help="Field that holds the label."),
+    click.Option(["--label"], help="Field that holds the label; without it, one named label."),
     click.Option(["--group"], help="Field that holds the group; groups are never split."),
     click.Option(["--limit"], type=click.IntRange(min=1), help="Use the first rows only."),
     click.Option(["--task"], help="Draw problems of a task: NAME, NAME:FILE or NAME?option=value."),

@@ -142,7 +142,7 @@ def _fields(data: DataRef, key: str, *, expanded: bool) -> DataRef:
     with st.expander("Which rows and fields", expanded=expanded):
         a, b, c, d = st.columns(4)
         field = _kept_text(a, "Text field", "text", key)
-        label = _kept_text(b, "Label field", "", key, help="What a readout learns.")
+        label = _kept_text(b, "Label field", "", key, help="What a readout learns; label if empty.")
         group = _kept_text(c, "Group field", "", key, help="Rows of one group are never split.")
         limit = d.number_input(
             "First rows only",

@@ -5,6 +5,7 @@ from typing import Any
 
 from causal.scores.leaderboard import ScoreTable
 from causal.searches.abilities import ABILITIES
+from causal.searches.conventions import Link
 from causal.searches.stability import Fitted
 from workbench.result.estimate import Estimate
 from workbench.result.graph import CapabilityGraph, Effect, Node
@@ -13,6 +14,7 @@ from workbench.result.tables import Column, Table, columns_from
 from workbench.result.views import GraphView, View
 
 STABLE = 0.9
+_NAMED = 3
 EDGES = columns_from("""
     algorithm: Search algorithm.
     scope: pooled: all rows; centred: less the domain's mean; domain: one domain.
@@ -62,7 +64,7 @@ def report(
         columns = {"p": Column("probability", "HSIC test that the two residuals are independent.")}
         tables["independence"] = Table.from_rows(pairs, columns)
     return Result(
-        summary=_summary(fitted),
+        summary=summary_of(fitted),
         estimates=_estimates(fitted),
         tables=tables,
         notes=(*_notes(fitted, pairs), *scores.notes),
@@ -145,7 +147,8 @@ def _fit_row(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _summary(fitted: Sequence[Fitted]) -> str:
+def summary_of(fitted: Sequence[Fitted]) -> str:
+    """Say which directions hold, how many edges there are, and what was not fitted."""
     fine = [f for f in fitted if not f.failure]
     if not fine:
         return f"No graph was fitted: {failures(fitted)}."
@@ -159,9 +162,22 @@ def _summary(fitted: Sequence[Fitted]) -> str:
         else ""
     )
     return (
-        f"{len(directed)} directed edges in {len(fine)} {'fit' if len(fine) == 1 else 'fits'}"
-        f"{stable}; {other} without a direction{lost}."
+        f"{_held(directed)}{len(directed)} directed edges in {len(fine)} "
+        f"{'fit' if len(fine) == 1 else 'fits'}{stable}; {other} without a direction{lost}."
     )
+
+
+def _held(directed: Sequence[tuple[Fitted, Link]]) -> str:
+    """Name the edges that most resamples direct alike, the most frequent first."""
+    known = [(s, link) for f, link in directed if (s := _stability(f, link[:3])) is not None]
+    if not known:
+        return ""
+    held = sorted((x for x in known if x[0] >= STABLE), key=lambda x: -x[0])
+    named = dict.fromkeys(f"{link.cause} → {link.effect}" for _, link in held)
+    if not named:
+        return "No direction holds in 90 % of resamples: "
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"Resamples agree on {', '.join(list(named)[:_NAMED])}{more}: "
 
 
 def _estimates(fitted: Sequence[Fitted]) -> tuple[Estimate, ...]:

@@ -13,6 +13,8 @@ from workbench.runs.packed import Stream
 from workbench.runs.row_files import Row, file_rows
 from workbench.runs.spec import DataRef
 
+_LABEL = "label"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BadRow:
@@ -85,9 +87,13 @@ def _example(row: Row, data: DataRef) -> Example | BadRow:
         return BadRow(source=source, reason=f"no field {data.field!r}; the row has {known}")
     text = values[data.field]
     problem = _text_problem(text, data.field)
-    label = values.get(data.label) if data.label else None
-    if not problem and data.label:
-        problem = _label_problem(label, data.label)
+    label = values.get(data.label or _LABEL)
+    wrong = _label_problem(label, data.label or _LABEL)
+    if data.label:
+        problem = problem or wrong
+    elif wrong:
+        # Nobody asked for labels: a row without a usable one is still a text.
+        label = None
     if problem:
         return BadRow(source=source, reason=problem)
     return Example(

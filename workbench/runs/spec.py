@@ -51,7 +51,8 @@ class ModelRef:
 class DataRef:
     """Which rows: texts given outright, a file of them, a file of activations, or a task.
 
-    A path `shipped:NAME` is a data file of the package, wherever that is installed, and
+    Without `label`, a field of that name is the label of the rows that have one. A path
+    `shipped:NAME` is a data file of the package, wherever that is installed, and
     `dataset:NAME?split=…` a Hugging Face dataset. `sha256` pins the content, so that changed rows
     are a different run.
     """

@@ -9,8 +9,10 @@ from causal.searches import stability
 from causal.searches.abilities import ABILITIES
 from causal.searches.algorithms import ALGORITHMS, run
 from causal.searches.by_tests import DOMAIN
+from causal.searches.conventions import Link
+from causal.searches.edge_report import summary_of
 from causal.searches.fitting import choose, unsuitable
-from causal.searches.stability import Search, fit, split
+from causal.searches.stability import Fitted, Search, fit, split
 from tests.unit.causal.planted_tables import (
     COMPELLED,
     TRUE_PAIRS,
@@ -239,3 +241,13 @@ def test_choices_are_those_that_fit():
     assert choose("pc", numbers, NAMES, "auto", "auto").test == "fisherz"
     assert choose("pc", few, NAMES, "auto", "auto").test == "gsq"
     assert choose("boss", few, NAMES, "auto", "auto").score == "bdeu"
+
+
+def test_the_summary_names_the_edges_that_resamples_agree_on():
+    links = tuple(Link(*pair, "directed") for pair in (("a", "b"), ("b", "c"), ("c", "d")))
+    some = Fitted("pc", "pooled", "", 9, links, {links[1][:3]: 0.95, links[0][:3]: 0.5}, 20)
+    assert summary_of([some]).startswith("Resamples agree on b → c: 3 directed edges in 1 fit, 1")
+    none = Fitted("pc", "pooled", "", 9, links, {}, 20)
+    assert summary_of([none]).startswith("No direction holds in 90 % of resamples: 3 directed")
+    once = Fitted("pc", "pooled", "", 9, links)
+    assert summary_of([once]).startswith("3 directed edges in 1 fit; 0 without")

@@ -106,6 +106,23 @@ def test_labels_groups_and_other_fields_are_kept(write: Writer) -> None:
     assert (good[0].label, good[0].group, good[0].fields["z"]) == ("yes", "7", [1])
 
 
+def test_a_field_called_label_is_the_label_unless_another_is_named(write: Writer) -> None:
+    rows = (
+        {"text": "a", "label": "x", "kind": "k"},
+        {"text": "b", "label": None, "kind": "m"},
+        {"text": "c", "kind": "n"},
+    )
+    path = write("rows.jsonl", "\n".join(map(json.dumps, rows)))
+    good, bad = read_examples(DataRef(path=path))
+    assert [e.label for e in good] == ["x", None, None]
+    assert not bad
+    good, _ = read_examples(DataRef(path=path, label="kind"))
+    assert [e.label for e in good] == ["k", "m", "n"]
+    good, bad = read_examples(DataRef(path=path, label="label"))
+    assert [e.label for e in good] == ["x"]
+    assert len(bad) == 2
+
+
 def test_a_missing_field_lists_what_is_there(write: Writer) -> None:
     with pytest.raises(DataError, match="no field 'text'; the row has question, answer") as error:
         _read(write("a.jsonl", '{"question": "a", "answer": "b"}\n'))
