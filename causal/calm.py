@@ -93,7 +93,7 @@ class Calm(ItemTask):
             gold=asked.right or 0,
             group=asked.graph,
             template=asked.kind,
-            proof=answers_of(self._named(row.values))[1],
+            proof=_reasons(row) or answers_of(self._named(row.values))[1],
             meta={"edges": [list(edge) for edge in asked.edges]},
         )
 
@@ -106,8 +106,13 @@ def _number(path: str, row: Row, asked: Asked) -> Problem:
         id=f"{Path(path).name.partition('.jsonl')[0]}:{row.line}",
         question=asked.text,
         answer=asked.answer,
+        steps=_reasons(row),
         fields={**asdict(asked), "group": asked.graph, "family": asked.kind},
     )
+
+
+def _reasons(row: Row) -> tuple[str, ...]:
+    return tuple(map(str, dict(row.values.get("Reason", {})).values()))
 
 
 def _value(numeral: str) -> float:

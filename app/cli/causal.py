@@ -6,6 +6,7 @@ import click
 
 from app.cli.causal_audit import audit_command
 from app.cli.causal_questions import questions_command
+from app.cli.causal_scenario import scenario_command
 from app.cli.output import Form, say, takes_form, write_rows
 from app.cli.plugin_pages import plugin_rows
 from app.cli.run_flags import STORE
@@ -107,3 +108,4 @@ def export(run_id: str, kind: str, output: str | None, store: str | None) -> Non
 export.params.append(STORE)
 command.add_command(audit_command)
 command.add_command(questions_command)
+command.add_command(scenario_command)

@@ -1,0 +1,55 @@
+"""Bands of a task from planted accuracies, and both volatilities by hand."""
+
+import pytest
+
+from causal.worlds.scenario import scenarios
+from workbench.errors import DataError
+
+
+def _file(tmp_path, grid, **more):
+    path = tmp_path / "scores.csv"
+    rows = [
+        f"{model},{prompt},{x},{','.join(v[model] for v in more.values())}"
+        for model, xs in grid.items()
+        for prompt, x in zip(("basic", "role"), xs, strict=True)
+    ]
+    path.write_text("\n".join([f"model,prompt,accuracy,{','.join(more)}", *rows]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("grid", "understood", "solved"),
+    [
+        ({"a": (20, 30), "b": (10, 40)}, "very hard", "unsolvable"),
+        ({"a": (60, 70), "b": (10, 40), "c": (20, 20)}, "hard", "challenging"),
+        ({"a": (85, 50), "b": (60, 60)}, "easy", "potentially solvable"),
+        ({"a": (90, 80), "b": (75, 75), "c": (60, 60)}, "easy", "solvable"),
+        ({"a": (90, 80), "b": (75, 75), "c": (70, 70)}, "easy", "well solved"),
+    ],
+)
+def test_bands_follow_the_best_scores(tmp_path, grid, understood, solved):
+    (row,) = scenarios(_file(tmp_path, grid)).table("tasks").rows()
+    assert (row["understood"], row["solved"]) == (understood, solved)
+
+
+def test_volatility_is_the_spread_over_prompts_and_over_models(tmp_path):
+    found = scenarios(_file(tmp_path, {"a": (50, 70), "b": (60, 60)}))
+    assert [r["volatility"] for r in found.table("models").rows()] == pytest.approx([200**0.5, 0])
+    assert [r["volatility"] for r in found.table("prompts").rows()] == pytest.approx([50**0.5] * 2)
+
+
+@pytest.mark.parametrize(("n", "gap"), [(5, "large"), (4, "moderate"), (3, "small")])
+def test_the_gap_counts_limited_models_among_the_five_best(tmp_path, n, gap):
+    grid = {name: (90 - i, 90 - i) for i, name in enumerate("abcdef")}
+    access = {name: "limited" if i < n else "open" for i, name in enumerate("abcdef")}
+    (row,) = scenarios(_file(tmp_path, grid, access=access)).table("tasks").rows()
+    assert row["gap"] == gap
+
+
+def test_scores_that_are_no_percentages_are_named(tmp_path):
+    with pytest.raises(DataError, match="line 3"):
+        scenarios(_file(tmp_path, {"a": (50, 150)}))
+    bare = tmp_path / "bare.csv"
+    bare.write_text("model,accuracy\na,1\n")
+    with pytest.raises(DataError, match="prompt"):
+        scenarios(bare)
