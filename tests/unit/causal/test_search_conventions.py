@@ -1,6 +1,7 @@
 """Eleven algorithms on planted tables: numbers, non-Gaussian numbers, categories, bad tables."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -245,9 +246,10 @@ def test_choices_are_those_that_fit():
 
 def test_the_summary_names_the_edges_that_resamples_agree_on():
     links = tuple(Link(*pair, "directed") for pair in (("a", "b"), ("b", "c"), ("c", "d")))
-    some = Fitted("pc", "pooled", "", 9, links, {links[1][:3]: 0.95, links[0][:3]: 0.5}, 20)
-    assert summary_of([some]).startswith("Resamples agree on b → c: 3 directed edges in 1 fit, 1")
-    none = Fitted("pc", "pooled", "", 9, links, {}, 20)
-    assert summary_of([none]).startswith("No direction holds in 90 % of resamples: 3 directed")
-    once = Fitted("pc", "pooled", "", 9, links)
-    assert summary_of([once]).startswith("3 directed edges in 1 fit; 0 without")
+    plain = Fitted(algorithm="pc", scope="pooled", group="", n=9, links=links)
+    some = {links[1][:3]: 0.95, links[0][:3]: 0.5}
+    told = summary_of([replace(plain, stability=some, resamples=20)])
+    assert told.startswith("Resamples agree on b → c: 3 directed edges in 1 fit, 1 of them")
+    told = summary_of([replace(plain, resamples=20)])
+    assert told.startswith("No direction holds in 90 % of resamples: 3 directed edges")
+    assert summary_of([plain]).startswith("3 directed edges in 1 fit; 0 without")
