@@ -3,20 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
+from probes.held_texts import CHOOSE, HELD, TRAIN, HeldTexts, components
 from probes.lens.least_loss import logistic
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
-from workbench.methods.controls import other_positions
 from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.model import Model
-from workbench.model.sites import Kind, Site
 from workbench.options import option
 from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
@@ -24,7 +21,6 @@ from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.tables import Rows
 
-_TRAIN, _CHOOSE, _HELD = 0, 1, 2
 _PENALTIES = (1e-3, 1e-1)
 _METRICS = {
     "accuracy": share("Held-out tokens that the readout names.", "layer", "offset"),
@@ -62,36 +58,19 @@ class FutureTokens:
     dims: int = option(32, help="Principal components of the states.", low=1, high=4096)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
-        layers = self._layers(model.spec.n_layers)
-        sites = [Site(Kind.RESID_POST, layer) for layer in layers]
-        states: list[list[Float[np.ndarray, "layer n d_model"]]] = [[], []]
-        ids: list[list[int]] = []
-        for done, example in enumerate(examples):
-            trace = model.run([example.text], read=sites)
-            own = torch.stack([trace.row(0, site) for site in sites]).float().cpu()
-            order = other_positions(trace.tokens, context, "future-tokens")[0]
-            states[0].append(own.numpy())
-            states[1].append(own[:, order].numpy())
-            ids.append(trace.tokens.row(0))
-            context.progress(done + 1, len(examples), "texts")
-        text = np.repeat(np.arange(len(ids)), [len(row) for row in ids])
-        part = _parts(ids, context)
-        kinds = _kinds(ids, part, self.classes)
+        data = HeldTexts.read(model, examples, self.layers, context, name="future-tokens")
+        kinds = _kinds(data, self.classes)
         found: Rows = []
-        for i, layer in enumerate(layers):
-            own_h, other_h = (np.concatenate([x[i] for x in each]) for each in states)
+        for i, layer in enumerate(data.layers):
             for offset in range(1, self.offsets + 1):
-                told = readouts(own_h, other_h, kinds, text, part, offset=offset, dims=self.dims)
+                told = readouts(
+                    data.states[i], data.others[i], kinds, data.text, data.part,
+                    offset=offset, dims=self.dims,
+                )  # fmt: skip
                 found += [{"layer": layer, "offset": offset, **row} for row in told]
-        return self._report(found, len(examples), len(ids) < _FEW)
+        return self._report(found, len(examples), data.notes)
 
-    def _layers(self, n: int) -> list[int]:
-        if not self.layers:
-            return sorted({0, n // 2, n - 1})
-        given = [Site.parse(f"resid_post.{part.strip()}") for part in self.layers.split(",")]
-        return sorted({site.layer % n for site in given if site.layer is not None})
-
-    def _report(self, rows: Rows, n_given: int, few: bool) -> Result:
+    def _report(self, rows: Rows, n_given: int, notes: Sequence[Note]) -> Result:
         axes = {
             "layer": Axis(help="Layer whose output is read."),
             "offset": Axis(help="How far ahead.", unit="tokens"),
@@ -100,13 +79,12 @@ class FutureTokens:
         last = {"layer": found.layers[-1]}
         places = [(metric, 1 + (metric == "surplus")) for metric in found.metrics]
         estimates = [found.estimate(m, "elsewhere", {**last, "offset": k}) for m, k in places]
-        why = "too few texts: the last tokens of each are held out, not whole texts"
         return study_report(
             found,
             summary=f"{_verdict(estimates)}.",
             averages={"offsets": ("layer", "offset")},
             estimates=estimates,
-            notes=[Note(why, "warning", "few-texts")] if few else [],
+            notes=notes,
             plots=[
                 Plot(title=title, metrics=(metric,), axes=("layer", "offset"))
                 for metric, title in zip(
@@ -137,9 +115,6 @@ def _verdict(found: Sequence[Estimate]) -> str:
     return "; ".join(told)
 
 
-_FEW = 8
-
-
 def readouts(  # noqa: PLR0913 - states and their control, what follows them and who is held out
     states: Float[np.ndarray, "n d_model"],
     others: Float[np.ndarray, "n d_model"],
@@ -159,13 +134,13 @@ def readouts(  # noqa: PLR0913 - states and their control, what follows them and
     # Two kinds would share one row of weights.
     y, n_kinds = kinds[at + offset], max(int(kinds.max()) + 1, 3)
     place = part[at + offset]
-    if not all((place == one).any() for one in (_TRAIN, _CHOOSE, _HELD)):
+    if not all((place == one).any() for one in (TRAIN, CHOOSE, HELD)):
         raise TooLittleData(
             f"no part of the texts may be without tokens {offset} apart",
             hint="give more or longer texts, or fewer --offsets",
         )
-    train = place == _TRAIN
-    h, other = (_components(x[at], train, dims) for x in (states, others))
+    train = place == TRAIN
+    h, other = (components(x[at], train, dims) for x in (states, others))
     following = np.eye(n_kinds)[kinds[at + 1]]
     none = np.zeros((len(at), 0))
     base = _log_p(none, y, place, n_kinds)
@@ -179,7 +154,7 @@ def readouts(  # noqa: PLR0913 - states and their control, what follows them and
         for kind, x in (("", h), ("_elsewhere", other)):
             both = _log_p(np.hstack([following, x]), y, place, n_kinds)
             values[f"surplus{kind}"] = _gain(both, next_alone, y)
-    held, texts = place == _HELD, text[at]
+    held, texts = place == HELD, text[at]
     return [
         {"text": int(t), **{m: float(x[held & (texts == t)].mean()) for m, x in values.items()}}
         for t in np.unique(texts[held])
@@ -193,7 +168,7 @@ def _log_p(
     n_kinds: int,
 ) -> Float[np.ndarray, "n kind"]:
     """Fit on the training part with the penalty that is best on the second; return all log p."""
-    train, choose = place == _TRAIN, place == _CHOOSE
+    train, choose = place == TRAIN, place == CHOOSE
     # One more row of every kind without features: no kind is impossible.
     rows = np.vstack([x[train], np.zeros((n_kinds, x.shape[1]))])
     goal = np.concatenate([y[train], np.arange(n_kinds)])
@@ -215,32 +190,9 @@ def _gain(
     return np.asarray(logp[each, y] - base[each, y])
 
 
-def _components(
-    x: Float[np.ndarray, "n d_model"], train: Any, dims: int
-) -> Float[np.ndarray, "n component"]:
-    """Return the first principal components of the training states, the first of unit spread."""
-    centred = x.astype(np.float64) - x[train].mean(axis=0)
-    values, vectors = np.linalg.eigh(centred[train].T @ centred[train] / train.sum())
-    first = vectors[:, ::-1][:, :dims]
-    return np.asarray(centred @ first / np.sqrt(max(values[-1], 1e-12)))
-
-
-def _parts(ids: Sequence[Sequence[int]], context: Context) -> Int[np.ndarray, " n"]:
-    """Return the part of every token: whole texts, or stretches of each where texts are few."""
-    if len(ids) < _FEW:
-        shares = [np.arange(len(row)) / max(len(row), 1) for row in ids]
-        return np.concatenate([np.digitize(x, (0.5, 0.75)) for x in shares])
-    order = context.stream("future-tokens parts").permutation(len(ids)) * 4 // len(ids)
-    of_text = np.array([_TRAIN, _TRAIN, _CHOOSE, _HELD])[order]
-    return np.repeat(of_text, [len(row) for row in ids])
-
-
-def _kinds(
-    ids: Sequence[Sequence[int]], part: Int[np.ndarray, " n"], most: int
-) -> Int[np.ndarray, " n"]:
+def _kinds(data: HeldTexts, most: int) -> Int[np.ndarray, " n"]:
     """Number the most frequent tokens of the training part from 1; all others are 0."""
-    flat = np.array([i for row in ids for i in row])
-    counted = Counter(flat[part == _TRAIN].tolist())
+    counted = Counter(data.ids[data.part == TRAIN].tolist())
     common = sorted(counted, key=lambda token: (-counted[token], token))[: most - 1]
     number_of = {token: i + 1 for i, token in enumerate(common)}
-    return np.array([number_of.get(token, 0) for token in flat.tolist()])
+    return np.array([number_of.get(token, 0) for token in data.ids.tolist()])

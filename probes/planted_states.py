@@ -256,6 +256,25 @@ def plant_next_token(
     )
 
 
+def plant_later_token(
+    *, read: Callable[[Result], float], generator: torch.Generator
+) -> PlantedStates:
+    """Build two layers whose states spell the token after the next one."""
+    following = torch.randint(0, _SIZE, (_TEXTS, _LENGTH), generator=generator)
+    names, later = (
+        torch.nn.functional.one_hot(x, _SIZE).float()
+        for x in (following, following.roll(-1, dims=1))
+    )
+    return PlantedStates(
+        states={Site(Kind.FINAL_NORM): names} | {Site(Kind.RESID_POST, k): later for k in range(2)},
+        n_layers=2,
+        read=read,
+        at_least=0.9,
+        at_most=0.4,
+        spells_next=True,
+    )
+
+
 def _mixed(x: Float[Tensor, "text *shape"], generator: torch.Generator) -> Tensor:
     """Put positions in another order; in a pattern, every query's keys among those it sees."""
     if x.dim() == 3:

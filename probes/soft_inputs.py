@@ -51,7 +51,8 @@ class SoftInputs:
     `swap` puts the first text of the data in front in place of `text`. `nearest` says how far the
     vectors are from the vocabulary. Controls: the last value as the forecast; random vectors.
 
-    Units: errors in variances of the series' training part; n counts held-out windows.
+    Units: errors in variances of the series' training part; n counts blocks of `block` held-out
+    windows. Neighbouring windows share most of their values, so that intervals resample blocks.
 
     Cost: for each series and backbone one pass per window and one more per held-out window, and
     sixteen rows with gradients per step; the model is copied once for each backbone.
@@ -76,6 +77,7 @@ class SoftInputs:
     patches: int = option(4, help="Patches per window.", low=1, high=500)
     fitted: int = option(256, help="Windows to fit; a quarter as many choose.", low=8, high=100000)
     held: int = option(192, help="Held-out windows, later in time.", low=2, high=100_000)
+    block: int = option(8, help="Held-out windows that intervals keep together.", low=1)
     steps: int = option(30, help="Steps of training the map; 0 leaves it random.", low=0)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
@@ -95,7 +97,8 @@ class SoftInputs:
                 )
                 place = {"series": data.name, "backbone": name}
                 found = self._measured(entry, through, data, texts[1], generator)
-                rows += [{"window": k, **place, **row} for k, row in enumerate(found)]
+                rows += [{"window": k, "block": k // self.block, **place, **row}
+                         for k, row in enumerate(found)]  # fmt: skip
                 context.progress(i * len(all_series) + j + 1, len(names) * len(all_series), "fits")
         return self._report(rows, all_series, names)
 
@@ -146,7 +149,7 @@ class SoftInputs:
             "backbone": Axis(help="What stands behind the input vectors.", labels=tuple(names)),
         }
         found = samples_of(
-            rows, _METRICS, by=("window",), unit="windows", controls_of=_CONTROLS, axes_of=axes
+            rows, _METRICS, by=("block",), unit="blocks", controls_of=_CONTROLS, axes_of=axes
         )
         estimates = [
             found.estimate("error", "last", {"series": label, "backbone": name})

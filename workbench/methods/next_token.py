@@ -139,6 +139,25 @@ def overlaps(
     return kept.reshape(shape), by_chance.reshape(shape)
 
 
+def probabilities(
+    states: Float[Tensor, "batch pos d_model"],
+    goals: Int[Tensor, "batch pos *goal"],
+    context: Context,
+) -> Float[Tensor, "batch pos *goal"]:
+    """Return what residual-stream states give to some tokens each; 0 for a goal of −1.
+
+    Raises:
+        InputError: there is no output head.
+    """
+    unembed, rows = _head(context)
+    wanted = goals.flatten(0, 1).flatten(1).to(states.device)
+    found = [
+        unembed(h).float().softmax(dim=-1).gather(1, wanted[start : start + rows].clamp(min=0))
+        for start, h in _parts(states.flatten(0, 1), rows)
+    ]
+    return torch.cat(found).masked_fill(wanted < 0, 0.0).view(goals.shape)
+
+
 def top_tokens(states: Float[Tensor, "*shape d_model"], context: Context) -> Int[Tensor, "*shape"]:
     """Return the token that each residual-stream state ranks first, through the final norm.
 

@@ -57,6 +57,15 @@ def test_the_first_sentence_says_whether_the_model_helps():
     assert study(backbones="removed", steps=2).summary.startswith("error")
 
 
+def test_intervals_take_blocks_of_neighbouring_windows_as_one():
+    found = study(series="ar", backbones="removed", held=10, block=4)
+    rows = found.table("backbones").frame
+    assert rows["n_blocks"].tolist() == [3]
+    alone = study(series="ar", backbones="removed", held=12, block=1).table("backbones").frame
+    whole = study(series="ar", backbones="removed", held=12, block=4).table("backbones").frame
+    assert whole["error"].iloc[0] == pytest.approx(alone["error"].iloc[0])
+
+
 def test_backbones_are_the_model_its_shuffled_weights_and_attention_alone():
     model = tiny_model("llama")
     tokens = model.tokenize("the king saw a dog")

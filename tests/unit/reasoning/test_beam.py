@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from reasoning.asked_attribute import AskedAttribute
 from reasoning.policy_beam import BeamSearch
 from workbench.errors import BadOption
 from workbench.model.generation import GenerationOptions
@@ -39,6 +40,48 @@ def test_the_mode_among_the_texts_of_a_length_is_found(tiny_llama: Model) -> Non
     assert found.generated[0] == (*text, STOP)
     assert sum(found.logprobs[0]) == pytest.approx(score, abs=1e-4)
     assert found.records[0].rows(0)[0]["score"] == pytest.approx(score, abs=1e-4)
+
+
+def told(model, texts):
+    """Return a classifier's log-probability, which no token of the text has by itself."""
+    return torch.tensor([-float((sum(text) * 7) % 11) for text in texts])
+
+
+def test_the_mode_given_an_attribute_is_found(tiny_llama: Model) -> None:
+    v, (prompt,) = tiny_llama.spec.d_vocab, PROMPTS[1:]
+    pairs = list(product(range(v), repeat=2))
+    logits = tiny_llama.run(pad([[*prompt, *p] for p in pairs]), logits="all").logits
+    logp, n, rows = logits.double().log_softmax(dim=-1), len(prompt), torch.arange(len(pairs))
+    first, second = torch.tensor(pairs).unbind(dim=1)
+    total = logp[rows, n - 1, first] + logp[rows, n, second]
+    by = told(None, [[*prompt, *p] for p in pairs]).double()
+    policy = BeamSearch(width=v**2, guide=told, considered=1)
+    found = tiny_llama.generate(pad([prompt]), limit=2, policy=policy, options=options())
+    assert found.generated[0] == pairs[int((total + by).argmax())]
+    assert found.generated[0] != pairs[int(total.argmax())]
+    row = found.records[0].rows(0)[0]
+    assert row["score"] == pytest.approx(float(total[int((total + by).argmax())]), abs=1e-4)
+    assert row["penalty"] == float(by[int((total + by).argmax())])
+
+
+def test_a_guide_that_knows_nothing_changes_no_bit(tiny_llama: Model) -> None:
+    plain, even = (
+        tiny_llama.generate(pad(PROMPTS), limit=4, options=options(), policy=policy)
+        for policy in (
+            BeamSearch(width=3),
+            BeamSearch(width=3, guide=lambda model, texts: torch.zeros(len(texts))),
+        )
+    )
+    assert (plain.generated, plain.logprobs) == (even.generated, even.logprobs)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_asked_attribute_is_the_share_of_its_answer(tiny_llama: Model, n: int) -> None:
+    texts = [[5, 9, 11], [7], [4, 4]][:n]
+    found = AskedAttribute(question=(8, 2), toward=6, against=3)(tiny_llama, texts)
+    for text, value in zip(texts, found.tolist(), strict=True):
+        logits = tiny_llama.run(pad([[*text, 8, 2]]), logits="last").logits[0, -1]
+        assert value == pytest.approx(float(logits[[6, 3]].log_softmax(dim=0)[0]), abs=1e-5)
 
 
 def test_one_beam_is_greedy_to_the_bit_and_more_find_no_less(tiny_llama: Model) -> None:
