@@ -58,7 +58,7 @@ class LookAhead:
         rows: Rows = []
         for i, layer in enumerate(data.layers):
             told = qualities(
-                data.states[i], data.others[i], embedded, data.text, data.part,
+                embedded, (data.states[i], data.others[i]), data.text, data.part,
                 ahead=self.ahead, dims=self.dims,
             )  # fmt: skip
             rows += [{"layer": layer, **row} for row in told]
@@ -84,10 +84,9 @@ class LookAhead:
         )
 
 
-def qualities(  # noqa: PLR0913 - states and their control, what follows and who is held out
-    states: Float[np.ndarray, "n d_model"],
-    others: Float[np.ndarray, "n d_model"],
+def qualities(  # noqa: PLR0913 - what is read off what, and who is held out
     embedded: Float[np.ndarray, "n d_embed"],
+    both: tuple[Float[np.ndarray, "n d_model"], Float[np.ndarray, "n d_model"]],
     text: Int[np.ndarray, " n"],
     part: Int[np.ndarray, " n"],
     *,
@@ -96,11 +95,12 @@ def qualities(  # noqa: PLR0913 - states and their control, what follows and who
 ) -> Rows:
     """Return the quality of every held-out text at every delay from 0 to `ahead`.
 
-    `text` says whose each token is, `part` is 0 for fitting, 1 for choosing, 2 for held out.
+    `both` are the states and those of the control; `text` says whose each token is, `part` is 0
+    for fitting, 1 for choosing, 2 for held out.
     """
     at = np.flatnonzero(text[:-ahead] == text[ahead:]) if ahead < len(text) else text[:0]
     place, whose = part[at + ahead], text[at]
-    if not all((place == one).sum() > 1 for one in (TRAIN, CHOOSE, HELD)):
+    if not all((place == one).any() for one in (TRAIN, CHOOSE, HELD)):
         raise TooLittleData(
             f"no part of the texts may be without stretches of {ahead + 1} tokens",
             hint="give more or longer texts, or a smaller --ahead",
@@ -108,10 +108,11 @@ def qualities(  # noqa: PLR0913 - states and their control, what follows and who
     train, held = place == TRAIN, place == HELD
     follows = np.mean([embedded[at + k] for k in range(1, ahead + 1)], axis=0)
     y = components(follows, train, dims)
-    spread = (y[held] ** 2).sum(axis=1).mean()
+    # A future that never varies is told without error.
+    spread = max(float((y[held] ** 2).sum(axis=1).mean()), 1e-12)
     rows = []
     for delay in range(ahead + 1):
-        errors = [_errors(x[at + delay], y, place, dims) for x in (states, others)]
+        errors = [_errors(x[at + delay], y, place, dims) for x in both]
         for t in np.unique(whose[held]):
             own = held & (whose == t)
             own_quality, null = (1 - e[own].mean() / spread for e in errors)
@@ -133,7 +134,7 @@ def _errors(
     seen = vectors.T @ (x[train].T @ y[train]) / train.sum()
     tried = []
     for penalty in _PENALTIES:
-        told = x @ (vectors @ (seen / (values + penalty * values[-1])[:, None]))
+        told = x @ (vectors @ (seen / (values + max(penalty * values[-1], 1e-12))[:, None]))
         error = ((told - y) ** 2).sum(axis=1)
         tried.append((float(error[choose].mean()), error))
     return np.asarray(min(tried, key=lambda pair: pair[0])[1])

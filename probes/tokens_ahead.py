@@ -24,6 +24,7 @@ from workbench.result.metric import Control, Metric, Plot
 from workbench.result.samples import Samples
 
 _BOTH = ("layer", "position")
+_NONE = -2
 _share = partial(Metric, unit="proportion", axes=_BOTH, bounds=(0.0, 1.0))
 
 
@@ -67,15 +68,22 @@ class TokensAhead(PerUnit):
         order = other_positions(trace.tokens, context, "tokens-ahead")
         goals = torch.stack([_goals(trace.tokens, self.ahead, at) for at in (None, order)], dim=2)
         layers = [probabilities(h, goals, context) for h in trace.stack(Kind.RESID_POST)]
-        p, known = torch.stack(layers, dim=1).double(), (goals >= 0)[:, None].to(layers[0].device)
+        p, none = (
+            torch.stack(layers, dim=1).double(),
+            (goals == _NONE)[:, None].to(layers[0].device),
+        )
         own, null = (
-            {"next": p[..., k, 0].masked_fill(~known[..., k, 0], torch.nan),
-             "later": p[..., k, 1:].sum(-1).masked_fill(~known[..., k, 1:].any(-1), torch.nan)}
+            {
+                "next": p[..., k, 0].masked_fill(none[..., k, 0], torch.nan),
+                "later": p[..., k, 1:].sum(dim=-1).masked_fill(none[..., k, 1], torch.nan),
+            }
             for k in (0, 1)
-        )  # fmt: skip
+        )
         return Measured(values=own, controls={"elsewhere": null})
 
     def summary(self, found: Samples) -> str:
+        if found.estimate("later").value is None:
+            return "No text has a token after the next one."
         later = found.mean("later").value
         best = int(later.argmax())
         return (
@@ -92,11 +100,11 @@ class TokensAhead(PerUnit):
 def _goals(
     tokens: Tokens, ahead: int, order: Int[Tensor, "batch pos"] | None
 ) -> Int[Tensor, "batch pos token"]:
-    """Return the next token and the later ones of each position, −1 for none.
+    """Return the next token and the later ones of each position, then −1; −2 where none stands.
 
     With an `order` they are those behind another position; a token's own next one is left out.
     """
-    found = torch.full((*tokens.ids.shape, ahead), -1)
+    found = torch.full((*tokens.ids.shape, ahead), _NONE)
     for i, length in enumerate(tokens.lengths):
         ids = tokens.row(i)
         columns = tokens.near.mask[i].nonzero()[:, 0].tolist()
@@ -105,6 +113,9 @@ def _goals(
             s = t if order is None else place[int(order[i, column])]
             own = ids[t + 1 : t + 2]
             later = dict.fromkeys(x for x in ids[s + 2 : s + 1 + ahead] if x not in own)
-            row = [ids[s + 1] if s + 1 < length else -1, *later]
-            found[i, column, : len(row)] = torch.tensor(row)
+            if s + 1 < length:
+                found[i, column, 0] = ids[s + 1]
+            if s + 2 < length:
+                found[i, column, 1:] = -1
+                found[i, column, 1 : 1 + len(later)] = torch.tensor(list(later), dtype=torch.long)
     return found

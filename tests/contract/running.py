@@ -37,6 +37,7 @@ QUICK = {
     ("probe", "critical-tokens"): {"draws": 8, "samples": 4, "new_tokens": 6},
     ("probe", "hybrid-trace"): {"untrained": True, "tokens": 8},
     ("probe", "future-tokens"): {"offsets": 2, "layers": "1", "classes": 4, "dims": 4},
+    ("probe", "look-ahead"): {"ahead": 1, "layers": "1", "dims": 4},
     ("probe", "order-sensitivity"): {"orders": 2, "layouts": "plain,mask"},
     ("probe", "docnade"): {"letters": 0, "topics": 2, "dims": 4, "epochs": 2, "layers": "-1:"},
     ("probe", "soft-inputs"): {"fitted": 16, "held": 4, "steps": 1, "patch": 3, "series": "ar"},

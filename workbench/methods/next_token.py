@@ -144,7 +144,7 @@ def probabilities(
     goals: Int[Tensor, "batch pos *goal"],
     context: Context,
 ) -> Float[Tensor, "batch pos *goal"]:
-    """Return what residual-stream states give to some tokens each; 0 for a goal of −1.
+    """Return what residual-stream states give to some tokens each; 0 for a goal below 0.
 
     Raises:
         InputError: there is no output head.

@@ -15,7 +15,7 @@ def curve(tokens, states):
     text = np.repeat(np.arange(N), LENGTH)
     part = np.array([0, 0, 1, 2])[text % 4]
     mixed = np.random.default_rng(1).permutation(states)
-    rows = qualities(states, mixed, np.eye(V)[tokens], text, part, ahead=AHEAD, dims=64)
+    rows = qualities(np.eye(V)[tokens], (states, mixed), text, part, ahead=AHEAD, dims=64)
     return [
         [np.mean([r[m] for r in rows if r["delay"] == d]) for d in range(AHEAD + 1)]
         for m in ("quality", "quality_elsewhere")
