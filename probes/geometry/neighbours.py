@@ -1,18 +1,20 @@
 """Two-NN intrinsic dimension of samples of tokens, one per layer."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from probes.geometry.twins import distinct
 
 DISCARD = 0.1
-_CANCELLED = 1e-6
+# Below this share of a squared length single precision might choose another neighbour.
+_CLOSE = 0.01
+# How many rows of distances stay in the cache of a processor.
+_ROWS = 256
 _EQUIDISTANT = 1e-6
 _FEW = "fewer than three tokens differ from all others"
 _EQUAL = "every token has its two nearest neighbours at the same distance"
@@ -51,7 +53,7 @@ def two_nn(x: Float[Tensor, "layer n d_model"], groups: Int[np.ndarray, " n"]) -
     sorted_x = x[:, torch.from_numpy(order).to(x.device)]
     kept = np.stack([distinct(one) for one in x.cpu().numpy()])[:, order]
     found = [
-        _of_layer(one - one[torch.from_numpy(there).to(x.device)].mean(dim=0), there, member)
+        _of_layer(one[torch.from_numpy(there).to(x.device)], member[there], len(present))
         for one, there in zip(sorted_x, kept, strict=True)
     ]
     values = np.array([value for value, _, _ in found])
@@ -70,21 +72,21 @@ def two_nn(x: Float[Tensor, "layer n d_model"], groups: Int[np.ndarray, " n"]) -
 
 
 def _of_layer(
-    x: Float[Tensor, "n d_model"], kept: Bool[np.ndarray, " n"], member: Int[np.ndarray, " n"]
+    x: Float[Tensor, "n d_model"], member: Int[np.ndarray, " n"], n_groups: int
 ) -> tuple[tuple[float, float], list[float], str]:
     """Return both dimensions of one layer, the first without each group, and why there is none."""
-    distance, group = _nearest(x, torch.from_numpy(~kept).to(x.device), member)
-    value, reason = _likelihood(_log_ratios(distance[:, 0], distance[:, 1])[kept])
-    without = _without_each(distance, group, kept, member)
-    slope = np.nan if reason else _slope(_log_ratios(distance[:, 0], distance[:, 1])[kept])
-    return (value, slope), without, reason
+    distance, group = _nearest(x - x.mean(dim=0), member)
+    ratios = _log_ratios(distance[:, 0], distance[:, 1])
+    value, reason = _likelihood(ratios)
+    without = _without_each(distance, group, member, n_groups)
+    return (value, np.nan if reason else _slope(ratios)), without, reason
 
 
 def _without_each(
     distance: Float[np.ndarray, "n four"],
     group: Int[np.ndarray, "n four"],
-    kept: Bool[np.ndarray, " n"],
     member: Int[np.ndarray, " n"],
+    n_groups: int,
 ) -> list[float]:
     """Return the likelihood dimension without each group, whose tokens are no neighbours either.
 
@@ -92,49 +94,79 @@ def _without_each(
     their two nearest in the group have others.
     """
     if distance.shape[1] < 4:
-        return [np.nan] * (int(member.max()) + 1)
+        return [np.nan] * n_groups
     (one, two, three, four), (g1, g2, g3, _) = distance.T, group.T
     base = _log_ratios(one, two)
     second = np.where(g3 == g1, four, three)
     first_gone = np.where(g1 == g2, _log_ratios(three, four), _log_ratios(two, second))
     second_gone = _log_ratios(one, np.where(g3 == g2, four, three))
     without = []
-    for g in range(int(member.max()) + 1):
+    for g in range(n_groups):
         left = np.where(g1 == g, first_gone, np.where(g2 == g, second_gone, base))
-        without.append(_likelihood(left[kept & (member != g)])[0])
+        without.append(_likelihood(left[member != g])[0])
     return without
 
 
 def _nearest(
-    x: Float[Tensor, "n d_model"], twin: Bool[Tensor, " n"], member: Int[np.ndarray, " n"]
+    x: Float[Tensor, "n d_model"], member: Int[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "n four"], Int[np.ndarray, "n four"]]:
     """Return each token's four smallest distances among its two smallest to each group.
 
-    Whichever group is left out, the two nearest of the others are among them. Tokens are in the
-    order of their groups; missing neighbours are infinitely far.
+    Whichever group is left out, the two nearest of the others are among them. Neighbours are
+    chosen by single precision, by that of `x` where they are too close for it, and always
+    measured by that of `x`. Missing neighbours are infinitely far.
     """
-    length = (x * x).sum(dim=1)
-    ones = torch.ones_like(length[:, None])
-    # Squared distances less the squared length of the row, by one product.
-    square = torch.cat([-2 * x, ones], dim=1) @ torch.cat([x, length[:, None]], dim=1).T
-    square.fill_diagonal_(torch.inf)
-    if bool(twin.any()):
-        square[:, twin] = torch.inf
-    ends = np.searchsorted(member, np.arange(int(member.max()) + 2)).tolist()
-    near, index = [], []
-    for a, b in pairwise(ends):
-        part = square[:, a:b]
-        for _ in range(2):
-            at = _least(part)
-            near.append(part.gather(1, at)[:, 0] + length)
-            index.append(at[:, 0] + a)
-            part.scatter_(1, at, torch.inf)
-    best = torch.stack(near, dim=1)
-    at_best = torch.stack(index, dim=1)
-    best = _measured_again(x, best, at_best, length)
-    width = min(4, best.shape[1])
-    found = best.topk(width, dim=1, largest=False)
-    return found.values.sqrt().cpu().numpy(), (found.indices // 2).cpu().numpy()
+    search, rows = _Search.of(x.float(), member), torch.arange(len(x), device=x.device)
+    step = _ROWS if x.device.type == "cpu" else len(x)
+    found = [_measured(x, some, search.neighbours(some)) for some in rows.split(step)]
+    square, at = (torch.cat(parts) for parts in zip(*found, strict=True))
+    close = (square < _CLOSE * (x * x).sum(dim=1, keepdim=True)).any(dim=1).nonzero()[:, 0]
+    if len(close) and x.dtype != torch.float32:
+        search = _Search.of(x, member)
+        for some in close.split(step):
+            square[some], at[some] = _measured(x, some, search.neighbours(some))
+    order = square.argsort(dim=1, stable=True)
+    at_host = at.gather(1, order).cpu().numpy()
+    return square.gather(1, order).sqrt().cpu().numpy(), np.where(at_host < 0, -1, member[at_host])
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """What squared distances less the squared length of the row are a product of."""
+
+    left: Float[Tensor, "n k"]
+    right: Float[Tensor, "k n"]
+    group: Int[Tensor, " n"]
+    in_group: Float[Tensor, "group n"]
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n d_model"], member: Int[np.ndarray, " n"]) -> "_Search":
+        """Prepare the product; `in_group` is infinite at the tokens of each group, else zero."""
+        length = (x * x).sum(dim=1, keepdim=True)
+        group = torch.from_numpy(member).to(x.device)
+        same = torch.arange(int(member.max()) + 1, device=x.device)[:, None] == group
+        return cls(
+            left=torch.cat([-2 * x, torch.ones_like(length)], dim=1),
+            right=torch.cat([x, length], dim=1).T,
+            group=group,
+            in_group=torch.zeros_like(same, dtype=x.dtype).masked_fill_(same, torch.inf),
+        )
+
+    def neighbours(self, rows: Int[Tensor, " row"]) -> Int[Tensor, "row four"]:
+        """Return the nearest tokens of some rows, two of a group at most, −1 where is none."""
+        square = self.left.index_select(0, rows) @ self.right
+        at, found = rows[:, None], []
+        groups: list[Int[Tensor, " row"]] = []
+        for _ in range(min(4, 2 * len(self.in_group))):
+            square.scatter_(1, at, torch.inf)
+            for group in groups[:-1]:
+                full = (group == groups[-1]).nonzero()[:, 0]
+                square[full] += self.in_group[group[full]]
+            at = _least(square)
+            is_missing = square.gather(1, at) == torch.inf
+            found.append(at.masked_fill(is_missing, -1))
+            groups.append(self.group[at[:, 0]])
+        return torch.cat(found, dim=1)
 
 
 def _least(x: Float[Tensor, "n k"]) -> Int[Tensor, "n 1"]:
@@ -144,19 +176,14 @@ def _least(x: Float[Tensor, "n k"]) -> Int[Tensor, "n 1"]:
     return x.argmin(dim=1, keepdim=True)
 
 
-def _measured_again(
-    x: Float[Tensor, "n d_model"],
-    square: Float[Tensor, "n k"],
-    at: Int[Tensor, "n k"],
-    length: Float[Tensor, " n"],
-) -> Float[Tensor, "n k"]:
-    """Replace expanded squares that cancel by the squares of differences."""
-    cancelled = square < _CANCELLED * (length[:, None] + length[at])
-    if not bool(cancelled.any()):
-        return square
-    row, column = cancelled.nonzero(as_tuple=True)
-    square[row, column] = (x[row] - x[at[row, column]]).square().sum(dim=1)
-    return square
+def _measured(
+    x: Float[Tensor, "n d_model"], rows: Int[Tensor, " row"], at: Int[Tensor, "row four"]
+) -> tuple[Float[Tensor, "row four"], Int[Tensor, "row four"]]:
+    """Return the squared distances to neighbours, infinite where there is none, and these."""
+    own = x.index_select(0, rows)
+    near = (x.index_select(0, one.clamp(min=0)) for one in at.unbind(dim=1))
+    square = [(own - one).square().sum(dim=1) for one in near]
+    return torch.stack(square, dim=1).masked_fill(at < 0, torch.inf), at
 
 
 def _log_ratios(

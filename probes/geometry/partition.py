@@ -6,6 +6,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+# Up to here exp and its reciprocal are numbers, and sums of them as well.
+_PLAIN = 300.0
+
 
 def log_partition(
     along: Float[Tensor, "layer n d_model"],
@@ -38,6 +41,9 @@ def gaussian_log_partition(
 
 
 def _both_signs(along: Float[Tensor, "layer n d_model"]) -> Float[Tensor, "layer both"]:
+    if along.numel() and float(torch.linalg.vector_norm(along, torch.inf)) < _PLAIN:
+        z = along.exp()
+        return torch.cat([z.sum(dim=1), z.reciprocal_().sum(dim=1)], dim=1).log()
     return torch.cat([along.logsumexp(1), (-along).logsumexp(1)], dim=1)
 
 

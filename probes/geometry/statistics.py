@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,8 +27,8 @@ from workbench.model.trace import Trace
 _WAITING_TOKENS = 8192
 _WAITING_BYTES = 1 << 28
 _ACCELERATED = 8
-# How many layers are stacked at once: few on a processor, whose memory is that of the machine.
-_STACKED_BYTES = 1 << 26
+# How many layers are stacked at once: few on a processor, whose caches should hold them.
+_STACKED_BYTES = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,17 +154,14 @@ class IsotropyStatistics:
         is_double = self.settings.exact or waiting[0][0].dtype == torch.float64
         for first in range(0, n_sites, step):
             at = slice(first, min(first + step, n_sites))
-            parts = [torch.stack(layers[at]) for layers in waiting]
-            x = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).to(self.device)
-            x = x.index_select(1, places)
+            x = _together([layers[at] for layers in waiting], places)
             yield at, x.to(torch.float64 if is_double else torch.float32)
 
     def _checked(
         self, at: slice, x: Float[Tensor, "layer n d_model"], batch: Batch
     ) -> Float[Tensor, "layer n d_model"]:
         """Return vectors at a size whose squares are numbers; the one question to the device."""
-        least, most = x.flatten(1).aminmax(dim=1)
-        largest = np.array(torch.maximum(-least, most).tolist())
+        largest = _largest(x)
         for i in np.flatnonzero(~np.isfinite(largest)):
             bad = torch.nonzero(~torch.isfinite(x[i]).all(dim=1)).flatten().tolist()
             raise NotFinite(
@@ -232,6 +229,31 @@ class IsotropyStatistics:
         self._longest = torch.from_numpy(np.array(arrays["longest"])).to(self.device)
         self.exponents = np.array(arrays["exponents"])
         self.n_empty = int(arrays["n_empty"])
+
+
+def _together(
+    parts: Sequence[Sequence[Float[Tensor, "some d_model"]]], places: Int64[Tensor, " n"]
+) -> Float[Tensor, "layer n d_model"]:
+    """Return the rows that count of every layer, whose traces are laid end to end."""
+    if places.device.type != "cpu":
+        stacked = torch.cat([torch.stack(tuple(layers)) for layers in parts], dim=1)
+        return stacked.to(places.device).index_select(1, places)
+    first = parts[0][0]
+    x = first.new_empty(len(parts[0]), len(places), first.shape[1], device=places.device)
+    for row, layer in zip(x, zip(*parts, strict=True), strict=True):
+        # One layer stays in the cache from here to there.
+        torch.index_select(torch.cat(layer).to(x.device), 0, places, out=row)
+    return x
+
+
+def _largest(x: Float[Tensor, "layer n d_model"]) -> Float[np.ndarray, " layer"]:
+    """Return the largest size of a number of each layer; NaN where one is."""
+    flat = x.flatten(1)
+    if x.device.type == "cpu":  # where NumPy compares several at once
+        array = flat.numpy()
+        return np.asarray(np.maximum(-array.min(axis=1), array.max(axis=1)), dtype=np.float64)
+    least, most = flat.aminmax(dim=1)
+    return np.array(torch.maximum(-least, most).tolist())
 
 
 def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

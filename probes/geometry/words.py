@@ -106,10 +106,7 @@ def _top_shares(
     gram = contexts @ contexts.mT
     member = torch.from_numpy(left[:, padded].swapaxes(0, 1) & there[:, None]).to(gram)
     n = member.sum(dim=2).clamp(min=1)
-    centring = (
-        torch.diag_embed(member) - member[..., None] * member[..., None, :] / n[..., None, None]
-    )
-    centred = centring @ gram[:, :, None] @ centring
+    centred = _centred(gram[:, :, None], member, n[..., None])
     trace = centred.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
     size = (gram.abs() * (member[:, 0, :, None] * member[:, 0, None])).amax(dim=(2, 3))
     floor = torch.finfo(gram.dtype).eps * size[..., None] * n
@@ -117,6 +114,19 @@ def _top_shares(
     is_there = (member.sum(dim=2) > 1) & (trace > floor)
     found: NDArray[np.float64] = (top / trace).masked_fill(~is_there, torch.nan).cpu().numpy()
     return found
+
+
+def _centred(
+    gram: Float[Tensor, "layer word 1 n n"],
+    member: Float[Tensor, "word choice n"],
+    n: Float[Tensor, "word choice 1"],
+) -> Float[Tensor, "layer word choice n n"]:
+    """Return the products of the chosen contexts about the mean of each choice, others zero."""
+    mean = (gram @ member[..., None])[..., 0] / n
+    middle = (mean * member).sum(dim=-1, keepdim=True) / n
+    shift = (middle / 2 - mean)[..., None]
+    both: Tensor = gram + shift + shift.mT
+    return both.mul_(member[..., None]).mul_(member[..., None, :])
 
 
 def _rows(x: Float[Tensor, "layer n d_model"], rows: Int[np.ndarray, " k"]) -> Tensor:
