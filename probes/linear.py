@@ -1,15 +1,16 @@
 """Ridge and logistic readouts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-from probes.lens.least_loss import logistic, ridge
+from probes.lens.least_loss import Ridge, logistic
 from probes.planted import PlantedExample, plant_clusters
 from probes.readouts import LinearReadout
 from workbench.errors import TooFewClasses, TooLittleData
@@ -85,12 +86,10 @@ class Linear:
 
 
 def _fit(data: Activations, strength: float) -> LinearReadout:
-    raw = data.x.cpu().double().numpy()
-    mean, spread = raw.mean(axis=0), raw.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    x = (raw - mean) / spread
+    standard = _standardised(data.x)
+    x, mean, spread = standard.x, standard.mean, standard.spread
     if data.is_numeric:
-        weight, bias = ridge(x, data.y.astype(np.float64), strength)
+        weight, bias = standard.ridge(strength).fit(data.y.astype(np.float64))
         weight = weight / spread
         return LinearReadout(_float(weight), _float(bias - weight @ mean))
     classes, which = np.unique(data.y, return_inverse=True)
@@ -102,6 +101,35 @@ def _fit(data: Activations, strength: float) -> LinearReadout:
     if len(classes) == 2:
         return LinearReadout(_float(rows[0]), _float(biases[0]), data.classes)
     return LinearReadout(_float(rows), _float(biases), data.classes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Standard:
+    """Standardised vectors, and what ridge regressions on them share."""
+
+    x: Float[np.ndarray, "n d_model"]
+    mean: Float[np.ndarray, " d_model"]
+    spread: Float[np.ndarray, " d_model"]
+    ridges: dict[float, Ridge] = field(default_factory=dict)
+
+    def ridge(self, strength: float) -> Ridge:
+        """Return the regression of that penalty."""
+        if strength not in self.ridges:
+            self.ridges[strength] = Ridge(self.x, strength)
+        return self.ridges[strength]
+
+
+# The same vectors are fitted to the labels and to every shuffle of them; kept while they are.
+_KNOWN: MutableMapping[Tensor, _Standard] = WeakIdKeyDictionary()
+
+
+def _standardised(vectors: Float[Tensor, "n d_model"]) -> _Standard:
+    if vectors not in _KNOWN:
+        raw = vectors.cpu().double().numpy()
+        mean, spread = raw.mean(axis=0), raw.std(axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        _KNOWN[vectors] = _Standard(x=(raw - mean) / spread, mean=mean, spread=spread)
+    return _KNOWN[vectors]
 
 
 def _float(values: Float[np.ndarray, "*shape"] | float) -> Float[Tensor, "*shape"]:

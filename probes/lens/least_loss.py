@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
 from scipy.optimize import minimize
 
 from workbench.errors import FitError
@@ -16,18 +17,34 @@ Array = NDArray[np.float64]
 
 
 def ridge(x: Vectors, y: Float[np.ndarray, " n"], strength: float) -> tuple[Array, float]:
-    """Return weights and bias of half the mean squared error + λ/2·‖w‖², in closed form.
+    """Return weights and bias of half the mean squared error + λ/2·‖w‖², in closed form."""
+    return Ridge(x, strength).fit(y)
+
+
+class Ridge:
+    """Ridge regressions on the same vectors: what does not depend on the labels is done once.
 
     Solved in the smaller of the two spaces, that of the features or that of the examples.
     """
-    mean, level = x.mean(axis=0), float(y.mean())
-    z, target = x - mean, y - level
-    n, width = z.shape
-    if width <= n:
-        weight = np.linalg.solve(z.T @ z + strength * n * np.eye(width), z.T @ target)
-    else:
-        weight = z.T @ np.linalg.solve(z @ z.T + strength * n * np.eye(n), target)
-    return weight, level - float(weight @ mean)
+
+    def __init__(self, x: Vectors, strength: float) -> None:
+        """Factorise the products of the vectors, with λ per example on their diagonal."""
+        n, width = x.shape
+        self._mean = x.mean(axis=0)
+        self._z = x - self._mean
+        self._is_narrow = width <= n
+        products = self._z.T @ self._z if self._is_narrow else self._z @ self._z.T
+        self._factors = lu_factor(products + strength * n * np.eye(len(products)))
+
+    def fit(self, y: Float[np.ndarray, " n"]) -> tuple[Array, float]:
+        """Return weights and bias for those labels."""
+        level = float(y.mean())
+        target = y - level
+        if self._is_narrow:
+            weight = lu_solve(self._factors, self._z.T @ target)
+        else:
+            weight = self._z.T @ lu_solve(self._factors, target)
+        return weight, level - float(weight @ self._mean)
 
 
 def logistic(

@@ -7,7 +7,7 @@ shuffled labels, random vectors, intervals over groups and the correction for ma
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ class _Vectors(Mapping[Site, NDArray[np.float32]]):
 
 
 def _written(rows: Iterable[Labelled]) -> NDArray[np.uint8]:
-    text = json.dumps([asdict(row) for row in rows])
+    text = json.dumps([vars(row) for row in rows])
     return np.frombuffer(text.encode(), dtype=np.uint8).copy()
 
 

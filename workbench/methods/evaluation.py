@@ -1,6 +1,6 @@
 """Held-out scores of a readout and of its controls, at every site."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,9 @@ from workbench.result.result import Result
 
 _RANDOM_DRAWS = 5
 _WEIGHTS_AT_ONCE = 4_000_000
+# Shuffles are scored together: so many between two signs of life, in at most 16 MB.
+_AT_ONCE = 25
+_SCORES_AT_ONCE = 2_000_000
 
 Metric = Literal["auto", "accuracy", "balanced_accuracy", "auroc", "r2", "correlation"]
 
@@ -117,6 +120,7 @@ class _Evaluator:
             n_folds=evaluation.n_folds,
             generator=context.stream("readout folds"),
         )
+        self._drawn: Float[np.ndarray, "draw n"] | None = None
         draw = context.stream("readout shuffles")
         self.shuffles = [
             shuffled(found.y, found.groups, self.fold, generator=draw)
@@ -129,11 +133,14 @@ class _Evaluator:
         steps = len(self.shuffles) + 2
         try:
             readout = self.probe.fit(data)
-            held = self._held_out(data)
-            null = np.empty(len(self.shuffles))
-            for i, y in enumerate(self.shuffles):
-                self.context.progress(number * steps + i, total * steps, f"fits at {site}")
-                null[i] = self._held_out(data.relabel(y)).measure(self.metric)[0]
+            held = self._held_out(data, [data.y])[0]
+            null: list[float] = []
+            width = len(self.found.classes) or 1
+            at_once = min(_AT_ONCE, max(1, _SCORES_AT_ONCE // (len(data) * width)))
+            for first in range(0, len(self.shuffles), at_once):
+                self.context.progress(number * steps + first, total * steps, f"fits at {site}")
+                some = self.shuffles[first : first + at_once]
+                null += [one.measure(self.metric)[0] for one in self._held_out(data, some)]
             noise = self._random_vectors(data)
         except FitError as error:
             raise FitError(f"{site}: {error.message}", hint=error.hint) from error
@@ -144,22 +151,30 @@ class _Evaluator:
             held=held,
             interval=self._interval(held),
             constant=self._constant(),
-            null=null,
+            null=np.array(null),
             random=noise,
             readout=readout,
         )
 
-    def _held_out(self, data: Activations) -> HeldOut:
-        width = len(self.found.classes) or 1
-        scores = np.zeros((len(data), width))
+    def _held_out(self, data: Activations, labels: Sequence[NDArray[np.generic]]) -> list[HeldOut]:
+        """Score readouts of each of several labellings; each fold is taken once for all."""
+        scores = np.zeros((len(labels), len(data), len(self.found.classes) or 1))
         for number in np.unique(self.fold):
-            inside = np.flatnonzero(self.fold == number)
-            readout = self.probe.fit(data.take(np.flatnonzero(self.fold != number)))
-            given = readout.scores(data.x[torch.from_numpy(inside)])
-            scores[inside] = _in_order(given.cpu().double().numpy(), readout, self.found.classes)
+            inside, outside = (
+                np.flatnonzero(self.fold == number),
+                np.flatnonzero(self.fold != number),
+            )
+            train, held = data.take(outside), data.x[torch.from_numpy(inside)]
+            for y, of_labels in zip(labels, scores, strict=True):
+                readout = self.probe.fit(train.relabel(y[outside]))
+                given = readout.scores(held).cpu().double().numpy()
+                of_labels[inside] = _in_order(given, readout, self.found.classes)
         if not np.isfinite(scores).all():
             raise FitError("the readout gives scores that are not finite")
-        return HeldOut(y=data.y, scores=scores, fold=self.fold, classes=self.found.classes)
+        return [
+            HeldOut(y=y, scores=one, fold=self.fold, classes=self.found.classes)
+            for y, one in zip(labels, scores, strict=True)
+        ]
 
     def _random_vectors(self, data: Activations) -> float:
         """The mean score on Gaussian vectors of the same size and length."""
@@ -169,7 +184,7 @@ class _Evaluator:
         for _ in range(_RANDOM_DRAWS):
             noise = draw.standard_normal(tuple(data.x.shape), dtype=np.float32) * length
             other = Activations(x=torch.from_numpy(noise), y=data.y, groups=data.groups)
-            values.append(self._held_out(other).measure(self.metric)[0])
+            values.append(self._held_out(other, [data.y])[0].measure(self.metric)[0])
         return float(np.mean(values))
 
     def _constant(self) -> float:
@@ -191,23 +206,30 @@ class _Evaluator:
         if self.metric == "accuracy":
             right = (held.predicted == held.y).astype(np.float64)
             return mean_interval(right, self.found.groups, bounds=RANGES["accuracy"])
-        draw = self.context.stream("readout bootstrap")
-        _, group = np.unique(self.found.groups, return_inverse=True)
-        at_once = max(1, _WEIGHTS_AT_ONCE // len(group))
-        values: list[Float[np.ndarray, " draw"]] = []
-        left = self.context.resamples
-        while left > 0:
-            weights = bootstrap_weights(
-                self.found.n_groups, resamples=min(at_once, left), generator=draw
-            )
-            values.append(held.measure(self.metric, weights[:, group].astype(np.float64)))
-            left -= at_once
+        values = [held.measure(self.metric, weights) for weights in self._weights()]
         return resampled(
             float(held.measure(self.metric)[0]),
             np.concatenate(values) if values else np.zeros(0),
             self._n_independent,
             bounds=RANGES[self.metric],
         )
+
+    def _weights(self) -> Iterator[Float[np.ndarray, "draw n"]]:
+        """Yield how often each example is drawn, the same for every site."""
+        if self._drawn is not None:
+            yield self._drawn
+            return
+        draw = self.context.stream("readout bootstrap")
+        _, group = np.unique(self.found.groups, return_inverse=True)
+        at_once = max(1, _WEIGHTS_AT_ONCE // len(group))
+        for left in range(self.context.resamples, 0, -at_once):
+            weights = bootstrap_weights(
+                self.found.n_groups, resamples=min(at_once, left), generator=draw
+            )
+            found = weights[:, group].astype(np.float64)
+            if left == self.context.resamples <= at_once:
+                self._drawn = found
+            yield found
 
     @property
     def _n_independent(self) -> int:

@@ -83,5 +83,10 @@ def expand(
         BadSite: a text is no address, or the model lacks what it names.
     """
     patterns = (patterns,) if isinstance(patterns, str | Site) else patterns
-    parsed = (SitePattern.parse(str(pattern)) for pattern in patterns)
-    return tuple(dict.fromkeys(site for pattern in parsed for site in pattern.sites(spec)))
+    found = (
+        (pattern.resolve(spec),)
+        if isinstance(pattern, Site)
+        else SitePattern.parse(str(pattern)).sites(spec)
+        for pattern in patterns
+    )
+    return tuple(dict.fromkeys(site for sites in found for site in sites))
