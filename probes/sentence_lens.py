@@ -19,6 +19,10 @@ from workbench.options import option
 from workbench.result.result import Result
 from workbench.training.checkpoint import read_manifest
 from workbench.training.codec_files import RECIPE, has_codec, open_codec
+from workbench.training.lora_codec import LoraCodec
+from workbench.training.pooled_codec import PooledCodec
+from workbench.training.pooled_codec_files import RECIPE as POOLED
+from workbench.training.pooled_codec_files import open_pooled_codec
 from workbench.training.sentence_model import open_sentences
 
 
@@ -92,8 +96,12 @@ class SentenceLens:
             result = read_words(model, probe, examples, self.longest, context)
             if result is not None:
                 return result
-        codec = open_codec(model, self.codec)
-        return read_texts(codec, model, examples, self._settings, context).result()
+        return read_texts(self._codec(model), model, examples, self._settings, context).result()
+
+    def _codec(self, model: Model) -> LoraCodec | PooledCodec:
+        if self.codec and read_manifest(Path(self.codec).expanduser()).recipe == POOLED:
+            return open_pooled_codec(model, self.codec)
+        return open_codec(model, self.codec)
 
     @property
     def _settings(self) -> Settings:
@@ -116,7 +124,7 @@ class SentenceLens:
         if self.words:
             return False
         if self.codec:
-            return read_manifest(Path(self.codec).expanduser()).recipe != RECIPE
+            return read_manifest(Path(self.codec).expanduser()).recipe not in (RECIPE, POOLED)
         if has_codec(model):
             return False
         try:

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from reasoning.codec.corpus import Corpus, collect, cut
+from reasoning.codec.corpus import Corpus, collect, cut_by_tokens
 from reasoning.codec.evaluation import evaluate
+from reasoning.codec.known import known_of
 from reasoning.codec.objective import CodecObjective
 from reasoning.codec.presets import PRESETS, CodecPreset, steps_within
-from reasoning.codec.report import estimates_of, notes, report
+from reasoning.codec.report import notes, report, scores_of
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
 from workbench.model.model import Model
 from workbench.options import option
 from workbench.result.result import Result
 from workbench.training.adapter import Adapter
-from workbench.training.codec import Known
 from workbench.training.codec_files import KNOWN, RECIPE, codec_tensors, fresh_adapters, joined
-from workbench.training.lora_codec import LoraCodec, SentenceIds
+from workbench.training.lora_codec import LoraCodec
 from workbench.training.run import TrainingRun
 
 _VALIDATED = 256
@@ -80,18 +80,15 @@ class TrainSentenceCodec:
         if self.minutes:
             steps = steps_within(60 * self.minutes, objective, preset.batch, context)
             preset = replace(preset, steps=steps)
-        counts = {name: len(sentences) for name, sentences in corpus.part("train").items()}
-        data = "sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items())
-        told: dict[str, Any] = {"texts": corpus.sentences("train"), "data": data}
+        told: dict[str, Any] = {"texts": corpus.sentences("train"), "data": corpus.told()}
         told["adapter"] = preset.lora.as_dict()
         run = TrainingRun.of(self, RECIPE, preset, model, context, **told)
         history = run.train(objective, preset.plan(objective.n_rows))
-        known = _known(codec, corpus, preset.known, context)
+        known = known_of(codec, corpus, preset.known, context)
         options = {**run.manifest.options, KNOWN: list(known.texts)}
         kept = run.save(codec_tensors(adapters, known), options=options)
         found = evaluate(codec, corpus.part("test"), preset.judged, context)
-        scores = {e.name: _score(e) for e in estimates_of(found)}
-        kept = kept.rescored(scores, run.folder)
+        kept = kept.rescored(scores_of(found), run.folder)
         result = report(found, history, corpus)
         return replace(result, notes=notes(corpus, run.folder, kept.manifest, self.longest))
 
@@ -103,34 +100,15 @@ class TrainSentenceCodec:
         preset: CodecPreset,
         context: Context,
     ) -> CodecObjective:
-        valid = corpus.sentences("valid")
-        order = context.stream("validated sentences").permutation(len(valid))[:_VALIDATED]
         return CodecObjective(
             codec,
             adapters,
             corpus.sentences("train"),
-            [valid[i] for i in order],
+            corpus.validated(_VALIDATED, context),
             noise=self.noise,
             at_once=preset.at_once,
         )
 
     def _corpus(self, model: Model, examples: Sequence[Example], preset: CodecPreset) -> Corpus:
         families = collect(examples, self.tasks, preset.drawn, self.also)
-        every = [s for sentences in families.values() for s in sentences]
-        rows = SentenceIds(model.tokenizer).of(every)
-        lengths = {s: len(row) - 1 for s, row in zip(every, rows, strict=True)}
-        return cut(families, lengths, self.longest)
-
-
-def _known(codec: LoraCodec, corpus: Corpus, n: int, context: Context) -> Known:
-    """Return some training sentences, as many of each family, with their vectors."""
-    draw, texts = context.stream("known sentences"), []
-    families = corpus.part("train")
-    for sentences in families.values():
-        order = draw.permutation(len(sentences))[: max(1, n // len(families))]
-        texts += [sentences[i] for i in order]
-    return Known(texts=tuple(texts), vectors=codec.encode(texts))
-
-
-def _score(estimate: Any) -> dict[str, Any]:
-    return {"value": estimate.value, "n": estimate.n, "random vectors": estimate.control}
+        return cut_by_tokens(families, model.tokenizer, self.longest)

@@ -1,8 +1,6 @@
 """Texts to learn from, to choose by and to judge on, apart by text and by rare words."""
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,16 +8,14 @@ import numpy as np
 
 from probes.sentence_states.vocabulary import words_of
 from workbench.methods.contracts import Context
+from workbench.sampling.rare_words import rare_words, words_apart
 from workbench.sampling.sentence_spans import sentences_of
 from workbench.sampling.split import in_part
 
 CorpusPart = Literal["train", "valid", "test", "rare"]
 _BY_HASH: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 PARTS: tuple[CorpusPart, ...] = ("train", "valid", "test", "rare")
-_NAME = re.compile(r"(?<=\w )[A-Z][\w'’-]*|\d[\d.,]*")
-_RARE = 1e-3
 _TOGETHER = 4
-_SHORT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +58,7 @@ def divide(sources: Mapping[str, Sequence[str]], context: Context) -> Corpus:
     found: dict[CorpusPart, list[tuple[str, str]]] = {part: [] for part in PARTS}
     for origin, texts in sources.items():
         kept = [text for text in texts if _is_new(text, seen)]
-        apart |= _apart(kept) - learned
+        apart |= words_apart(kept) - learned
         by_part: dict[CorpusPart, list[str]] = {part: [] for part in PARTS}
         for text in kept:
             by_part[_part(text, apart)].append(text)
@@ -92,21 +88,6 @@ def _is_new(text: str, seen: set[str]) -> bool:
         return False
     seen.add(key)
     return True
-
-
-def rare_words(text: str) -> set[str]:
-    """Return the numbers of a text and its capitalised words within a sentence."""
-    return {found.strip(".,").lower() for found in _NAME.findall(text)}
-
-
-def _apart(texts: Iterable[str]) -> set[str]:
-    counts: Counter[str] = Counter()
-    n = 0
-    for text in texts:
-        counts.update(rare_words(text))
-        n += 1
-    most = max(_SHORT, _RARE * n)
-    return {word for word, k in counts.items() if k <= most and in_part(f"rare {word}", "valid")}
 
 
 def _part(text: str, apart: set[str]) -> CorpusPart:

@@ -19,7 +19,9 @@ from workbench.result.metric import Control, share
 from workbench.result.result import Note
 from workbench.result.row_samples import samples_of
 from workbench.training.lora_codec import LoraCodec
+from workbench.training.pooled_codec import PooledCodec
 
+Codec = LoraCodec | PooledCodec
 LEAST_FIT = 24
 _CEILING = {
     "overlap": share("Words in common.", unit="F1", name="words in common, codec's own vectors")
@@ -28,7 +30,7 @@ _OTHER = {"other": Control("another sentence's vector")}
 
 
 def read_texts(
-    codec: LoraCodec,
+    codec: Codec,
     model: Model,
     examples: Sequence[Example],
     settings: Settings,
@@ -73,7 +75,7 @@ def _target(place: Place) -> Target:
 
 
 def _ways(
-    codec: LoraCodec, fit: Ends, layers: Sequence[int], settings: Settings
+    codec: Codec, fit: Ends, layers: Sequence[int], settings: Settings
 ) -> tuple[dict[str, Way], dict[str, int]]:
     """Return the ways to read a state, and the layer at which each is judged.
 
@@ -94,14 +96,15 @@ def _ways(
     return ways, best
 
 
-def _normed(codec: LoraCodec, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
+def _normed(codec: Codec, h: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
     with torch.no_grad():
-        normed = codec.decoder.norm(h.to(codec.decoder.device, codec.decoder.dtype))
+        network = codec.decoder
+        normed = network.norm(h.to(network.device, network.dtype))
     return normed.float().to(h.device)
 
 
 def _ceiling(
-    codec: LoraCodec,
+    codec: Codec,
     vectors: Float[Tensor, "n d_model"],
     targets: Sequence[Target],
     limit: int,

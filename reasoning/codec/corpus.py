@@ -11,6 +11,7 @@ from workbench.sampling.sentence_spans import sentences_of, without_formulas
 from workbench.sampling.sentences import chain_sentences
 from workbench.sampling.split import Part, in_part
 from workbench.sampling.task import open_task
+from workbench.training.lora_codec import SentenceIds
 
 TEXTS, FORMULAS = "texts", "formulas"
 
@@ -36,6 +37,17 @@ class Corpus:
     def sentences(self, part: Part) -> list[str]:
         """Return the sentences of one part, family after family."""
         return [s for sentences in self.part(part).values() for s in sentences]
+
+    def validated(self, n: int, context: Context) -> list[str]:
+        """Return some sentences to choose the weights by."""
+        valid = self.sentences("valid")
+        order = context.stream("validated sentences").permutation(len(valid))[:n]
+        return [valid[i] for i in order]
+
+    def told(self) -> str:
+        """Return how many sentences of each family train, for a manifest."""
+        counts = {name: len(sentences) for name, sentences in self.part("train").items()}
+        return "sentences of " + ", ".join(f"{name} {n}" for name, n in counts.items())
 
 
 def collect(
@@ -85,6 +97,14 @@ def cut(families: Mapping[str, Sequence[str]], lengths: Mapping[str, int], longe
             hint="give more texts with --data, or more problems with --drawn",
         )
     return corpus
+
+
+def cut_by_tokens(families: Mapping[str, Sequence[str]], tokenizer: Any, longest: int) -> Corpus:
+    """Leave out sentences of more than `longest` tokens of a tokenizer, their end not counted."""
+    every = [s for sentences in families.values() for s in sentences]
+    rows = SentenceIds(tokenizer).of(every)
+    lengths = {s: len(row) - 1 for s, row in zip(every, rows, strict=True)}
+    return cut(families, lengths, longest)
 
 
 def _more(fields: Mapping[str, Any], also: Sequence[str]) -> Iterable[str]:

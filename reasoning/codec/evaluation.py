@@ -11,7 +11,9 @@ from torch import Tensor
 from workbench.methods.contracts import Context
 from workbench.training.codec import Decoded
 from workbench.training.lora_codec import LoraCodec, by_length
+from workbench.training.pooled_codec import PooledCodec
 
+Codec = LoraCodec | PooledCodec
 _STEPS = 3
 
 
@@ -39,7 +41,7 @@ class Evaluated:
 
 
 def evaluate(
-    codec: LoraCodec, families: Mapping[str, Sequence[str]], limit: int, context: Context
+    codec: Codec, families: Mapping[str, Sequence[str]], limit: int, context: Context
 ) -> list[Evaluated]:
     """Encode and decode up to `limit` sentences of every family."""
     draw = context.stream("judged sentences")
@@ -50,12 +52,12 @@ def evaluate(
     told = "passes over held-out sentences"
     context.progress(0, _STEPS, told)
     vectors = codec.encode([sentence for _, sentence in chosen])
-    noise = torch.from_numpy(draw.standard_normal(tuple(vectors.shape))).float()
+    noise = as_long(torch.from_numpy(draw.standard_normal(tuple(vectors.shape))), vectors)
     rows = codec.ids.of([sentence for _, sentence in chosen])
     context.progress(1, _STEPS, told)
     written = decode_alike(codec, vectors, [len(row) for row in rows])
     context.progress(2, _STEPS, told)
-    random = decode_alike(codec, noise.to(vectors.device), [len(row) for row in rows])
+    random = decode_alike(codec, noise, [len(row) for row in rows])
     context.progress(_STEPS, _STEPS, told)
     return [
         _evaluated(chosen[i], rows[i], (written[i], random[i], written[i - 1]))
@@ -64,7 +66,7 @@ def evaluate(
 
 
 def decode_alike(
-    codec: LoraCodec, vectors: Float[Tensor, "n d_model"], lengths: Sequence[int]
+    codec: Codec, vectors: Float[Tensor, "n d_model"], lengths: Sequence[int]
 ) -> list[Decoded]:
     """Decode vectors of sentences of known length; like lengths share a batch.
 
@@ -75,6 +77,13 @@ def decode_alike(
         limit = max(lengths[i] for i in some) + 2
         found |= dict(zip(some, codec.decode(vectors[some], limit=limit), strict=True))
     return [found[i] for i in range(len(lengths))]
+
+
+def as_long(noise: Float[Tensor, "n d_model"], vectors: Float[Tensor, "n d_model"]) -> Tensor:
+    """Return random vectors at the length of others, row by row."""
+    unit = torch.nn.functional.normalize(noise.float().to(vectors.device), dim=-1)
+    found: Tensor = unit * vectors.norm(dim=-1, keepdim=True)
+    return found
 
 
 def overlap(one: Sequence[int], other: Sequence[int]) -> float:

@@ -69,6 +69,38 @@ PRESETS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class PooledPreset(Preset):
+    """How much is read and trained; as for `CodecPreset`, without an adapter."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    drawn: int
+    judged: int
+    known: int
+    at_once: int
+
+    def plan(self, n_rows: int) -> Plan:
+        """Return the steps."""
+        rows, rate = min(self.batch, n_rows), self.learning_rate
+        return Plan.looked_at(8, steps=self.steps, rows=rows, rate=rate, warmup=20)
+
+
+POOLED_PRESETS = {
+    "tiny": PooledPreset(
+        steps=4, batch=8, learning_rate=2e-3, drawn=8, judged=6, known=16, at_once=512
+    ),
+    "cpu": PooledPreset(
+        steps=240, batch=32, learning_rate=2e-3, drawn=1500, judged=150, known=768, at_once=1024
+    ),
+    "gpu": PooledPreset(
+        steps=4000, batch=256, learning_rate=2e-3, drawn=4000, judged=600, known=768,
+        at_once=16_384,
+    ),
+}  # fmt: skip
+
+
 def steps_within(seconds: float, objective: Objective, rows_per_step: int, context: Context) -> int:
     """Return how many steps fit into a time, timed once and kept in the folder.
 

@@ -69,6 +69,14 @@ def estimates_of(judged: Sequence[Evaluated]) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
+def scores_of(judged: Sequence[Evaluated]) -> dict[str, Any]:
+    """Return the estimates as the manifest of a checkpoint keeps them."""
+    return {
+        e.name: {"value": e.value, "n": e.n, "random vectors": e.control}
+        for e in estimates_of(judged)
+    }
+
+
 def notes(corpus: Corpus, folder: Path, manifest: Manifest, longest: int) -> tuple[Note, ...]:
     """Say where the checkpoint is and what its domain leaves out."""
     left = {name: n for name, n in corpus.left_out.items() if n}
@@ -126,8 +134,8 @@ def _families(judged: Sequence[Evaluated], corpus: Corpus) -> Table:
         rows.append(
             {
                 "family": name,
-                "n_train": len(train[name]),
-                "n_test": len(test[name]),
+                "n_train": len(train.get(name, ())),
+                "n_test": len(test.get(name, some)),
                 **_cells(some),
             }
         )

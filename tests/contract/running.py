@@ -70,6 +70,9 @@ QUICK = {
     ("recipe", "sentence-codec"): {
         "preset": "tiny", "steps": 2, "tasks": ("prosqa?classes=6&hops=2",),
     },
+    ("recipe", "pooled-codec"): {
+        "preset": "tiny", "steps": 2, "tasks": ("prosqa?classes=6&hops=2",),
+    },
     ("recipe", "coconut"): {
         "preset": "tiny", "stages": 2, "steps": 2, "writing": 2, "judged": 4,
         "arms": "coconut,pause", "tokens": 12,

@@ -15,7 +15,7 @@ from workbench.training.codec import Decoded, Known
 from workbench.training.codec_checks import check_sentences, check_vectors
 from workbench.training.lines import block, end_id
 from workbench.training.network import Network
-from workbench.training.writing import write
+from workbench.training.writing import Written, write
 
 _TOKENS_AT_ONCE = 8192
 _ROWS_AT_ONCE = 512
@@ -60,7 +60,39 @@ class SentenceIds:
         return str(self.tokenizer.decode(kept, skip_special_tokens=False))
 
 
-class LoraCodec:
+class Likely:
+    """A codec that says how likely sentences are given vectors, from the losses of tokens."""
+
+    ids: SentenceIds
+
+    def token_losses(
+        self, vectors: Float[Tensor, "n d_model"], rows: Sequence[Sequence[int]]
+    ) -> Float[Tensor, " token"]:
+        """Return −log p of every token in nats, row after row."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def likelihood(
+        self, vectors: Float[Tensor, "batch d_model"], sentences: Sequence[str]
+    ) -> list[float]:
+        """Return the mean token log-probability of each sentence under its vector, in nats.
+
+        Raises:
+            DataError: a sentence holds no word, or a vector no direction.
+            NotFinite: a vector holds NaN or infinite numbers.
+        """
+        check_sentences(sentences)
+        check_vectors(vectors)
+        rows = self.ids.of(sentences)
+        found = [0.0] * len(rows)
+        for some in by_length([len(row) + 1 for row in rows], _TOKENS_AT_ONCE):
+            losses = self.token_losses(vectors[some], [rows[i] for i in some])
+            for i, part in zip(some, losses.split([len(rows[i]) for i in some]), strict=True):
+                found[i] = -float(part.mean())
+        return found
+
+
+class LoraCodec(Likely):
     """Encodes a sentence as the state at its end, and writes a sentence from one vector.
 
     The encoder reads the sentence after a token that opens a text; its last state, past the
@@ -160,36 +192,7 @@ class LoraCodec:
             opened = self._opened(some, torch.zeros(len(some), 0, dtype=torch.long))
             mask = torch.ones(opened.shape[:2], dtype=torch.bool)
             written = write(self.decoder, opened, mask, stop=(self.ids.stop,), limit=limit)
-            found += [
-                Decoded(
-                    text=self.ids.text(w.ids),
-                    ids=w.ids,
-                    logprob=w.logprob,
-                    is_complete=w.stopped,
-                    nearest=near[len(found) + i],
-                )
-                for i, w in enumerate(written)
-            ]
-        return found
-
-    @torch.no_grad()
-    def likelihood(
-        self, vectors: Float[Tensor, "batch d_model"], sentences: Sequence[str]
-    ) -> list[float]:
-        """Return the mean token log-probability of each sentence under its vector, in nats.
-
-        Raises:
-            DataError: a sentence holds no word, or a vector no direction.
-            NotFinite: a vector holds NaN or infinite numbers.
-        """
-        check_sentences(sentences)
-        check_vectors(vectors)
-        rows = self.ids.of(sentences)
-        found = [0.0] * len(rows)
-        for some in by_length([len(row) + 1 for row in rows], _TOKENS_AT_ONCE):
-            losses = self.token_losses(vectors[some], [rows[i] for i in some])
-            for i, part in zip(some, losses.split([len(rows[i]) for i in some]), strict=True):
-                found[i] = -float(part.mean())
+            found += decoded(self.ids, written, near[len(found) :])
         return found
 
     def _opened(
@@ -200,6 +203,22 @@ class LoraCodec:
         before, after = self.decoder.embed(start), self.decoder.embed(ids)
         given = self.scaled(vectors.to(before.device)).to(before.dtype)
         return torch.cat([before, given[:, None], after], dim=1)
+
+
+def decoded(
+    ids: SentenceIds, written: Sequence[Written], near: Sequence[tuple[tuple[str, float], ...]]
+) -> list[Decoded]:
+    """Return written rows as sentences, each with the known ones nearest to its vector."""
+    return [
+        Decoded(
+            text=ids.text(one.ids),
+            ids=one.ids,
+            logprob=one.logprob,
+            is_complete=one.stopped,
+            nearest=known,
+        )
+        for one, known in zip(written, near, strict=False)
+    ]
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
