@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.figures.bars import estimate_points
-from workbench.figures.curves import Line, band_trace, line_trace, lines_of, set_scales
+from workbench.figures.curves import Line, band_trace, line_trace, lines_of, scales
 from workbench.figures.glyphs import figure_text
 from workbench.figures.heatmap import draw_heatmap, grid_of
-from workbench.figures.theme import CONTROL, PALETTE, dressed, label
+from workbench.figures.theme import CONTROL, PALETTE, dressed, label, laid_out
 from workbench.result.result import Result
 from workbench.result.tables import Table
 from workbench.result.views import Curve, Heatmap, View
@@ -92,10 +92,11 @@ def _curves(pair: Pair, view: Curve, names: tuple[str, str]) -> go.Figure:
         figure.add_hline(y=0, line={"color": CONTROL, "dash": "dash"}, row=row, col=2)
         figure.update_yaxes(title_text=lines[0].unit or "value", row=row, col=1)
     dressed(figure, view.title, height=140 + 250 * max(len(shared), 1))
-    figure.update_layout(margin_t=84)
     figure.update_annotations(font_size=13)
     longest = max(pair, key=lambda result: len(result.table(view.table)))
-    set_scales(figure, longest.table(view.table), replace(view, log_y=False))
+    laid_out(
+        figure, margin={"t": 84}, **scales(longest.table(view.table), replace(view, log_y=False))
+    )
     for column in (1, 2):
         words = label(pair[0].table(view.table), view.x)
         figure.update_xaxes(title_text=words, row=max(len(shared), 1), col=column)

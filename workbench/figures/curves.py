@@ -21,6 +21,7 @@ from workbench.figures.theme import (
     dressed,
     faded,
     label,
+    laid_out,
     number,
     sized,
     unit_of,
@@ -57,33 +58,49 @@ def draw_curve(table: Table, view: Curve) -> go.Figure:
     """Draw the lines of a `Curve`, one panel per unit."""
     lines = list(lines_of(table, view))
     units = list(dict.fromkeys(line.unit for line in lines))
-    figure = make_subplots(rows=len(units), cols=1, shared_xaxes=True, vertical_spacing=0.07)
-    keys = [line.name for line in lines if not line.is_control]
-    colours = colours_of(dict.fromkeys(keys))
-    ghosts = list(dict.fromkeys(line.quantity for line in lines if line.is_control))
-    owners: list[str] = []
-    for line in lines:
-        row = units.index(line.unit) + 1
-        colour = CONTROL if line.is_control else colours[line.name]
-        if line.has_band:
-            figure.add_trace(band_trace(line, colour), row=row, col=1)
-        trace = line_trace(line, colour)
-        if line.is_control:
-            trace.line.dash = CONTROL_DASHES[ghosts.index(line.quantity) % len(CONTROL_DASHES)]
-        figure.add_trace(trace, row=row, col=1)
-        owners += [line.group] * (len(figure.data) - len(owners))
+    traces, rows, owners = [], [], []
+    for line, colour, dash in _looks(lines):
+        made = [band_trace(line, colour)] if line.has_band else []
+        made.append(line_trace(line, colour, dash))
+        traces += made
+        rows += [units.index(line.unit) + 1] * len(made)
+        owners += [line.group] * len(made)
+    figure = _panels(traces, rows, len(units))
     dressed(figure, view.title, height=120 + 260 * len(units))
+    axes: dict[str, Any] = {f"xaxis{_at(len(units))}": {"title": {"text": label(table, view.x)}}}
     for row, unit in enumerate(units, start=1):
         names = dict.fromkeys(
             q.quantity for q in lines if q.unit == unit and not q.is_control
         ) or dict.fromkeys(q.quantity for q in lines if q.unit == unit)
         ends = {} if view.log_y else proportion_axis(unit, _values(lines, unit))
-        figure.update_yaxes(title_text=_axis_title(list(names), unit), row=row, col=1, **ends)
-    figure.update_xaxes(title_text=label(table, view.x), row=len(units), col=1)
+        axes[f"yaxis{_at(row)}"] = {"title": {"text": _axis_title(list(names), unit)}, **ends}
     if view.group:
-        figure.update_layout(legend_title_text=label(table, view.group))
-    set_scales(figure, table, view)
+        axes["legend"] = {"title": {"text": label(table, view.group)}}
+    laid_out(figure, **scales(table, view), **axes)
     return _with_slider(figure, owners, label(table, view.group)) if view.group else figure
+
+
+def _looks(lines: Sequence[Line]) -> Iterator[tuple[Line, str, str]]:
+    """Yield every line with its colour and its dash."""
+    colours = colours_of(dict.fromkeys(line.name for line in lines if not line.is_control))
+    ghosts = list(dict.fromkeys(line.quantity for line in lines if line.is_control))
+    for line in lines:
+        if line.is_control:
+            dash = CONTROL_DASHES[ghosts.index(line.quantity) % len(CONTROL_DASHES)]
+            yield line, CONTROL, dash
+        else:
+            yield line, colours[line.name], "solid"
+
+
+def _panels(traces: list[go.Scatter], rows: list[int], n: int) -> go.Figure:
+    if n < 2:
+        return go.Figure(traces)
+    figure = make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    return figure.add_traces(traces, rows=rows, cols=[1] * len(rows))
+
+
+def _at(row: int) -> str:
+    return str(row) if row > 1 else ""
 
 
 def _values(lines: Sequence[Line], unit: str) -> list[float | None]:
@@ -161,7 +178,7 @@ def plain_list(column: "pd.Series[Any]") -> list[Any]:
     ]
 
 
-def line_trace(line: Line, colour: str) -> go.Scatter:
+def line_trace(line: Line, colour: str, dash: str = "") -> go.Scatter:
     """Return a line; a control is dashed and grey."""
     few = sum(v is not None for v in line.y) <= 40
     return go.Scatter(
@@ -172,7 +189,7 @@ def line_trace(line: Line, colour: str) -> go.Scatter:
         line={
             "color": colour,
             "width": 1.5 if line.is_control else 2,
-            "dash": "dash" if line.is_control else "solid",
+            "dash": dash or ("dash" if line.is_control else "solid"),
         },
         marker={"size": 5},
         legendgroup=line.name,
@@ -219,17 +236,17 @@ def _axis_title(names: list[str], unit: str) -> str:
     return words or unit or "value (no unit)"
 
 
-def set_scales(figure: go.Figure, table: Table, view: Curve) -> None:
-    """Give the axes of a curve their kind: whole steps, categories or logarithms."""
+def scales(table: Table, view: Curve) -> dict[str, dict[str, Any]]:
+    """Return the kind of the axes of a curve: whole steps, categories or logarithms."""
+    x: dict[str, Any] = {}
     if pd.api.types.is_integer_dtype(table[view.x]) and not view.log_x:
         reach = int(table[view.x].max() - table[view.x].min()) if len(table) else 0
-        figure.update_xaxes(dtick=next(s for s in _STEPS if reach <= 12 * s or s == _STEPS[-1]))
+        x["dtick"] = next(s for s in _STEPS if reach <= 12 * s or s == _STEPS[-1])
     if not pd.api.types.is_numeric_dtype(table[view.x]):
-        figure.update_xaxes(type="category")
+        x["type"] = "category"
     elif view.log_x:
-        figure.update_xaxes(type="log", **_decades(table, [view.x]))
-    if view.log_y:
-        figure.update_yaxes(type="log", **_decades(table, view.y))
+        x |= {"type": "log", **_decades(table, [view.x])}
+    return {"x": x, "y": {"type": "log", **_decades(table, view.y)} if view.log_y else {}}
 
 
 def _decades(table: Table, columns: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,15 @@ from workbench.errors import UnknownName
 from workbench.figures.curves import plain_list
 from workbench.figures.glyphs import figure_text
 from workbench.figures.scales import Limits, colour_limits
-from workbench.figures.theme import DIVERGING, MONO, SEQUENTIAL, dressed, group_menu, label
+from workbench.figures.theme import (
+    DIVERGING,
+    MONO,
+    SEQUENTIAL,
+    dressed,
+    group_menu,
+    label,
+    laid_out,
+)
 from workbench.result.result import Result
 from workbench.result.tables import Table
 from workbench.result.views import Heatmap
@@ -54,12 +62,16 @@ def draw_heatmap(result: Result, view: Heatmap) -> go.Figure:
     least = max(320, 30 * len(grids) + 140)
     tall = min(max(each * height + 140, least), 820 * min(view.lines, 2))
     dressed(figure, view.title, height=tall)
-    figure.update_xaxes(title_text=first.column_label, showgrid=False, **_axis(first.columns))
-    figure.update_yaxes(
-        title_text=first.row_label,
-        showgrid=False,
-        autorange="reversed",
-        **{**_axis(first.rows), "tickangle": 0},
+    laid_out(
+        figure,
+        x={"title": {"text": first.column_label}, "showgrid": False, **_axis(first.columns)},
+        y={
+            "title": {"text": first.row_label},
+            "showgrid": False,
+            "autorange": "reversed",
+            **_axis(first.rows),
+            "tickangle": 0,
+        },
     )
     return _with_menu(figure, list(grids)) if len(grids) > 1 else figure
 
@@ -130,9 +142,8 @@ def draw_matrix(
     }
     height = min(max(16 * len(names) + 180, 380), 900)
     figure = dressed(go.Figure(trace), title, height=height)
-    figure.update_xaxes(title_text=figure_text(axes[1]), tickangle=-60, **ticks)
-    figure.update_yaxes(title_text=figure_text(axes[0]), autorange="reversed", **ticks)
-    return figure
+    x, y = ({"title": {"text": figure_text(axes[i])}, **ticks} for i in (1, 0))
+    return laid_out(figure, x={**x, "tickangle": -60}, y={**y, "autorange": "reversed"})
 
 
 def grids_of(result: Result, view: Heatmap) -> dict[str, Grid]:
