@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from causal.worlds.correlation_items import draw_names
-from causal.worlds.released_rows import fitting_rows
+from causal.worlds.released_rows import Row, fitting_rows
 from workbench.methods.registry import register
 from workbench.options import option
 from workbench.sampling.items import Item, ItemTask
@@ -30,9 +30,10 @@ class CauseDirection(ItemTask):
 
     `cause-direction:pairs.csv` reads rows with var1, var2 and ground_truth (R: the first causes
     the second, L: the other way). In the released order the first causes the second in 74 % of the
-    Tübingen pairs, so that which is named first is drawn for every question. Names may be known
-    from training: `masked=yes` puts letters in their place, after which nothing can be known and
-    one half is right.
+    Tübingen pairs, so that which is named first is drawn for every question. Rows that name the
+    same quantity twice (two of those pairs) are left out. Names may be known from training:
+    `masked=yes` puts letters in their place, after which nothing can be known and one half is
+    right.
 
     Source: the two-option prompt of Kıcıman et al., section 3.1, in own words.
     """
@@ -48,8 +49,16 @@ class CauseDirection(ItemTask):
         Raises:
             DataError: no file is named, it holds no pair, or rows do not fit.
         """
-        rows = fitting_rows(self.path, _fits, f"{', '.join(_FIELDS)}, the last one R or L")
+        rows = [row for row in self._rows() if not _alike(row.values)]
         return [self._item(row.line, row.values, generator) for row in rows[:limit]]
+
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the rows that name the same quantity twice, which names cannot answer."""
+        rows, name = self._rows(), Path(self.path).name
+        return [(f"{name}:{r.line}", "both names are the same") for r in rows if _alike(r.values)]
+
+    def _rows(self) -> list[Row]:
+        return fitting_rows(self.path, _fits, f"{', '.join(_FIELDS)}, the last one R or L")
 
     def _item(self, line: int, row: Mapping[str, Any], generator: np.random.Generator) -> Item:
         names = [str(row[field]).strip() for field in _FIELDS[:2]]
@@ -74,4 +83,8 @@ class CauseDirection(ItemTask):
 
 def _fits(row: Mapping[str, Any]) -> bool:
     told = [str(row.get(field) or "").strip() for field in _FIELDS]
-    return all(told) and told[2] in ("R", "L") and told[0] != told[1]
+    return all(told) and told[2] in ("R", "L")
+
+
+def _alike(row: Mapping[str, Any]) -> bool:
+    return str(row["var1"]).strip() == str(row["var2"]).strip()

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from probes.adaptations import ADAPTATIONS, BASIC, CHALLENGED, N_SHOWN, THINKING, adapted
 from workbench.errors import TooLittleData
-from workbench.methods.contracts import Context, Example, Prompt
-from workbench.methods.registry import find, probe
+from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.options import option
+from workbench.progress import silent
 from workbench.result.chain import Chain
 from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
@@ -23,10 +24,10 @@ from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import columns_from
 from workbench.sampling.evaluation import Verdict, judge
-from workbench.sampling.prompting import prompt_ids, stop_ids
+from workbench.sampling.responses import greedy_responses
 from workbench.sampling.task import Problem, Task, open_task
 
-_LIMIT, _ROWS, _RUN = 50, 16, 8
+_LIMIT, _RUN = 50, 8
 _BY = ("adaptation",)
 
 
@@ -113,32 +114,10 @@ class PromptedAnswers:
                 for p, b in zip(problems, before, strict=True)
             ]
             most = self.thinking if way in THINKING else self.tokens
-            said[way] = _responses(model, task, asked, most, context)
+            quiet = replace(context, progress=silent)
+            said[way] = greedy_responses(model, task, asked, most=most, context=quiet)
             context.progress(i + 1, len(ADAPTATIONS), "ways to ask")
         return _report(task, problems, said, context)
-
-
-def _responses(
-    model: Model, task: Task, asked: Sequence[Problem], most: int, context: Context
-) -> list[Chain | None]:
-    """Return the greedy response to each question, None where it is too long for the model."""
-    stops = stop_ids(model, task)
-    prompts = [
-        Prompt(question=p.question, ids=prompt_ids(model, task, p), stop_ids=stops) for p in asked
-    ]
-    sizes = [len(p.ids) for p in prompts]
-    fit = [
-        i for i in np.argsort(sizes, kind="stable") if sizes[i] + most <= model.spec.max_positions
-    ]
-    writer = find("reasoner", "cot").recipe(tokens=most)
-    found: list[Chain | None] = [None] * len(asked)
-    for at in range(0, len(fit), _ROWS):
-        rows = fit[at : at + _ROWS]
-        some = [prompts[i] for i in rows]
-        chains = writer.solve(model, some, seeds=[0] * len(rows), context=context)
-        for i, chain in zip(rows, chains, strict=True):
-            found[i] = chain
-    return found
 
 
 def failures(question: str, response: str, verdict: Verdict) -> dict[str, bool]:

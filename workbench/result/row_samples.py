@@ -48,7 +48,7 @@ def samples_of(  # noqa: PLR0913 - rows, what they mean and how they belong toge
         for name, metric in metrics.items():
             column = name if kind else column_name(of, name)
             found = list(_numbers(mine, column, metric, known))
-            if found:
+            if found and (of == VALUE or name in values[VALUE]):
                 shape = (len(units), *(len(known[axis].labels) for axis in metric.axes))
                 places = [(units[_key(row, by)], *place) for row, place, _ in found]
                 numbers = [x for _, _, x in found]

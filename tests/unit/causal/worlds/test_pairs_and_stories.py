@@ -31,6 +31,14 @@ def test_the_right_letter_stands_before_the_cause_and_the_order_is_drawn(pairs):
     assert not any("cause4" in item.prompt or "effect4" in item.prompt for item in masked)
 
 
+def test_a_pair_of_one_name_is_left_out_and_named(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("var1,var2,ground_truth\na,b,R\nsoil, soil,L\nc,d,L\n")
+    task = CauseDirection(path=str(path))
+    assert len(task.items(9, np.random.default_rng(0))) == 2
+    assert task.skipped(9) == [("pairs.csv:3", "both names are the same")]
+
+
 def test_both_questions_of_a_story_have_their_own_answer(tmp_path):
     path = tmp_path / "stories.csv"
     path.write_text(
