@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from workbench.errors import InputError
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws
+from workbench.methods.covariate import OtherMetric
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
 from workbench.model.generation import GenerationOptions
@@ -30,6 +31,7 @@ from workbench.sampling.corpus import CorpusIndex, WithinCorpus
 _POS, _STEP = ("position",), ("step",)
 _tokens = partial(Metric, unit="tokens")
 _share = partial(Metric, unit="proportion", bounds=(0.0, 1.0))
+_rho = partial(Metric, unit="correlation", bounds=(-1.0, 1.0))
 Found = dict[str, NDArray[np.float64]]
 
 
@@ -42,8 +44,9 @@ class CorpusMatch(PerUnit):
     corpus, within one document; `count` how often it does. A token is recited where it lies in a
     match of at least `long` tokens. `written` and `written_recited` are the same of the tokens
     that the model writes after the text; `kept` of those it writes when it may only follow the
-    corpus. Match length per token is a covariate for what looks like reasoning. Control: the same
-    tokens in random order.
+    corpus. Match length is a covariate for what looks like reasoning: `beside` names a metric of
+    another probe, and its rank correlation with the match over the tokens of a text is measured,
+    layer by layer where it has layers. Control: the same tokens in random order.
 
     Units: tokens; counts are geometric means of occurrences; shares of tokens.
 
@@ -64,6 +67,8 @@ class CorpusMatch(PerUnit):
         "written": _tokens(help="Longest match of what the model writes.", axes=_STEP),
         "written_recited": _share(help="Written within a long match.", axes=_STEP),
         "kept": _tokens(help="Longest match when it must follow the corpus.", axes=_STEP),
+        "beside": _rho(help="Spearman's ρ of the match and the metric beside it.", axes=()),
+        "beside_layers": _rho(help="The same, layer by layer.", axes=("layer",)),
     }
     axes_of: ClassVar = {"step": Axis(help="Tokens written before.", unit="tokens")}
     controls_of: ClassVar = {
@@ -73,6 +78,7 @@ class CorpusMatch(PerUnit):
         Plot(title="Longest match at each token", metrics=("match",), axes=_POS),
         Plot(title="Longest match of what is written", metrics=("written", "kept"), axes=_STEP),
         Plot(title="Recited of what is written", metrics=("written_recited",), axes=_STEP),
+        Plot(title="The match beside another metric", metrics=("beside_layers",)),
     )
 
     corpus: str = option("", help="File of texts to look in, one a row.")
@@ -80,6 +86,7 @@ class CorpusMatch(PerUnit):
     long: int = option(8, help="Matches from this on are recited.", low=1, high=1000, unit="tokens")
     new_tokens: int = option(32, help="Tokens written after a text; 0 is none.", low=0, high=4096)
     temperature: float = option(0.0, help="Of what is written; 0 is greedy.", low=0, high=100)
+    beside: str = option("", help="Another probe and its metric, as `token-trace surprisal`.")
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return (Site(Kind.EMBED),)
@@ -90,7 +97,8 @@ class CorpusMatch(PerUnit):
         model = context.loaded
         rows, _ = read_examples(DataRef(path=self.corpus, field=self.corpus_field))
         documents = [token_ids(model.tokenizer, e.text, special_tokens=False) for e in rows]
-        return _Indexed(**vars(self), index=CorpusIndex(documents))
+        other = OtherMetric.parse(self.beside, context) if self.beside else None
+        return _Indexed(**vars(self), index=CorpusIndex(documents), other=other)
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         raise InputError("the corpus is read first")
@@ -117,12 +125,22 @@ class CorpusMatch(PerUnit):
 @dataclass(frozen=True, kw_only=True)
 class _Indexed(CorpusMatch):
     index: CorpusIndex
+    other: OtherMetric | None
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        more = self.other.sites(spec) if self.other else ()
+        return tuple(dict.fromkeys((*super().sites(spec), *more)))
 
     def loaded(self, context: Context) -> PerUnit:
         return self
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         values, null = self._of_texts(trace.tokens, context)
+        if (other := self.other) is not None:
+            name = "beside_layers" if other.has_layers else "beside"
+            for found in (values, null):
+                rho = other.correlations(trace, examples, context, found["match"])
+                found[name] = rho if other.has_layers else rho[:, 0]
         if self.new_tokens:
             seeds = [int(d.integers(2**62)) for d in draws(trace.tokens, context, "corpus write")]
             sampling, model = Sampling(temperature=self.temperature), context.loaded

@@ -84,7 +84,7 @@ class LookAhead:
         )
 
 
-def qualities(  # noqa: PLR0913 - what is read off what, and who is held out
+def qualities(
     embedded: Float[np.ndarray, "n d_embed"],
     both: tuple[Float[np.ndarray, "n d_model"], Float[np.ndarray, "n d_model"]],
     text: Int[np.ndarray, " n"],

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from probes.corpus_match import CorpusMatch
-from workbench.errors import InputError, TooLittleData
+from workbench.errors import BadOption, InputError, TooLittleData
 from workbench.methods.contracts import Context, Example
+from workbench.methods.registry import find
 from workbench.model.generation import GenerationOptions
 from workbench.model.model import Model
 from workbench.model.policy import Sampling
@@ -89,6 +91,35 @@ def test_a_text_of_the_corpus_is_recited(tiny_llama: Model, tmp_path) -> None:
         CorpusMatch().loaded(context)
     with pytest.raises(TooLittleData):
         CorpusIndex([[]])
+
+
+@pytest.mark.parametrize("beside", ["token-trace surprisal", "acceptance exit"])
+def test_the_match_stands_beside_a_metric_of_another_probe(
+    tiny_llama: Model, tmp_path, beside: str
+) -> None:
+    (tmp_path / "corpus.txt").write_text("the cat sat . a dog\nran to the king\n")
+    rows = [Example(text="the cat sat . the red dog ran to the king", number=0)]
+    context = Context.of(tiny_llama, resamples=10)
+    name, metric = beside.split()
+    spec = RunSpec(name="any")
+    probe = CorpusMatch(corpus=str(tmp_path / "corpus.txt"), new_tokens=0, beside=beside)
+    found, alone = (
+        count_texts(one, spec, rows, tiny_llama, context).result
+        for one in (probe, find("probe", name).recipe())
+    )
+    match = found.table("tokens").frame["match"]
+    table = alone.table("grid" if metric == "exit" else "tokens").frame
+    if metric == "exit":
+        table = table[table["layer"] == 1].reset_index()
+        rho = found.table("layers").frame["beside_layers"][1]
+    else:
+        rho = found.estimate("beside").value
+    assert rho == pytest.approx(spearmanr(match, table[metric], nan_policy="omit").statistic)
+    assert abs(rho) > 0.05
+    with pytest.raises(BadOption, match="surprise"):
+        CorpusMatch(corpus=str(tmp_path / "corpus.txt"), beside="token-trace surprise").loaded(
+            context
+        )
 
 
 def test_a_text_that_fills_the_context_is_left_out_of_what_is_written(
