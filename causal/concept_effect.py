@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from causal.concepts.explain import Asked, Known, errors, matched, textual
+from causal.concepts.explain import Asked, Known, matched, textual
+from causal.concepts.generated import Asking
+from causal.concepts.generated_pairs import GeneratedPairs, generated_pairs
 from causal.concepts.layer_edits import LayerFit, answered
 from causal.concepts.report import effect_report
 from causal.concepts.rows import Concepts, concepts_of
@@ -17,6 +19,7 @@ from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
 from workbench.methods.text_vectors import text_vectors
+from workbench.model.loading import load_model
 from workbench.model.model import Model
 from workbench.model.site_patterns import expand
 from workbench.model.sites import Kind, Site
@@ -38,6 +41,9 @@ class ConceptEffect:
     that see values alone (association, S-learner, matching on the controls), the zero and the
     random one, and random subspaces of the eraser's rank. Groups are never fitted to and paired.
 
+    With a generator, texts that people edited are set aside: a local model rewrites texts, and
+    those that probes of words read as wanted, with controls as they were and few edits, are pairs.
+
     Erasing has no direction and is no causal effect by itself; skill says what is better than zero.
 
     Units: probabilities; errors are distances of probability vectors, skill 1 − L2/L2 of zero.
@@ -45,6 +51,7 @@ class ConceptEffect:
     Raises:
         BadRows: no pairs, or fields without values.
         BadOption: two answers begin with the same token.
+        Unfitted: no generated text was accepted.
 
     Source: CEBaB, section 3; Gat et al. 2023, arXiv:2310.00603, for matching; Feder et al. 2021,
     CausaLM, arXiv:2005.13407. Setting the states of one token, and all of it by layer, is ours.
@@ -64,9 +71,19 @@ class ConceptEffect:
     neighbours: int = option(10, help="Texts averaged when matching.", low=1, high=1000)
     draws: int = option(20, help="Random subspaces at every layer.", low=2, high=1000)
 
+    generator: str = option("", help="Model that writes the pairs: default, a folder; or none.")
+    instruction: str = option(
+        "Rewrite this text so that the {concept} is {wanted}. Change as few words as possible and "
+        "keep everything else the same.\n\n{text}",
+        help="What the generator is asked; {text}, {concept} and {wanted} are filled in.",
+    )
+    tries: int = option(4, help="Attempts at a text.", low=1, high=1000)
+    most_changed: float = option(0.5, help="Share of words that may differ.", low=0.01, high=1.0)
+
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
+        examples, generated = self._sources(examples, context)
         rows = concepts_of(
-            _with_label(examples, self.concept),
+            examples,
             self.concept or "label",
             self.controls,
             n_fit=self.fit,
@@ -99,11 +116,29 @@ class ConceptEffect:
             told += _told(mine, layer, {"unedited": h, **edited[layer]}, asked)
         for name, found in self._run(model, rows, prompts, at, edited, context).items():
             guesses |= {(name, layer): x - source.p for layer, x in found.items()}
-        measured = {key: errors(true, guess) for key, guess in guesses.items()}
-        return effect_report(
-            rows, measured, told, layers=layers, size=np.linalg.norm(true, axis=1),
-            concept=self.concept or "label",
-        )  # fmt: skip
+        result = effect_report(rows, true, guesses, told, layers=layers, answers=self.answers)
+        return result if generated is None else generated.reported(result)
+
+    def _sources(
+        self, examples: Sequence[Example], context: Context
+    ) -> tuple[Sequence[Example], GeneratedPairs | None]:
+        """Return the rows to explain, with what a generator wrote where one is named."""
+        labelled = _with_label(examples, self.concept)
+        if not self.generator:
+            return labelled, None
+        asking = Asking(
+            instruction=self.instruction, tries=self.tries, most_changed=self.most_changed
+        )
+        found = generated_pairs(
+            load_model(self.generator, progress=context.progress),
+            labelled,
+            self.concept or "label",
+            self.controls,
+            asking=asking,
+            n=self.pairs,
+            context=context,
+        )
+        return found.examples, found
 
     def _textual(
         self, fit: Known, asked: Asked, layers: Sequence[int], context: Context

@@ -22,6 +22,7 @@ VIEWS = (
     ("probe_view.py", "Probe", ":material/biotech:"),
     ("reason_view.py", "Reason", ":material/psychology:"),
     ("questions_view.py", "Questions", ":material/quiz:"),
+    ("concepts_view.py", "Concepts", ":material/difference:"),
     ("graph_view.py", "Cause", ":material/account_tree:"),
     ("runs_view.py", "Runs", ":material/history:"),
     ("help_view.py", "Help", ":material/help:"),

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from causal.concepts.explain import errors
+from causal.concepts.pairs import BAND, COLUMNS, Guesses, explained_rows, pair_rows
 from causal.concepts.rows import Concepts
 from workbench.methods.study_report import study_report
 from workbench.result.estimate import Estimate
@@ -15,9 +17,9 @@ from workbench.result.result import Note, Result
 from workbench.result.row_samples import samples_of
 from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import columns_from
+from workbench.result.views import Curve
 
 _AXES = ("explainer", "layer")
-_BAND = "random "
 _LAYERED = ("match", "erase", "swap", "interchange")
 
 
@@ -37,25 +39,39 @@ TOLD = {
     "controls_kept": share("Control values a linear probe still reads in them.", *_AXES),
 }
 CONTROLS = {"random": Control("random subspaces", "erasing random subspaces of the same rank")}
-_COLUMNS = columns_from("""
-    layer: Layer after which the last token's state is changed.
+_COLUMNS = COLUMNS | columns_from("""
     l2_lowest (probability): Lowest mean L2 among random subspaces.
     l2_highest (probability): Highest mean L2 among random subspaces.
     erase (probability): Mean L2 of erasing the concept.
     draws (subspaces): Random subspaces erased.
 """)
 
+_PLOTS = (
+    Plot(title="Better than zero, by layer", metrics=("skill",), axes=_AXES),
+    Plot(title="Distance from the true effect", metrics=("l2",), axes=_AXES),
+    Plot(title="Angle to the true effect", metrics=("cosine",), axes=_AXES),
+    Curve(
+        "Control values that a probe still reads in edited states",
+        "probes",
+        x="layer",
+        y=("controls_kept",),
+        group="explainer",
+    ),
+)
+
 
 def effect_report(
     rows: Concepts,
-    measured: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]],
+    true: Float[np.ndarray, "pair n_class"],
+    guesses: Guesses,
     told: Sequence[Mapping[str, Any]],
     *,
     layers: Sequence[int],
-    size: Float[np.ndarray, " pair"],
-    concept: str,
+    answers: Sequence[str],
 ) -> Result:
     """Lay errors out by explainer and layer, beside zero, random and the band of subspaces."""
+    measured = {key: errors(true, guess) for key, guess in guesses.items()}
+    size = np.linalg.norm(true, axis=1)
     groups = np.unique(rows.groups[rows.pairs[:, 0]], return_inverse=True)[1]
     found = _errors(measured, layers, groups)
     sizes = Samples.of({VALUE: {"size": size}}, SIZE, groups=groups, unit="pairs")
@@ -63,15 +79,16 @@ def effect_report(
     estimates = [sizes.estimate("size"), *_best(found, layers)]
     return study_report(
         [found, sizes],
-        summary=_summary(concept, estimates, len(layers)),
+        summary=_summary(rows.concept, estimates, len(layers)),
         averages={"errors": _AXES},
-        rows={"band": _band(measured, layers), "probes": _averaged(reads)},
+        rows={
+            "band": _band(measured, layers),
+            "probes": _averaged(reads),
+            "pairs": pair_rows(rows, true),
+            "explained": explained_rows(guesses, true, answers, layers),
+        },
         columns=_COLUMNS,
-        plots=(
-            Plot(title="Better than zero, by layer", metrics=("skill",), axes=_AXES),
-            Plot(title="Distance from the true effect", metrics=("l2",), axes=_AXES),
-            Plot(title="Angle to the true effect", metrics=("cosine",), axes=_AXES),
-        ),
+        plots=_PLOTS,
         estimates=estimates,
         notes=[
             Note(
@@ -104,7 +121,9 @@ def _best(found: Samples, layers: Sequence[int]) -> list[Estimate]:
     for i, name in enumerate(found.axes_of["explainer"].labels):
         if name == "zero":
             continue
-        layer = layers[int(np.nanargmax(skill.value[i]))]
+        # Where no pair's answers change, skill is defined at no layer.
+        known = np.isfinite(skill.value[i]).any()
+        layer = layers[int(np.nanargmax(skill.value[i])) if known else -1]
         # What sees no layer is the same at all of them.
         title = f"skill.{name}" + (f".{layer}" if name in _LAYERED else "")
         at = {"explainer": name, "layer": layer}
@@ -118,8 +137,8 @@ def _errors(
     groups: NDArray[np.intp],
 ) -> Samples:
     """Return errors as `pair explainer layer`, the mean of random subspaces beside erasing."""
-    names = tuple(dict.fromkeys(n for n, _ in measured if not n.startswith(_BAND)))
-    draws = list(dict.fromkeys(n for n, _ in measured if n.startswith(_BAND)))
+    names = tuple(dict.fromkeys(n for n, _ in measured if not n.startswith(BAND)))
+    draws = list(dict.fromkeys(n for n, _ in measured if n.startswith(BAND)))
     zero = np.stack([measured["zero", layer]["l2"] for layer in layers], axis=-1)
 
     def laid(name: str) -> dict[str, NDArray[np.float64]]:
@@ -156,7 +175,7 @@ def _errors(
 def _band(
     measured: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]], layers: Sequence[int]
 ) -> list[dict[str, Any]]:
-    draws = list(dict.fromkeys(n for n, _ in measured if n.startswith(_BAND)))
+    draws = list(dict.fromkeys(n for n, _ in measured if n.startswith(BAND)))
     rows = []
     for layer in layers:
         found = [float(measured[draw, layer]["l2"].mean()) for draw in draws]
@@ -172,21 +191,37 @@ def _averaged(reads: Samples) -> Any:
     return axis_table(reads, _AXES)
 
 
-def _summary(concept: str, estimates: Sequence[Any], n_layers: int) -> str:
+def _summary(concept: str, estimates: Sequence[Estimate], n_layers: int) -> str:
     size, *skills = estimates
-    best = max(skills, key=lambda e: -np.inf if e.value is None else e.value)
+    best = max(skills, key=_size)
     sure = [e for e in skills if e.low is not None and e.low > 0]
-    start = f"Changing {concept} in the text moves the answers by {size}."
+    start = f"Changing {concept} in the text moves the answers by {_value(size)}."
     if not sure:
-        return f"{start} No explainer is better than saying that nothing changes; best is {best}."
+        worst = "No explainer is better than saying that nothing changes; best is"
+        return f"{start} {worst} {_place(best)}: {_value(best)}."
     edits = [e for e in sure if e.name.split(".")[1] in _LAYERED[1:]]
-    said = max(edits, key=lambda e: e.value).name.split(".") if edits else None
-    tail = (
-        f"among edits of the state {said[1]} after layer {said[2]} comes closest"
-        if said
-        else "no edit of the state is"
-    )
+    nearest = max(edits, key=_size) if edits else None
+    if nearest is best:
+        tail = ""
+    elif nearest is not None:
+        tail = f" Among edits of the state {_place(nearest)} comes closest."
+    else:
+        tail = " No edit of the state is."
     return (
         f"{start} {len(sure)} explainers are better than zero at their best of {n_layers} "
-        f"layers, first {best}; {tail}."
+        f"layers, first {_place(best)}: {_value(best)}.{tail}"
     )
+
+
+def _size(estimate: Estimate) -> float:
+    return -np.inf if estimate.value is None else estimate.value
+
+
+def _value(estimate: Estimate) -> str:
+    return str(estimate).removeprefix(f"{estimate.name} ")
+
+
+def _place(estimate: Estimate) -> str:
+    """Return the explainer, and the layer where it has one."""
+    _, name, *layer = estimate.name.split(".")
+    return f"{name} after layer {layer[0]}" if layer else name

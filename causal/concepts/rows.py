@@ -33,6 +33,7 @@ class Concepts:
     `t` are values of the concept, `c` those of the controls, "" where there is none.
     """
 
+    concept: str
     texts: tuple[str, ...]
     groups: NDArray[np.generic]
     t: NDArray[np.generic]
@@ -68,11 +69,10 @@ def concepts_of(
     Raises:
         BadRows: no such field, fewer than two values, too few texts or no pairs; all at once.
     """
-    t, *rest = ([_value(e, name) for e in examples] for name in (concept, *controls))
+    t, *rest = ([value_of(e, name) for e in examples] for name in (concept, *controls))
     values, c = np.array(t), np.array(rest).reshape(len(controls), len(examples)).T
-    names = (e.group or str(e.fields.get("group", "")) for e in examples)
-    groups = np.array([name or f"\0{i}" for i, name in enumerate(names)])
-    is_fit, is_paired = _split(examples, groups)
+    groups = groups_of(examples)
+    is_fit, is_paired = split_rows(examples, groups)
     fit = np.flatnonzero(is_fit & (values != ""))
     fit = np.sort(generator.permutation(fit)[:n_fit])
     known = set(values[fit])
@@ -91,6 +91,7 @@ def concepts_of(
     _refuse(problems)
     chosen = np.sort(generator.permutation(len(pairs))[:n_pairs])
     return Concepts(
+        concept=concept,
         texts=tuple(e.text for e in examples),
         groups=groups,
         t=values,
@@ -100,15 +101,22 @@ def concepts_of(
     )
 
 
-def _value(example: Example, name: str) -> str:
+def groups_of(examples: Sequence[Example]) -> NDArray[np.generic]:
+    """Return the group of every row, one of its own where it names none."""
+    names = (e.group or str(e.fields.get("group", "")) for e in examples)
+    return np.array([name or f"\0{i}" for i, name in enumerate(names)])
+
+
+def value_of(example: Example, name: str) -> str:
+    """Return a field's value, "" where there is none."""
     found = example.fields.get(name)
     return "" if found is None or str(found) in _NO_VALUE else str(found)
 
 
-def _split(
+def split_rows(
     examples: Sequence[Example], groups: NDArray[np.generic]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which rows may be fitted to and which may be paired."""
+    """Return which rows may be fitted to and which may be paired, by their field or by group."""
     if any("split" in e.fields for e in examples):
         given = np.array([e.fields.get("split") == "fit" for e in examples])
         return given & ~np.isin(groups, groups[~given]), ~given

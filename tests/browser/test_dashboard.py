@@ -115,7 +115,7 @@ def test_every_page_fits(visit: Visit, width: int, scheme: str, tmp_path: Path) 
     page = visit(width=width, scheme=scheme)
     page.locator(".wb-t").first.wait_for()
     home = page.url.split("?")[0]
-    for name in ("", "model", "probe", "reason", "questions", "graph", "runs", "help"):
+    for name in ("", "model", "probe", "reason", "questions", "concepts", "graph", "runs", "help"):
         page.goto(f"{home}{name}?model=tiny:llama")
         page.locator("h2").first.wait_for()
         page.wait_for_timeout(1500)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from workbench.errors import UnknownName
 from workbench.runs.execute import execute
 from workbench.runs.folder import read_run
-from workbench.runs.spec import DataRef, ModelRef, RunSpec
+from workbench.runs.spec import SHIPPED, DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
 
 _SUMS = ModelRef(name="hybrid-sums")
@@ -25,6 +25,20 @@ EXAMPLES = {
             options={"variants": False},
             model=ModelRef(name="corr2cause-three"),
             data=DataRef(task="corr2cause?nodes=3", limit=12),
+        ),
+    ),
+    "concepts": (
+        RunSpec(
+            name="concept-effect",
+            options={
+                "concept": "food",
+                "controls": ["service"],
+                "layers": "2::3",
+                "fit": 40,
+                "pairs": 16,
+            },
+            model=ModelRef(name="default"),
+            data=DataRef(path=f"{SHIPPED}concept_sentences.jsonl", group="group"),
         ),
     ),
     "problems": tuple(

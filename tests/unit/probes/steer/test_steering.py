@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from probes.steer.direction import direction_of, given_vector
-from probes.steer.report import COSTS, degenerates_at
-from probes.steering import repeated_share
+from probes.steer.report import COSTS, _slopes, degenerates_at
+from probes.steering import Steering, _Texts, repeated_share
 from workbench.errors import BadEdit, BadOption, TooLittleData
-from workbench.methods.contracts import Stopped
+from workbench.methods.contracts import Context, Stopped
 from workbench.model.edits import Edit, Op
 from workbench.model.sites import Site
 from workbench.model.tiny import tiny_model
@@ -151,6 +151,39 @@ def test_stopped_it_reports_the_smallest_doses_as_they_would_have_been(
     assert kept["dose"].tolist() == [-1.0, 0.0]
     full = whole.result.table("doses").frame.query("dose >= -1")
     assert kept["shift"].tolist() == pytest.approx(full["shift"].tolist())
+
+
+def test_the_cost_is_kl_from_the_unsteered_model_per_token(tiny_llama):
+    text, site = "the king saw a dog", Site.parse("resid_post.1")
+    way = torch.linspace(-1, 1, tiny_llama.spec.d_model)
+    edit = Edit(site=site, op=Op.ADD, value=way)
+    p, q = (
+        tiny_llama.run(text, edits=e, logits="all").logits[0].double().log_softmax(dim=-1)
+        for e in ((), (edit,))
+    )
+    expected = float((p.exp() * (p - q)).sum(dim=-1).mean())
+    context = Context.of(tiny_llama)
+    assert _Texts(tiny_llama, [text]).kl(context, (edit,))[0] == pytest.approx(expected, rel=1e-4)
+    assert _Texts(tiny_llama, [text]).kl(context, ())[0] == 0
+
+
+def test_random_directions_are_as_long_and_differ():
+    direction = torch.full((64,), 0.5)
+    found = torch.stack(list(Steering(randoms=3)._randoms(direction, Context(seed=1))))
+    assert found.norm(dim=1) == pytest.approx(direction.norm().expand(3).numpy(), rel=1e-5)
+    assert torch.corrcoef(found).fill_diagonal_(0).abs().max() < 0.5
+
+
+def test_the_slope_is_that_of_small_doses_through_nothing():
+    shift = {-4.0: 9.0, -1.0: -2.0, -0.5: -1.0, 0.0: 0.0, 0.5: 1.0, 1.0: 2.0}
+    rows = [
+        {"text": 0, "pair": "a", "dose": d, "shift": x, "shift_random": 0.5 * d}
+        for d, x in shift.items()
+    ]
+    (row,) = _slopes(rows)
+    assert (row["slope"], row["slope_random"]) == (pytest.approx(2.0), pytest.approx(0.5))
+    (far,) = _slopes(rows[:1])
+    assert far["slope"] == pytest.approx(-9 / 4)
 
 
 def _nll(model, text, edits):
