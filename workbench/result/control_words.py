@@ -1,7 +1,6 @@
 """A control beside an estimate, with its own number of units and its own interval."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from workbench.result.estimate import Estimate, format_number
 
@@ -16,10 +15,10 @@ def with_control(
     stands for a control that was not drawn.
     """
     if control is None or control.value is None:
-        return replace(found, control=None, control_name=f"{name}: none drawn")
+        return found.against(None, f"{name}: none drawn")
     told = f"{name}, n = {control.n}"
     if control.low is not None and control.high is not None:
         told += f", [{format_number(control.low)}, {format_number(control.high)}]"
     elif values:
         told += f", range {format_number(min(values))} to {format_number(max(values))}"
-    return replace(found, control=control.value, control_name=f"{told}:")
+    return found.against(control.value, f"{told}:")

@@ -14,7 +14,9 @@ class Estimate:
     `n` counts independent units named by `n_unit` (texts, questions, models), never tokens.
     `value` is None when the quantity is undefined on this data, and `note` says why. `low` and
     `high` bound the interval at `level`; both are None when no interval applies. `control` is
-    the same quantity under the null named by `control_name`.
+    the same quantity under the null named by `control_name`; where both were measured on the
+    same units, `gap_low` and `gap_high` bound the mean difference, unit by unit, of the value from
+    its control (of their logarithms where the value is a geometric mean).
     """
 
     name: str
@@ -28,11 +30,13 @@ class Estimate:
     method: str = ""
     control: float | None = None
     control_name: str = ""
+    gap_low: float | None = None
+    gap_high: float | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
         """Refuse NaN and infinity: an undefined value is None with a note."""
-        for name in ("value", "low", "high", "control"):
+        for name in ("value", "low", "high", "control", "gap_low", "gap_high"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise NotFinite(
@@ -56,12 +60,13 @@ class Estimate:
 
     def against(self, control: float | None, name: str) -> "Estimate":
         """Return this estimate beside the value of the same quantity under a null."""
-        return replace(self, control=control, control_name=name)
+        return replace(self, control=control, control_name=name, gap_low=None, gap_high=None)
 
     @property
     def beside_control(self) -> str:
         """Say whether it lies above, below or no further from its control than chance allows.
 
+        The differences of units decide where they are known, else the interval of the value.
         Without an interval, as with a single text, the values alone are compared.
 
         >>> found = Estimate(name="x", value=2.0, unit="", n=9, low=1.5, high=2.5)
@@ -69,14 +74,18 @@ class Estimate:
         'more than'
         >>> found.against(1.7, "null").beside_control
         'not measurably other than'
+        >>> replace(found.against(1.7, "null"), gap_low=0.1, gap_high=0.5).beside_control
+        'more than'
         """
         if self.value is None or self.control is None:
             return "not measurably other than"
-        low = self.value if self.low is None else self.low
-        high = self.value if self.high is None else self.high
-        if low > self.control:
+        low, high = self.gap_low, self.gap_high
+        if low is None or high is None:
+            low = (self.value if self.low is None else self.low) - self.control
+            high = (self.value if self.high is None else self.high) - self.control
+        if low > 0:
             return "more than"
-        return "less than" if high < self.control else "not measurably other than"
+        return "less than" if high < 0 else "not measurably other than"
 
     def told(self, *, more: str, less: str, same: str) -> str:
         """Return the text that fits how it lies beside its control, then the number.

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from workbench.result.control_words import with_control
 from workbench.result.estimate import Estimate, singular
 from workbench.result.levels import VALUE, Cells, levels_of, mean_of_defined
-from workbench.result.means import mean_interval
 from workbench.result.metric import HEAD, LAYER, Axes, Axis, Control, Metric
 from workbench.result.pivots import Interval, NoInterval
-from workbench.result.resampling import left_out
 from workbench.result.sums import added, left_one_out, stacked
+from workbench.result.unit_intervals import Part, gap_interval, unit_interval
 
 MOST_UNITS = 4096
 Place = tuple[int, ...]
@@ -194,7 +193,6 @@ class Samples:
 
         `at` gives the label of one place along the first axes of the metric instead.
         """
-        about = self.metrics[metric]
         cells, place = self.cells(metric, VALUE, at or {})
         found = self._estimate(cells, place, name)
         if found.value is None or not control or not self.has(metric, control, cells[2]):
@@ -205,7 +203,11 @@ class Samples:
             found = found.against(beside.value, name)
         else:
             found = with_control(found, name, beside, self._told((control, *cells[1:]), place))
-        return replace(found, note=about.headline_note)
+        own, null = (self._part((kind, *cells[1:]), place) for kind in (VALUE, control))
+        groups, about = self._ordered(self.groups), self.metrics[metric]
+        gap = gap_interval(own, null, groups, about, is_blocked=self.is_blocked)
+        low, high = (gap.low, gap.high) if gap else (None, None)
+        return replace(found, gap_low=low, gap_high=high)
 
     def cells(self, metric: str, kind: str, at: Mapping[str, Any]) -> tuple[Cells, Place]:
         """Return where the numbers at some labels are kept."""
@@ -217,10 +219,8 @@ class Samples:
         self, cells: Cells, place: Place
     ) -> tuple[float, Float[np.ndarray, " group"], Int[np.ndarray, " group"]]:
         """Return a value, the values without each group of units, and the sizes of the groups."""
-        of = self.metrics[cells[1]].of
-        sums = self._ordered(_at(self.sums[cells], place))
-        counts = self._ordered(_at(self.counts[cells], place))
-        there = counts > 0
+        sums, counts = self._part(cells, place)
+        there, of = counts > 0, self.metrics[cells[1]].of
         return left_one_out(sums[there], counts[there], self._ordered(self.groups)[there], of)
 
     def _told(self, cells: Cells, place: Place) -> list[float]:
@@ -260,19 +260,12 @@ class Samples:
         )
 
     def _interval(self, cells: Cells, place: Place) -> Interval | NoInterval:
-        there = self._ordered(_at(self.counts[cells], place)) > 0
-        if not there.any():
-            return NoInterval("there is no value")
-        about = self.metrics[cells[1]]
-        if about.of is None and not self.is_blocked:
-            sums = self._ordered(_at(self.sums[cells], place))[there]
-            groups = self._ordered(self.groups)[there]
-            alone = len(np.unique(groups)) == len(groups)
-            return mean_interval(sums, None if alone else groups, bounds=about.bounds)
-        value, without, sizes = self.left_out(cells, place)
-        if not np.isfinite(value):
-            return NoInterval("undefined")
-        return left_out(value, without, sizes.astype(np.float64), bounds=about.bounds)
+        part, groups = self._part(cells, place), self._ordered(self.groups)
+        return unit_interval(part, groups, self.metrics[cells[1]], is_blocked=self.is_blocked)
+
+    def _part(self, cells: Cells, place: Place) -> Part:
+        sums, counts = (self._ordered(_at(x[cells], place)) for x in (self.sums, self.counts))
+        return sums, counts
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:

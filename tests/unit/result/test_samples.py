@@ -1,5 +1,7 @@
 """Averages over units: closed forms, groups, undefined numbers, and blocks of a million units."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,43 @@ def test_it_does_not_matter_how_units_were_joined() -> None:
     assert one.value == pytest.approx(other.value, rel=1e-12)
     assert (one.low, one.high) == pytest.approx((other.low, other.high), rel=1e-9)
     assert one.n == other.n == 6000
+
+
+def beside(own: np.ndarray, control: np.ndarray, **about: object) -> Samples:
+    metric = Metric(unit="", help="A number.", axes=(), **about)  # type: ignore[arg-type]
+    values = {"": {"x": own}, "null": {"x": control}}
+    return Samples.of(values, {"x": metric})
+
+
+def test_units_are_compared_with_their_own_control() -> None:
+    draw = np.random.default_rng(0)
+    control = draw.normal(0, 5, 40)
+    own = control + draw.normal(0.5, 0.2, 40)
+    found = beside(own, control).estimate("x", "null")
+    assert found.low < found.control < found.high
+    assert found.gap_low < 0.5 < found.gap_high
+    assert found.beside_control == "more than"
+    blocks = replace(beside(own, control), is_blocked=True).estimate("x", "null")
+    assert blocks.gap_low == pytest.approx(found.gap_low, abs=0.02)
+    assert found.against(0.0, "nought").gap_low is None
+    fewer = np.where(np.arange(40) < 30, control, np.nan)
+    found = beside(own, fewer).estimate("x", "null")
+    gaps = (own - control)[:30]
+    assert found.gap_low < gaps.mean() < found.gap_high
+    assert found.n == 40
+
+
+@pytest.mark.parametrize("n", [5, 10, 40])
+def test_a_control_as_noisy_as_the_value_is_seldom_found_different(n: int) -> None:
+    draw = np.random.default_rng(n)
+    different = 0
+    for _ in range(200):
+        own, control = draw.exponential(size=(2, n))
+        found = beside(own, control).estimate("x", "null")
+        different += found.beside_control != "not measurably other than"
+    assert different <= 20
+
+
+def test_shares_keep_the_difference_within_what_is_possible() -> None:
+    found = beside(np.ones(9), np.zeros(9), bounds=(0.0, 1.0)).estimate("x", "null")
+    assert 0 < found.gap_low < found.gap_high == 1.0
