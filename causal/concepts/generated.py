@@ -20,14 +20,17 @@ from workbench.result.estimate import Estimate
 from workbench.result.intervals import proportion_estimate
 from workbench.sampling.rendering import has_chat_template, message_ids, text_ids
 
+_ROWS = 16
 UNCHANGED, TOO_FAR = "unchanged", "too much was changed"
 NOT_READ, CONTROL = "the value asked for is not read", "a control changed"
-_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """How counterfactuals are asked for, and how much of a text may change."""
+    """How counterfactuals are asked for.
+
+    A text is tried so often, and at most that share of its words may change.
+    """
 
     instruction: str
     tries: int

@@ -51,8 +51,8 @@ _PLOTS = (
     Plot(title="Distance from the true effect", metrics=("l2",), axes=_AXES),
     Plot(title="Angle to the true effect", metrics=("cosine",), axes=_AXES),
     Curve(
-        "Control values that a probe still reads in edited states",
-        "probes",
+        title="Control values that a probe still reads in edited states",
+        table="probes",
         x="layer",
         y=("controls_kept",),
         group="explainer",

@@ -9,17 +9,24 @@ from app.panels.run_panel import begin, finished, say_example
 from app.panels.session import model_ref
 from app.panels.shell import ready
 from app.panels.wording import plain_markdown
+from workbench.runs.spec import RunSpec
 
 
 def main() -> None:
     """Draw the page."""
     st.markdown("## What a concept does to an answer")
-    if not ready(LOADER.plugins()) or not ready(LOADER.model(model_ref())):
-        return
-    spec = concept_form()
-    if spec is not None and (run_id := begin(spec)) is not None:
+    if ready(LOADER.plugins()) and ready(LOADER.model(model_ref())):
+        _begin(concept_form())
+        _show(latest_effect())
+
+
+def _begin(spec: RunSpec | None) -> None:
+    run_id = begin(spec) if spec is not None else None
+    if run_id is not None:
         st.query_params["run"] = run_id
-    run_id = latest_effect()
+
+
+def _show(run_id: str) -> None:
     run = finished(run_id, key="concepts") if run_id else None
     if run is None:
         return
