@@ -1,10 +1,11 @@
 """Rows of CaLM Lite: what each asks, in own words, and what its graph says of the answer."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from causal.worlds.calm_effects import Effect, Value, value_of
 from causal.worlds.dags import Dag, bits, from_edges, is_acyclic
 from causal.worlds.graph_criteria import (
     ancestors,
@@ -21,6 +22,7 @@ FILE = "file"
 """Where a row keeps the name of its file, which says what a row with options asks for."""
 
 Values = Mapping[str, Any]
+T = TypeVar("T")
 _EDGE, _PAIR = re.compile(r"(\w+) causes (\w+)"), re.compile(r"(\w+) and (\w+)")
 _ARROW, _NAME = re.compile(r"(\w)->(\w)"), re.compile(r"\w+")
 _SETS: dict[str, tuple[str, Callable[[Dag, int, int, int], bool]]] = {
@@ -85,10 +87,15 @@ def read_row(row: Values) -> Asked:
     Raises:
         DataError: a field is missing or strange.
     """
+    return _guarded(lambda: (_effect if "Background" in row else _about_graph)(row, kind_of(row)))
+
+
+def _guarded(read: Callable[[], T]) -> T:
     try:
-        kind = kind_of(row)
-        return _effect(row, kind) if "Background" in row else _about_graph(row, kind)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return read()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"no row of CaLM: {type(error).__name__}: {error}") from error
 
 
@@ -129,14 +136,22 @@ def _about_graph(row: Values, kind: str) -> Asked:
 
 
 def answers_of(row: Values) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
-    """Return every choice that the graph makes right, with why; None where numbers decide.
+    """Return every choice that is right, with why; None where the text does not say enough.
 
     Raises:
-        DataError: the graph has a circle, or no engine knows what is asked.
+        DataError: the graph has a circle, or a field is missing or strange.
     """
-    kind = kind_of(row)
+    return _guarded(lambda: _answers(row, kind_of(row)))
+
+
+def _answers(row: Values, kind: str) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
     if "Background" in row:
-        return _of_effect(row, kind)
+        found = effect_value(row)
+        if found.value is None:
+            return None, (found.told,)
+        # The treated are compared as they are with what they would be.
+        is_yes = found.value < 0 if kind == "ETT" else found.value > 0
+        return (int(not is_yes),), (found.told,)
     names = list(row["vertices"])
     at = {name: i for i, name in enumerate(names)}
     field = _ASKED[kind][0] if kind in _ASKED else "edges"
@@ -180,23 +195,34 @@ def _yes_or_no(
     return (int(not is_yes),), (why,)
 
 
-def _of_effect(row: Values, kind: str) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
-    """Return No where no path can carry the effect; numbers decide everything else."""
-    found = re.search(r"\) of (.+) on (.+?)\.", row["Instruction"])
-    told = str(row["Background"]["real_world_meaning"]).strip()
-    meant = dict(re.findall(r"(\w) represents (.+?)(?:,| and |\.$)", told))
-    at = {name: letter for letter, name in meant.items()}
-    if found is None or found[1] not in at or found[2] not in at or kind in ("PN", "PS"):
-        return None, ()
-    letters = sorted(meant)
-    found_edges = _ARROW.findall(row["Background"]["graph"])
-    dag = from_edges(
-        len(letters), tuple((letters.index(a), letters.index(b)) for a, b in found_edges)
-    )
-    x, y = letters.index(at[found[1]]), letters.index(at[found[2]])
-    is_direct = bool(dag[y] >> x & 1)
-    through = any(ancestors(dag, z) >> x & 1 for z in bits(dag[y]))
-    carries = {"CDE": is_direct, "NDE": is_direct, "NIE": through}.get(kind, is_direct or through)
-    if carries:
-        return None, ()
-    return (1,), (f"no {kind} path leads from {letters[x]} to {letters[y]}",)
+def effect_value(row: Values) -> Value:
+    """Return the number that a question about an effect asks for."""
+    kind, about = kind_of(row), row["Background"]
+    told = str(about["real_world_meaning"]).strip()
+    letters = {name: v for v, name in re.findall(r"(\w) represents (.+?)(?:,| and |\.$)", told)}
+    asked = row["Instruction"].partition(") of ")[2].rstrip(". ")
+    splits = [(asked[: m.start()], asked[m.end() :]) for m in re.finditer(" on ", asked)]
+    pairs = [(letters[a], letters[b]) for a, b in splits if {a, b} <= set(letters)]
+    if len(pairs) != 1:
+        return Value(value=None, told="the text does not say of which variables")
+    x, y = pairs[0]
+    edges = _ARROW.findall(about["graph"])
+    if kind not in ("PN", "PS") and not _carries(kind, x, y, edges):
+        return Value(value=0.0, told=f"no {kind} path leads from {x} to {y}")
+    reason = row.get("Reason") or {}
+    return value_of(
+        Effect(
+            kind=kind, x=x, y=y, edges=edges, listed=about.get("data_info_math", ""),
+            formula=reason.get("Step 4", ""), is_upper="upper" in row["Question"],
+        )
+    )  # fmt: skip
+
+
+def _carries(kind: str, x: str, y: str, edges: Sequence[tuple[str, str]]) -> bool:
+    """Whether some path can carry an effect of that kind."""
+    names = sorted({v for edge in edges for v in edge} | {x, y})
+    at = {v: i for i, v in enumerate(names)}
+    dag = from_edges(len(at), tuple((at[a], at[b]) for a, b in edges))
+    is_direct = bool(dag[at[y]] >> at[x] & 1)
+    through = any(ancestors(dag, z) >> at[x] & 1 for z in bits(dag[at[y]]))
+    return {"CDE": is_direct, "NDE": is_direct, "NIE": through}.get(kind, is_direct or through)

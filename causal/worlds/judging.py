@@ -6,7 +6,7 @@ from typing import Any
 
 from causal.worlds.boolean import would_be
 from causal.worlds.boolean_text import read_question
-from causal.worlds.calm_rows import answers_of, is_calm, read_row
+from causal.worlds.calm_rows import answers_of, effect_value, is_calm, read_row
 from causal.worlds.correlation_items import read_proof
 from causal.worlds.correlation_text import read_statement
 from causal.worlds.ladder import RUNGS, Query, answer, read_model, stored_estimands
@@ -143,20 +143,26 @@ def judge_boolean(row: Values, models: Models) -> Judgement:
 
 
 def judge_calm(row: Values, models: Models) -> Judgement:
-    """Judge a question of CaLM by its graph; what numbers decide is left open."""
-    asked = read_row(row)
+    """Judge a question of CaLM by its graph and by the numbers of its text."""
+    asked, note = read_row(row), ""
     right, proof = answers_of(row)
+    found = effect_value(row) if "Background" in row else None
+    value = found.value if found and found.value is not None else 0.0
+    if asked.choices and 0 < abs(value) < _ROUNDED:
+        note = "decided by less than 0.005"
     if right is None:
-        computed, proof = "", ("the numbers of the text decide",)
-    elif not asked.choices:
-        computed = f"{0:.4f}"
+        computed = ""
+    elif not asked.choices and found:
+        is_same = abs(value - float(row["gt_answer"])) < found.rounding
+        computed = asked.answer if is_same else f"{value:.4f}"
     else:
         options = [asked.choices[i] for i in right]
         is_open = len(right) > 1 and asked.right in right
         computed = "" if is_open else " or ".join(options) or "none"
     return Judgement(
-        family=asked.kind, group=asked.graph, stated=asked.answer, computed=computed, proof=proof
-    )
+        family=asked.kind, group=asked.graph, stated=asked.answer, computed=computed, proof=proof,
+        note=note,
+    )  # fmt: skip
 
 
 def _is_ladder(row: Values) -> bool:

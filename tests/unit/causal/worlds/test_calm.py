@@ -96,6 +96,10 @@ def test_numbers_are_right_to_four_places(tmp_path):
 def test_rows_that_are_none_are_refused(tmp_path):
     with pytest.raises(DataError, match="no file"):
         Calm().items(1, np.random.default_rng(0))
+    odd = _written(tmp_path, "AR-B", [{**_CHAIN, "ar_edges": "A causes Q", "former": "Q",
+                                       "latter": "A", "gt_answer": 0}])  # fmt: skip
+    with pytest.raises(DataError, match="KeyError"):
+        Calm(path=str(odd)).items(1, np.random.default_rng(0))
     odd = _written(tmp_path, "strange", [{**_SET, "gt_answer": 1}])
     with pytest.raises(DataError, match="which set"):
         Calm(path=str(odd)).items(1, np.random.default_rng(0))
