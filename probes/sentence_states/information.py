@@ -107,18 +107,32 @@ class InformationReader:
     def _at_best(
         self, ends: Sequence[End], codes: Float[Tensor, "n rank"], bare: Nats, cells: Cells
     ) -> None:
-        best, rows = self.decoder.best, self.decoder.ids.of([end.sentence for end in ends])
-        asked = [i for i, end in enumerate(ends) if end.following is not None]
-        after = [ends[i].following or 0 for i in asked]
-        given = self.decoder.nats(codes[asked], [rows[i] for i in after])
-        for i, k, one in zip(asked, after, given, strict=True):
-            at = (ends[i].row, best, ends[i].column)
-            cells.put(VALUE, "next_saved", at, float((bare[k] - one).sum()))
+        best = self.decoder.best
+        self._next(ends, codes, cells)
         for i, end in enumerate(ends):
             cells.put(VALUE, "bare_nats", (end.row, end.column), float(bare[i].sum()))
             for name, of in _AT_BEST.items():
                 for kind in (VALUE, OTHER, WITHIN):
                     cells.copy(kind, of, (end.row, best, end.column), name)
+
+    def _next(self, ends: Sequence[End], codes: Float[Tensor, "n rank"], cells: Cells) -> None:
+        """Put what a state saves of the next sentence beyond an earlier state of the text.
+
+        Neither state has read it, and any state that is not its own costs nats: only the
+        difference says whether the end of the sentence before holds something of it.
+        """
+        rows = self.decoder.ids.of([end.sentence for end in ends])
+        asked = [
+            (i, end.following, end.earlier)
+            for i, end in enumerate(ends)
+            if end.following is not None and end.earlier is not None
+        ]
+        wanted = [rows[after] for _, after, _ in asked]
+        own = self.decoder.nats(codes[[i for i, _, _ in asked]], wanted)
+        earlier = self.decoder.nats(codes[[k for _, _, k in asked]], wanted)
+        for (i, _, _), mine, other in zip(asked, own, earlier, strict=True):
+            at = (ends[i].row, self.decoder.best, ends[i].column)
+            cells.put(VALUE, "next_saved", at, float((other - mine).sum()))
 
     def _written(
         self,

@@ -61,6 +61,7 @@ class SentenceReader:
         spots = [(t, w) for a, b, w in word_spans(text) for t in _columns((a, b), offsets)]
         others = draw.integers(len(self.lens.other_nearest), size=n)
         steps = draw.integers(1, max(n, 2), size=n)
+        before = [int(draw.integers(max(i, 1))) for i in range(n)]
         starts = [-1, *(place.position for place in places)]
         spelled = [_columns(span, offsets) for span in every_span(text)]
         by_number = {place.number: i for i, place in enumerate(places)}
@@ -86,6 +87,7 @@ class SentenceReader:
                     if starts[i] < t <= place.position and word in words[i]
                 ),
                 spelled=_between(spelled, starts[i], place.position, columns),
+                earlier=first + before[i] if i else None,
             )
             for i, place in enumerate(places)
         ]

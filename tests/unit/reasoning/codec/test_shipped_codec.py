@@ -11,6 +11,7 @@ from reasoning.codec.evaluation import decode_alike
 from workbench.sampling.split import in_part
 from workbench.training.checkpoint import WEIGHTS, read_manifest
 from workbench.training.codec_files import RECIPE, has_codec, open_codec
+from workbench.training.pooled_codec_files import open_pooled_codec
 
 FOLDER = Path(str(files("workbench"))) / "data" / "models" / "sentence-codec"
 TASKS = ("arithmetic", "prosqa", "blocksworld?blocks=7")
@@ -56,3 +57,11 @@ def test_the_nearest_known_sentence_of_a_known_one_is_itself(codec):
     found = codec.known.nearest(codec.encode(list(known)), 1)
     assert [near[0][0] for near in found] == list(known)
     assert all(near[0][1] == pytest.approx(1, abs=0.01) for near in found)
+
+
+@pytest.mark.slow
+def test_names_that_no_training_saw_come_back_through_sums_of_codes(default_model):
+    codec = open_pooled_codec(default_model)
+    sentences = [f"{name} gave the keys to her sister." for name in ("Zelda", "Priya", "Yusuf")]
+    assert [one.text for one in codec.decode(codec.encode(sentences), limit=20)] == sentences
+    assert not any("gave the keys" in text for text in codec.known.texts)

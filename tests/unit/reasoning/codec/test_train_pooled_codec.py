@@ -2,6 +2,7 @@
 
 import pytest
 
+from probes.sentence_lens import SentenceLens
 from reasoning.codec.noise import UNSEEN, set_apart
 from reasoning.train_pooled_codec import TrainPooledCodec
 from workbench.errors import ModelError
@@ -62,3 +63,11 @@ def test_a_damaged_folder_is_told(model, tmp_path):
     Checkpoint(manifest=found.manifest, tensors=some).save(tmp_path)
     with pytest.raises(ModelError, match="known"):
         open_pooled_codec(model, str(tmp_path))
+
+
+def test_the_sentence_lens_writes_with_it(model, tmp_path):
+    TINY.train(model, TEXTS, Context(scratch=tmp_path, resamples=20))
+    lens = SentenceLens(codec=str(tmp_path), sentences=2, controls=1, every=3, limit=4)
+    found = lens.study(model, TEXTS[:3], Context(resamples=20))
+    assert found.estimates[0].name == "words in common, codec's own vectors"
+    assert len(found.tables) > 0
