@@ -20,7 +20,7 @@ METRICS = {
     "wrong_trusted": at_ends(share("Sentences trusted though their F1 is below one half.")),
     "saved": number("nats", "Saved of a sentence by its state.", *_BOTH),
     "next_saved": number(
-        "nats", "Saved of the next sentence beyond an earlier state's share, best layer.", *_BOTH
+        "nats", "Told of the next sentence beyond an earlier state, over a later sentence.", *_BOTH
     ),
     "content_saved": share("Content words with nats saved.", *_BOTH),
     "word_saved": number("nats", "Saved of this word by the state at the end.", *_BOTH),

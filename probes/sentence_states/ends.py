@@ -13,7 +13,7 @@ class End:
     `neighbours` are the content words of the sentences around it; `other` is the number of the
     stored sentence that stands in for it, `within` that of an end of the same text, itself where
     there is no other, `following` that of the next sentence, `earlier` that of one before it in
-    the text. `tokens` are the columns of its
+    the text and `later` that of one after the next. `tokens` are the columns of its
     content words, with each word; `spelled` those of all of its words, in order.
     """
 
@@ -28,6 +28,7 @@ class End:
     tokens: tuple[tuple[int, str], ...]
     spelled: tuple[tuple[int, ...], ...] = ()
     earlier: int | None = None
+    later: int | None = None
 
     def target(self, name: str) -> frozenset[str]:
         """Return the words of the sentence that is asked for."""

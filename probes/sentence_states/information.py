@@ -116,23 +116,26 @@ class InformationReader:
                     cells.copy(kind, of, (end.row, best, end.column), name)
 
     def _next(self, ends: Sequence[End], codes: Float[Tensor, "n rank"], cells: Cells) -> None:
-        """Put what a state saves of the next sentence beyond an earlier state of the text.
+        """Put what a state tells of the next sentence: beyond an earlier state, and a later one.
 
-        Neither state has read it, and any state that is not its own costs nats: only the
-        difference says whether the end of the sentence before holds something of it.
+        Any state that is not its own costs nats, a sure one more than others, and more of a long
+        sentence. So the next sentence's nats given an earlier state less those given this one
+        are set against the same difference of a sentence further on, which neither state has
+        read either: in random order the two are exchangeable, and the difference is 0.
         """
         rows = self.decoder.ids.of([end.sentence for end in ends])
         asked = [
-            (i, end.following, end.earlier)
+            (i, (end.following, end.later), end.earlier)
             for i, end in enumerate(ends)
-            if end.following is not None and end.earlier is not None
+            if end.following is not None and end.earlier is not None and end.later is not None
         ]
-        wanted = [rows[after] for _, after, _ in asked]
-        own = self.decoder.nats(codes[[i for i, _, _ in asked]], wanted)
-        earlier = self.decoder.nats(codes[[k for _, _, k in asked]], wanted)
-        for (i, _, _), mine, other in zip(asked, own, earlier, strict=True):
+        pairs = [(state, row) for i, two, k in asked for row in two for state in (k, i)]
+        nats = self.decoder.nats(codes[[i for i, _ in pairs]], [rows[k] for _, k in pairs])
+        told = np.array([float(one.sum()) for one in nats]).reshape(-1, 2, 2)
+        gains = told[:, :, 0] - told[:, :, 1]
+        for (i, _, _), (following, later) in zip(asked, gains, strict=True):
             at = (ends[i].row, self.decoder.best, ends[i].column)
-            cells.put(VALUE, "next_saved", at, float((other - mine).sum()))
+            cells.put(VALUE, "next_saved", at, following - later)
 
     def _written(
         self,

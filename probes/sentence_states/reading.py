@@ -62,6 +62,7 @@ class SentenceReader:
         others = draw.integers(len(self.lens.other_nearest), size=n)
         steps = draw.integers(1, max(n, 2), size=n)
         before = [int(draw.integers(max(i, 1))) for i in range(n)]
+        after = [int(draw.integers(min(i + 2, n - 1), n)) for i in range(n)]
         starts = [-1, *(place.position for place in places)]
         spelled = [_columns(span, offsets) for span in every_span(text)]
         by_number = {place.number: i for i, place in enumerate(places)}
@@ -88,6 +89,7 @@ class SentenceReader:
                 ),
                 spelled=_between(spelled, starts[i], place.position, columns),
                 earlier=first + before[i] if i else None,
+                later=first + after[i] if i + 2 < n else None,
             )
             for i, place in enumerate(places)
         ]
