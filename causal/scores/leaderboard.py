@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +210,9 @@ def _rebuilt(
     )
 
 
+@cache
 def bundled() -> ScoreTable:
-    """Return the shipped facts-only extract of the repaired snapshot."""
+    """Return the shipped facts-only extract of the repaired snapshot, read once for all."""
     return read_scores("bundled")
 
 

@@ -12,7 +12,7 @@ from workbench.runs.spec import ModelRef
 HOSTILE = "<script>alert(1)</script> \x1b[31mred\x1b[0m \u202eevil\u202c $a$ **b** [c](d) שלום"
 
 
-def test_the_first_page_shows_what_the_store_holds(open_page) -> None:
+def test_the_first_page_shows_what_the_store_holds_and_refuses_an_empty_text(open_page) -> None:
     page = open_page()
     trace = page.run("token-trace").result
     lens = page.run("logit-lens").result
@@ -26,6 +26,14 @@ def test_the_first_page_shows_what_the_store_holds(open_page) -> None:
     assert drawn["y"] == pytest.approx(lens.table("layers")["kl"].tolist())
     ghosts = {t["name"] for t in kl["data"] if t["line"].get("dash") in ("dash", "dot")}
     assert ghosts == {"kl random", "kl shuffled"}
+    ids = [row["run_id"] for row in page.store.find().rows()][:8]
+    linked = {e.proto.query_string for e in page.at.get("page_link")}
+    assert ids
+    assert all(any(run_id in query for query in linked) for run_id in ids)
+    page.at.text_area[0].set_value("   ")
+    page.at.button[0].click().run()
+    assert "empty" in page.at.warning[0].value
+    assert not page.at.exception
 
 
 def test_a_chosen_position_is_marked_in_every_view(open_page) -> None:
@@ -113,12 +121,6 @@ def test_a_change_shows_both_answers_and_stays_in_the_address(open_page) -> None
     assert "edit" not in page.at.query_params
 
 
-def test_an_edit_that_only_the_address_asks_for_is_not_run(open_page) -> None:
-    page = open_page(edit="ablate:mlp_out.0")
-    assert "was not run on this text yet" in page.words
-    assert not len(page.store.find(name="edit-effect"))
-
-
 def test_another_text_and_another_layer_stand_beside_it(open_page) -> None:
     other = "the cat sat . the blue dog ran to paris"
     page = open_page(beside=other, beside_layer="0", beside_model="")
@@ -129,9 +131,12 @@ def test_another_text_and_another_layer_stand_beside_it(open_page) -> None:
     assert {page.at.query_params[n] for n in ("beside", "beside_layer")} == {other, "0"}
 
 
-def test_a_layer_that_is_not_there_is_said(open_page) -> None:
-    page = open_page(beside_layer="99")
+def test_what_the_address_cannot_have_is_said_and_its_edit_is_not_run(open_page) -> None:
+    page = open_page(position="third", beside_layer="99", edit="ablate:mlp_out.0")
+    assert "position 'third' is no whole number" in page.words
     assert "is not on this map" in page.words
+    assert "was not run on this text yet" in page.words
+    assert not len(page.store.find(name="edit-effect"))
 
 
 def test_a_dear_method_waits_for_its_button_and_joins_the_map(open_page) -> None:
@@ -148,25 +153,12 @@ def test_a_dear_method_waits_for_its_button_and_joins_the_map(open_page) -> None
     assert "ffn-saturation kl_alone" in names
 
 
-def test_a_position_that_is_no_number_is_said(open_page) -> None:
-    page = open_page(position="third")
-    assert "position 'third' is no whole number" in page.words
-
-
 def test_another_text_is_looked_at_when_asked_for(open_page) -> None:
     page = open_page()
     page.at.text_area[0].set_value("a king saw the blue bird")
     page.press("Look inside")
     assert page.strips[0].words == ["a", "king", "saw", "the", "blue", "bird"]
     assert len(page.store.find(name="token-trace")) == 2
-
-
-def test_an_empty_text_is_refused_with_words(open_page) -> None:
-    page = open_page()
-    page.at.text_area[0].set_value("   ")
-    page.at.button[0].click().run()
-    assert "empty" in page.at.warning[0].value
-    assert not page.at.exception
 
 
 def test_hostile_text_is_shown_and_never_obeyed(open_page) -> None:
@@ -178,14 +170,6 @@ def test_hostile_text_is_shown_and_never_obeyed(open_page) -> None:
     for strip in page.strips:
         assert strip.tags <= {"div", "span", "bdi", "b", "i", "wbr", "br"}
     assert page.at.text_area[0].value == HOSTILE
-
-
-def test_recent_runs_link_to_their_pages(open_page) -> None:
-    page = open_page()
-    ids = [row["run_id"] for row in page.store.find().rows()][:8]
-    linked = {e.proto.query_string for e in page.at.get("page_link")}
-    assert ids
-    assert all(any(run_id in query for query in linked) for run_id in ids)
 
 
 def test_a_model_that_does_not_exist_is_explained(open_page) -> None:

@@ -38,19 +38,13 @@ def test_an_empty_store_offers_examples(open_page) -> None:
 
 def test_a_run_named_in_the_address_is_opened(open_page, store_path) -> None:
     run = execute(spec(), store=Store(store_path))
-    page = open_page()
-    page.at.switch_page("views/runs_view.py")
-    page.at.query_params["run"] = run.run_id
-    page.settle()
+    page = open_page("runs", run=run.run_id)
     assert escape(run.result.summary) in page.html
     assert run.run_id in page.at.dataframe[0].value["run_id"].tolist()
 
 
 def test_a_run_that_is_not_there_is_explained(open_page) -> None:
-    page = open_page()
-    page.at.switch_page("views/runs_view.py")
-    page.at.query_params["run"] = "isotropy-000000000000"
-    page.settle()
+    page = open_page("runs", run="isotropy-000000000000")
     assert "run-not-found" in page.html
 
 
@@ -59,10 +53,7 @@ def test_a_damaged_run_is_explained(open_page, store_path) -> None:
     run = execute(spec(), store=store)
     table = store.path(run.run_id) / "tables" / "layers.parquet"
     table.write_bytes(table.read_bytes()[:-1] + b"?")
-    page = open_page()
-    page.at.switch_page("views/runs_view.py")
-    page.at.query_params["run"] = run.run_id
-    page.settle()
+    page = open_page("runs", run=run.run_id)
     assert "corrupt-run" in page.html
 
 
@@ -134,10 +125,7 @@ def test_a_long_table_is_shown_page_by_page(open_page, store_path) -> None:
     result = Result(summary="Many rows", tables={"rows": Table(frame)})
     run = Run(spec=spec(name="isotropy"), status="complete", result=result)
     Store(store_path).put(run)
-    page = open_page()
-    page.at.switch_page("views/runs_view.py")
-    page.at.query_params["run"] = run.run_id
-    page.settle()
+    page = open_page("runs", run=run.run_id)
     assert "Rows 1 to 5,000 of 40,000" in page.words
     (chosen,) = [box for box in page.at.number_input if box.label == "Page"]
     chosen.set_value(8)

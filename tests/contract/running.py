@@ -35,7 +35,7 @@ BLOCKS = "blocksworld?blocks=4&brief=yes"
 QUICK = {
     ("probe", "decoders"): {"new_tokens": 4},
     ("probe", "critical-tokens"): {"draws": 8, "samples": 4, "new_tokens": 6},
-    ("probe", "hybrid-trace"): {"untrained": True, "tokens": 8},
+    ("probe", "hybrid-trace"): {"untrained": True, "tokens": 4},
     ("probe", "future-tokens"): {"offsets": 2, "layers": "1", "classes": 4, "dims": 4},
     ("probe", "look-ahead"): {"ahead": 1, "layers": "1", "dims": 4},
     ("probe", "order-sensitivity"): {"orders": 2, "layouts": "plain,mask"},
@@ -45,7 +45,9 @@ QUICK = {
     # One site: the mean difference, which costs a tenth, is read at every one of them.
     ("probe", "languages"): {"parallel": "text", "about": "king|cat|in"},
     ("probe", "linear"): {"at": ["resid_post.1[-1]"], "regularisation": 1.0},
-    ("probe", "sentence-lens"): {"sentences": 4, "limit": 5},
+    ("probe", "sentence-lens"): {"sentences": 4, "limit": 4, "controls": 2, "fitted": 60},
+    ("probe", "context-ablation"): {"largest": 4},
+    ("probe", "patching"): {"layers": "1"},
     ("probe", "contrastive-estimate"): {"draws": 8, "samples": 4, "new_tokens": 6, "top_p": 1.0},
     ("recipe", "tuned-lens"): {"preset": "tiny", "steps": 2, "start_tokens": 0},
     ("probe", "concept-effect"): {
@@ -59,7 +61,7 @@ QUICK = {
     ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
     ("recipe", "diffusion-network"): {"preset": "tiny"},
     ("recipe", "question-network"): {"preset": "tiny", "steps": 2, "judged": 4, "asked": 4},
-    **{("probe", f"choice-{name}"): {"n_folds": 2}
+    **{("probe", f"choice-{name}"): {"n_folds": 2, "layers": "1"}
        for name in ("structure", "swap", "correctness")},
     ("probe", "diffusion"): {
         "decoders": ("confidence", "chosen-blocks", "energy"), "many": (9,), "draws": 2,
@@ -152,7 +154,8 @@ TASKS = {
 
 # How many texts are enough where every text costs many generations.
 TEXTS = {
-    ("probe", "hybrid-trace"): 4, ("probe", "order-sensitivity"): 4, ("probe", "edit-effect"): 4,
+    ("probe", "hybrid-trace"): 3, ("probe", "order-sensitivity"): 4, ("probe", "edit-effect"): 4,
+    ("probe", "branches"): 8, ("probe", "context-ablation"): 8, ("probe", "score"): 8,
 }  # fmt: skip
 
 

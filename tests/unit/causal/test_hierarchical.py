@@ -29,6 +29,9 @@ from workbench.result.graph import CapabilityGraph
 from workbench.result.result import Result
 from workbench.result.tables import Table
 
+# Enough where only the shape of the answer is looked at.
+LEAST = {**QUICK, "resamples": 5, "restarts": 1}
+
 
 @pytest.fixture(scope="module")
 def recipe() -> Hierarchical:
@@ -105,8 +108,7 @@ def test_graph_round_trips(result: Result) -> None:
 
 def test_same_seed_same_numbers() -> None:
     table = hierarchy_table(Design(k=2, d=4, n=120, domains=2, noise="uniform"))
-    least = {"resamples": 5, "restarts": 1}
-    recipe = build(Hierarchical, {**QUICK, **least, "k": 2, "gate": 0.9})
+    recipe = build(Hierarchical, {**LEAST, "k": 2, "gate": 0.9})
     one, other = (recipe.fit(table, Context(seed=3)) for _ in range(2))
     assert one.equals(other)
     assert not one.equals(recipe.fit(table, Context(seed=4)))
@@ -203,7 +205,7 @@ def test_variants_say_what_moves(table: Table) -> None:
 def test_older_snapshot_is_said_loudly(table: Table) -> None:
     older = Table(table.frame.assign(**{"MATH Lvl 5": table.frame["MATH Lvl 5"] * 0.5}))
     older.frame.attrs.clear()
-    recipe = build(Hierarchical, {**QUICK, "domains": ["llama-3-8b", "llama-3.1-8b"]})
+    recipe = build(Hierarchical, {**LEAST, "domains": ["llama-3-8b", "llama-3.1-8b"]})
     found = recipe.fit(older, Context())
     assert any(note.text.startswith("SNAPSHOTS DISAGREE") for note in found.notes)
     assert "snapshots" in found.tables
@@ -212,7 +214,7 @@ def test_older_snapshot_is_said_loudly(table: Table) -> None:
 @pytest.mark.parametrize("k", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_other_numbers_of_capabilities(k: int) -> None:
     design = Design(k=k, d=5, n=120, domains=2, noise="uniform")
-    recipe = build(Hierarchical, {**QUICK, "k": k, "least_domains": 2, "gate": 0.9})
+    recipe = build(Hierarchical, {**LEAST, "k": k, "least_domains": 2, "gate": 0.9})
     found = recipe.fit(hierarchy_table(design), Context(resamples=10))
     assert found.graph is not None
     assert len(found.graph.order) == k
@@ -222,9 +224,9 @@ def test_other_numbers_of_capabilities(k: int) -> None:
 def test_scaling_filters_and_one_domain() -> None:
     table = hierarchy_table(Design(k=2, d=4, n=60, domains=2, noise="uniform"))
     for options in ({"scaling": "pooled"}, {"scaling": "domain"}, {"drop": ["duplicates"]}):
-        recipe = build(Hierarchical, {**QUICK, "k": 2, "least_models": 50, "gate": 0.9, **options})
+        recipe = build(Hierarchical, {**LEAST, "k": 2, "least_models": 50, "gate": 0.9, **options})
         assert recipe.fit(table, Context(resamples=10)).graph is not None
-    alone = build(Hierarchical, {**QUICK, "k": 2, "domains": ["domain-1"]})
+    alone = build(Hierarchical, {**LEAST, "k": 2, "domains": ["domain-1"]})
     found = alone.fit(table, Context(resamples=10))
     assert "one domain fits every order exactly" in found.summary
 

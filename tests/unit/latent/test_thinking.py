@@ -56,18 +56,18 @@ def test_one_soft_token_is_greedy(tiny_llama, batch):
 def test_a_row_is_as_it_would_be_alone(tiny_llama, batch, gate):
     for inputs in _all(tiny_llama, gate):
         policy = LatentThinking(inputs=inputs, sampling=WARM)
-        together = tiny_llama.generate(batch, policy=policy, limit=20, options=FREE).generated
+        together = tiny_llama.generate(batch, policy=policy, limit=10, options=FREE).generated
         for i in range(3):
             options = replace(FREE, seeds=[3 + i])
-            alone = tiny_llama.generate(batch.take([i]), policy=policy, limit=20, options=options)
+            alone = tiny_llama.generate(batch.take([i]), policy=policy, limit=10, options=options)
             assert alone.generated[0] == together[i], type(inputs).__name__
 
 
 def test_methods_differ_from_plain_sampling(tiny_llama, batch, gate):
-    plain = tiny_llama.generate(batch, policy=WARM, limit=40, options=FREE).generated
+    plain = tiny_llama.generate(batch, policy=WARM, limit=12, options=FREE).generated
     for inputs in _all(tiny_llama, gate):
         policy = LatentThinking(inputs=inputs, sampling=WARM)
-        assert tiny_llama.generate(batch, policy=policy, limit=40, options=FREE).generated != plain
+        assert tiny_llama.generate(batch, policy=policy, limit=12, options=FREE).generated != plain
 
 
 def test_the_answer_is_fed_as_tokens_bit_for_bit(tiny_llama, batch, gate):

@@ -75,18 +75,18 @@ def test_nothing_planted_nothing_found():
 
 def test_p_values_are_calibrated_under_the_null():
     rejected = 0
-    for seed in range(50):
+    for seed in range(25):
         x, labels = _cloud(n=40, gap=0.0, seed=seed)
         found = _run(MeanDifference(), x, labels, evaluation=Evaluation(n_shuffles=9))
         rejected += found.tables["sites"]["p"].iloc[0] <= 0.1
-    assert rejected <= 11  # 99 % point of Binomial(50, 0.1)
+    assert rejected <= 6  # 99 % point of Binomial(25, 0.1)
 
 
 def test_groups_are_the_unit_of_null_and_interval():
     # Every group has its own offset and one label: rows look informative, groups are not.
     rng = np.random.default_rng(0)
     rejected = 0
-    for _ in range(30):
+    for _ in range(15):
         offset = rng.standard_normal((20, 6))
         group = np.repeat(np.arange(20), 10)
         x = (offset[group] + 0.1 * rng.standard_normal((200, 6))).astype(np.float32)
@@ -94,7 +94,7 @@ def test_groups_are_the_unit_of_null_and_interval():
         found = _run(MeanDifference(), x, labels, group, Evaluation(n_shuffles=9))
         rejected += found.tables["sites"]["p"].iloc[0] <= 0.1
         assert found.tables["sites"]["n_groups"].iloc[0] == 20
-    assert rejected <= 8  # 99 % point of Binomial(30, 0.1)
+    assert rejected <= 5  # 99 % point of Binomial(15, 0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +138,9 @@ def test_correction_over_sites_and_the_best_is_marked():
     noise = np.random.default_rng(9).standard_normal((3, 200, 8)).astype(np.float32)
     vectors = {Site.parse(f"resid_post.{i}[-1]"): v for i, v in enumerate([*noise, x])}
     rows = _rows(labels)
-    for method in ("bh", "max"):
-        evaluation = Evaluation(n_shuffles=79, correction=method)
+    # Of four sites one can be found at 5 % with 79 shuffles, by the largest of all with 19.
+    for method, shuffles in (("bh", 79), ("max", 19)):
+        evaluation = Evaluation(n_shuffles=shuffles, correction=method)
         result = evaluate(MeanDifference(), vectors, rows, Context(resamples=50), evaluation)
         table = result.tables["sites"]
         assert table["p_corrected"].iloc[3] <= 0.05
