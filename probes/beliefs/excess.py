@@ -78,10 +78,12 @@ def excess_report(rows: Sequence[SymbolRow], read: SymbolStates) -> Result:
         controls_of=CONTROLS,
         axes_of={"after": axis},
     )
+    excess = samples.estimate("excess", "symbol")
     return study_report(
         samples,
-        summary=f"Cross-entropy over the exact predictor: {samples.estimate('excess', 'symbol')}.",
+        summary=f"The model loses {excess.beside_control} one that sees the last symbol alone, "
+        f"over the exact predictor: {excess}.",
         averages={"by_symbols_seen": ("after",)},
         plots=(Plot(title="Excess by symbols seen", metrics=("excess",), axes=("after",)),),
-        estimates=[samples.estimate("excess", "symbol"), samples.estimate("entropy")],
+        estimates=[excess, samples.estimate("entropy")],
     )

@@ -18,6 +18,8 @@ from workbench.result.result import Note, Result
 from workbench.result.tables import Column, Table
 from workbench.result.views import Bars, Curve, Heatmap, Points, View
 
+_LEVEL = 0.05
+
 Correction = Literal["bh", "by", "holm", "max"]
 
 
@@ -63,14 +65,20 @@ def report(
         tables["confusion"] = _confusion(scores[best].held)
     estimates = _estimates(scores, corrected, best, found)
     return Result(
-        summary=f"{scores[best].site} {estimates[0]}, p = {corrected[best]:.3g} "
-        f"({correction}-corrected over {len(scores)} sites)",
+        summary=f"{_verdict(scores[best], corrected[best])}: {estimates[0]}, "
+        f"p = {corrected[best]:.3g} ({correction}-corrected over {len(scores)} sites)",
         estimates=estimates,
         tables=tables,
         arrays=_weights(scores),
         notes=_notes(scores, corrected, found),
         views=_views(scores, found),
     )
+
+
+def _verdict(best: SiteScore, p: float) -> str:
+    if p <= _LEVEL:
+        return f"The label is read off {best.site} better than shuffled labels are"
+    return f"It is not shown that the label can be read, best is {best.site}"
 
 
 def _corrected(scores: Sequence[SiteScore], method: Correction) -> Float[np.ndarray, " site"]:
@@ -239,10 +247,10 @@ def _notes(
     scores: Sequence[SiteScore], corrected: Float[np.ndarray, " site"], found: Targets
 ) -> tuple[Note, ...]:
     notes = []
-    if corrected.min() > 0.05:
+    if corrected.min() > _LEVEL:
         notes.append(Note("no site scores above shuffled labels at the 5 % level", "warning"))
     smallest = 1 / (len(scores[0].null) + 1)
-    if smallest > 0.05:
+    if smallest > _LEVEL:
         notes.append(Note(f"with {len(scores[0].null)} shuffles no p is below {smallest:.3g}"))
     if found.classes and all(_looks_numeric(c) for c in found.classes):
         notes.append(Note(f"the numbers {', '.join(found.classes)} were read as classes"))

@@ -92,8 +92,9 @@ def _summary(rows: Sequence[Mapping[str, Any]], n: int) -> str:
         if r["difference_low"] is not None and r["difference_low"] * r["difference_high"] > 0
     ]
     gaps = ", ".join(f"{r['reasoner']} by {_share_words(r, 'difference')}" for r in differ)
-    words = f"{gaps}, from {rows[0]['reasoner']}" if gaps else "nobody"
-    return f"right answers to {n} problems: {found}; differing beyond the interval: {words}"
+    first = rows[0]["reasoner"]
+    verdict = f"{gaps} apart from {first}" if gaps else f"none is shown to differ from {first}"
+    return f"{verdict}; right answers to {n} problems: {found}"
 
 
 def _share_words(row: Mapping[str, Any], name: str) -> str:

@@ -55,7 +55,8 @@ def report(name: str, solved: Sequence[Solved], asked: int) -> Result:
     vectors = vectors_of(solved, _most_vectors(solved))
     result = study_report(
         found,
-        summary=f"{name}: {_words(accuracy)} of {len(solved)} problems right; "
+        summary=f"{name}: {_words(accuracy)} of {len(solved)} problems right, "
+        f"{accuracy.beside_control} the commonest answer ({majority.value or 0:.1%}); "
         f"{costs[-1]['flops_last'] / 1e6:.3g} million operations each",
         estimates=(
             *(accuracy, majority, chance),
