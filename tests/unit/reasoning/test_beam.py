@@ -64,6 +64,18 @@ def test_the_mode_given_an_attribute_is_found(tiny_llama: Model) -> None:
     assert row["penalty"] == float(by[int((total + by).argmax())])
 
 
+def test_a_guide_keeps_a_beginning_that_is_not_among_the_likeliest(tiny_llama: Model) -> None:
+    (prompt,) = PROMPTS[1:]
+    sixth = int(tiny_llama.run(pad([prompt]), logits="last").logits[0, -1].argsort()[-6])
+
+    def guide(model, texts):
+        return torch.tensor([0.0 if text[len(prompt)] == sixth else -100.0 for text in texts])
+
+    policy = BeamSearch(width=2, guide=guide, considered=4)
+    found = tiny_llama.generate(pad([prompt]), limit=3, policy=policy, options=options())
+    assert found.generated[0][0] == sixth
+
+
 def test_a_guide_that_knows_nothing_changes_no_bit(tiny_llama: Model) -> None:
     plain, even = (
         tiny_llama.generate(pad(PROMPTS), limit=4, options=options(), policy=policy)
