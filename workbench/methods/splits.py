@@ -69,8 +69,11 @@ def shuffled(
         rows = np.flatnonzero(fold == number)
         rows = rows[np.argsort(groups[rows], kind="stable")]
         _, first = np.unique(groups[rows], return_index=True)
+        order = generator.permutation(len(first))
+        if len(first) == len(rows):  # every example is a group of its own
+            new[rows] = y[rows[order]]
+            continue
         runs = np.split(rows, first[1:])
-        order = generator.permutation(len(runs))
         new[rows] = y[np.concatenate([runs[i] for i in order])]
     return new
 

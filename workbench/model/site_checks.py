@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from workbench.model.subject import Subject
 from workbench.model.verdict import Verdict
 
 _HOOKS = "hooks"
+# What was allowed before is asked again at every pass and every generated token.
+_ALLOWED: WeakKeyDictionary[Subject, set[tuple[tuple[Site, bool], ...]]] = WeakKeyDictionary()
+_REMEMBERED = 64
 
 
 def capability_of(kind: Kind, *, edit: bool) -> str:
@@ -48,9 +52,15 @@ def check_sites(model: Subject, wanted: Iterable[tuple[Site, bool]]) -> None:
     Raises:
         Unsupported: the message names every one of them.
     """
+    asked = tuple(wanted)
+    allowed = _ALLOWED.setdefault(model, set())
+    if asked in allowed:
+        return
     problems = [
-        problem for site, edit in wanted if (problem := site_problem(model, site, edit=edit))
+        problem for site, edit in asked if (problem := site_problem(model, site, edit=edit))
     ]
+    if not problems and not model.is_checked and len(allowed) < _REMEMBERED:
+        allowed.add(asked)
     if problems:
         raise Unsupported(
             f"{model.spec.name} on backend {model.backend.name} cannot {'; '.join(problems)}",

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import BadSite
 
@@ -97,11 +98,27 @@ class Site:
                 f"site {self} asks for layer {self.layer}; {spec.name} has layers 0 to {last}",
                 hint=f"{self.kind}.{last} or {self.kind}.-1 is the last one",
             )
-        return replace(self, layer=layer)
+        return self if layer == self.layer else replace(self, layer=layer)
 
     def whole(self) -> "Site":
         """Return the same place at every position."""
+        return self if self.positions is None else self._at_every_position
+
+    @cached_property
+    def _at_every_position(self) -> "Site":
         return replace(self, positions=None)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.layer, self.positions))
+
+    def __hash__(self) -> int:
+        """Return the hash, worked out once: a forward pass asks for it many times a layer."""
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what was worked out: hashes of strings differ between processes."""
+        return Site, (self.kind, self.layer, self.positions)
 
     def __str__(self) -> str:
         """Write the address the way `parse` reads it."""

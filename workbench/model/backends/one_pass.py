@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -39,7 +40,7 @@ class Pass:
             if edit.enabled:
                 self.edits[edit.site.whole()].append(edit)
 
-    @property
+    @cached_property
     def places(self) -> tuple[Site, ...]:
         """Every place that is read or edited."""
         return tuple(dict.fromkeys((*self._reads, *self.edits)))
