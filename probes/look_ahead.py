@@ -15,6 +15,7 @@ from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.options import option
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Result
 from workbench.result.row_samples import samples_of
@@ -76,7 +77,7 @@ class LookAhead:
         ]
         return study_report(
             found,
-            summary=f"At the last layer {_wait(found, last)}: {'; '.join(map(str, estimates))}.",
+            summary=f"{_told(found, last, estimates[0])}.",
             averages={"delays": ("layer", "delay")},
             estimates=estimates,
             notes=data.notes,
@@ -140,13 +141,20 @@ def _errors(
     return np.asarray(min(tried, key=lambda pair: pair[0])[1])
 
 
-def _wait(found: Samples, layer: int) -> str:
-    """Return in words after how many tokens most of the final quality is there."""
+def _told(found: Samples, layer: int, first: Estimate) -> str:
+    """Return in words whether the future is foreseen, and after how many tokens it is known."""
+    foreseen = first.told(
+        more="Last-layer states foresee what follows better than those of other positions",
+        less="Last-layer states foresee what follows worse than those of other positions",
+        same="Last-layer states are not shown to foresee what follows",
+    )
     curve = found.mean("quality").value[found.axes_of["layer"].labels.index(layer)]
-    if curve[-1] <= 0:
-        return "what follows is not read even when it has been seen"
-    delay = int((curve >= _ENOUGH * curve[-1]).argmax())
-    return f"{_ENOUGH:.0%} of the final quality takes {delay} tokens of look-ahead"
+    if curve.max() <= 0:
+        return f"{foreseen}; it is not read even when it has been seen"
+    delay = int((curve >= _ENOUGH * curve.max()).argmax())
+    return (
+        f"{foreseen}; {_ENOUGH:.0%} of the best quality ({curve.max():.3g}) at a delay of {delay}"
+    )
 
 
 def _as_row(ids: Int[np.ndarray, " n"], model: Model) -> Int[torch.Tensor, "row pos"]:

@@ -269,7 +269,7 @@ def plant_later_token(
         states={Site(Kind.FINAL_NORM): names} | {Site(Kind.RESID_POST, k): later for k in range(2)},
         n_layers=2,
         read=read,
-        at_least=0.9,
+        at_least=0.85,
         at_most=0.4,
         spells_next=True,
     )

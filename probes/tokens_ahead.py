@@ -34,7 +34,8 @@ class TokensAhead(PerUnit):
     """Read the tokens to come off each state through the model's own head, without training.
 
     `next` is the probability that the state gives to the token that follows, `later` that of the
-    tokens after it, up to `ahead` from here, the next one and repetitions left out. What a fitted
+    tokens after it, up to `ahead` from here; the token itself, which early states still name, the
+    next one and repetitions are left out. What a fitted
     readout finds beyond that is the probe `future-tokens`. Control: the tokens that stand as far
     behind another position of the text.
 
@@ -86,10 +87,12 @@ class TokensAhead(PerUnit):
             return "No text has a token after the next one."
         later = found.mean("later").value
         best = int(later.argmax())
-        return (
-            f"Later tokens are told best by layer {found.layers[best]} ({later[best]:.3g}); over "
-            f"all layers: {found.estimate('later', 'elsewhere')}."
+        told = found.estimate("later", "elsewhere").told(
+            more="States tell more of later tokens than of those elsewhere in the text",
+            less="States tell less of later tokens than of those elsewhere in the text",
+            same="States are not shown to tell more of later tokens than of those elsewhere",
         )
+        return f"{told}; most in layer {found.layers[best]} ({later[best]:.3g})."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:
@@ -102,7 +105,7 @@ def _goals(
 ) -> Int[Tensor, "batch pos token"]:
     """Return the next token and the later ones of each position, then −1; −2 where none stands.
 
-    With an `order` they are those behind another position; a token's own next one is left out.
+    With an `order` they are those behind another position. A token and its next are never later.
     """
     found = torch.full((*tokens.ids.shape, ahead), _NONE)
     for i, length in enumerate(tokens.lengths):
@@ -111,7 +114,7 @@ def _goals(
         place = {column: k for k, column in enumerate(columns)}
         for t, column in enumerate(columns):
             s = t if order is None else place[int(order[i, column])]
-            own = ids[t + 1 : t + 2]
+            own = ids[t : t + 2]
             later = dict.fromkeys(x for x in ids[s + 2 : s + 1 + ahead] if x not in own)
             if s + 1 < length:
                 found[i, column, 0] = ids[s + 1]
