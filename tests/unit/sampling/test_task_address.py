@@ -68,3 +68,20 @@ def test_what_does_not_exist_is_named():
         open_task("nothing?steps=1")
     with pytest.raises(DataError, match=r"no file 'gone\.jsonl'"):
         open_task("gone.jsonl")
+
+
+def test_answers_in_words_are_choices(tmp_path):
+    path = tmp_path / "own.jsonl"
+    rows = [("Is ice cold?", "yes"), ("Is fire cold?", "no"), ("Is snow warm?", "no ")]
+    path.write_text("\n".join(json.dumps({"question": q, "answer": a}) for q, a in rows))
+    with pytest.raises(DataError, match="nothing that the grader can compare") as caught:
+        open_task(str(path)).problems(3, np.random.default_rng(0))
+    assert "own.jsonl?grader=words" in caught.value.hint
+    task = open_task(f"{path}?grader=words")
+    first, _, last = task.problems(3, np.random.default_rng(0))
+    assert task.choices(first) == ("yes", "no")
+    assert task.prompt(first).endswith('finish with "The answer is" and one of: yes, no.')
+    assert task.is_correct(first, "Ice is frozen water. The answer is Yes.")
+    assert not task.is_correct(last, "The answer is yes.")
+    assert task.is_correct(last, "The answer is no.")
+    assert open_task(f"{path}?grader=choice").choices(first) == ()

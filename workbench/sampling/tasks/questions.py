@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 from workbench.errors import DataError
 from workbench.methods.registry import register
 from workbench.options import option
+from workbench.sampling.choice_words import WordGrader
 from workbench.sampling.grading import ChoiceGrader, Grader, MathGrader, NumberGrader
 from workbench.sampling.rows import rows_or_faults
 from workbench.sampling.task import Problem
@@ -22,29 +24,40 @@ _GRADERS: dict[str, Grader] = {
     "choice": ChoiceGrader(),
 }
 
+# More different answers than these are not listed behind a question.
+_LISTED = 12
+_INSTRUCTION = 'Think step by step, then finish with "The answer is" and the number.'
 _NO_ANSWER = "nothing that the grader can compare with"
 
 
 @register("task", "questions")
 @dataclass(frozen=True, kw_only=True)
 class Questions(Verified):
-    """Questions and reference answers from a JSONL file, graded by the chosen verifier."""
+    """Questions and reference answers from a JSONL file, graded by the chosen verifier.
+
+    With `grader=words` the different answers of the file are the choices, such as yes and no.
+    """
 
     path: str = option("", help="JSONL file with one question a line.")
     question: str = option("question", help="Field that holds the question.")
     answer: str = option("answer", help="Field that holds the reference answer.")
-    grader: Literal["number", "math", "choice"] = option("number", help="How answers compare.")
-    instruction: str = option(
-        'Think step by step, then finish with "The answer is" and the number.',
-        help="Added behind every question.",
+    grader: Literal["number", "math", "choice", "words"] = option(
+        "number", help="How answers compare."
     )
+    instruction: str = option(_INSTRUCTION, help="Added behind every question.")
 
     is_chat = True
 
     @property
     def verifier(self) -> Grader:
         """The grader that was chosen."""
-        return _GRADERS[self.grader]
+        return self._words if self.grader == "words" else _GRADERS[self.grader]
+
+    @cached_property
+    def _words(self) -> WordGrader:
+        rows = (row for _, row in rows_or_faults(Path(self.file)) if isinstance(row, Mapping))
+        told = (str(row.get(self.answer) or "").strip() for row in rows)
+        return WordGrader(words=tuple(dict.fromkeys(filter(None, told))))
 
     @property
     def file(self) -> str:
@@ -65,14 +78,16 @@ class Questions(Verified):
             raise DataError(
                 f"{self.file} holds no row with {self.question!r} and {self.answer!r}"
                 f"{f' ({told})' if told else ''}",
-                hint="a JSONL file; the task's options name the fields and the grader",
+                hint="a JSONL file; options name the fields and the grader, as in "
+                f"{Path(self.file).name}?grader=words for answers in words",
             )
         strange = [f"{place} {fault}" for place, fault in bad if fault.endswith(_NO_ANSWER)]
         if len(strange) > len(found):
             raise DataError(
                 f"{len(strange)} of {len(strange) + len(found)} reference answers cannot be "
                 f"compared with by grader={self.grader}: {'; '.join(strange[:3])}",
-                hint="grader=math for expressions, grader=choice for letters; or mend the rows",
+                hint="grader=math for expressions, grader=choice for letters, grader=words for "
+                "words; or mend the rows",
             )
         return found
 
@@ -82,7 +97,16 @@ class Questions(Verified):
 
     def prompt(self, problem: Problem) -> str:
         """Return the question and the instruction."""
-        return f"{problem.question.strip()} {self.instruction}".strip()
+        asked = self.instruction
+        if self.grader == "words" and asked == _INSTRUCTION:
+            words = self._words.words
+            listed = f"one of: {', '.join(words)}" if len(words) <= _LISTED else "no more"
+            asked = _INSTRUCTION.replace("the number", listed)
+        return f"{problem.question.strip()} {asked}".strip()
+
+    def choices(self, problem: Problem) -> Sequence[str]:
+        """Return the words to choose from, none unless answers are graded as words."""
+        return self._words.words if self.grader == "words" else ()
 
     def _read(self, limit: int) -> tuple[list[Problem], list[tuple[str, str]]]:
         path = Path(self.file)
@@ -99,7 +123,7 @@ class Questions(Verified):
                 Problem(
                     id=f"{path.stem}:{line}",
                     question=str(row[self.question]),
-                    answer=str(row[self.answer]),
+                    answer=str(row[self.answer]).strip(),
                     fields=dict(row),
                 )
             )
@@ -115,7 +139,7 @@ class Questions(Verified):
             return f"field {self.question!r} is {question!r:.40}, not a question"
         if isinstance(answer, bool) or not isinstance(answer, str | int | float):
             return f"field {self.answer!r} is {answer!r:.40}, not an answer"
-        if not self.verifier.accepts(str(answer)):
+        if not self.verifier.accepts(str(answer).strip()):
             return f"{str(answer)[-40:]!r} is {_NO_ANSWER}"
         return ""
 
