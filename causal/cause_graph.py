@@ -68,7 +68,7 @@ class CauseGraph(Verified):
         """Return the text and how the list is written."""
         return (
             f"{problem.question}\n\nList every direct cause that this text tells of, one a line, "
-            "as CAUSE -> EFFECT, and nothing else."
+            "as CAUSE -> EFFECT, and nothing else. The form is:\nRain -> Flood\nWind -> Waves"
         )
 
     def is_correct(self, problem: Problem, response: str) -> bool:

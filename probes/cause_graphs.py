@@ -32,6 +32,7 @@ _METRICS = {
     "recall": share("Edges of the text that are listed.", name="recall"),
     "stated": share("Stated edges that are listed.", name="recall of stated edges"),
     "implied": share("Implied edges that are listed.", name="recall of implied edges"),
+    "size": number("edges", "Edges that are listed.", name="edges listed"),
     "distance": number("edges", "Structural Hamming distance.", name="distance"),
     "distance_share": share("Distance over ordered pairs.", name="distance per pair"),
 }
@@ -95,6 +96,7 @@ def _row(problem: Problem, response: str, draw: np.random.Generator) -> dict[str
     row: dict[str, Any] = {"item": problem.id}
     for end, edges in lists.items():
         scores = graph_scores(edges, wanted, len(names))
+        scores["size"] = float(len(edges))
         for kind in ("stated", "implied"):
             some: Sequence[Edge] = [(a, b) for a, b in problem.fields.get(kind, ())]
             scores[kind] = recall_of(edges, some)

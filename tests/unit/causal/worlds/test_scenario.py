@@ -38,10 +38,11 @@ def test_volatility_is_the_spread_over_prompts_and_over_models(tmp_path):
     assert [r["volatility"] for r in found.table("prompts").rows()] == pytest.approx([50**0.5] * 2)
 
 
-@pytest.mark.parametrize(("n", "gap"), [(5, "large"), (4, "moderate"), (3, "small")])
+@pytest.mark.parametrize(("n", "gap"), [(6, "large"), (5, "moderate"), (4, "small")])
 def test_the_gap_counts_limited_models_among_the_five_best(tmp_path, n, gap):
     grid = {name: (90 - i, 90 - i) for i, name in enumerate("abcdef")}
-    access = {name: "limited" if i < n else "open" for i, name in enumerate("abcdef")}
+    # The worst is always limited, and is not among the five.
+    access = {name: "limited" if i >= 6 - n else "open" for i, name in enumerate("abcdef")}
     (row,) = scenarios(_file(tmp_path, grid, access=access)).table("tasks").rows()
     assert row["gap"] == gap
 
