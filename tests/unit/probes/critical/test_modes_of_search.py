@@ -64,9 +64,12 @@ def test_modes_agree_and_cost_less():
     assert screened.draws < paper.draws
 
 
-@pytest.mark.parametrize(
+BOTH = pytest.mark.parametrize(
     "mode", [pytest.param("paper-identical", marks=pytest.mark.slow), "screening"]
 )
+
+
+@BOTH
 def test_rows_at_a_time_change_neither_decision_nor_counts(mode):
     one, other = search(mode, rows=5)[0], search(mode)[0]
     assert one.decision == other.decision
@@ -91,9 +94,10 @@ def test_hopeless_is_said():
     assert found.decision.position == 1
 
 
-def test_a_killed_run_resumes_with_the_same_outcomes(tmp_path):
+@BOTH
+def test_a_killed_run_resumes_with_the_same_outcomes(mode, tmp_path):
     path = tmp_path / "journal.jsonl"
-    whole, kept = search("paper-identical")
+    whole, kept = search(mode)
     writing = Journal(path)
     for outcome in kept.journal.outcomes.values():
         writing.add(outcome)
@@ -102,7 +106,7 @@ def test_a_killed_run_resumes_with_the_same_outcomes(tmp_path):
     journal = Journal(path)
     assert len(journal.outcomes) == len(lines) // 2
     rollouts = graded(journal)
-    resumed = run("paper-identical", rollouts)
+    resumed = run(mode, rollouts)
     assert resumed.decision == whole.decision
     assert resumed.points == whole.points
     assert rollouts.fresh <= len(lines) - len(lines) // 2
