@@ -21,7 +21,7 @@ _FIRST = ("true", "interchange", "swap", "erase", "match", "random subspaces")
 def concept_form() -> RunSpec | None:
     """Draw the choice of texts and concept; return what to run once it is asked for."""
     with st.form("concepts", border=False):
-        a, b, c, d, e = st.columns([4, 2, 2, 1, 1], vertical_alignment="bottom")
+        a, b, c, d, e = st.columns([6, 4, 4, 3, 4], vertical_alignment="bottom")
         path = a.selectbox(
             "Texts",
             (_OURS,),
@@ -31,7 +31,7 @@ def concept_form() -> RunSpec | None:
         concept = b.text_input("Concept", "food", help="Field with its values.")
         controls = c.text_input("Controls", "service", help="Fields that stay; commas between.")
         pairs = d.number_input("Pairs", value=24, min_value=2, max_value=1000)
-        asked = e.form_submit_button("Explain", type="primary", icon=":material/difference:")
+        asked = e.form_submit_button("Explain", type="primary")
     if not asked or not path or not concept.strip():
         return None
     options = {
