@@ -17,6 +17,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space":
 SAMPLE = 200
 SAMPLE_CHARACTERS = 200_000
 AGREEMENT = 0.9
+_NO_NUMBER = 0.01
 
 
 class Record(NamedTuple):
@@ -70,15 +71,23 @@ def split_table(text: str, name: str, *, separator: str = "") -> TextTable:
 
 
 def detect_separator(text: str, name: str) -> str:
-    """Return the character under which rows have one width and the cells are numbers."""
-    best, found, head = (0.0, 0), ",", text[:SAMPLE_CHARACTERS]
+    """Return the character under which rows have one width and the cells are numbers.
+
+    One that parts the first row as it parts all others is tried before those under which that row
+    would be a title: `model;task;score` above `a;x;50,5` is no title of two columns.
+    """
+    best, found, head = (False, 0.0, 0), ",", text[:SAMPLE_CHARACTERS]
     for mark in SEPARATORS.values():
         try:
             sample = list(islice(split_records(head, mark, name), SAMPLE))
         except BadRows:
             continue
         records, _ = _without_preamble([r for r in sample if any(r.cells)])
-        score = _score(records)
+        numeric, width = _score(records)
+        # Blanks part words of titles and of texts alike.
+        parts_all = mark != " " and len(records) > 1 and {len(r.cells) for r in records} == {width}
+        is_whole = parts_all and len(records) == len([r for r in sample if any(r.cells)])
+        score = (is_whole and numeric > _NO_NUMBER, numeric, width)
         if score > best:
             best, found = score, mark
     return found
@@ -142,7 +151,7 @@ def _score(records: Sequence[Record]) -> tuple[float, int]:
         return 0.0, 0
     cells = [read_cell(c) for r in data for c in r.cells]
     numeric = sum(c.is_number or c.is_missing for c in cells) / len(cells)
-    return 0.01 + round(numeric, 2), width
+    return _NO_NUMBER + round(numeric, 2), width
 
 
 def _width(records: Sequence[Record]) -> int:

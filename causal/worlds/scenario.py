@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causal.scores.files import load_table
+from causal.scores.numerals import read_column
 from workbench.errors import DataError
 from workbench.result.result import Note, Result
 from workbench.result.tables import Table, columns_from
@@ -24,11 +26,12 @@ def scenarios(path: Path, *, guess: float = 50.0) -> Result:
     volatility that of a prompt over models.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or an accuracy is no percentage.
+        WorkbenchError: the file cannot be read, a column is missing, or no accuracy is a
+            percentage; rows without one are left out and named.
 
     Source: Chen et al. 2024, arXiv:2405.00622, section 5, with the bands of their evaluation.
     """
-    frame = _read(path, guess)
+    frame, notes = _read(path, guess)
     rows, models, prompts = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
     for task, some in frame.groupby("task", sort=False):
         grid = some.pivot_table(index="model", columns="prompt", values="accuracy", sort=False)
@@ -42,11 +45,11 @@ def scenarios(path: Path, *, guess: float = 50.0) -> Result:
         f"{r['task']}: {r['understood']} to understand, {r['solved']}" for r in rows
     )
     n_single = frame.groupby("task")["model"].nunique().lt(_TOP).sum()
-    note = f"{n_single} tasks have fewer than {_TOP} models: the gap is that of those there are"
+    few = f"{n_single} tasks have fewer than {_TOP} models: the gap is that of those there are"
     return Result(
         summary=f"{summary}.",
         tables={name: Table.from_rows(some, _COLUMNS) for name, some in tables.items()},
-        notes=(Note(note, "warning", "few-models"),) if n_single else (),
+        notes=(*notes, *([Note(few, "warning", "few-models")] if n_single else [])),
         views=(Bars("Volatility by model", "models", x="model", y="volatility"),),
     )
 
@@ -83,22 +86,34 @@ def judged(grid: pd.DataFrame, guess: float, limited: set[str]) -> Mapping[str, 
     }
 
 
-def _read(path: Path, guess: float) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}", hint="a CSV file") from error
+def _read(path: Path, guess: float) -> tuple[pd.DataFrame, list[Note]]:
+    """Return the usable rows, and notes on those that are left out."""
+    raw = load_table(path)
+    frame, notes = raw.frame.reset_index(drop=True), list(raw.notes)
     missing = [name for name in _NEEDED if name not in frame]
     if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}", hint=", ".join(_NEEDED))
+        raise DataError(
+            f"{path.name} has no column {', '.join(missing)}; there are "
+            f"{', '.join(map(str, frame.columns))}",
+            hint=f"a table with the columns {', '.join(_NEEDED)}",
+        )
     for name, standard in (("task", "all"), ("guess", guess), ("access", "open")):
-        frame[name] = frame[name].fillna(standard) if name in frame else standard
-    frame["accuracy"] = pd.to_numeric(frame["accuracy"], errors="coerce")
-    strange = frame.index[~frame["accuracy"].between(0.0, 100.0)]
-    if len(strange) or frame.empty:
-        what = f"line {strange[0] + 2} holds no percentage" if len(strange) else "there is no row"
-        raise DataError(f"{path}: {what}", hint="accuracies between 0 and 100")
-    return frame
+        given = frame[name] if name in frame else pd.Series(standard, index=frame.index)
+        frame[name] = given.where(given.notna() & (given != ""), standard)
+    for name in ("accuracy", "guess"):
+        frame[name] = read_column(frame[name].tolist(), "", "point").values
+    fits = frame["accuracy"].between(0.0, 100.0) & frame["guess"].between(0.0, 100.0)
+    left = [raw.place(int(row)) for row in frame.index[~fits]]
+    if not fits.any():
+        raise DataError(
+            f"{path.name} holds no accuracy between 0 and 100 ({', '.join(left[:_TOP])})",
+            hint="accuracies in percent",
+        )
+    if left:
+        named = ", ".join(left[:_TOP]) + (f" and {len(left) - _TOP} more" * (len(left) > _TOP))
+        words = f"{len(left)} of {len(frame)} rows hold no percentage and are left out: {named}"
+        notes.append(Note(words, "warning", "bad-rows"))
+    return frame[fits], notes
 
 
 _COLUMNS = columns_from("""

@@ -48,8 +48,14 @@ def test_the_gap_counts_limited_models_among_the_five_best(tmp_path, n, gap):
 
 
 def test_scores_that_are_no_percentages_are_named(tmp_path):
-    with pytest.raises(DataError, match="line 3"):
-        scenarios(_file(tmp_path, {"a": (50, 150)}))
+    found = scenarios(_file(tmp_path, {"a": (50, 150)}))
+    assert any("scores.csv:3" in note.text for note in found.notes)
+    assert [row["accuracy"] for row in found.table("models").rows()] == [50]
+    with pytest.raises(DataError, match="between 0 and 100"):
+        scenarios(_file(tmp_path, {"a": (150, 150)}))
+    semicolons = tmp_path / "semi.csv"
+    semicolons.write_text("model;prompt;accuracy\na;p;50,5\na;q;49,5\n")
+    assert scenarios(semicolons).table("models").rows()[0]["accuracy"] == pytest.approx(50)
     bare = tmp_path / "bare.csv"
     bare.write_text("model,accuracy\na,1\n")
     with pytest.raises(DataError, match="prompt"):
