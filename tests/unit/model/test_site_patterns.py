@@ -1,5 +1,6 @@
 """Patterns of sites stand for the sites that one would list by hand."""
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -139,3 +140,11 @@ def test_one_address_need_not_stand_in_a_list() -> None:
     spec = _spec("llama")
     assert expand("resid_post.*", spec) == expand(["resid_post.*"], spec)
     assert expand(Site(Kind.LOGITS), spec) == (Site(Kind.LOGITS),)
+
+
+def test_a_site_travels_without_the_hash_of_its_process() -> None:
+    site = Site(Kind.RESID_POST, 3, (-1,))
+    assert site.whole() in {Site(Kind.RESID_POST, 3)}
+    other = copy.copy(site)
+    assert vars(other) == {"kind": Kind.RESID_POST, "layer": 3, "positions": (-1,)}
+    assert other in {site}

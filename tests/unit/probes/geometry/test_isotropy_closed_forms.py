@@ -143,3 +143,15 @@ def test_spectra_drawn_without_data_match_spectra_of_data() -> None:
         assert np.all(np.abs(drawn.mean(axis=0) - data.mean(axis=0)) < 7 * error + 1e-9)
         ratio = drawn.sum(axis=1) ** 2 / (drawn**2).sum(axis=1)
         assert ratio.mean() == pytest.approx(expected_participation(d, n), rel=0.02)
+
+
+def test_two_nn_tells_neighbours_apart_that_single_precision_does_not() -> None:
+    generator = np.random.default_rng(3)
+    centres = np.repeat(generator.standard_normal((20, 6)), 20, axis=0)
+    x = centres + 1e-3 * generator.standard_normal(centres.shape)
+    apart = np.linalg.norm(x[:, None] - x[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    first, second = np.sort(apart, axis=1)[:, :2].T
+    found = two_nn(torch.from_numpy(x)[None], np.zeros(len(x), dtype=np.int64))
+    exact = (len(x) - 1) / np.log(second / first).sum()
+    assert found.likelihood[0] == pytest.approx(exact, rel=1e-9)
