@@ -180,7 +180,9 @@ def _written(model: Model, prompts: Sequence[str], seeds: Sequence[int]) -> list
         limit=longest,
         options=GenerationOptions(seeds=seeds),
     )
-    return [first_paragraph(model.decode(found)) for found in trace.generated]
+    ends = set(model.stop_ids)
+    written = ([i for i in found if i not in ends] for found in trace.generated)
+    return [first_paragraph(model.decode(ids)) for ids in written]
 
 
 def first_paragraph(text: str) -> str:
