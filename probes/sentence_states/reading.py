@@ -65,21 +65,19 @@ class SentenceReader:
         after = [int(draw.integers(min(i + 2, n - 1), n)) for i in range(n)]
         starts = [-1, *(place.position for place in places)]
         spelled = [_columns(span, offsets) for span in every_span(text)]
-        by_number = {place.number: i for i, place in enumerate(places)}
-        nothing: frozenset[str] = frozenset()
-
-        def beside(place: int, step: int) -> frozenset[str]:
-            i = by_number.get(places[place].number + step)
-            return nothing if i is None else words[i]
-
+        said = {place.number: own for place, own in zip(places, words, strict=True)}
         return [
             End(
                 row=row,
                 column=columns[place.position],
                 sentence=place.sentence,
-                following=first + i + 1 if place.number + 1 in by_number else None,
+                following=first + i + 1 if place.number + 1 in said else None,
                 words=words[i],
-                neighbours={name: beside(i, step) for name, step in TARGETS.items() if step},
+                neighbours={
+                    name: said.get(place.number + step, frozenset())
+                    for name, step in TARGETS.items()
+                    if step
+                },
                 other=int(others[i]),
                 within=first + (i + int(steps[i])) % n,
                 tokens=tuple(

@@ -61,7 +61,7 @@ QUICK = {
     ("recipe", "belief-network"): {"preset": "tiny", "steps": 2, "judged": 4},
     ("recipe", "diffusion-network"): {"preset": "tiny"},
     ("recipe", "question-network"): {"preset": "tiny", "steps": 2, "judged": 4, "asked": 4},
-    **{("probe", f"choice-{name}"): {"n_folds": 2, "layers": "1"}
+    **{("probe", f"choice-{name}"): {"n_folds": 2, "layers": "0:2"}
        for name in ("structure", "swap", "correctness")},
     ("probe", "diffusion"): {
         "decoders": ("confidence", "chosen-blocks", "energy"), "many": (9,), "draws": 2,
