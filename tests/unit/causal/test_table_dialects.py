@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causal.scores.dialect import detect_separator
 from causal.scores.leaderboard import ScoreTable, read_scores
 from causal.scores.table_options import TableOptions
 from workbench.errors import BadOption, BadRows, TooLittleData, UnknownName
@@ -294,17 +293,3 @@ def test_wide_tables_are_read(tmp_path: Path) -> None:
     truth.columns = pd.Index([f"v{i}" for i in range(40)])
     table = read_scores(write(tmp_path, csv(truth, sep=";", decimal=",")))
     np.testing.assert_allclose(table.scores, truth.to_numpy())
-
-
-@pytest.mark.parametrize(
-    ("text", "mark"),
-    [
-        ("model;task;score\na;x;50,5\nb;y;49,5\n", ";"),
-        ("model\ttask\tscore\na\tx\t50,5\nb\ty\t49,5\n", "\t"),
-        ("model,task,score\na b,x y,50.5\nc d,y z,49.5\n", ","),
-        ("My results\nmodel,one,two\na,1.5,2\nb,2.5,3\n", ","),
-        ("Scores; June\nmodel,one,two\na,1.5,2\nb,2.5,3\n", ","),
-    ],
-)
-def test_a_first_row_that_parts_like_all_others_is_no_title(text, mark):
-    assert detect_separator(text, "own.csv") == mark
