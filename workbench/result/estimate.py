@@ -45,7 +45,11 @@ class Estimate:
                 )
 
     def __str__(self) -> str:
-        """Write the value with its interval, unit and n."""
+        """Write the value with its interval, unit and n.
+
+        >>> str(Estimate(name="x", value=2.0, unit="nats", n=1))
+        'x 2 nats (n = 1 text)'
+        """
         if self.value is None:
             return f"{self.name} undefined ({self.note or 'no reason given'})"
         interval = ""
@@ -56,7 +60,8 @@ class Estimate:
         if self.control is not None:
             control = f"; {self.control_name or 'control'} {format_number(self.control)}"
         value = format_number(self.value)
-        return f"{self.name} {value}{interval}{unit} (n = {self.n} {self.n_unit}{control})"
+        units = singular(self.n_unit) if self.n == 1 else self.n_unit
+        return f"{self.name} {value}{interval}{unit} (n = {self.n} {units}{control})"
 
     def against(self, control: float | None, name: str) -> "Estimate":
         """Return this estimate beside the value of the same quantity under a null."""

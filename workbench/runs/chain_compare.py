@@ -93,7 +93,7 @@ def _summary(rows: Sequence[Mapping[str, Any]], n: int) -> str:
     ]
     gaps = ", ".join(f"{r['reasoner']} by {_share_words(r, 'difference')}" for r in differ)
     first = rows[0]["reasoner"]
-    verdict = f"{gaps} apart from {first}" if gaps else f"none is shown to differ from {first}"
+    verdict = f"apart from {first}: {gaps}" if gaps else f"none is shown to differ from {first}"
     return f"{verdict}; right answers to {n} problems: {found}"
 
 
