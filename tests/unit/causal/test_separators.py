@@ -12,6 +12,7 @@ from causal.scores.dialect import detect_separator
         ("model\ttask\tscore\na\tx\t50,5\nb\ty\t49,5\n", "\t"),
         ("model,task,score\na b,x y,50.5\nc d,y z,49.5\n", ","),
         ("My results\nmodel,one,two\na,1.5,2\nb,2.5,3\n", ","),
+        ("Scores June\nthe model,one\na 1,2\nb 2,3\n", ","),
         ("Scores; June\nmodel,one,two\na,1.5,2\nb,2.5,3\n", ","),
     ],
 )

@@ -115,6 +115,8 @@ def test_units_are_compared_with_their_own_control() -> None:
     found = beside(own, fewer).estimate("x", "null")
     gaps = (own - control)[:30]
     assert found.gap_low < gaps.mean() < found.gap_high
+    alone = beside(own[:30], control[:30]).estimate("x", "null")
+    assert (found.gap_low, found.gap_high) == pytest.approx((alone.gap_low, alone.gap_high))
     assert found.n == 40
 
 
@@ -132,3 +134,6 @@ def test_a_control_as_noisy_as_the_value_is_seldom_found_different(n: int) -> No
 def test_shares_keep_the_difference_within_what_is_possible() -> None:
     found = beside(np.ones(9), np.zeros(9), bounds=(0.0, 1.0)).estimate("x", "null")
     assert 0 < found.gap_low < found.gap_high == 1.0
+    mixed = np.array([1.0, 0, 1, 0, 1, 0, 1, 0])
+    found = beside(mixed, 1 - mixed, bounds=(0.0, 1.0)).estimate("x", "null")
+    assert -1 <= found.gap_low < 0 < found.gap_high <= 1

@@ -85,3 +85,14 @@ def test_answers_in_words_are_choices(tmp_path):
     assert not task.is_correct(last, "The answer is yes.")
     assert task.is_correct(last, "The answer is no.")
     assert open_task(f"{path}?grader=choice").choices(first) == ()
+
+
+def test_many_answers_in_words_are_not_listed_and_nought_is_one_of_them(tmp_path):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"{i}?", "answer": 0 if not i else f"w{i}"} for i in range(13)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    task = open_task(f"{path}?grader=words")
+    found = task.problems(20, np.random.default_rng(0))
+    assert [p.answer for p in found][:2] == ["0", "w1"]
+    assert task.choices(found[0])[0] == "0"
+    assert task.prompt(found[0]).endswith('finish with "The answer is" and the answer in words.')

@@ -56,7 +56,12 @@ class Questions(Verified):
     @cached_property
     def _words(self) -> WordGrader:
         rows = (row for _, row in rows_or_faults(Path(self.file)) if isinstance(row, Mapping))
-        told = (str(row.get(self.answer) or "").strip() for row in rows)
+        given = (row.get(self.answer) for row in rows)
+        told = (
+            str(answer).strip()
+            for answer in given
+            if isinstance(answer, str | int | float) and not isinstance(answer, bool)
+        )
         return WordGrader(words=tuple(dict.fromkeys(filter(None, told))))
 
     @property
@@ -100,7 +105,8 @@ class Questions(Verified):
         asked = self.instruction
         if self.grader == "words" and asked == _INSTRUCTION:
             words = self._words.words
-            listed = f"one of: {', '.join(words)}" if len(words) <= _LISTED else "no more"
+            few = len(words) <= _LISTED
+            listed = f"one of: {', '.join(words)}" if few else "the answer in words"
             asked = _INSTRUCTION.replace("the number", listed)
         return f"{problem.question.strip()} {asked}".strip()
 
