@@ -11,15 +11,22 @@ TYPES = ("basic", "conditional", "joint", "nested")
 _EVENT = r"(?:not )?[A-Za-z]\w*"
 _LIST = rf"{_EVENT}(?:(?:,? and |,? or |, ){_EVENT})*"
 _JOINED = rf"{_EVENT}(?: (?:and|or) {_EVENT})*"
-_RULE = re.compile(rf"(?P<causes>{_JOINED}) causes? (?P<effects>{_JOINED})")
-_CLAUSES = re.compile(r"[,;.](?: and)? (?:[Ww]e know that )?|^[Ww]e know that ")
+_RULE = re.compile(rf"(?P<causes>{_JOINED})(?: together)? causes? (?P<effects>{_JOINED})")
+_MORE_EFFECTS = re.compile(_JOINED)
+_SENTENCES = re.compile(r"\s*[.;]\s*")
+_CLAUSES = re.compile(r",(?: and)? (?:[Ww]e know that )?|^[Ww]e know that ")
 _OBSERVED = re.compile(
-    rf"(?:We|we) (?:also )?(?:observed?|know|see)(?: that)? (?P<events>{_LIST})\."
+    rf"[Ww]e (?:also )?(?:observed?|know|see)(?: that)? (?P<events>{_LIST})\s*(?:[.;]|$)"
 )
+_OCCUR = r"(?:occur|have occurred|happen|hold)(?: or not)?"
 _ASKED = re.compile(
-    rf"Would (?P<event>{_EVENT}) (?:occur|have occurred|happen|hold)(?: or not)? if (?P<do>{_LIST})"
+    rf"Would (?P<event>{_EVENT}) {_OCCUR} if (?P<do>{_LIST})"
     r"(?: had occurred)?(?: instead of [^,?.;]+)?(?P<rest>[^?]*)\?"
 )
+_SUPPOSED_FIRST = re.compile(
+    rf"(?P<rest>\b(?:[Aa]ssume|[Ss]uppose) [^?]*)\bWould (?P<event>{_EVENT}) (?:then )?{_OCCUR}\?"
+)
+_UPON_THIS = re.compile(r",? (?:and )?based on this assumption,?")
 _FURTHER = re.compile(
     rf"(?:suppose|assume|assuming|supposing|if)(?: further| that| also)* (?P<events>{_LIST})",
     re.IGNORECASE,
@@ -81,30 +88,44 @@ def read_question(text: str) -> Reading:
     out; what is supposed further is set as well.
 
     Raises:
-        DataError: there is no rule or no question, or two rules for one event.
+        DataError: there is no rule or no question, a rule cannot be read, or an event has two.
     """
-    text = " ".join(text.split())
-    question = _ASKED.search(text)
+    text = _UPON_THIS.sub(";", " ".join(text.split()))
+    question = _ASKED.search(text) or _SUPPOSED_FIRST.search(text)
     if question is None:
         raise DataError("no question 'Would EVENT occur if …?' was found")
-    rules: dict[str, Rule] = {}
-    for found in filter(None, map(_RULE.fullmatch, _CLAUSES.split(text[: question.start()]))):
-        rule = _rule(found["causes"])
-        for event, is_same in events_of(found["effects"]).items():
-            mine = rule if is_same else _negated(rule)
-            if rules.setdefault(event, mine) != mine:
-                raise DataError(f"two rules for {event}")
-    if not rules:
-        raise DataError("no rule 'A causes B' was found")
-    do = events_of(question["do"])
-    for more in _FURTHER.finditer(question["rest"]):
+    facts, told = text[: question.start()].strip(), question.groupdict()
+    do = events_of(told["do"]) if "do" in told else {}
+    for more in _FURTHER.finditer(told["rest"]):
         do |= events_of(more["events"])
     observed: dict[str, bool] = {}
-    for seen in _OBSERVED.finditer(text[: question.start()]):
+    for seen in _OBSERVED.finditer(facts):
         observed |= events_of(seen["events"])
-    (event, wanted), *_ = events_of(question["event"]).items()
+    (event, wanted), *_ = events_of(told["event"]).items()
     asked = Counterfactual(observed=observed, do=do, event=event, wanted=wanted)
-    return Reading(system=System(rules=rules), asked=asked)
+    return Reading(system=System(rules=_rules(facts)), asked=asked)
+
+
+def _rules(facts: str) -> dict[str, Rule]:
+    """Read every sentence that tells of causes; a clause left unread would change the answer."""
+    rules: dict[str, Rule] = {}
+    for sentence in _SENTENCES.split(facts):
+        if not re.search(r"\bcauses?\b", sentence):
+            continue
+        rule: Rule | None = None
+        for clause in filter(None, _CLAUSES.split(sentence)):
+            found = _RULE.fullmatch(clause)
+            if found:
+                rule = _rule(found["causes"])
+            elif rule is None or not _MORE_EFFECTS.fullmatch(clause):
+                raise DataError(f"the clause {clause[:60]!r} is no rule", hint="'A causes B'")
+            for event, is_same in events_of(found["effects"] if found else clause).items():
+                mine = rule if is_same else _negated(rule)
+                if rules.setdefault(event, mine) != mine:
+                    raise DataError(f"two rules for {event}")
+    if not rules:
+        raise DataError("no rule 'A causes B' was found")
+    return rules
 
 
 def _rule(text: str) -> Rule:

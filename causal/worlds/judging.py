@@ -166,7 +166,9 @@ def judge_calm(row: Values, models: Models) -> Judgement:
 
 
 def _is_ladder(row: Values) -> bool:
-    return is_question(row) and meta_of(row).get("query_type") in RUNGS
+    # CounterBench names a query of this set too, but never its polarity.
+    meta = meta_of(row)
+    return is_question(row) and meta.get("query_type") in RUNGS and "polarity" in meta
 
 
 def _word(is_yes: bool) -> str:

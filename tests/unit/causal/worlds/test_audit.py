@@ -54,6 +54,15 @@ def test_bad_rows_are_named_and_the_others_judged(tmp_path):
     assert bad == [f"some.jsonl:{n}" for n in (2, 3, 4, 5)]
 
 
+def test_a_boolean_question_that_names_its_query_needs_no_model(tmp_path):
+    row = _question("no", query_type="det-counterfactual", rung=3)
+    del row["meta"]["polarity"]
+    row |= {"given_info": "We know that A causes B.", "question": "Would B occur if A?"}
+    found = audit(_written(tmp_path / "a.jsonl", [row]))
+    assert "CounterBench" in found.summary
+    assert found.table("wrong").rows()[0]["computed"] == "yes"
+
+
 def _model(number, stored, structure="X->Y", params=None):
     return {
         "model_id": number,

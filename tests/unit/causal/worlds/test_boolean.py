@@ -90,12 +90,33 @@ def test_a_released_question_is_read():
 
 
 @pytest.mark.parametrize(
+    ("text", "is_yes"),
+    [
+        ("We know that A causes B, B and A together cause C. Would C occur if not A?", False),
+        ("We know that A causes B, C and not D, and not D causes E. Would E occur if A?", True),
+        ("A and B together cause not C. We observed C Would C occur if not A instead of A?", True),
+        ("A or B causes C. We observed not B Assume not A. Would C occur?", False),
+        ("A causes B, B or C causes D. Assume not A, and based on this assumption, further suppose "
+         "not C. Would D occur?", False),
+        ("A causes B, B or C causes D. Assume not A, and based on this assumption, further suppose "
+         "C. Would D occur?", True),
+        ("A and B together cause C. Would C occur if A instead of not A?", None),
+    ],
+)  # fmt: skip
+def test_forms_of_released_questions_are_read(text, is_yes):
+    read = read_question(text)
+    assert would_be(read.system, read.asked).is_yes is is_yes
+
+
+@pytest.mark.parametrize(
     ("text", "match"),
     [
         ("A causes B.", "no question"),
         ("We like it. Would B occur if A instead of not A?", "no rule"),
         ("We know that A causes B, C causes B. Would B occur if A instead of not A?", "two rules"),
         ("We know that A and B or C causes D. Would D occur if A instead of not A?", "joins"),
+        ("A causes B, C perhaps causes D. Would B occur if A instead of not A?", "C perhaps"),
+        ("A, B causes C. Would C occur if A instead of not A?", "'A' is no rule"),
     ],
 )
 def test_what_cannot_be_read_is_named(text, match):
