@@ -1,6 +1,5 @@
 """What a model answers in words when a question is put in nine ways, and how its answers fail."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from probes.adaptations import ADAPTATIONS, BASIC, CHALLENGED, N_SHOWN, THINKING, adapted
+from probes.response_errors import ERRORS, failures
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import probe
@@ -27,7 +27,7 @@ from workbench.sampling.evaluation import Verdict, judge
 from workbench.sampling.responses import greedy_responses
 from workbench.sampling.task import Problem, Task, open_task
 
-_LIMIT, _RUN = 50, 8
+_LIMIT = 50
 _BY = ("adaptation",)
 
 
@@ -43,12 +43,6 @@ def _commonest(sums: Float[np.ndarray, "*axes part"]) -> Float[np.ndarray, "*axe
         return np.asarray(sums.max(axis=-1) / sums.sum(axis=-1))
 
 
-ERRORS = {
-    "empty": "Responses without a word.",
-    "unread": "Responses that give no answer in the form asked for.",
-    "repeats": "Responses that say a run of 8 words of the question again.",
-    "foreign": "Responses with letters of a script that the question has none of.",
-}
 _METRICS = {
     "right": share("Right answers.", *_BY),
     "kept": share("Answers that stay as they were when they are challenged.", *_BY),
@@ -76,7 +70,8 @@ class PromptedAnswers:
     after its first answer is challenged. The first three problems are the solved ones and are not
     asked. Measured of every way: right answers, answers that a challenge leaves as they were
     (robustness), the commonest answer's share (1: the same response to all), and responses that
-    are empty, give no answer in the form asked for, repeat the question or change the language.
+    are empty, give no answer in the form asked for, repeat the question or change the language,
+    state two answers, calculate wrongly, or say of causes what the graph of the question denies.
     Controls: answers to other questions, and for the spread over ways, ways dealt anew.
 
     Cost: one greedy response for each question and way.
@@ -118,27 +113,6 @@ class PromptedAnswers:
             said[way] = greedy_responses(model, task, asked, most=most, context=quiet)
             context.progress(i + 1, len(ADAPTATIONS), "ways to ask")
         return _report(task, problems, said, context)
-
-
-def failures(question: str, response: str, verdict: Verdict) -> dict[str, bool]:
-    """Return of which kinds of error a response is.
-
-    Source: quantitative errors of Chen et al. 2024, section 6; runs of words in place of the
-    openings of their prompts, and any script in place of Chinese and Latin.
-    """
-    asked, said = question.lower().split(), " ".join(response.lower().split())
-    runs = (" ".join(asked[i : i + _RUN]) for i in range(len(asked) - _RUN + 1))
-    return {
-        "empty": not said,
-        "unread": bool(said) and verdict.answer is None,
-        "repeats": any(run in said for run in runs),
-        "foreign": bool(_scripts(response) - _scripts(question)),
-    }
-
-
-def _scripts(text: str) -> set[str]:
-    """Return the first words of the names of all letters, such as LATIN."""
-    return {unicodedata.name(x, "?").split()[0] for x in set(text) if x.isalpha()}
 
 
 def _report(task: Task, problems: Sequence[Problem], said: Said, context: Context) -> Result:
@@ -207,8 +181,8 @@ def _values(
             found["right"][i, j] = verdict.is_correct
             if way in CHALLENGED and first is not None and first.answer is not None:
                 found["kept"][i, j] = verdict.answer == first.answer
-            for name, is_so in failures(problem.question, chain.response, verdict).items():
-                found[name][i, j] = is_so
+            for name, is_so in failures(problem, chain.response, verdict).items():
+                found[name][i, j] = np.nan if is_so is None else is_so
             if verdict.answer:
                 alike[i, j, every.index(verdict.answer)] = 1.0
     return {**found, "alike": alike, "volatility": _parts(found["right"])}

@@ -7,10 +7,11 @@ import pytest
 
 from causal.counterbench import CounterBench
 from probes.adaptations import ADAPTATIONS, CHALLENGED, adapted
-from probes.prompted_answers import _report, failures
+from probes.prompted_answers import _report
+from probes.response_errors import ERRORS, equations, failures
 from workbench.methods.contracts import Context
 from workbench.result.chain import Chain
-from workbench.sampling.evaluation import judge
+from workbench.sampling.evaluation import Verdict, judge
 
 TASK = CounterBench(nodes=4)
 PROBLEMS = TASK.problems(40, np.random.default_rng(0))
@@ -50,22 +51,56 @@ def test_a_model_that_knows_until_it_is_doubted():
     assert found.estimate("right answers, asked bare").control < 0.8
 
 
+QUESTION = "Is it so that A, B, C and D act? A causes B, B causes C, and D causes C."
+EDGES = [["A", "B"], ["B", "C"], ["D", "C"]]
+
+
+def _kinds(response, answer="Yes", **meta):
+    fields = {"choices": ("Yes", "No"), "meta": {"edges": EDGES, **meta}}
+    problem = replace(PROBLEMS[0], question=QUESTION, answer=answer, fields=fields)
+    return failures(problem, response, judge(TASK, problem, response))
+
+
 @pytest.mark.parametrize(
     ("response", "kinds"),
     [
         ("Yes.", set()),
         ("  \n", {"empty"}),
         ("I cannot tell.", {"unread"}),
-        ("Is it so that a b c d e f g h holds? Yes.", {"repeats"}),
+        ("Is it so that A, B, C and D act? Yes.", {"repeats"}),
         ("The answer is Yes 是的", {"foreign"}),
+        ("No, it is so. The answer is Yes.", {"contradicts"}),
+        ("The answer is No. So the answer is Yes.", {"contradicts"}),
+        ("No event is left out. The answer is Yes.", set()),
+        ("A causes C and A does not cause D. The answer is Yes.", set()),
+        ("A causes D. The answer is Yes.", {"invents", "unsound"}),
+        ("A leads to B -> A. The answer is Yes.", {"reverses", "unsound"}),
+        ("A causes D. The answer is No.", {"invents"}),
+        ("0.3*(0.5 + 0.2) = 0.21, 1/3 = 0.333. The answer is Yes.", set()),
+        ("0.3 × 0.5 = 0.25. The answer is Yes.", {"miscalculates", "unsound"}),
+        ("P(B|A=1)=0.7 and x - 0.1 = 5. The answer is Yes.", set()),
     ],
 )
 def test_kinds_of_error(response, kinds):
-    question = "Is it so that a b c d e f g h holds?"
-    problem = replace(PROBLEMS[0], question=question)
-    found = failures(question, response, judge(TASK, problem, response))
-    assert {name for name, is_so in found.items() if is_so} - {"unread"} == kinds - {"unread"}
-    assert found["unread"] is ("unread" in kinds)
+    found = _kinds(response)
+    assert set(found) == set(ERRORS)
+    assert {name for name, is_so in found.items() if is_so} == kinds
+    assert (found["unsound"] is None) is ("answer is Yes" not in response and "Yes" not in response)
+
+
+def test_claims_are_judged_where_the_question_has_one_graph():
+    assert _kinds("A causes D. Yes.", class_size=3)["invents"] is None
+    assert _kinds("A causes D. Yes.", edges=[])["reverses"] is None
+    number = replace(PROBLEMS[0], question=QUESTION, answer="0.5", fields={"edges": EDGES})
+    text = "C causes A. The answer is 0.4. The answer is 0.5."
+    verdict = Verdict(answer="0.5", is_correct=True, grader="number", convention="answer-is")
+    found = failures(number, text, verdict)
+    assert {name for name, is_so in found.items() if is_so} == {
+        "contradicts",
+        "reverses",
+        "unsound",
+    }
+    assert list(equations("2 - 1 = 1, 7/0 = 3, (2 = 2, 3 = 3, 4 + 4 = 9")) == [True, False]
 
 
 def test_every_way_holds_the_question_and_never_its_answer():
