@@ -13,13 +13,11 @@ from torch import Tensor
 from probes.planted_states import plant_heads
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import UNIFORM_ATTENTION
-from workbench.methods.per_unit import CutTexts, Measured, PerUnit
+from workbench.methods.per_unit import Measured, ReadsAttention
 from workbench.methods.registry import probe
-from workbench.model.sites import Kind, Site, every_layer
-from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
-from workbench.options import option
 from workbench.result.metric import Axes, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
 _FROM = 2  # queries before this see the first and the previous token as one, or only themselves
@@ -33,7 +31,7 @@ _weight = partial(Metric, unit="attention", axes=_AXES, bounds=(0.0, 1.0))
     source="Clark et al. 2019, arXiv:1906.04341, section 3; Xiao et al. 2023, arXiv:2309.17453",
 )
 @dataclass(frozen=True, kw_only=True)
-class AttentionPattern(CutTexts, PerUnit):
+class AttentionPattern(ReadsAttention):
     """See where every head of every layer looks: first token, previous token, or all over.
 
     `to_first` and `to_previous` are the mean attention weight on the first token and on the one
@@ -63,11 +61,6 @@ class AttentionPattern(CutTexts, PerUnit):
     every_token: ClassVar = {"longest": 1024}
     example = staticmethod(plant_heads)
 
-    longest: int = option(96, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return every_layer(Kind.ATTN_PATTERN, spec)
-
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         mask = trace.tokens.mask
         layers = [
@@ -87,13 +80,8 @@ class AttentionPattern(CutTexts, PerUnit):
         )
 
     def summary(self, found: Samples) -> str:
-        means = found.mean("to_first").value
-        layer, head = np.unravel_index(int(means.argmax()), means.shape)
-        first = found.estimate("to_first", "uniform")
-        return (
-            f"Heads look at the first token {first.beside_control} evenly: {first}; most head "
-            f"{head} of layer {found.layers[int(layer)]} with {means[layer, head]:.2g}."
-        )
+        first, most = found.estimate("to_first", "uniform"), largest(found, "to_first")
+        return f"Heads look at the first token {first.beside_control} evenly: {first}; most {most}."
 
 
 def head_scores(

@@ -13,14 +13,15 @@ from probes.planted_states import PlantedStates, estimate_of, plant_near_heads
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import shuffled_tokens
 from workbench.methods.next_token import following_tokens, next_token
-from workbench.methods.per_unit import CutTexts, Measured, PerUnit
+from workbench.methods.per_unit import Measured, ReadsAttention
 from workbench.methods.registry import probe
-from workbench.model.sites import Kind, Site, every_layer
+from workbench.model.sites import Kind, Site
 from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Axes, Control, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
 _FINAL = Site(Kind.FINAL_NORM)
@@ -30,7 +31,7 @@ _HEADS: Axes = ("layer", "head")
 
 @probe("attention-distance", source="Fan et al. 2024, ELM, arXiv:2410.16257")
 @dataclass(frozen=True, kw_only=True)
-class AttentionDistance(CutTexts, PerUnit):
+class AttentionDistance(ReadsAttention):
     """Measure how far back heads look and how random the next token is at every position.
 
     Distance is Σ_j a_ij·(i − j) in tokens; `reach` divides it by the distance of uniform
@@ -71,7 +72,7 @@ class AttentionDistance(CutTexts, PerUnit):
     predictions: bool = option(True, help="Also take the entropy of the next token.")
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return (*every_layer(Kind.ATTN_PATTERN, spec), *((_FINAL,) if self.predictions else ()))
+        return (*super().sites(spec), *((_FINAL,) if self.predictions else ()))
 
     def price(self, spec: ModelSpec) -> int:
         return int(self.predictions)
@@ -92,22 +93,14 @@ class AttentionDistance(CutTexts, PerUnit):
         return Measured(values=values, controls={"null": null})
 
     def summary(self, found: Samples) -> str:
-        entropy = [found.estimate("entropy", "null")] if found.has("entropy") else []
-        away = found.mean("away").value
-        if not np.isfinite(away).any():
-            told = "".join(f"; {e}" for e in entropy)
-            return f"No text has the three tokens that a distance needs{told}."
-        layer, head = np.unravel_index(int(np.nanargmax(away)), away.shape)
-        told = "".join(f"; {e}" for e in entropy)
+        entropy = f"; {found.estimate('entropy', 'null')}" if found.has("entropy") else ""
+        if not np.isfinite(found.mean("away").value).any():
+            return f"No text has the three tokens that a distance needs{entropy}."
         reach = found.estimate("away", "null").told(
-            more="Beside the first token, heads look farther back than even attention would",
-            less="Beside the first token, heads look less far back than even attention would",
-            same="Beside the first token, heads look about as far back as even attention would",
+            "Beside the first token, heads look {} even attention would",
+            *("farther back than", "less far back than", "about as far back as"),
         )
-        return (
-            f"{reach}; farthest looks head {head} of layer {found.layers[int(layer)]} "
-            f"({away[layer, head]:.2g}){told}."
-        )
+        return f"{reach}; farthest looks {largest(found, 'away')}{entropy}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

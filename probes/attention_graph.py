@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,13 +12,13 @@ from torch import Tensor
 from probes.planted_states import PlantedStates, estimate_of, plant_heads
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import UNIFORM_ATTENTION
-from workbench.methods.per_unit import CutTexts, Measured, PerUnit
+from workbench.methods.per_unit import Measured, ReadsAttention
 from workbench.methods.registry import probe
-from workbench.model.sites import Kind, Site, every_layer
-from workbench.model.spec import ModelSpec
+from workbench.model.sites import Kind
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Axes, Metric, Plot
+from workbench.result.peak import smallest
 from workbench.result.samples import Samples
 
 _HEADS: Axes = ("layer", "head")
@@ -29,7 +28,7 @@ _FEWEST = 3  # tokens; the graph of two has one edge
 
 @probe("attention-graph", source="Ibtehaz & Kihara 2023, arXiv:2305.04934")
 @dataclass(frozen=True, kw_only=True)
-class AttentionGraph(CutTexts, PerUnit):
+class AttentionGraph(ReadsAttention):
     """Read every head as a weighted graph: sparsity, hubs, reciprocity and spectral gap.
 
     Nodes are the tokens of a text, the edge from query i to key j weighs a_ij. Sparsity is the
@@ -62,10 +61,6 @@ class AttentionGraph(CutTexts, PerUnit):
     )
 
     least: float = option(0.1, help="Of uniform attention; an edge below is none.", low=0, high=1)
-    longest: int = option(96, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
-
-    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return every_layer(Kind.ATTN_PATTERN, spec)
 
     def measure(self, trace: Trace, examples: Sequence[Example], context: Context) -> Measured:
         rows, null = [], []
@@ -85,17 +80,12 @@ class AttentionGraph(CutTexts, PerUnit):
         )
 
     def summary(self, found: Samples) -> str:
-        gap = found.mean("gap").value
-        layer, head = np.unravel_index(int(np.nanargmin(gap)), gap.shape)
         mixes = found.estimate("gap", "uniform").told(
-            more="Heads mix the tokens of a text faster than even attention would",
-            less="Heads mix the tokens of a text more slowly than even attention would",
-            same="Heads mix the tokens of a text about as fast as even attention would",
+            "Heads mix the tokens of a text {} even attention would",
+            *("faster than", "more slowly than", "about as fast as"),
         )
-        return (
-            f"{mixes}; slowest is head {head} of layer {found.layers[int(layer)]} "
-            f"({gap[layer, head]:.2g}); {found.estimate('sparsity', 'uniform')}."
-        )
+        slowest, sparse = smallest(found, "gap"), found.estimate("sparsity", "uniform")
+        return f"{mixes}; slowest is {slowest}; {sparse}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

@@ -179,9 +179,8 @@ class Docnade:
     @staticmethod
     def _verdict(state: Estimate) -> str:
         return state.told(
-            more="Beside a bag of words the last layer's state helps more than a random one",
-            less="Beside a bag of words the last layer's state helps less than a random one",
-            same="Beside a bag of words the last layer's state is not shown to help",
+            "Beside a bag of words the last layer's state {} than a random one",
+            *("helps more", "helps less", "is not shown to help more"),
         )
 
     def _report(self, rows: Rows, topics: Rows, n_given: int, notes: Sequence[Note]) -> Result:

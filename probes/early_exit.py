@@ -13,10 +13,10 @@ from torch import Tensor
 from probes.planted_states import PlantedStates, at_layer, plant_decisions
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws, other_positions
-from workbench.methods.next_token import compare, top_tokens
+from workbench.methods.next_token import top_tokens
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
-from workbench.model.edits import Edit, Op
+from workbench.methods.skip_runs import FINAL, skip_cost
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
@@ -24,7 +24,6 @@ from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
 from workbench.result.samples import Samples
 
-_FINAL = Site(Kind.FINAL_NORM)
 _POS = ("position",)
 _share = partial(Metric, unit="proportion", axes=_POS, bounds=(0.0, 1.0))
 
@@ -74,7 +73,7 @@ class EarlyExit(PerUnit):
     schedule: bool = option(True, help="Run the schedule; off, exit depths alone.")
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        final = (_FINAL,) if self.schedule else ()
+        final = (FINAL,) if self.schedule else ()
         return (*every_layer(Kind.RESID_POST, spec), *final)
 
     def price(self, spec: ModelSpec) -> int:
@@ -121,15 +120,8 @@ class EarlyExit(PerUnit):
     def _cost(
         self, runs: Bool[Tensor, "layer batch pos"], trace: Trace, context: Context
     ) -> dict[str, Float[Tensor, "batch pos"]]:
-        edits = [
-            Edit(site=Site(kind, layer), op=Op.SCALE, value=on[..., None].float())
-            for layer, on in enumerate(runs)
-            if not bool(on.all())
-            for kind in (Kind.ATTN_OUT, Kind.MLP_OUT)
-        ]
-        again = context.rerun(trace.tokens, read=(_FINAL,), edits=edits)
-        kl, same = compare(trace.activations[_FINAL], again.activations[_FINAL], context)
-        return {"kl": kl, "agreement": same, "layers_run": runs.double().mean(dim=0)}
+        cost = skip_cost(runs, (Kind.ATTN_OUT, Kind.MLP_OUT), trace, context)
+        return {**cost, "layers_run": runs.double().mean(dim=0)}
 
     def summary(self, found: Samples) -> str:
         depth = found.estimate("exit_depth", "shuffled")

@@ -13,18 +13,17 @@ from torch import Tensor
 from probes.planted_states import PlantedStates, estimate_of, plant_blocks
 from workbench.methods.contracts import Context, Example
 from workbench.methods.controls import draws, random_like
-from workbench.methods.next_token import compare
 from workbench.methods.per_unit import Measured, PerUnit
 from workbench.methods.registry import probe
-from workbench.model.edits import Edit, Op
+from workbench.methods.skip_runs import FINAL, skip_cost
 from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
-_FINAL = Site(Kind.FINAL_NORM)
 _POS, _BOTH = ("position",), ("layer", "position")
 _cosine = partial(torch.nn.functional.cosine_similarity, dim=-1)
 _share = partial(Metric, unit="proportion", axes=_POS, bounds=(0.0, 1.0))
@@ -76,7 +75,7 @@ class FfnSaturation(PerUnit):
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         added, streams = every_layer(Kind.MLP_OUT, spec), every_layer(Kind.RESID_POST, spec)
-        return (*added, *streams, *((_FINAL,) if self.skip or self.alone else ()))
+        return (*added, *streams, *((FINAL,) if self.skip or self.alone else ()))
 
     def price(self, spec: ModelSpec) -> int:
         return 2 * self.skip + spec.n_layers * self.alone
@@ -127,22 +126,12 @@ class FfnSaturation(PerUnit):
     def _cost(
         self, chosen: Bool[Tensor, "layer batch pos"], trace: Trace, context: Context
     ) -> dict[str, Float[Tensor, "batch pos"]]:
-        edits = [
-            Edit(site=Site(Kind.MLP_OUT, layer), op=Op.SCALE, value=(~off)[..., None].float())
-            for layer, off in enumerate(chosen)
-            if bool(off.any())
-        ]
-        again = context.rerun(trace.tokens, read=(_FINAL,), edits=edits)
-        kl, same = compare(trace.activations[_FINAL], again.activations[_FINAL], context)
-        return {"kl": kl, "agreement": same, "skipped": chosen.double().mean(dim=0)}
+        cost = skip_cost(~chosen, (Kind.MLP_OUT,), trace, context)
+        return {**cost, "skipped": chosen.double().mean(dim=0)}
 
     def summary(self, found: Samples) -> str:
-        mean = found.mean("saturation").value
-        most = int(mean.argmax())
-        return (
-            f"The block that moves the stream least is that of layer {found.layers[most]} "
-            f"(cosine {mean[most]:.3g}){self._told(found)}."
-        )
+        most = largest(found, "saturation")
+        return f"The block that moves the stream least is that of {most}{self._told(found)}."
 
     def _told(self, found: Samples) -> str:
         """Return what skipping costs, or why there was nothing to skip."""

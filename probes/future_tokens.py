@@ -100,16 +100,14 @@ def _verdict(found: Sequence[Estimate]) -> str:
     by_name = {e.name.split(".")[0]: e for e in found}
     told = [
         by_name["information"].told(
-            more="Last-layer states tell more of the next token than those of other positions",
-            less="Last-layer states tell less of the next token than those of other positions",
-            same="Last-layer states are not shown to tell more of the next token than others",
+            "Last-layer states {} of the next token than those of other positions",
+            *("tell more", "tell less", "are not shown to tell more"),
         )
     ]
     if surplus := by_name.get("surplus"):
         further = surplus.told(
-            more="they also know of the token after it",
-            less="of the token after it they know less",
-            same="of the token after it nothing further is shown",
+            "of the token after it {}",
+            *("they know something too", "they know less", "nothing further is shown"),
         )
         told.append(further)
     return "; ".join(told)

@@ -144,9 +144,10 @@ def _errors(
 def _told(found: Samples, layer: int, first: Estimate) -> str:
     """Return in words whether the future is foreseen, and after how many tokens it is known."""
     foreseen = first.told(
-        more="Last-layer states foresee what follows better than those of other positions",
-        less="Last-layer states foresee what follows worse than those of other positions",
-        same="Last-layer states are not shown to foresee what follows",
+        "Last-layer states {} than those of other positions",
+        "foresee what follows better",
+        "foresee what follows worse",
+        "are not shown to foresee what follows better",
     )
     curve = found.mean("quality").value[found.axes_of["layer"].labels.index(layer)]
     if curve.max() <= 0:

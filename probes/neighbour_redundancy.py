@@ -78,17 +78,13 @@ class NeighbourRedundancy(PerUnit):
         )
 
     def summary(self, found: Samples) -> str:
-        pairs = found.mean("kept").value[:, 0]
-        layer = int(pairs.argmax())
         kept = found.estimate("kept", "shuffled").told(
-            more="Merging neighbouring states keeps more than merging any",
-            less="Merging neighbouring states keeps less than merging any",
-            same="Merging neighbouring states is not shown to keep more than merging any",
+            "Merging neighbouring states {} than merging any",
+            *("keeps more", "keeps less", "is not shown to keep more"),
         )
-        return (
-            f"{kept} over {', '.join(map(str, _MERGED))} tokens; pairs keep most in layer "
-            f"{found.layers[layer]} ({pairs[layer]:.3g})."
-        )
+        sizes, pairs = ", ".join(map(str, _MERGED)), found.mean("kept").value[:, 0]
+        layer = found.layers[int(pairs.argmax())]
+        return f"{kept} over {sizes} tokens; pairs keep most in layer {layer} ({pairs.max():.3g})."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

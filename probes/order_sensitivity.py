@@ -182,9 +182,10 @@ def _report(rows: Rows, seen: Rows, layouts: Sequence[str], n_given: int) -> Res
     first = {"layout": layouts[0]}
     estimates = [found.estimate(name, "free", first) for name in found.metrics]
     moves = estimates[0].told(
-        more="The order of the parts moves the answer",
-        less="The order of the parts moves the answer less than rounding does",
-        same="The order of the parts is not shown to move the answer",
+        "The order of the parts {}",
+        "moves the answer",
+        "moves the answer less than rounding does",
+        "is not shown to move the answer",
     )
     return study_report(
         found,

@@ -130,9 +130,8 @@ class PredictiveGeometry(PerUnit):
     def summary(self, found: Samples) -> str:
         rank, shared = (found.estimate(m, "random") for m in ("effective_rank", "alignment"))
         few = rank.told(
-            more="Predictions are sensitive along more directions than random tokens would be",
-            less="Predictions are sensitive along fewer directions than random tokens would be",
-            same="Predictions are sensitive along as many directions as random tokens would be",
+            "Predictions are sensitive along {} random tokens would be",
+            *("more directions than", "fewer directions than", "as many directions as"),
         )
         return f"{few}; states share {shared.beside_control} in random order with them: {shared}."
 

@@ -15,7 +15,8 @@ from workbench.methods.registry import probe
 from workbench.methods.study_report import study_report
 from workbench.model.masks import Piece
 from workbench.model.model import Model
-from workbench.model.span import TextScorer, load_scorer
+from workbench.model.span import load_scorer
+from workbench.model.text_scorer import TextScorer
 from workbench.options import option
 from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
@@ -159,13 +160,10 @@ def _verdict(first: Estimate) -> str:
     """Say what the first estimate shows: right answers, or without any how far rankings agree."""
     if first.name.startswith("correct"):
         return first.told(
-            more="The right answer comes first more often than by chance",
-            less="The right answer comes first less often than by chance",
-            same="The right answer is not shown to come first more often than by chance",
+            "The right answer {} often than by chance",
+            *("comes first more", "comes first less", "is not shown to come first more"),
         )
-    return first.told(
-        more="The rules rank alike", less="The rules rank the other way", same="The rules disagree"
-    )
+    return first.told("The rules {}", "rank alike", "rank the other way", "disagree")
 
 
 def _report(rows: Rows, told: Rows, n_given: int) -> Result:

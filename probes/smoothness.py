@@ -18,6 +18,7 @@ from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Axis, Control, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
 _LAGS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -83,14 +84,9 @@ class Smoothness(PerUnit):
         )
 
     def summary(self, found: Samples) -> str:
-        adjusted = found.mean("adjusted").value
-        layer = int(adjusted.argmax())
-        alike = found.estimate("adjusted", "shuffled")
-        return (
-            f"Neighbouring tokens are alike {alike.beside_control} any two: {alike}, "
-            f"{_ALL_BUT_FIRST}; "
-            f"smoothest is layer {found.layers[layer]} with {adjusted[layer]:.3g}."
-        )
+        alike, most = found.estimate("adjusted", "shuffled"), largest(found, "adjusted")
+        told = f"Neighbouring tokens are alike {alike.beside_control} any two: {alike}"
+        return f"{told}, {_ALL_BUT_FIRST}; smoothest is {most}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

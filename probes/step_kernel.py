@@ -20,6 +20,7 @@ from workbench.model.tokens import pad
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
 _FINAL = Site(Kind.FINAL_NORM)
@@ -91,17 +92,12 @@ class StepKernel(PerUnit):
         return spread(states, torch.from_numpy(times))
 
     def summary(self, found: Samples) -> str:
-        mean = found.mean("spread").value
-        layer = int(mean.argmax())
         apart = found.estimate("spread", "even").told(
-            more="Two steps from one state end farther apart than after any two tokens",
-            less="Two steps from one state end closer together than after any two tokens",
-            same="Two steps from one state end as far apart as after any two tokens",
+            "Two steps from one state end {} after any two tokens",
+            *("farther apart than", "closer together than", "as far apart as"),
         )
-        return (
-            f"{apart}; they draw the same token: {found.estimate('same', 'even')}; farthest apart "
-            f"are layer {found.layers[layer]}'s states ({mean[layer]:.3g})."
-        )
+        same, where = found.estimate("same", "even"), largest(found, "spread")
+        return f"{apart}; they draw the same token: {same}; farthest apart are states of {where}."
 
 
 def spread(

@@ -133,8 +133,9 @@ class TokenTrace(CutTexts, PerUnit):
         if surprisal.value is None:
             return "No text has two tokens, so nothing could surprise the model."
         verdict = surprisal.told(
-            more="A token surprises the model more than in shuffled order",
-            less="A token surprises the model less than in shuffled order",
-            same="A token is not shown to surprise the model less than in shuffled order",
+            "A token {} than in shuffled order",
+            "surprises the model more",
+            "surprises the model less",
+            "is not shown to surprise the model less",
         )
         return f"{verdict}."

@@ -21,6 +21,7 @@ from workbench.model.tokens import Tokens
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
 _BOTH = ("layer", "position")
@@ -85,14 +86,11 @@ class TokensAhead(PerUnit):
     def summary(self, found: Samples) -> str:
         if found.estimate("later").value is None:
             return "No text has a token after the next one."
-        later = found.mean("later").value
-        best = int(later.argmax())
         told = found.estimate("later", "elsewhere").told(
-            more="States tell more of later tokens than of those elsewhere in the text",
-            less="States tell less of later tokens than of those elsewhere in the text",
-            same="States are not shown to tell more of later tokens than of those elsewhere",
+            "States {} of later tokens than of those elsewhere in the text",
+            *("tell more", "tell less", "are not shown to tell more"),
         )
-        return f"{told}; most in layer {found.layers[best]} ({later[best]:.3g})."
+        return f"{told}; most in {largest(found, 'later')}."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

@@ -21,6 +21,7 @@ from workbench.model.tokens import Tokens, pad
 from workbench.model.trace import Trace
 from workbench.options import option
 from workbench.result.metric import Control, Metric, Plot
+from workbench.result.peak import largest
 from workbench.result.samples import Samples
 
 _FEWEST = 5  # tokens; the half that is predicted has then at least two to predict
@@ -106,18 +107,15 @@ class Topicality(PerUnit):
         bag, order = (found.estimate(m, "null", {"layer": found.layers[-1]}) for m in self.metrics)
         if bag.value is None:
             return f"No text has {_FEWEST} tokens, so there is no earlier half."
-        most = int(found.mean("bag").value.argmax())
         words = bag.told(
-            more="At the last layer the earlier words help more than words drawn at random",
-            less="At the last layer the earlier words help less than words drawn at random",
-            same="At the last layer the earlier words are not shown to help",
+            "At the last layer the earlier words {} than words drawn at random",
+            *("help more", "help less", "are not shown to help more"),
         )
         places = order.told(
-            more="their order helps more than another shuffle",
-            less="their order helps less than another shuffle",
-            same="their order is not shown to help",
+            "their order {} than another shuffle",
+            *("helps more", "helps less", "is not shown to help more"),
         )
-        return f"{words}; {places}; the words help most at layer {found.layers[most]}."
+        return f"{words}; {places}; the words help most at {largest(found, 'bag')}."
 
 
 def _mixed(row: Sequence[int], draw: np.random.Generator) -> list[int]:

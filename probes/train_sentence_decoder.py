@@ -13,6 +13,7 @@ from probes.sentence_states.judging import joined_report, judged_report, judged_
 from probes.sentence_states.lens import find_lens
 from probes.sentence_states.presets import DECODER_PRESETS
 from probes.sentence_states.sources import drawn_corpus, learned_states
+from probes.sentence_states.text_options import TextOptions
 from probes.sentence_words import DecodedWords
 from workbench.methods.contracts import Context, Example
 from workbench.methods.registry import recipe
@@ -30,7 +31,7 @@ _HELD_OUT = Column("nats", "Mean per token given a state, held-out sentences; lo
 
 @recipe(RECIPE, source="Ours; answers about activations after arXiv:2512.15674")
 @dataclass(frozen=True, kw_only=True)
-class TrainSentenceDecoder:
+class TrainSentenceDecoder(TextOptions):
     """Train the decoder with which `sentence-words` tells how many nats a state saves.
 
     The model itself, with an adapter on its last blocks, learns to write the sentences of the
@@ -58,14 +59,6 @@ class TrainSentenceDecoder:
 
     preset: Literal["tiny", "cpu", "gpu"] = option("cpu", help="Sizes for that much compute.")
     lens: str = option("", help="Folder of the trained lens; default: the one that ships.")
-    own: int | None = option(None, help="Texts the model writes.", low=0, high=10_000_000)
-    written: int | None = option(
-        None, help="Longest text it writes.", low=4, high=100_000, unit="tokens"
-    )
-    texts: int | None = option(
-        None, help="Most texts of a kind learned from.", low=1, high=100_000_000
-    )
-    judged: int | None = option(None, help="Most texts judged of a kind.", low=1, high=10**6)
     layers: int | None = option(None, help="Layers that can be read.", low=1, high=10_000)
     start: str = option("", help="Folder of a trained decoder to go on from.")
     rank: int | None = option(None, help="Rank of the adapter.", low=1, high=4096)
@@ -78,10 +71,6 @@ class TrainSentenceDecoder:
     steps: int | None = option(None, help="Training steps.", low=1, high=10_000_000)
     batch: int | None = option(None, help="Sentences of a step.", low=1, high=1_000_000)
     learning_rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1.0)
-    longest: int = option(
-        128, help="Cut each text to so many tokens.", low=2, high=10**6, unit="tokens"
-    )
-    half: bool = option(True, help="Store the weights in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = DECODER_PRESETS[self.preset].with_options(self)

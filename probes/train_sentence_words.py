@@ -11,6 +11,7 @@ from probes.sentence_states.lens import BEST, RECIPE, TrainedLens
 from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
 from probes.sentence_states.presets import PRESETS, LensPreset
 from probes.sentence_states.sources import OWN, drawn_corpus, learned_states
+from probes.sentence_states.text_options import TextOptions
 from probes.sentence_states.vocabulary import Vocabulary
 from probes.sentence_states.word_start import word_vectors
 from probes.sentence_words import LoadedWords
@@ -31,7 +32,7 @@ _HELD_OUT = Column("nats", "Mean per word over five layers, held-out sentences; 
 
 @recipe(RECIPE, source="Ours; linear readouts after Alain & Bengio 2016")
 @dataclass(frozen=True, kw_only=True)
-class TrainSentenceWords:
+class TrainSentenceWords(TextOptions):
     """Train the readout with which `sentence-words` says what a state holds of its sentence.
 
     The model writes texts of its own, asked about many topics at several temperatures, so that
@@ -62,22 +63,10 @@ class TrainSentenceWords:
     preset: Literal["tiny", "quick", "cpu", "gpu"] = option(
         "quick", help="Sizes for that much compute."
     )
-    own: int | None = option(None, help="Texts the model writes.", low=0, high=10_000_000)
-    written: int | None = option(
-        None, help="Longest text it writes.", low=4, high=100_000, unit="tokens"
-    )
-    texts: int | None = option(
-        None, help="Most texts of a kind learned from.", low=1, high=100_000_000
-    )
-    judged: int | None = option(None, help="Most texts judged of a kind.", low=1, high=10**6)
     words: int | None = option(None, help="Most words it can say.", low=2, high=1_000_000)
     rank: int | None = option(None, help="Rank of the maps.", low=1, high=100_000)
     epochs: float | None = option(None, help="Times a sentence is read.", low=1e-3, high=1e4)
     bank: int | None = option(None, help="Most sentences of the bank.", low=1, high=10_000_000)
-    longest: int = option(
-        128, help="Cut each text to so many tokens.", low=2, high=10**6, unit="tokens"
-    )
-    half: bool = option(True, help="Store the weights in 16 bits.")
 
     def train(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         preset = PRESETS[self.preset].with_options(self)

@@ -13,7 +13,7 @@ from app.panels.run_panel import result_of
 from app.panels.session import layer, model_ref, position, store
 from app.panels.strip_panel import show_still_strip
 from app.panels.table_panel import show_table
-from app.panels.wording import plain_html, plain_markdown
+from app.panels.wording import plain_markdown, verdict_html
 from workbench.figures.grid_plot import draw_map
 from workbench.figures.theme import in_frame
 from workbench.result.grid import grids_of
@@ -171,7 +171,7 @@ def _show_effect(run: Run) -> None:
     found: Result | None = run.result
     if found is None:
         return
-    st.html(f'<p style="font-size:1.15rem;font-weight:600">{plain_html(found.summary)}</p>')
+    st.html(verdict_html(found.summary, "1.15rem"))
     steps = found.table("steps")
     sides = (("before", "p_before", "Before"), ("after", "p_after", "After"))
     for place, (token, color, heading) in zip(st.columns(2), sides, strict=True):

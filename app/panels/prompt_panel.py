@@ -11,7 +11,7 @@ from app.panels.figure_panel import show_figure
 from app.panels.methods_panel import Method, is_known, method_of
 from app.panels.session import choose_cell, model_ref, position, remembered
 from app.panels.strip_panel import STRIP, show_strip
-from app.panels.wording import plain_html, plain_markdown
+from app.panels.wording import plain_markdown, verdict_html
 from workbench.figures.curves import draw_curve
 from workbench.figures.glyphs import visible
 from workbench.figures.grid_plot import strip_table
@@ -87,7 +87,7 @@ def show_quick(methods: Sequence[Method], grid: Grid | None) -> None:
     results = {m.name: m.run.result for m in methods if m.run is not None}
     trace, lens = results.get(_TRACE), results.get(_LENS)
     if trace is not None and grid is not None:
-        st.html(f'<p style="font-size:1.15rem;font-weight:600">{plain_html(trace.summary)}</p>')
+        st.html(verdict_html(trace.summary, "1.15rem"))
         _strip(trace, grid)
         _said(trace)
         with st.container(horizontal=True, gap="small"):

@@ -10,7 +10,7 @@ from app.panels.figure_panel import show_views
 from app.panels.problem_panel import show_failure
 from app.panels.reproduce import as_command, as_python, as_toml
 from app.panels.table_panel import show_table
-from app.panels.wording import duration, page_words, plain_html, plain_markdown, short
+from app.panels.wording import duration, page_words, plain_html, plain_markdown, short, verdict_html
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import number
 from workbench.result.result import Result
@@ -45,7 +45,7 @@ def show_result(
 ) -> None:
     """Show a result: sentence, figures, estimates, tables, notes; a small one folds its numbers."""
     size = "1rem" if is_small else "1.25rem"
-    st.html(f'<p style="font-size:{size};font-weight:600">{plain_html(result.summary)}</p>')
+    st.html(verdict_html(result.summary, size))
     show_views(result, key=key, beside=beside)
     if is_small:
         with st.expander("Numbers and tables", key=f"{key} numbers"):

@@ -42,6 +42,17 @@ def plain_html(text: str) -> str:
     return escape(visible(text, blanks=False))
 
 
+def verdict_html(summary: str, size: str) -> str:
+    """Return a summary as a paragraph of which the first clause, the verdict, is bold.
+
+    >>> verdict_html("Heads look back: to_first 0.4; most head 1", "1rem")
+    '<p style="font-size:1rem"><strong>Heads look back:</strong> to_first 0.4; most head 1</p>'
+    """
+    verdict, *rest = re.split(r"(?<=[:;.]) ", summary, maxsplit=1)
+    told = "".join(f" {plain_html(part)}" for part in rest)
+    return f'<p style="font-size:{size}"><strong>{plain_html(verdict)}</strong>{told}</p>'
+
+
 def page_words(text: str) -> str:
     """Return advice in the words of a page: its fields and places instead of a command's flags.
 

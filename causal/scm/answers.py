@@ -146,11 +146,7 @@ def answer_paths(found: PathEffects, *, domain: str, n: int) -> Result:
     )
     direct, _, total = effects
     pair = f"{found.cause} {{}} {found.effect} in {domain}"
-    acts = total.told(
-        more=pair.format("raises"),
-        less=pair.format("lowers"),
-        same=pair.format("is not shown to act on"),
-    )
+    acts = total.told(pair, "raises", "lowers", "is not shown to act on")
     return Result(
         summary=f"{acts}, {direct.value:+.2f} of it directly",
         estimates=effects,

@@ -130,11 +130,8 @@ def report(compared: Sequence[Compared], model: Model) -> Result:
 
 
 def _verdict(agreed: Estimate) -> str:
-    return agreed.told(
-        more="The contrast is lower where rollouts begin to fail",
-        less="The contrast is higher where rollouts begin to fail",
-        same="The contrast is not shown to follow where rollouts begin to fail",
-    )
+    text = "The contrast is {} where rollouts begin to fail"
+    return agreed.told(text, "lower", "higher", "not shown to follow")
 
 
 _VIEWS = (

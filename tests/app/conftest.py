@@ -84,7 +84,8 @@ class Page:
 
     @property
     def html(self) -> str:
-        return "\n".join(str(e.proto.body) for e in self.at.get("html"))
+        found = "\n".join(str(e.proto.body) for e in self.at.get("html"))
+        return re.sub("</?strong>", "", found)
 
     @property
     def words(self) -> str:

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app.look import server_flags
 from app.panels.reproduce import as_command, as_python
 from app.panels.table_panel import as_csv, as_json, as_parquet, shown_frame
-from app.panels.wording import page_words, plain_html, plain_markdown
+from app.panels.wording import page_words, plain_html, plain_markdown, verdict_html
 from workbench.options import option, split_list
 from workbench.result.tables import Column, Table
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
@@ -26,6 +26,13 @@ def test_markdown_of_foreign_text_is_inert() -> None:
         assert plain.count(mark) == plain.count(f"\\{mark}")
     assert "\n" not in plain
     assert plain_html("<b>&\x1b") == "&lt;b&gt;&amp;␛"
+
+
+def test_only_the_first_clause_of_a_verdict_is_bold():
+    found = verdict_html("Heads look <back>: to_first 0.4; most head 1.", "1rem")
+    bold = "<strong>Heads look &lt;back&gt;:</strong> to_first 0.4; most head 1.</p>"
+    assert found == f'<p style="font-size:1rem">{bold}'
+    assert "<strong>Nothing was found.</strong></p>" in verdict_html("Nothing was found.", "1rem")
 
 
 def test_advice_is_in_the_words_of_the_page() -> None:

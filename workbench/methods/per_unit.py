@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.methods.contracts import Context, Example
-from workbench.model.sites import Site
+from workbench.model.sites import Kind, Site, every_layer
 from workbench.model.spec import ModelSpec
 from workbench.model.trace import Trace
+from workbench.options import option
 from workbench.result.metric import Axis, Control, Metric, Plot
 from workbench.result.result import Note
 from workbench.result.samples import Samples
@@ -121,3 +122,14 @@ class PerUnit(ABC):
     def notes(self, found: Samples) -> tuple[Note, ...]:
         """What must be said beside the numbers, apart from few, short and cut texts."""
         return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsAttention(CutTexts, PerUnit):
+    """A probe that reads the attention pattern of every layer, of texts cut to so many tokens."""
+
+    longest: int = option(96, help="Cut each text to so many.", low=3, high=1024, unit="tokens")
+
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        """The pattern of every layer that has one."""
+        return every_layer(Kind.ATTN_PATTERN, spec)

@@ -104,8 +104,7 @@ def axis_table(found: Samples | Readings, axes: Axes, *, control_intervals: bool
     rows = []
     for i, place in enumerate(np.ndindex(shape)):
         row: dict[str, Any] = {
-            axis: found.axes_of[axis].labels[k] if found.axes_of[axis].labels else k
-            for axis, k in zip(axes, place, strict=True)
+            axis: found.axes_of[axis].label(k) for axis, k in zip(axes, place, strict=True)
         }
         row |= {"site": found.sites[place[0]]} if is_by_layer else {}
         row |= {name: float(x[i]) if np.isfinite(x[i]) else None for name, x in flat.items()}

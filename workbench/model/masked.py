@@ -8,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import ModelNotFound, Unsupported
-from workbench.model.tokens import encoded
+from workbench.model.text_scorer import TextScorer, own_tokens
 
 _ROWS = 32
 
 
-class MaskedModel:
+class MaskedModel(TextScorer):
     """A masked language model with its tokenizer, which reads in both directions."""
 
     def __init__(self, module: Any, tokenizer: Any) -> None:
@@ -47,28 +47,11 @@ class MaskedModel:
                 f"no masked language model {name!r}: {said}", hint="a folder or an id of the hub"
             ) from error
 
-    def pseudo(self, prompt: str, choice: str) -> Float[Tensor, " token"]:
-        """Return log p of each token of a choice, all others in sight, in nats.
-
-        The later pieces of a token's own word are hidden with it, so that they do not tell it.
-
-        Source: Salazar et al. 2020, arXiv:1910.14659; Kauf & Ivanova 2023, arXiv:2305.10588.
-        """
-        return self._scores(prompt, choice, within_word=True)
-
-    def left_to_right(self, prompt: str, choice: str) -> Float[Tensor, " token"]:
-        """Return log p of each token of a choice with all that follow it hidden, in nats.
-
-        Source: sequential autoregressive prompting, Patel et al. 2023, arXiv:2209.14500; we score
-        given words in place of writing new ones.
-        """
-        return self._scores(prompt, choice, within_word=False)
-
-    def _scores(self, prompt: str, choice: str, *, within_word: bool) -> Float[Tensor, " token"]:
+    def _scores(self, prompt: str, choice: str, *, sees_rest: bool) -> Float[Tensor, " token"]:
         row, own, words = own_tokens(self.tokenizer, prompt, choice)
         ids = torch.tensor(row, device=self.module.device)
         hidden = [
-            [j for j in own if j >= i and (not within_word or words[j] == words[i])] for i in own
+            [j for j in own if j >= i and (not sees_rest or words[j] == words[i])] for i in own
         ]
         found = list(self._at(ids, own, hidden))
         return torch.cat(found) if found else torch.zeros(0, dtype=torch.double)
@@ -84,17 +67,3 @@ class MaskedModel:
             each = torch.arange(len(some))
             logp = logits[each, some].double().log_softmax(dim=-1)
             yield logp[each, ids[some]].cpu()
-
-
-def own_tokens(
-    tokenizer: Any, prompt: str, choice: str
-) -> tuple[list[int], list[int], list[int | None]]:
-    """Return a prompt with a choice as token ids, the columns of the choice, and their words."""
-    whole = encoded(tokenizer, prompt + choice, offsets=True)
-    words = whole.word_ids()
-    own = [
-        i
-        for i, (start, end) in enumerate(whole["offset_mapping"])
-        if end > start and end > len(prompt) and words[i] is not None
-    ]
-    return list(whole["input_ids"]), own, words

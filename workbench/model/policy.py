@@ -8,7 +8,7 @@ and zero logits, and what is chosen for them is ignored.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict, runtime_checkable
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -58,15 +58,7 @@ class Host(Protocol):
     def device(self) -> torch.device:
         """Where the input embeddings live."""
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        read: Sequence[Site] = (),
-        edits: Sequence[Edit] = (),
-        logits: Wanted = "last",
-        step: int = 0,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, **asked: Unpack[PassOptions]) -> Outputs:
         """Make one forward pass."""
 
     def row_plan(self, tokens: Tokens, *, more: int = 0) -> RowPlan:

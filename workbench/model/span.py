@@ -1,31 +1,24 @@
 """Span-denoising models as scorers: how likely a word is in the gap where it stood."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import ModelNotFound, Unsupported
-from workbench.model.masked import MaskedModel, own_tokens
+from workbench.model.masked import MaskedModel
+from workbench.model.text_scorer import TextScorer, own_tokens
 
 _GAP = "<extra_id_0>"
 
 
-@runtime_checkable
-class TextScorer(Protocol):
-    """A model that reads in both directions and says how likely a choice is after a prompt."""
+class SpanModel(TextScorer):
+    """An encoder with a decoder that was trained to fill in gaps of a text (T5 and its kin).
 
-    def pseudo(self, prompt: str, choice: str) -> Float[Tensor, " token"]:
-        """Return log p of each token of a choice, all other words in sight, in nats."""
-
-    def left_to_right(self, prompt: str, choice: str) -> Float[Tensor, " token"]:
-        """Return log p of each token of a choice, nothing that follows in sight, in nats."""
-
-
-class SpanModel:
-    """An encoder with a decoder that was trained to fill in gaps of a text (T5 and its kin)."""
+    A word is scored as a whole, its pieces from left to right.
+    """
 
     def __init__(self, module: Any, tokenizer: Any) -> None:
         """Join a model with its tokenizer.
@@ -40,23 +33,6 @@ class SpanModel:
                 hint="take a span model such as T5, with a fast tokenizer",
             )
         self.module, self.tokenizer, self._gap = module.eval(), tokenizer, int(gap)
-
-    def pseudo(self, prompt: str, choice: str) -> Float[Tensor, " token"]:
-        """Return log p of each token of a choice, in nats; its word is a gap, all else in sight.
-
-        Pieces of a word are told from left to right, so that no later piece tells an earlier one.
-
-        Source: Salazar et al. 2020, arXiv:1910.14659, by words.
-        """
-        return self._scores(prompt, choice, sees_rest=True)
-
-    def left_to_right(self, prompt: str, choice: str) -> Float[Tensor, " token"]:
-        """Return log p of each token of a choice, in nats; the text ends in the gap of its word.
-
-        Source: sequential autoregressive prompting, Patel et al. 2023, arXiv:2209.14500; we score
-        given words in place of writing new ones.
-        """
-        return self._scores(prompt, choice, sees_rest=False)
 
     def _scores(self, prompt: str, choice: str, *, sees_rest: bool) -> Float[Tensor, " token"]:
         ids, own, words = own_tokens(self.tokenizer, prompt, choice)

@@ -1,7 +1,7 @@
 """What a check needs of the model that it tries."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, Unpack, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,6 +14,15 @@ from workbench.model.spec import ModelSpec
 from workbench.model.tokens import Tokens
 from workbench.model.trace import Trace
 from workbench.model.verdict import Verdict
+
+
+class RunOptions(TypedDict, total=False):
+    """What a check asks of one run, as `Model.run` takes it."""
+
+    read: Sequence[Site | str]
+    edits: Sequence[Edit]
+    logits: Wanted
+    embeds: Float[Tensor, "batch pos d_model"] | None
 
 
 @runtime_checkable
@@ -46,15 +55,7 @@ class Subject(Protocol):
     ) -> Tokens:
         """Turn texts into one batch."""
 
-    def run(
-        self,
-        tokens: Tokens | str | Sequence[str],
-        *,
-        read: Sequence[Site | str] = (),
-        edits: Sequence[Edit] = (),
-        logits: Wanted = "none",
-        embeds: Float[Tensor, "batch pos d_model"] | None = None,
-    ) -> Trace:
+    def run(self, tokens: Tokens | str | Sequence[str], **asked: Unpack[RunOptions]) -> Trace:
         """Run once over a batch and record the sites asked for."""
 
     def embed(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:

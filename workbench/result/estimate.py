@@ -92,17 +92,17 @@ class Estimate:
             return "more than"
         return "less than" if high < 0 else "not measurably other than"
 
-    def told(self, *, more: str, less: str, same: str) -> str:
-        """Return the text that fits how it lies beside its control, then the number.
+    def told(self, text: str, more: str, less: str, same: str) -> str:
+        """Fill `{}` with the words that fit how it lies beside its control; add the number.
 
         >>> found = Estimate(name="x", value=2.0, unit="", n=9, low=1.5, high=2.5, control=1.0)
-        >>> found.told(more="It grows", less="It falls", same="Nothing is shown")
+        >>> found.told("It {}", "grows", "falls", "is not shown to move")
         'It grows: x 2 [1.5, 2.5] (n = 9 texts; control 1)'
-        >>> found.against(2.1, "null").told(more="It grows", less="It falls", same="It stands")
-        'It stands: x 2 [1.5, 2.5] (n = 9 texts; null 2.1)'
+        >>> found.against(2.1, "null").told("It {}", "grows", "falls", "is not shown to move")
+        'It is not shown to move: x 2 [1.5, 2.5] (n = 9 texts; null 2.1)'
         """
-        texts = {"more than": more, "less than": less}
-        return f"{texts.get(self.beside_control, same)}: {self}"
+        words = {"more than": more, "less than": less}.get(self.beside_control, same)
+        return f"{text.replace('{}', words)}: {self}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""

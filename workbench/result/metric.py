@@ -23,6 +23,10 @@ class Axis:
     unit: str = ""
     labels: tuple[int | float | str, ...] = ()
 
+    def label(self, place: int) -> int | float | str:
+        """Return the label of the k-th place."""
+        return self.labels[place] if self.labels else place
+
 
 LAYER = Axis(help="Layer whose output is read; −1 is the input of the first one.")
 HEAD = Axis(help="Head, counted from 0.")

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
-from workbench.errors import DataError
 from workbench.sampling.processes.process import Exact, KeptAsPlain, normalised
 
 _NEAR = 1e-9
@@ -27,12 +26,8 @@ class HiddenMarkov(KeptAsPlain):
     start: Float[np.ndarray, " state"]
     step: Float[np.ndarray, "symbol state state"]
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that are no probabilities.
-
-        Raises:
-            DataError: all problems at once.
-        """
+    def problems(self) -> list[str]:
+        """Return why the numbers are no probabilities."""
         problems = []
         n = len(self.start)
         if self.step.shape != (len(self.symbols), n, n):
@@ -49,8 +44,7 @@ class HiddenMarkov(KeptAsPlain):
             s.split() != [s] for s in self.symbols
         ):
             problems.append("symbols must differ and hold no blank")
-        if problems:
-            raise DataError("; ".join(problems), hint="start [state], step [symbol, from, to]")
+        return problems
 
     def sample(
         self, n: int, length: int, generator: np.random.Generator

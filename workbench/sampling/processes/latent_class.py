@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
-from workbench.errors import DataError
 from workbench.sampling.processes.process import Exact, KeptAsPlain, normalised
 
 Asked = Sequence[tuple[int, int]]
@@ -30,12 +29,8 @@ class LatentClass(KeptAsPlain):
     prior: Float[np.ndarray, " class"]
     answer: Float[np.ndarray, "class question answer"]
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that are no probabilities.
-
-        Raises:
-            DataError: all problems at once.
-        """
+    def problems(self) -> list[str]:
+        """Return why the numbers are no probabilities."""
         shape = (len(self.prior), len(self.questions), len(self.answers))
         problems = []
         if self.answer.shape != shape:
@@ -49,8 +44,7 @@ class LatentClass(KeptAsPlain):
         names = self.symbols
         if len(set(names)) < len(names) or any(s.split() != [s] for s in names):
             problems.append("questions and answers must differ and hold no blank")
-        if problems:
-            raise DataError("; ".join(problems), hint="prior [class], answer [class, question, a]")
+        return problems
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -71,6 +71,19 @@ class KeptAsPlain:
 
     entries: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no probabilities.
+
+        Raises:
+            DataError: all problems at once.
+        """
+        if problems := self.problems():
+            raise DataError("; ".join(problems), hint=f"expected {self.entries}")
+
+    def problems(self) -> list[str]:
+        """Return why the numbers are no probabilities."""
+        return []
+
     def as_dict(self) -> dict[str, Any]:
         """Return all that decides it as plain values."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
