@@ -84,6 +84,9 @@ class TrainWriter(NetworkRecipe[WriterPreset]):
     batch: int | None = option(None, help="Problems of a step.", low=1, high=10**5)
     layers: int | None = option(None, help="Layers of a network from nothing.", low=1, high=100)
     width: int | None = option(None, help="Width of a network from nothing.", low=8, high=4096)
+    init_std: float | None = option(
+        None, help="Standard deviation of its first weights.", low=1e-6, high=10
+    )
     steps: int | None = option(None, help="Training steps.", low=1, high=10**7)
     rate: float | None = option(None, help="Highest learning rate.", low=1e-9, high=1)
     rank: int | None = option(None, help="Rank of adapters; 0: all weights.", low=0, high=4096)

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from workbench.result.tables import Column
     from workbench.runs.bench.reasoners import ReasonerBench
 
+Records = list[dict[str, Any]]
 _FACTS = ("preset", "writing", "updates", "cells_filled", "cells_asked", "seeds", "folder")
 
 
 @click.command(
     name="reasoners",
     epilog="\b\nExample:\n  workbench bench reasoners --preset tiny --folder FOLDER --seeds 1\n"
-    "  workbench bench reasoners --folder FOLDER --arms coconut,pause --tasks chained-sums",
+    "  workbench bench reasoners --folder FOLDER --arms coconut,pause --tasks chained-sums\n"
+    "  workbench bench reasoners --folder FOLDER --known shipped --records FILE",
 )
 @click.option(
     "--folder",
@@ -32,12 +34,19 @@ _FACTS = ("preset", "writing", "updates", "cells_filled", "cells_asked", "seeds"
 @count("--seeds", 3, "Random starts of every arm.")
 @click.option("--read", is_flag=True, help="Run nothing: read the folder, without one what ships.")
 @click.option(
+    "--known",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Run no cell that this file of records holds; `shipped` names the one that ships.",
+)
+@click.option(
     "--records",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write what the tables are made of into one small file.",
 )
 @JSON
-def reasoners(as_json: bool, read: bool, records: Path | None, **asked: Any) -> None:
+def reasoners(
+    as_json: bool, read: bool, known: Path | None, records: Path | None, **asked: Any
+) -> None:
     """Train small networks to reason in every way, with one budget, and compare them.
 
     Answers alone, chains in words, sentence vectors, continuous thoughts, pauses, mixtures and
@@ -50,10 +59,10 @@ def reasoners(as_json: bool, read: bool, records: Path | None, **asked: Any) -> 
     from workbench.runs.bench.reasoners import ReasonerBench
 
     bench = ReasonerBench(**asked)
-    known = _read(bench) if read else _run(bench)
+    cells = _read(bench, known) if read else _run(bench, known)
     if records:
-        write_records(bench, known, records)
-    found = reasoner_report(bench, known)
+        write_records(bench, cells, records)
+    found = reasoner_report(bench, cells)
     columns = table_columns()
     if not as_json:
         for name in ("paired", "replaced", "depth", "sentences"):
@@ -61,18 +70,24 @@ def reasoners(as_json: bool, read: bool, records: Path | None, **asked: Any) -> 
     report(found, _FACTS, "accuracy", as_json=as_json, columns=columns["accuracy"])
 
 
-def _read(bench: "ReasonerBench") -> list[dict[str, Any]]:
-    from workbench.runs.bench.reasoner_records import shipped_records
+def _read(bench: "ReasonerBench", known: Path | None) -> Records:
+    from workbench.runs.bench.reasoner_records import joined_records, read_records, shipped_records
     from workbench.runs.bench.reasoners import known_records
 
-    return known_records(bench) if bench.folder else shipped_records(bench)
+    if bench.folder:
+        return known_records(bench, joined_records(known, bench) if known else ())
+    if known is None or known == Path("shipped"):
+        return shipped_records(bench)
+    return read_records(known, bench)
 
 
-def _run(bench: "ReasonerBench") -> list[dict[str, Any]]:
+def _run(bench: "ReasonerBench", known: Path | None) -> Records:
+    from workbench.runs.bench.reasoner_records import joined_records
     from workbench.runs.bench.reasoners import bench_reasoners
 
+    joined = joined_records(known, bench) if known else ()
     with ProgressBar() as progress:
-        return bench_reasoners(bench, progress)
+        return bench_reasoners(bench, progress, joined)
 
 
 def _show(rows: list[dict[str, Any]], title: str, columns: "dict[str, Column]") -> None:

@@ -82,9 +82,9 @@ class ScratchOptions:
 class NetworkPreset(Preset):
     """How much is drawn, and what network is trained on it.
 
-    `scratch` trains a network from nothing, shaped by `layers`, `width` and `heads`. `problems`
-    are learned from, `held_out` choose the weights, `batch` make a step. `rank` 0 trains all
-    weights, otherwise adapters of that rank.
+    `scratch` trains a network from nothing, shaped by `layers`, `width` and `heads`, its matrices
+    drawn with a standard deviation of `init_std`. `problems` are learned from, `held_out` choose
+    the weights, `batch` make a step. `rank` 0 trains all weights, otherwise adapters of that rank.
     """
 
     scratch: bool
@@ -95,6 +95,7 @@ class NetworkPreset(Preset):
     width: int = 128
     heads: int = 4
     rank: int = 0
+    init_std: float = 0.02
 
     def plan(self, steps: int, rate: float, n_rows: int) -> Plan:
         """Return so many steps at that highest learning rate, validated sixteen times."""
@@ -109,7 +110,9 @@ class NetworkPreset(Preset):
     @property
     def shape(self) -> ScratchShape:
         """The shape of a network trained from nothing."""
-        return ScratchShape(layers=self.layers, width=self.width, heads=self.heads)
+        return ScratchShape(
+            layers=self.layers, width=self.width, heads=self.heads, init_std=self.init_std
+        )
 
     @property
     def lora(self) -> LoraShape | None:

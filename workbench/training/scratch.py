@@ -26,7 +26,8 @@ _CHAT = "{% for message in messages %}{{ message['content'] }}{{ '\n' }}{% endfo
 class ScratchShape:
     """The size of a small Llama; `positions` is the longest text in tokens.
 
-    `inner` is the width of the feed-forward blocks; 0: eight thirds of the width.
+    `inner` is the width of the feed-forward blocks; 0: eight thirds of the width. Matrices are
+    drawn with a standard deviation of `init_std`.
     """
 
     layers: int = 4
@@ -34,6 +35,7 @@ class ScratchShape:
     heads: int = 4
     positions: int = 512
     inner: int = 0
+    init_std: float = 0.02
 
     def __post_init__(self) -> None:
         """Refuse a width that the heads do not divide evenly."""
@@ -66,7 +68,7 @@ def scratch_model(
     )
     with torch.random.fork_rng(devices=[]):
         module: Any = LlamaForCausalLM(config)
-    return wrap_model(_drawn(module, seed), tokenizer, name=name)
+    return wrap_model(_drawn(module, seed, shape.init_std), tokenizer, name=name)
 
 
 def scratch_masked(tokenizer: Any, shape: ScratchShape, *, seed: int) -> Any:
@@ -89,16 +91,16 @@ def scratch_masked(tokenizer: Any, shape: ScratchShape, *, seed: int) -> Any:
     )
     with torch.random.fork_rng(devices=[]):
         module: Any = BertForMaskedLM(config)
-    return _drawn(module, seed)
+    return _drawn(module, seed, shape.init_std)
 
 
-def _drawn(module: Any, seed: int) -> Any:
+def _drawn(module: Any, seed: int, init_std: float) -> Any:
     """Draw the matrices of a new module from a seed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.dim() > 1:
-                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+                parameter.copy_(init_std * torch.randn(parameter.shape, generator=generator))
     return module.eval()
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from workbench.errors import BadOption, DataError
+from workbench.methods.contracts import Context
 from workbench.model.loading import load_model
 from workbench.runs.bench.reasoner_networks import copy_networks
 from workbench.runs.bench.reasoner_plan import (
+    ANEW,
     ARMS,
     CONTROL_TASK,
     PRESETS,
@@ -20,13 +22,20 @@ from workbench.runs.bench.reasoner_plan import (
     training_options,
 )
 from workbench.runs.bench.reasoner_records import (
+    joined_records,
     read_records,
     shipped_records,
     write_records,
 )
 from workbench.runs.bench.reasoner_report import reasoner_report
 from workbench.runs.bench.reasoner_table import Verdicts, paired_rows, replaced_rows
-from workbench.runs.bench.reasoners import Cell, ReasonerBench, bench_reasoners, known_records
+from workbench.runs.bench.reasoners import (
+    Cell,
+    ReasonerBench,
+    bench_reasoners,
+    known_records,
+    losses,
+)
 from workbench.training.checkpoint import read_manifest
 
 
@@ -62,7 +71,7 @@ def test_every_arm_makes_as_many_updates(task):
     for name in {arm.training for arm in ARMS.values()}:
         told = training_options(name, TASKS[task], sizes)
         rates = {told[k] for k in ("rate", "embedding_rate", "prediction_rate") if k in told}
-        own = sizes.own_rate if TRAININGS[name].begins else sizes.rate
+        own = sizes.own_rate if TRAININGS[name].begins else TASKS[task].rate or sizes.rate
         assert rates == (set() if TRAININGS[name].recipe == "hybrid" else {own}), name
         mine = told.get("steps", 0) * told.get("stages", 1)
         mine *= SAMPLED if TRAININGS[name].recipe == "hybrid" else 1
@@ -71,6 +80,33 @@ def test_every_arm_makes_as_many_updates(task):
         assert begins + mine == 100 * TASKS[task].writing + 1200, name
         rows = told.get("batch") or told["prompts"] * told["responses"]
         assert rows == sizes.batch
+
+
+def test_only_the_graph_search_has_a_writer_of_its_own():
+    sizes = PRESETS["cpu"]
+    told = {name: training_options("writer", task, sizes) for name, task in TASKS.items()}
+    assert told["graph-search"].pop("init_std") == 0.08
+    same = {"held_out": 32, "scratch": True, "batch": 32, "rate": 5e-3, "layers": 2, "width": 64}
+    assert told == {
+        "chained-sums": {**same, "problems": 4000, "steps": 1000},
+        "graph-search": {**same, "problems": 20_000, "steps": 3000, "rate": 3e-3},
+        "blocksworld": {**same, "problems": 4000, "steps": 2000},
+    }
+    # A model that is named has weights, and the options of arms on every task are alike.
+    gpu = training_options("writer", TASKS["graph-search"], PRESETS["gpu"])
+    assert "init_std" not in gpu
+    assert gpu["rate"] == PRESETS["gpu"].rate
+    assert "init_std" not in training_options("coconut", TASKS["graph-search"], sizes)
+
+
+@pytest.mark.slow
+def test_a_record_that_ships_begins_with_the_loss_that_its_plan_gives(tmp_path):
+    bench = ReasonerBench(folder=tmp_path, arms=ANEW, tasks=CONTROL_TASK, seeds=1)
+    (cell,), (record,) = bench.cells(), shipped_records(bench)
+    recipe = replace(bench.at(cell).recipe(ANEW), steps=1, tokens=1)
+    context = Context(seed=cell.seed, task=TASKS[CONTROL_TASK].address, scratch=tmp_path)
+    ((first,),) = losses(recipe.train(recipe.base_model(context), (), context)).values()
+    assert first == pytest.approx(record["training"]["losses"]["0"][0], rel=1e-5)
 
 
 _TRAINING = {"wall_seconds": 1.0, "processor_seconds": 1.0, "losses": {"steps": [2.0, 1.0]}}
@@ -172,6 +208,51 @@ def test_records_in_one_file_make_the_same_tables(tmp_path):
     assert told["replaced"][0]["changed"] == 0.5
     with pytest.raises(DataError, match="holds 2 cells of preset tiny"):
         read_records(tmp_path / "records.json", replace(bench, preset="cpu"))
+
+
+def _two_arms(tmp_path):
+    """Return a benchmark of two cells and a record of each, the first in the folder."""
+    bench = _bench(tmp_path, arms="chain-of-thought,pause", tasks=CONTROL_TASK, seeds=1)
+    records = []
+    for cell in bench.cells():
+        record = {**_record(cell.arm, 0, [1, 0, 1]), "identity": bench.at(cell).identity}
+        del record["rows"]["as trained"]["changed"]
+        records.append(record)
+    (tmp_path / "cells").mkdir()
+    kept = tmp_path / "cells" / f"{next(bench.cells()).name}.json"
+    kept.write_text(json.dumps(records[0]))
+    return bench, records
+
+
+def test_a_cell_that_was_recorded_elsewhere_is_not_run_again(tmp_path):
+    bench, records = _two_arms(tmp_path)
+    write_records(bench, records[1:], tmp_path / "first.json")
+    joined = joined_records(tmp_path / "first.json", bench)
+    assert [r["arm"] for r in joined] == ["pause"]
+    found = bench_reasoners(bench, known=joined)
+    assert not (tmp_path / CONTROL_TASK).exists(), "a network was trained"
+    assert [r["arm"] for r in found] == ["chain-of-thought", "pause"]
+    assert known_records(bench, joined) == found
+    # What was joined is written on as it was, beside what the folder holds.
+    write_records(bench, found, tmp_path / "both.json")
+    first, both = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("first", "both"))
+    assert both["cells"][1:] == first["cells"]
+    assert both["problems"] == first["problems"]
+    assert reasoner_report(bench, found) == reasoner_report(bench, records)
+
+
+def test_records_of_another_plan_are_refused_and_of_other_arms_are_not(tmp_path):
+    bench, records = _two_arms(tmp_path)
+    write_records(bench, records[1:], tmp_path / "pause.json")
+    other = replace(bench, arms="coconut")
+    assert known_records(other, joined_records(tmp_path / "pause.json", other)) == []
+    with pytest.raises(DataError, match="holds 1 cells of preset tiny"):
+        joined_records(tmp_path / "pause.json", replace(bench, preset="cpu"))
+    (tmp_path / "pause.json").write_text("[1]")
+    with pytest.raises(DataError, match="no records"):
+        joined_records(tmp_path / "pause.json", bench)
+    with pytest.raises(DataError, match="nothing"):
+        joined_records(tmp_path / "nothing.json", bench)
 
 
 def test_without_a_folder_nothing_runs():

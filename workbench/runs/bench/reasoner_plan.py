@@ -8,6 +8,7 @@ from workbench.errors import BadOption
 from workbench.model.default_model import DEFAULT_NAME
 from workbench.sampling.sentences import answer_lead
 
+_INIT_STD = 0.02
 WRITER = "writer"
 ANSWER_ONLY, CHAIN, ANEW = "answer-only", "chain-of-thought", "answer-only-anew"
 
@@ -19,7 +20,10 @@ class BenchTask:
     `stages` are the written steps that continuous thoughts replace at last, `chance` what giving
     the commonest answer gets. `further` are problems unlike those of the training, by their row.
     The writer makes `writing` times the updates of the preset, and all learn from `drawn` times
-    its problems: looking a link up is learned from many graphs, not from few seen often.
+    its problems: looking a link up is learned from many graphs, not from few seen often. A network
+    from nothing begins with weights of a standard deviation of `init_std` and learns to write at
+    the highest `rate`, 0 for the preset's: with small weights or a higher rate the writer learned
+    no links in 1,000 updates.
     """
 
     address: str
@@ -28,11 +32,13 @@ class BenchTask:
     further: Mapping[str, str] = field(default_factory=dict)
     writing: int = 1
     drawn: int = 1
+    init_std: float = _INIT_STD
+    rate: float = 0.0
 
     @property
     def asked(self) -> dict[str, Any]:
         """What of it decides which problems are asked; the rest is in the trainings' options."""
-        budget = ("writing", "drawn")
+        budget = ("writing", "drawn", "init_std", "rate")
         return {name: value for name, value in vars(self).items() if name not in budget}
 
 
@@ -112,6 +118,8 @@ TASKS = {
         },
         writing=3,
         drawn=5,
+        init_std=0.08,
+        rate=3e-3,
     ),
     # The answer is the number of moves: one that no training has written cannot be asked for.
     "blocksworld": BenchTask(
@@ -226,7 +234,10 @@ def _writing_options(
         return {"steps": sizes.updates, "batch": sizes.batch, "rate": sizes.own_rate}
     steps = sizes.writing * task.writing + (sizes.updates if name == ANEW else 0)
     shape = {name: vars(sizes)[name] for name in ("layers", "width")} if scratch else {}
-    return {"steps": steps, "batch": sizes.batch, "rate": sizes.rate, **shape}
+    if scratch and task.init_std != _INIT_STD:
+        shape["init_std"] = task.init_std
+    rate = (scratch and task.rate) or sizes.rate
+    return {"steps": steps, "batch": sizes.batch, "rate": rate, **shape}
 
 
 def chosen(names: str, known: Mapping[str, Any], what: str) -> tuple[str, ...]:

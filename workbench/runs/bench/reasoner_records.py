@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from workbench.runs.bench.reasoners import ReasonerBench
 from workbench.training.checkpoint import write_whole
 
 _FILE = "reasoners.json"
+_HINT = "a file that `workbench bench reasoners --records FILE` wrote"
 # By problem, 0 or 1; of the rest the mean is kept.
 _VERDICTS, _COSTS = (
     ("right", "changed"),
@@ -46,7 +48,19 @@ def shipped_records(bench: ReasonerBench) -> list[dict[str, Any]]:
     Raises:
         DataError: none was made as this version would make it.
     """
-    return read_records(Path(str(files("workbench"))) / "data" / _FILE, bench)
+    return read_records(_shipped(), bench)
+
+
+def joined_records(path: Path, bench: ReasonerBench) -> list[dict[str, Any]]:
+    """Return the records of a file, `shipped` for the one that ships, of every arm and task.
+
+    A benchmark that is given them runs none of their cells.
+
+    Raises:
+        DataError: none belongs to the plan of the benchmark, or the file holds no records.
+    """
+    whole = replace(bench, arms="", tasks="")
+    return read_records(_shipped() if path == Path("shipped") else path, whole)
 
 
 def read_records(path: Path, bench: ReasonerBench) -> list[dict[str, Any]]:
@@ -55,9 +69,9 @@ def read_records(path: Path, bench: ReasonerBench) -> list[dict[str, Any]]:
     A cell that was made in another way (data, options, problems asked) is left out.
 
     Raises:
-        DataError: every cell was.
+        DataError: every cell was, or the file holds no records.
     """
-    told = json.loads(path.read_text())
+    told = _told(path)
     known = {c["identity"]: c for c in told["cells"]}
     asked = [(cell, bench.at(cell).identity) for cell in bench.cells()]
     found = [_whole(known[name], told["problems"][c.task]) for c, name in asked if name in known]
@@ -68,6 +82,10 @@ def read_records(path: Path, bench: ReasonerBench) -> list[dict[str, Any]]:
             hint="run the benchmark with --folder",
         )
     return found
+
+
+def _shipped() -> Path:
+    return Path(str(files("workbench"))) / "data" / _FILE
 
 
 def _small(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,9 +107,20 @@ def _whole(cell: Mapping[str, Any], problems: Mapping[str, Any]) -> dict[str, An
         verdicts = {w: [int(v) for v in row[w]] for w in _VERDICTS if w in row}
         costs = {w: [row[w]] * len(asked["depth"]) for w in _COSTS}
         rows[name] = {**asked, **verdicts, **costs}
-    return {**cell, "rows": rows}
+    losses = {str(i): ends for i, ends in enumerate(cell["training"]["losses"])}
+    return {**cell, "training": {**cell["training"], "losses": losses}, "rows": rows}
 
 
-def _numbered(groups: Sequence[str]) -> list[int]:
+def _told(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}", hint=_HINT) from error
+    if not isinstance(told, dict) or not {"preset", "plan", "problems", "cells"} <= set(told):
+        raise DataError(f"{path} holds no records of a benchmark of reasoners", hint=_HINT)
+    return told
+
+
+def _numbered(groups: Sequence[str] | Sequence[int]) -> list[int]:
     known = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     return [known[name] for name in groups]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -210,29 +210,46 @@ class Work:
         return {"tokens": self._sizes.tokens, **options}
 
 
-def bench_reasoners(bench: ReasonerBench, progress: Progress = silent) -> list[dict[str, Any]]:
+def bench_reasoners(
+    bench: ReasonerBench, progress: Progress = silent, known: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """Run every cell that has no record yet, and return the records of all.
 
     What is trained is kept batch by batch: a run that was stopped goes on, to the same losses.
+    `known` are records made elsewhere: their cells are not run.
 
     Raises:
         FitError: a loss is not finite.
         StoreError: the folder cannot be written to.
     """
-    cells, records = list(bench.cells()), []
+    cells, records, joined = list(bench.cells()), [], _by_identity(known)
     for number, cell in enumerate(cells, start=1):
 
         def told(done: int, total: int, label: str, at: str = f"{number}/{len(cells)}") -> None:
             progress(done, total, f"{label}, cell {at}")
 
-        records.append(bench.record(cell) or bench.at(cell).run(told))
+        records.append(_known(bench, cell, joined) or bench.at(cell).run(told))
     progress(len(cells), len(cells), "cells")
     return records
 
 
-def known_records(bench: ReasonerBench) -> list[dict[str, Any]]:
-    """Return the records there are, running nothing."""
-    return [found for cell in bench.cells() if (found := bench.record(cell))]
+def known_records(
+    bench: ReasonerBench, known: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Return the records of the folder and those made elsewhere, running nothing."""
+    joined = _by_identity(known)
+    return [found for cell in bench.cells() if (found := _known(bench, cell, joined))]
+
+
+def _by_identity(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {record["identity"]: dict(record) for record in records}
+
+
+def _known(
+    bench: ReasonerBench, cell: Cell, joined: Mapping[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return what the folder holds of a cell, else what was joined of the same plan."""
+    return bench.record(cell) or joined.get(bench.at(cell).identity)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
