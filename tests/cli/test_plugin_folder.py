@@ -5,50 +5,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from app import health
-from workbench.config import settings
+from tests.plugin_folder import NAME, ROOT, filled, folder
 from workbench.methods import registry
-from workbench.methods.plugin_places import folder_package
 
+__all__ = ["folder"]
 Invoke = Callable[..., Result]
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "write-agreement"
 MODEL = ("--model", "tiny:llama")
 TEXTS = ("--text", "a dog and a cat", "--text", "he said it is so")
-
-
-def _filled(folder: Path) -> Path:
-    folder.mkdir()
-    page = (ROOT / "docs" / "howto" / "new-probe.md").read_text()
-    code = page.split("```python\n", 1)[1].split("```", 1)[0]
-    assert len(code.splitlines()) <= 60
-    (folder / "mine.py").write_text(code)
-    (folder / "broken.py").write_text("import nothing_of_that_name\n")
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of plugins, named in the environment."""
-    registry.load_plugins()
-    for state in ("_plugins", "_failures", "_loaded"):
-        monkeypatch.setattr(registry, state, getattr(registry, state).copy())
-    monkeypatch.setenv("WORKBENCH_PLUGINS", str(tmp_path / "plugins"))
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
-    settings.cache_clear()
-    made = _filled(tmp_path / "plugins")
-    yield made
-    settings.cache_clear()
-    package = folder_package(made)
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[name]
 
 
 def test_it_is_listed_explained_and_run(folder: Path, invoke: Invoke) -> None:
@@ -76,7 +47,7 @@ def test_it_is_in_a_batch_beside_ours(folder: Path, invoke: Invoke) -> None:
     )
     runs = json.loads(invoke("batch", str(plan), "--json").stdout)["runs"]
     assert [run["status"] for run in runs] == ["complete", "complete"]
-    assert runs[0]["summary"].startswith("Attention and MLP write alike")
+    assert runs[0]["summary"].startswith("Attention and MLP write no more alike")
 
 
 def test_it_has_a_page(folder: Path) -> None:
@@ -102,7 +73,7 @@ def test_the_conformance_suite_runs_on_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "tests/contract", "-k", NAME, "-v", "-n", "0"],
         cwd=ROOT,
-        env={**os.environ, "WORKBENCH_PLUGINS": str(_filled(tmp_path / "plugins"))},
+        env={**os.environ, "WORKBENCH_PLUGINS": str(filled(tmp_path / "plugins"))},
         capture_output=True,
         text=True,
         timeout=600,
