@@ -12,6 +12,7 @@ from typing import NamedTuple
 from causal.scores.numerals import read_cell
 from workbench.errors import BadRows
 from workbench.result.result import Note
+from workbench.runs.quotation import has_literal_quotes
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
 SAMPLE = 200
@@ -102,7 +103,10 @@ def split_records(text: str, mark: str, name: str, *, first: int = 1) -> "Sequen
     if mark == " ":
         lines = enumerate(text.splitlines(), start=first)
         return [Record(i, tuple(c.strip('"') for c in line.split())) for i, line in lines]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)
+    is_literal = mark == "\t" and has_literal_quotes(text.splitlines())
+    quoting = csv.QUOTE_NONE if is_literal else csv.QUOTE_MINIMAL
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=mark, skipinitialspace=True, quoting=quoting)
     records, line = [], first
     try:
         for cells in reader:

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.errors import DataError
 from workbench.runs.dataset_rows import DatasetAddress, dataset_rows
 from workbench.runs.packed import UNREADABLE, Stream, format_of, opened
+from workbench.runs.quotation import has_literal_quotes
 from workbench.runs.spec import DataRef
 
 csv.field_size_limit(2**30)
@@ -150,7 +151,9 @@ def _csv_rows(
     decoded = _decoded(stream, bad_lines)
     header = next(decoded, "")
     delimiter = "\t" if format_of(path) == ".tsv" else _delimiter(header)
-    reader = csv.reader(chain([header], decoded), delimiter=delimiter, strict=True)
+    quoting = csv.QUOTE_NONE if delimiter == "\t" and _is_literal(path) else csv.QUOTE_MINIMAL
+    lines = chain([header], decoded)
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     while True:
         first = reader.line_num + 1
         try:
@@ -164,6 +167,11 @@ def _csv_rows(
             continue
         if cells:
             yield first, reader.line_num, cells
+
+
+def _is_literal(path: Path) -> bool:
+    with opened(path) as stream:
+        return has_literal_quotes(_decoded(stream, set()))
 
 
 def _delimiter(header: str) -> str:

@@ -293,3 +293,13 @@ def test_wide_tables_are_read(tmp_path: Path) -> None:
     truth.columns = pd.Index([f"v{i}" for i in range(40)])
     table = read_scores(write(tmp_path, csv(truth, sep=";", decimal=",")))
     np.testing.assert_allclose(table.scores, truth.to_numpy())
+
+
+def test_names_with_quotes_of_their_own_are_read_from_a_tab_file(tmp_path: Path) -> None:
+    rows = [f'"{i}" of a\t{i}.5\t{i * i}.25' for i in range(1, 13)]
+    path = tmp_path / "a.tsv"
+    path.write_text("\n".join(["model\tx\ty", *rows]) + "\n", encoding="utf-8")
+    options = TableOptions(model_column="model", no_domains=True)
+    table = options.scores_of(options.read(path))
+    assert table.facts["model"].tolist()[:2] == ['"1" of a', '"2" of a']
+    assert len(table) == 12

@@ -232,3 +232,37 @@ def test_the_header_tells_what_parts_the_cells(write: Writer, sign: str) -> None
     assert [(e.text, e.label) for e in good] == [("Well, so; it is", "a"), ("Plain", "c")]
     assert good[0].fields["label.1"] == "b"  # of two columns with one name none is lost
     assert not bad
+
+
+LITERAL = (
+    "language\ttext\n"
+    'deu\t"Daran nie", sagte er.\n'
+    'deu\t"Ja."\n'
+    'deu\tDas "Wort".\n'
+    'deu\t"Wer?" "Ich."\n'
+    'deu\t"Offen\n'
+    "eng\tplain\n"
+)
+
+
+def test_quotes_of_a_tab_file_that_belong_to_the_text_are_kept(write: Writer) -> None:
+    good, bad = _read(write("a.tsv", LITERAL), label="language")
+    assert bad == []
+    assert [e.text for e in good] == [line.split("\t")[1] for line in LITERAL.splitlines()[1:]]
+
+
+@pytest.mark.parametrize(
+    ("content", "texts", "n_bad"),
+    [
+        ('text\tn\n"two\nlines"\t1\n"a\tb"\t2\n', ["two\nlines", "a\tb"], 0),
+        ('"text"\t"n"\n"one"\t"1"\n"tw"o\t"2"\n', ["one"], 1),
+        ('text\tn\n"she said ""yes"""\t1\n"b"ad\t2\n', ['she said "yes"'], 1),
+        ('text\n"two\nlines"\nx\n', ["two\nlines", "x"], 0),
+    ],
+)
+def test_quotes_of_a_tab_file_around_cells_are_taken_off(
+    write: Writer, content: str, texts: list[str], n_bad: int
+) -> None:
+    good, bad = _read(write("a.tsv", content))
+    assert [e.text for e in good] == texts
+    assert len(bad) == n_bad
