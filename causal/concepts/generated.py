@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from causal.concepts.rows import groups_of, value_of
+from causal.concepts.rows import groups_of, too_few_values, value_of
 from workbench.errors import BadOption, BadRows
 from workbench.methods.contracts import Context, Example
 from workbench.model.generation import GenerationOptions
@@ -123,7 +123,8 @@ def checker_of(
         values = [value_of(e, name) for e in rows]
         if len(rows) < 10 or len(set(values)) < 2 or len(set(groups)) < 2:
             raise BadRows(
-                f"{len(rows)} texts to fit to have the values {sorted(set(values))} of {name}"
+                too_few_values(name, values),
+                hint="give ten texts or more, in two groups or more, that differ in its value",
             )
         return Reader([e.text for e in rows], values, groups)
 

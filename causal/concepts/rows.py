@@ -84,8 +84,8 @@ def concepts_of(
     ]  # fmt: skip
     named = zip((concept, *controls), (values, *c.T), strict=True)
     problems = [f"no row has a value of {n!r}" for n, column in named if not (column != "").any()]
-    if len(known) < 2:
-        problems.append(f"{len(fit)} texts to fit to have the values {sorted(known)} of {concept}")
+    if len(known) < 2 and not problems:
+        problems.append(too_few_values(concept, values[fit].tolist()))
     if not pairs:
         problems.append(f"no two texts of one group differ in {concept} alone")
     _refuse(problems)
@@ -111,6 +111,18 @@ def value_of(example: Example, name: str) -> str:
     """Return a field's value, "" where there is none."""
     found = example.fields.get(name)
     return "" if found is None or str(found) in _NO_VALUE else str(found)
+
+
+def too_few_values(name: str, values: Sequence[str]) -> str:
+    """Return why nothing can be fitted to texts with those values of a field."""
+    known = ", ".join(map(repr, sorted(set(values))))
+    if not known:
+        return f"no text to fit to has a value of {name!r}; two values are needed"
+    if len(set(values)) < 2:
+        return (
+            f"all {len(values)} texts to fit to have the value {known} of {name!r}; two are needed"
+        )
+    return f"only {len(values)} texts to fit to have a value of {name!r} ({known})"
 
 
 def split_rows(

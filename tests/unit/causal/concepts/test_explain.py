@@ -144,3 +144,14 @@ def test_rows_without_pairs_or_values_are_named() -> None:
 def test_an_archive_that_is_none_is_named(tmp_path) -> None:
     with pytest.raises(DataError, match="not the CEBaB archive"):
         list(cebab_rows(tmp_path / "gone.zip"))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [(["a"] * 8, "all 4 texts to fit to have the value 'a' of 'food'"), ([""] * 8, "no row has")],
+)
+def test_values_that_nothing_can_be_fitted_to_are_told(values: list[str], told: str) -> None:
+    rows = [Example(text="x", group=str(i), fields={"food": v}) for i, v in enumerate(values)]
+    with pytest.raises(BadRows, match=told) as caught:
+        concepts_of(rows, "food", [], n_fit=9, n_pairs=9, generator=np.random.default_rng(0))
+    assert "[]" not in caught.value.message
