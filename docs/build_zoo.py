@@ -1,16 +1,18 @@
 """Write the page that says what each model type can do on each backend.
 
 Run as `make zoo`: every model of the zoo is built from its configuration with random weights,
-and every capability is tried, as it is on a user's model when it is first asked for.
+every capability is tried, as it is on a user's model when it is first asked for, and whatever is
+offered is compared with plain transformers. A run that was interrupted goes on where it was.
 """
 
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import transformers
+from zoo_sites import comparison, kept, outcomes
 
 from workbench.errors import WorkbenchError
 from workbench.model.backends import BACKENDS
@@ -27,8 +29,8 @@ with the reason. This page shows the outcome for {n} model types, each built fro
 configuration with random weights (two to four layers, width 32, float32, eager attention,
 transformers {version}). `workbench models show NAME --parity` tries your own model.
 
-Written by `make zoo`. The slow tests compare everything that is offered here with plain,
-uncached, unbatched transformers, to 1e-4.
+Written by `make zoo`, which compares everything that is offered with plain, uncached, unbatched
+transformers, to 1e-4; the slow tests do the same.
 """
 
 
@@ -50,9 +52,16 @@ class Attempt:
 def main(page: Path) -> None:
     """Try every model of the zoo on every backend and write the page."""
     warnings.simplefilter("ignore")
-    tried = {(n, b): attempt(n, b) for n in zoo_names() for b in BACKENDS}
+    tried = {(n, b): tried_before(n, b) for n in zoo_names() for b in BACKENDS}
+    compared = {b: [outcomes(n, b) for n in zoo_names()] for b in BACKENDS}
     head = INTRODUCTION.format(n=len(zoo_names()), version=transformers.__version__)
-    page.write_text("\n".join([head, *overview(tried), *reasons(tried)]) + "\n", encoding="utf-8")
+    lines = [head, *overview(tried), *comparison(compared), *reasons(tried)]
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def tried_before(name: str, backend: str) -> Attempt:
+    """Return what one model type can do on one backend, tried once for the same code."""
+    return Attempt(**kept(f"{name}@{backend} tried", lambda: asdict(attempt(name, backend))))
 
 
 def attempt(name: str, backend: str) -> Attempt:

@@ -119,9 +119,7 @@ def too_few_values(name: str, values: Sequence[str]) -> str:
     if not known:
         return f"no text to fit to has a value of {name!r}; two values are needed"
     if len(set(values)) < 2:
-        return (
-            f"all {len(values)} texts to fit to have the value {known} of {name!r}; two are needed"
-        )
+        return f"all {len(values)} texts to fit to have the value {known} of {name!r} alone"
     return f"only {len(values)} texts to fit to have a value of {name!r} ({known})"
 
 

@@ -166,7 +166,7 @@ def unsuitable(
         tied = [names[int(i)] for i in np.flatnonzero(np.abs(directions[:, 0]) > 1e-6)]
         return f"columns of which one is a sum of the others: {', '.join(tied)}"
     if algorithm == "cd-nod" and len(np.unique(domain)) < 2:
-        return "one domain; CD-NOD compares domains"
+        return "one domain; CD-NOD compares domains: --domain-column names the column of theirs"
     return ""
 
 
