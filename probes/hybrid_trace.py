@@ -8,6 +8,7 @@ import torch
 
 from probes.hybrid.changes import Trial, rewritten_rows, try_changes
 from probes.hybrid.report import report
+from probes.hybrid.sentences import FED, NOISE, TOKENS, ChainLens
 from probes.hybrid.steps import atlas_rows, layer_rows, mixture_rows, step_rows
 from probes.hybrid.thoughts import Limits, Thought, run_again, think_once
 from workbench.errors import TooLittleData
@@ -32,7 +33,8 @@ from workbench.model.tokens import token_ids
 from workbench.options import option
 from workbench.result.result import Note, Result
 
-_TABLES = ("chains", "steps", "mixtures", "grid", "interventions", "rewritten", "atlas")
+_TABLES = ("chains", "steps", "mixtures", "grid", "interventions", "rewritten", "atlas",
+           "sentences")  # fmt: skip
 _CHANGES = "closed,top-1,mean,noise,without-drawn,answer-now,tokens-after,tokens"
 _MARK = "####"
 Rows = dict[str, list[dict[str, Any]]]
@@ -53,7 +55,10 @@ class HybridTrace:
     as far from the embeddings in random directions (the control). KL(hybrid‖token-only) of the
     next token, flips of the likeliest one and ‖Δ‖/‖·‖ of the residual stream compare them; gate,
     mixture and attention onto latent positions are read at every step. Interventions write the
-    chain again with one thing changed.
+    chain again with one thing changed. Where a lens of ordinary text is known for the model, the
+    state at the end of every sentence of the response is read as `sentence-words` reads it: words,
+    nearest sentence, nats saved and the written sentence, of this sentence and the next, with the
+    vectors fed, with tokens instead, and with the control.
 
     Units: entropy and KL in nats, weights and shares are proportions, norms in embedding units.
 
@@ -77,10 +82,14 @@ class HybridTrace:
     mark: str = option("", help="What ends the thinking; default: as trained, or ####.")
     interventions: str = option(_CHANGES, help="Comma-separated; see the documentation.")
     step: int | None = option(None, help="Where those with a step act; default: middle.", low=0)
+    sentences: bool = option(
+        True, help="Read the ends of sentences, where a lens is known for the model."
+    )
     shown: int = option(20, help="Tokens at each end of the gate's atlas.", low=1, high=1000)
 
     def study(self, model: Model, examples: Sequence[Example], context: Context) -> Result:
         names = named_changes(self.interventions)
+        lens, note = ChainLens.find(model, context) if self.sentences else (None, None)
         model, policy, gate, ends = self._policy(model)
         limits = Limits(tokens=self.tokens, stop_ids=ends)
         trial = Trial(names=names, step=self.step, limits=limits)
@@ -92,7 +101,7 @@ class HybridTrace:
                 context.progress(i, len(examples), "texts")
                 thought = think_once(model, table, example.text, policy, limits)
                 if len(thought.response) > 1:
-                    self._collect(rows, (model, table, gate), thought, context)
+                    self._collect(rows, (model, table, gate, lens), thought, context)
                     self._intervene(rows, (model, policy), thought, trial)
             context.progress(len(examples), len(examples), "texts")
         except KeyboardInterrupt as stop:
@@ -106,7 +115,7 @@ class HybridTrace:
             )
         if gate is not None:
             rows["atlas"] = atlas_rows(model, table, gate, shown=self.shown)
-        notes = []
+        notes = [] if note is None else [note]
         if self.untrained and self.method == "hrpo":
             notes.append(Note("the gate is fresh and has learnt nothing", "warning", "untrained"))
         result = report(rows, len(examples), notes)
@@ -117,11 +126,11 @@ class HybridTrace:
     def _collect(
         self,
         rows: Rows,
-        rest: tuple[Model, EmbeddingTable, Gate | None],
+        rest: tuple[Model, EmbeddingTable, Gate | None, ChainLens | None],
         thought: Thought,
         context: Context,
     ) -> None:
-        model, table, gate = rest
+        model, table, gate, lens = rest
         text = len(rows["chains"])
         seed = int(context.stream(f"directions {text}").integers(2**62))
         noise = thought.with_random_deviations(torch.Generator().manual_seed(seed))
@@ -129,6 +138,9 @@ class HybridTrace:
             run_again(model, table, thought, fed) for fed in (thought.fed, thought.token, noise)
         )
         passes = (hybrid, plain, control)
+        states = {
+            name: one.residual for name, one in zip((FED, TOKENS, NOISE), passes, strict=True)
+        }
         chain = {
             "prompt": model.decode(list(thought.prompt)),
             "response": model.decode(list(thought.response)),
@@ -140,6 +152,7 @@ class HybridTrace:
             ("steps", step_rows(model, table, gate, thought, passes)),
             ("mixtures", mixture_rows(model, thought)),
             ("grid", layer_rows(thought, passes)),
+            ("sentences", [] if lens is None else lens.rows(model, thought, states)),
         ):
             rows[name] += [{"text": text, **row} for row in some]
 

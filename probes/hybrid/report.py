@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from probes.hybrid.sentences import COLUMNS as SENTENCES
+from probes.hybrid.sentences import sentence_samples, sentence_verdict
 from workbench.methods.shown import columns_of
 from workbench.methods.study_report import study_report
 from workbench.result.metric import Axis, Control, Plot, number, share
@@ -137,12 +139,14 @@ def report(rows: Rows, n_given: int, notes: Sequence[Note]) -> Result:
         n_given=n_given,
     )
     first = [row for row in rows["grid"] if not row["text"]]
+    read = sentence_samples(rows["sentences"])
+    about = {} if read is None else columns_of(read.metrics, read.controls_of)
     return study_report(
-        found,
-        summary=_summary(found, rows),
+        (found,) if read is None else (found, read),
+        summary=_summary(found, rows) + sentence_verdict(read),
         averages={"layers": ("layer",), "effects": ("intervention",)},
         rows={**rows, "grid": first},
-        columns={**columns_of(METRICS, CONTROLS), **COLUMNS},
+        columns={**about, **columns_of(METRICS, CONTROLS), **COLUMNS, **SENTENCES},
         plots=PLOTS,
         notes=notes,
     )

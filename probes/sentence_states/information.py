@@ -44,12 +44,13 @@ class InformationReader:
 
     Saved are −log p(sentence | no state) + log p(sentence | state) nats, its end among them.
     `layers` are read; at the decoder's best one the next sentence is asked for as well, and the
-    likeliest sentence written.
+    likeliest sentence written, unless `is_written` is off.
     """
 
     decoder: SentenceDecoder
     lens: TrainedLens
     layers: tuple[int, ...]
+    is_written: bool = True
 
     def put(self, trace: Trace, ends: Sequence[End], cells: Cells) -> None:
         """Put every number and written sentence of a batch."""
@@ -67,8 +68,10 @@ class InformationReader:
                     if kind != WITHIN or end.within != i:
                         self._saved(kind, layer, end, bare[i] - given[i], words[i], cells)
             if layer == self.decoder.best:
-                self._at_best(ends, codes, bare, cells)
-                self._written(ends, states, codes, cells)
+                self._at_best(ends, bare, cells)
+                if self.is_written:
+                    self._next(ends, codes, cells)
+                    self._written(ends, states, codes, cells)
 
     def _codes(
         self, layer: int, codes: Float[Tensor, "n rank"], ends: Sequence[End]
@@ -104,11 +107,8 @@ class InformationReader:
                 for column in columns:
                     cells.put(kind, "word_saved", (end.row, layer, column), one)
 
-    def _at_best(
-        self, ends: Sequence[End], codes: Float[Tensor, "n rank"], bare: Nats, cells: Cells
-    ) -> None:
+    def _at_best(self, ends: Sequence[End], bare: Nats, cells: Cells) -> None:
         best = self.decoder.best
-        self._next(ends, codes, cells)
         for i, end in enumerate(ends):
             cells.put(VALUE, "bare_nats", (end.row, end.column), float(bare[i].sum()))
             for name, of in _AT_BEST.items():

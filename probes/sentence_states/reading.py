@@ -13,7 +13,7 @@ from probes.sentence_states.ends import End
 from probes.sentence_states.information import WRITTEN, InformationReader, arrays
 from probes.sentence_states.lens import TrainedLens
 from probes.sentence_states.readout import CURRENT, TARGETS, best_words
-from probes.sentence_states.together import AllLayers
+from probes.sentence_states.together import AGREED, AllLayers
 from probes.sentence_states.together import arrays as arrays_together
 from probes.sentence_states.vocabulary import content_words, every_span, is_read, word_spans
 from probes.sentences.states import places_of
@@ -101,15 +101,17 @@ class SentenceReader:
         cells = Cells(self.trace, n_layers, numbers, texts)
         if self.ends:
             together = AllLayers(lens=self.lens, ends=self.ends, sure=self.sure)
-            for layer in range(n_layers):
-                self._layer(layer, cells, together)
+            found = [self._layer(layer, cells, together) for layer in range(n_layers)]
+            for layer, (top, sure) in enumerate(found):
+                self._said(layer, top, sure, together.agreed(top), cells)
             together.put(cells)
             self._at_best(cells)
             if self.information is not None:
                 self.information.put(self.trace, self.ends, cells)
         return cells.measured()
 
-    def _layer(self, layer: int, cells: Cells, together: AllLayers) -> None:
+    def _layer(self, layer: int, cells: Cells, together: AllLayers) -> tuple[Tensor, Tensor]:
+        """Read one layer; return its first words and how probable each is there."""
         site = Site(Kind.RESID_POST, layer)
         x = self.trace.activations[site]
         rows, columns = [e.row for e in self.ends], [e.column for e in self.ends]
@@ -121,6 +123,20 @@ class SentenceReader:
             if target == CURRENT:
                 together.add(layer, log_p)
                 self._current(layer, log_p, top, cells)
+                found = top, self.lens.readout.probability(layer, log_p.gather(1, top))
+        return found
+
+    def _said(self, layer: int, top: Tensor, sure: Tensor, agreed: Tensor, cells: Cells) -> None:
+        """Say the words that are sure at this layer, and that the layers together agree on."""
+        say, is_said = self.lens.vocabulary.words, (sure >= self.sure) & (agreed >= AGREED)
+        for i, (end, words) in enumerate(zip(self.ends, top.tolist(), strict=True)):
+            at = (end.row, layer, end.column)
+            said = [say[j] for j, ok in zip(words, is_said[i].tolist(), strict=True) if ok]
+            cells.say("said", at, ", ".join(said))
+            cells.put(VALUE, "says", at, bool(is_said[i, 0]))
+            if is_said[i, 0]:
+                for kind in KINDS:
+                    cells.copy(kind, "p_at_1", at, "sure_p_at_1")
 
     def _words(self, layer: int, target: str, name: str, top: Tensor, cells: Cells) -> None:
         """Mark whether the first word of each state, and of its controls, is in the sentence."""
@@ -146,14 +162,8 @@ class SentenceReader:
         nearest = lens.bank.nearest(log_p).tolist()
         for i, end in enumerate(self.ends):
             at = (end.row, layer, end.column)
-            said = [say[j] for j, p in zip(top[i].tolist(), sure[i], strict=True) if p >= self.sure]
-            cells.say("said", at, ", ".join(said))
             cells.say("nearest", at, lens.bank.sentences[nearest[i]])
             cells.put(VALUE, "confidence", at, sure[i][0])
-            cells.put(VALUE, "says", at, sure[i][0] >= self.sure)
-            if sure[i][0] >= self.sure:
-                for kind in KINDS:
-                    cells.copy(kind, "p_at_1", at, "sure_p_at_1")
             self._tokens(layer, i, log_p, cells)
             if end.words:
                 hits = sum(say[j] in end.words for j in top[i].tolist())

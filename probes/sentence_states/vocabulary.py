@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,11 +27,15 @@ _ENGLISH = """
     let's
 """
 _FUNCTION_WORDS = frozenset(_ENGLISH.split())
+_MARKER = re.compile(
+    r"(?<!\w)<[|/]?[^\W\d][\w|./-]{0,39}>|\[/?(?:UNK|CLS|SEP|PAD|MASK|BOS|EOS|INST)\d*\]"
+)
+"""What stands for a token, such as <unk>, </s>, <|im_start|> and [MASK]; tags of HTML as well."""
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text in lower case, apostrophes as they are in ASCII."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+    return [m[0].lower().replace("’", "'") for m in _words(text)]
 
 
 def is_read(sentence: str) -> bool:
@@ -46,13 +50,18 @@ def content_words(text: str) -> list[str]:
 
 def every_span(text: str) -> list[tuple[int, int]]:
     """Return the (start, end) characters of every word, function words among them."""
-    return [m.span() for m in _WORD.finditer(text)]
+    return [m.span() for m in _words(text)]
 
 
 def word_spans(text: str) -> list[tuple[int, int, str]]:
     """Return the (start, end) characters of every content word with the word."""
-    found = ((m.start(), m.end(), m[0].lower().replace("’", "'")) for m in _WORD.finditer(text))
+    found = ((m.start(), m.end(), m[0].lower().replace("’", "'")) for m in _words(text))
     return [one for one in found if one[2] not in _FUNCTION_WORDS]
+
+
+def _words(text: str) -> Iterator[re.Match[str]]:
+    """Yield every word where it stands; markers of special and unknown tokens are none."""
+    return _WORD.finditer(_MARKER.sub(lambda marker: " " * len(marker[0]), text))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

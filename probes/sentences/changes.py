@@ -10,6 +10,7 @@ from torch import Tensor
 
 from probes.sentences.chains import MOST_STEPS, Exchanged, Thought, think
 from probes.sentences.grid import partners
+from probes.sentences.nats import Teller
 from probes.sentences.settings import Settings
 from workbench.methods.contracts import Context
 from workbench.result.estimate import Estimate
@@ -27,7 +28,10 @@ _BY_STEP = ("intervention", "steps_after")
 _FELT = {
     "same_sentence": share("Sentences as without the change.", *_BY_STEP),
     "cosine": number("", "Cosine of the two vectors.", *_BY_STEP),
+    "saved": number("nats", "Saved of the sentence without the change.", *_BY_STEP),
 }
+UNCHANGED = "unchanged"
+_ITSELF = {UNCHANGED: Control("the chain by itself", "the same from its vector without the change")}
 _ANSWER = {
     "differs": share("Chains with another answer.", name="answer changes with a forced sentence")
 }
@@ -41,6 +45,8 @@ STEPS = columns_from("""
     after: Sentence of the chain that went on from the changed step.
     differs: Whether they are different.
     wanted: Sentence that was to be forced.
+    saved (nats): What the vector saves of the chain's sentence without the change.
+    saved_unchanged (nats): What its vector without the change saves of it.
 """)
 
 
@@ -133,16 +139,17 @@ def say(
     return (vectors + scale * moved).detach()
 
 
-def step_rows(found: Sequence[Changed]) -> list[dict[str, Any]]:
+def step_rows(found: Sequence[Changed], teller: Teller | None = None) -> list[dict[str, Any]]:
     """Return every step of both chains beside each other."""
-    return [row for one in found for row in _steps(one)]
+    return [row for one in found for row in _steps(one, teller)]
 
 
 def change_samples(steps: Sequence[Mapping[str, Any]]) -> tuple[Samples, ...]:
     """Return how far a change is felt, by steps after it; nothing where nothing was changed."""
     rows = [{**row, "same_sentence": not row["differs"]} for row in steps]
     axes_of = {axis: Axis(help=STEPS[axis].help, unit=STEPS[axis].unit) for axis in _BY_STEP}
-    found = samples_of(rows, _FELT, by=("problem",), unit="chains", axes_of=axes_of)
+    found = samples_of(rows, _FELT, by=("problem",), unit="chains", controls_of=_ITSELF,
+                       axes_of=axes_of)  # fmt: skip
     return (found,) if rows else ()
 
 
@@ -164,7 +171,7 @@ def change_estimates(found: Sequence[Changed]) -> tuple[Estimate, ...]:
     return tuple(answers.estimate(name, SHIFTED) for name in answers.metrics)
 
 
-def _steps(one: Changed) -> Iterator[dict[str, Any]]:
+def _steps(one: Changed, teller: Teller | None) -> Iterator[dict[str, Any]]:
     before, after = one.before, one.after
     cosines = [
         float(torch.cosine_similarity(a.float(), b.float(), dim=0))
@@ -182,7 +189,18 @@ def _steps(one: Changed) -> Iterator[dict[str, Any]]:
             "differs": was != now,
             "cosine": cosines[step] if step < len(cosines) else None,
             "wanted": one.wanted if step == one.at else "",
+            **(_saved(one, step, teller) if teller else {}),
         }
+
+
+def _saved(one: Changed, step: int, teller: Teller) -> dict[str, float | None]:
+    """Return what both vectors of a step save of the sentence that stood there by itself."""
+    found = {
+        "saved": teller.of_step(one.after, one.before, step, one.problem),
+        f"saved_{UNCHANGED}": teller.of_step(one.before, one.before, step, one.problem),
+    }
+    # Only where both are there, so that the two means are over the same steps.
+    return found if None not in found.values() else dict.fromkeys(found)
 
 
 def _direction(

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.sentences.chains import MOST_STEPS, Exchanged, Thought, block_states, think
+from probes.sentences.chains import MOST_STEPS, Thought, block_states, think
 from probes.sentences.changes import (
     PLOT,
     STEPS,
@@ -18,36 +17,30 @@ from probes.sentences.changes import (
     change_step,
     step_rows,
 )
-from probes.sentences.grid import RANDOM, Reader, Way, partners
+from probes.sentences.exchanges import AT_ONCE, EXCHANGES, exchange, exchange_estimates
+from probes.sentences.grid import Reader, Way, partners
+from probes.sentences.nats import Teller
+from probes.sentences.readings import (
+    NATS,
+    WORDS,
+    Shown,
+    chain_verdict,
+    reading_estimates,
+    told_nats,
+    told_words,
+)
 from probes.sentences.report import LensGrid, named
 from probes.sentences.scores import Target
 from probes.sentences.settings import Settings
+from probes.sentences.step_words import StepWords, fit_words
 from probes.sentences.tuned import fit_low_rank
 from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example
-from workbench.result.estimate import Estimate
-from workbench.result.metric import Control, share
 from workbench.result.result import Note
-from workbench.result.row_samples import samples_of
-from workbench.result.tables import columns_from
 from workbench.training.sentence_model import SentenceModel
 
 _LEAST_FIT = 24
-_AT_ONCE = 64
 _EXCHANGED = 32
-_ANSWERS = {
-    "is_changed": share("Answers.", name="answer changes with an exchanged state"),
-    "is_donors": share("Answers.", name="answer becomes the other chain's"),
-}
-EXCHANGES = columns_from("""
-    problem: Number of the problem, from 0.
-    by: What was put in the place of the state.
-    answer: Answer of the chain by itself.
-    donor_answer: Answer of the chain that gave the state.
-    answer_after: Answer of the chain that went on from the exchanged state.
-    is_changed: Whether the answer is another one.
-    is_donors: Whether it is that of the other chain.
-""")
 
 
 def read_chains(
@@ -68,52 +61,104 @@ def read_chains(
     targets, vectors = _targets([(i, thoughts[i]) for i in shown])
     rest = _first(thoughts[len(shown) :], settings.fitted)
     fit = [(questions[len(shown) + i], thoughts[len(shown) + i]) for i in rest]
-    ways, best = _ways(trained, fit, layers, settings)
+    fitted = [block_states(trained, q, t).cpu() for q, t in fit]
+    ways, best = _ways(trained, fit, fitted, layers, settings)
+    others = partners([target.unit for target in targets], context.stream("sentence lens partners"))
+    read = Shown(states=states[:, list(layers)], targets=targets, others=others, layers=layers)
+    teller = Teller.of(trained, thoughts, context)
+    seen = _written(trained, read, (ways, best), vectors, settings, context)
+    words = fit_words(fitted, [t for _, t in fit], layers, settings.rank) if len(fit) > 1 else None
+    seen = _with_readings(seen, read, (ways, teller), words)
+    some = questions[:_EXCHANGED]
+    return _with_changes(seen, (trained, teller), some, thoughts, settings, context)
+
+
+def _written(
+    trained: SentenceModel,
+    read: Shown,
+    how: tuple[Mapping[str, Way], Mapping[str, int]],
+    vectors: Float[Tensor, "n d_model"],
+    settings: Settings,
+    context: Context,
+) -> LensGrid:
+    """Write every state of the steps that are shown, and those of the controls."""
+    ways, best = how
     with torch.no_grad():
         spoken = trained.latent.heads.p_out(vectors.to(trained.latent.network.device)).cpu()
     reader = Reader(
         writer=trained.codec,
         ways=ways,
-        layers=layers,
+        layers=read.layers,
         targets=spoken,
         limit=settings.limit,
         controls=settings.controls,
     )
-    swap = partners([target.unit for target in targets], context.stream("sentence lens partners"))
-    some = states[:, list(layers)]
-    seen = LensGrid(
-        **reader.read(some, swap, context),
-        targets=targets,
+    said = Note("the last layer of the raw way is what the chain itself says", code="last-layer")
+    return LensGrid(
+        **reader.read(read.states, read.others, context),
+        targets=read.targets,
         best=best,
         unit="steps",
-        notes=(
-            Note("the last layer of the raw way is what the chain itself says", code="last-layer"),
-        ),
+        notes=(said,),
     )
-    return _with_changes(seen, trained, questions[:_EXCHANGED], thoughts, settings, context)
+
+
+def _with_readings(
+    seen: LensGrid,
+    read: Shown,
+    how: tuple[Mapping[str, Way], Teller],
+    words: StepWords | None,
+) -> LensGrid:
+    """Add nats, nearest sentences and words of every step and the next."""
+    nats = told_nats(read, *how, seen.cells)
+    said = None if words is None else told_words(read, words)
+    both = [one for one in (nats, said) if one is not None]
+    note = Note(
+        "words need more chains: a readout of a chain's words is fitted on those that are not "
+        "shown, and the lens of ordinary text belongs to other states",
+        "warning",
+        "no-words",
+    )
+    if words is not None:
+        note = Note(
+            f"words are read by a readout fitted on the chains that are not shown, of "
+            f"{len(words.words)} words; the lens of ordinary text belongs to other states",
+            code="words",
+        )
+    return replace(
+        seen,
+        verdict=chain_verdict(nats, seen.best),
+        estimates=reading_estimates(nats, seen.best, said, words),
+        samples=both,
+        averages={"words": WORDS.axes} if said is not None else {},
+        notes=(*seen.notes, note),
+        plots=(NATS, WORDS),
+    )
 
 
 def _with_changes(
     seen: LensGrid,
-    trained: SentenceModel,
+    how: tuple[SentenceModel, Teller],
     questions: Sequence[str],
     thoughts: Sequence[Thought],
     settings: Settings,
     context: Context,
 ) -> LensGrid:
     """Add what became of the first chains with a state exchanged or a step changed."""
-    exchanges = _exchanges(trained, questions, settings, context)
+    trained, teller = how
+    exchanges = exchange(trained, teller, questions, settings, context)
     changed = change_step(trained, questions, thoughts, settings, context)
-    steps = step_rows(changed)
+    steps = step_rows(changed, teller)
+    changes = (*exchange_estimates(exchanges), *change_estimates(changed))
     return replace(
         seen,
-        estimates=(*exchange_estimates(exchanges), *change_estimates(changed)),
-        samples=change_samples(steps),
-        averages={"propagation": PLOT.axes},
+        estimates=(*changes, *seen.estimates),
+        samples=(*seen.samples, *change_samples(steps)),
+        averages={**seen.averages, "propagation": PLOT.axes},
         rows={"exchanges": exchanges, "interventions": steps},
         columns={**EXCHANGES, **STEPS},
         notes=(*seen.notes, _what_was_forced(changed, settings)),
-        plots=(PLOT,),
+        plots=(*seen.plots, PLOT),
     )
 
 
@@ -130,9 +175,9 @@ def _thoughts(
     trained: SentenceModel, questions: Sequence[str], settings: Settings, context: Context
 ) -> list[Thought]:
     found: list[Thought] = []
-    for start in range(0, len(questions), _AT_ONCE):
+    for start in range(0, len(questions), AT_ONCE):
         context.progress(start, len(questions), "chains")
-        some = questions[start : start + _AT_ONCE]
+        some = questions[start : start + AT_ONCE]
         found += think(trained, some, steps=MOST_STEPS, limit=settings.limit)
     context.progress(len(questions), len(questions), "chains")
     return found
@@ -169,6 +214,7 @@ def _targets(
 def _ways(
     trained: SentenceModel,
     fit: Sequence[tuple[str, Thought]],
+    fitted: Sequence[Float[Tensor, "step layer d_model"]],
     layers: Sequence[int],
     settings: Settings,
 ) -> tuple[dict[str, Way], dict[str, int]]:
@@ -194,76 +240,9 @@ def _ways(
     earlier = [layer for layer in layers if layer != final]
     best = dict.fromkeys(ways, earlier[-1] if earlier else final)
     if settings.tuned and sum(len(t.vectors) for _, t in fit) >= _LEAST_FIT:
-        states = torch.cat([block_states(trained, q, t) for q, t in fit]).cpu()
+        states = torch.cat(list(fitted))
         target = torch.cat([t.vectors for _, t in fit]).float().cpu()
         maps = {at: fit_low_rank(states[:, at], target, settings.rank) for at in layers}
         ways["tuned"] = lambda layer, h: spoken(maps[layer](h))
         best["tuned"] = best.get("raw", earlier[-1] if earlier else final)
     return ways, best
-
-
-def _exchanges(
-    trained: SentenceModel, questions: Sequence[str], settings: Settings, context: Context
-) -> list[dict[str, Any]]:
-    """Exchange the state of every step but the last, one at a time, and let the chain go on."""
-    thoughts = think(trained, questions, steps=MOST_STEPS, limit=settings.limit)
-    donors = partners(range(len(questions)), context.stream("sentence lens donors"))
-    draw = context.stream("sentence lens exchanges")
-    asked: list[tuple[int, int, int, str]] = []
-    exchanged: dict[int, tuple[int, Tensor]] = {}
-    for i, thought in enumerate(thoughts):
-        theirs = thoughts[donors[i]].vectors
-        for step in range(min(len(thought.vectors) - 1, len(theirs)) if donors[i] != i else 0):
-            noise = torch.from_numpy(draw.standard_normal(theirs.shape[1])).to(theirs)
-            random = noise * (theirs[step].norm() / noise.norm())
-            for by, vector in (("another chain's state", theirs[step]), (RANDOM, random)):
-                exchanged[len(asked)] = (step, vector)
-                asked.append((i, step, donors[i], by))
-    after = _after(trained, [questions[a[0]] for a in asked], exchanged, settings, context)
-    return [
-        {
-            "problem": i,
-            "step": step + 1,
-            "by": by,
-            "answer": thoughts[i].answer,
-            "donor_answer": thoughts[j].answer,
-            "answer_after": found.answer,
-            "is_changed": found.answer != thoughts[i].answer,
-            "is_donors": found.answer == thoughts[j].answer,
-        }
-        for (i, step, j, by), found in zip(asked, after, strict=True)
-    ]
-
-
-def _after(
-    trained: SentenceModel,
-    questions: Sequence[str],
-    exchanged: Exchanged,
-    settings: Settings,
-    context: Context,
-) -> list[Thought]:
-    found: list[Thought] = []
-    for start in range(0, len(questions), _AT_ONCE):
-        context.progress(start, len(questions), "chains with an exchanged state")
-        some = questions[start : start + _AT_ONCE]
-        mine = {row: exchanged[start + row] for row in range(len(some))}
-        found += think(trained, some, steps=MOST_STEPS, limit=settings.limit, exchanged=mine)
-    return found
-
-
-def exchange_estimates(exchanges: Sequence[Mapping[str, Any]]) -> tuple[Estimate, ...]:
-    """Return how often the answer changes, and how often it becomes that of the other chain."""
-    rows = [
-        {**row, "is_donors": row["is_donors"] if row["answer"] != row["donor_answer"] else None}
-        for row in exchanges
-    ]
-    found = samples_of(
-        rows,
-        _ANSWERS,
-        by=("problem", "step"),
-        group="problem",
-        kind="by",
-        unit="exchanges",
-        controls_of={RANDOM: Control("random vector of the same length")},
-    )
-    return tuple(found.estimate(name, RANDOM) for name in found.metrics)

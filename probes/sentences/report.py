@@ -92,8 +92,8 @@ class LensGrid:
     """The cells of a grid, with what its columns stand for and the states behind them.
 
     `best` names the layer at which each way is judged and `unit` what is counted. What a text or
-    a chain adds of its own: estimates, samples with a table for each set of their axes, rows with
-    their columns, notes and charts.
+    a chain adds of its own: a verdict, estimates, samples with a table for each set of their axes,
+    rows with their columns, notes and charts.
     """
 
     cells: Sequence[Cell]
@@ -102,6 +102,7 @@ class LensGrid:
     layers: Sequence[int]
     best: Mapping[str, int]
     unit: str
+    verdict: str = ""
     estimates: Sequence[Estimate] = ()
     samples: Sequence[Samples] = ()
     averages: Mapping[str, Axes] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class LensGrid:
         estimates = (*self.estimates, *_at_best(found, self.best))
         return study_report(
             (found, *self.samples),
-            summary="; ".join(map(str, estimates[:3])) + ".",
+            summary=self.verdict + "; ".join(map(str, estimates[:3])) + ".",
             estimates=estimates,
             averages={"layers": _BY_LAYER, **self.averages},
             rows={

@@ -10,7 +10,7 @@ from probes.sentence_states.bank import Bank
 from probes.sentence_states.cells import Cells
 from probes.sentence_states.ends import End
 from probes.sentence_states.lens import TrainedLens
-from probes.sentence_states.readout import WordReadout
+from probes.sentence_states.readout import TARGETS, WordReadout
 from probes.sentence_states.together import AllLayers, arrays
 from probes.sentence_states.vocabulary import Vocabulary
 from probes.sentence_words import LoadedWords
@@ -91,6 +91,19 @@ TEXTS = [
     f"the {a} saw . the {b} saw . the {c} saw ."
     for a in WORDS for b in WORDS for c in WORDS if len({a, b, c}) == 3
 ][::4]  # fmt: skip
+
+
+def test_a_word_that_one_layer_alone_is_sure_of_is_not_said(model):
+    lens = _planted()
+    silent = torch.tensor([[1.0, 2.0], [1.0, -9.0], [1.0, -9.0]])
+    alone = replace(lens, readout=replace(lens.readout, platt=dict.fromkeys(TARGETS, silent)))
+    for one, is_said in ((lens, True), (alone, False)):
+        result = _read(model, TEXTS[:8], one)
+        grid = result.tables["grid"].frame
+        cells = grid[(grid["layer"] == 0) & (grid["confidence"] > 0.8)]
+        assert len(cells), "sure by itself"
+        assert bool((cells["said"] != "").all()) is is_said
+        assert result.tables["layers"].rows()[0]["says"] == float(is_said)
 
 
 def test_planted_words_are_read_where_they_are_and_nowhere_else(model):

@@ -10,7 +10,14 @@ from probes.sentence_states.features import Features, extract
 from probes.sentence_states.objective import Lines, WordObjective, fresh_readout
 from probes.sentence_states.own_texts import OwnTexts
 from probes.sentence_states.readout import best_words, fit_platt
-from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words
+from probes.sentence_states.vocabulary import (
+    OTHER,
+    Vocabulary,
+    content_words,
+    every_span,
+    word_spans,
+    words_of,
+)
 from probes.sentence_states.word_start import word_vectors
 from probes.sentences.states import Place
 from workbench.methods.contracts import Context
@@ -125,6 +132,10 @@ def test_own_texts_are_drawn_once(model, tmp_path):
 
 def test_words_and_banks():
     assert content_words("It's the Dog’s 3rd dog, isn't it?") == ["dog's", "3rd", "dog"]
+    marked = "The <unk> of <|im_start|>Rome </s> is [MASK], but <3 is vector<int>."
+    assert words_of(marked) == ["the", "of", "rome", "is", "but", "3", "is", "vector", "int"]
+    assert [marked[a:b].lower() for a, b in every_span(marked)] == words_of(marked)
+    assert [word for *_, word in word_spans(marked)] == ["rome", "3", "vector", "int"]
     vocabulary = Vocabulary.of(["a dog", "dog cat", "cat owl"], most=5, least=2)
     assert vocabulary.words == ("", "cat", "dog")
     assert vocabulary.numbers("the dog and an owl") == [2, OTHER]
