@@ -1,15 +1,12 @@
 """Rows of released question files, bad ones kept apart: JSON, JSON lines or CSV, packed or not."""
 
-import csv
-import gzip
-import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import DataError
+from workbench.sampling.rows import rows_or_faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +31,9 @@ def read_rows(path: Path) -> tuple[list[Row], list[BadRow]]:
     Raises:
         DataError: the file cannot be read, or holds no record.
     """
-    text = _text(path)
-    first = text.lstrip()[:1]
-    if first == "[":
-        rows, bad = _listed(text, path)
-    elif first == "{":
-        rows, bad = _lines(text)
-    else:
-        found = csv.DictReader(io.StringIO(text))
-        rows = [Row(line=found.line_num, values=row) for row in found]
-        bad = []
+    found = list(rows_or_faults(path, first=1))
+    rows = [Row(line=n, values=row) for n, row in found if not isinstance(row, str)]
+    bad = [BadRow(line=n, reason=row) for n, row in found if isinstance(row, str)]
     if not rows:
         why = f": {bad[0].reason}" if bad else ""
         raise DataError(f"{path} holds no record{why}", hint="a JSON list, JSON lines or CSV")
@@ -66,45 +56,3 @@ def fitting_rows(path: str, fits: Callable[[Mapping[str, Any]], bool], fields: s
             hint=f"fields {fields}",
         )
     return rows
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        return data.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}", hint="check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error}") from error
-
-
-def _listed(text: str, path: Path) -> tuple[list[Row], list[BadRow]]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {str(error)[:120]}") from error
-    return _apart(list(enumerate(values, start=1)))
-
-
-def _lines(text: str) -> tuple[list[Row], list[BadRow]]:
-    found: list[tuple[int, Any]] = []
-    bad = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            found += [(number, json.loads(line))] if line.strip() else []
-        except (ValueError, RecursionError) as error:
-            bad.append(BadRow(line=number, reason=str(error)[:80]))
-    rows, others = _apart(found)
-    return rows, sorted([*bad, *others], key=lambda row: row.line)
-
-
-def _apart(found: list[tuple[int, Any]]) -> tuple[list[Row], list[BadRow]]:
-    rows = [Row(line=n, values=v) for n, v in found if isinstance(v, dict)]
-    bad = [
-        BadRow(line=n, reason=f"a JSON {type(v).__name__}; expected an object")
-        for n, v in found
-        if not isinstance(v, dict)
-    ]
-    return rows, bad

@@ -11,9 +11,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from workbench.errors import DataError, StoreError
 from workbench.sampling.items import Item
-from workbench.sampling.rows import json_rows
+from workbench.sampling.rows import rows_or_faults
 
 _SPLITS = ("test_split", "validation_split", "training_split")
+_PLAIN = {
+    "task": "questions",
+    "doc_to_text": ("prompt", "question"),
+    "doc_to_choice": ("choices",),
+    "doc_to_target": ("gold", "label", "answer"),
+}
 
 
 def write_harness(items: Sequence[Item], folder: Path, name: str) -> Path:
@@ -50,31 +56,39 @@ def write_harness(items: Sequence[Item], folder: Path, name: str) -> Path:
     return path
 
 
-def read_harness(path: Path) -> list[Item]:
-    """Read the questions of a local multiple-choice task.
+def read_harness(path: Path) -> tuple[list[Item], list[tuple[str, str]]]:
+    """Return the questions of a local multiple-choice task, and the place and fault of other rows.
 
-    Templates run without access to anything but the row. Rows that do not fit are refused
-    together.
+    `path` is a task, or its rows alone with the fields prompt (or question), choices and gold (or
+    label, or answer: the choice or its number from 0). Templates see nothing but the row.
 
     Raises:
-        DataError: the task is of another form, its data are not local, or rows do not fit.
+        DataError: the task is of another form, its data are not local, or no row fits.
     """
-    task = _task(path)
+    is_task = path.suffix.lower() in (".yaml", ".yml")
+    task = _task(path) if is_task else _PLAIN
     missing = [k for k in ("doc_to_text", "doc_to_choice", "doc_to_target") if k not in task]
     if missing or task.get("output_type", "multiple_choice") != "multiple_choice":
         raise DataError(
             f"{path} is no multiple-choice task: no {', '.join(missing) or 'such output_type'}",
             hint="doc_to_text, doc_to_choice and doc_to_target, each a field or a template",
         )
-    found, wrong = [], []
-    for line, row in json_rows(_data(task, path)):
-        try:
-            found.append(_item(task, row, f"{path.stem}:{line}"))
-        except (DataError, TemplateError, ValueError, TypeError) as error:
-            wrong.append(f"{line}: {' '.join(str(error).split())[:80]}")
-    if wrong:
-        raise DataError(f"{len(wrong)} rows of {path} do not fit: {'; '.join(wrong[:3])}")
-    return found
+    data = _data(task, path) if is_task else path
+    found: list[Item] = []
+    wrong: list[tuple[str, str]] = []
+    for line, row in rows_or_faults(data):
+        item = row if isinstance(row, str) else _item_or_fault(task, row, f"{path.stem}:{line}")
+        if isinstance(item, str):
+            wrong.append((f"{data.name}:{line}", item))
+        else:
+            found.append(item)
+    if not found:
+        told = "; ".join(f"{place}: {fault}" for place, fault in wrong[:3])
+        raise DataError(
+            f"no row of {data} fits{f': {told}' if told else ', which is empty'}",
+            hint="a prompt, two different choices or more, and which is right",
+        )
+    return found, wrong
 
 
 def _task(path: Path) -> Mapping[str, Any]:
@@ -106,22 +120,37 @@ def _data(task: Mapping[str, Any], path: Path) -> Path:
     return path.parent / files
 
 
+def _item_or_fault(task: Mapping[str, Any], row: Mapping[str, Any], name: str) -> Item | str:
+    try:
+        return _item(task, row, name)
+    except DataError as error:
+        return error.message
+    except (TemplateError, ValueError, TypeError, yaml.YAMLError) as error:
+        return " ".join(str(error).split())[:120]
+
+
 def _item(task: Mapping[str, Any], row: Mapping[str, Any], name: str) -> Item:
     raw = task["doc_to_choice"]
     choices = [_filled(c, row) for c in raw] if isinstance(raw, list) else _filled(raw, row)
     if isinstance(choices, str):
-        choices = yaml.safe_load(choices)
+        # Words as they are written: YAML would make a truth value of Yes and of No.
+        node = yaml.compose(choices, Loader=yaml.SafeLoader)
+        is_list = isinstance(node, yaml.SequenceNode)
+        choices = [scalar.value for scalar in node.value] if is_list else choices
     if not isinstance(choices, list):
         raise DataError(f"the choices are {choices!r}; expected a list")
-    words = tuple(str(c).strip() for c in choices)
-    target = _filled(task["doc_to_target"], row)
-    text = str(target).strip()
-    gold = words.index(text) if text in words else int(text)
+    words = tuple("" if c is None else str(c).strip() for c in choices)
+    prompt = str(_filled(task["doc_to_text"], row) or "").removesuffix("Answer:").rstrip()
+    if not prompt or not all(words):
+        raise DataError("the prompt is empty" if not prompt else f"a choice of {choices} is empty")
+    if any(isinstance(c, bool) for c in choices):
+        raise DataError(f"the choices {choices} are truth values; expected words in quotes")
+    gold = _gold(_filled(task["doc_to_target"], row), words)
     return Item(
         id=str(row.get("id", name)),
         task=str(task.get("task", "harness")),
         family=str(row.get("family", task.get("task", "harness"))),
-        prompt=str(_filled(task["doc_to_text"], row)).removesuffix("Answer:").rstrip(),
+        prompt=prompt,
         choices=words,
         gold=gold,
         group=str(row.get("group", row.get("id", name))),
@@ -130,8 +159,26 @@ def _item(task: Mapping[str, Any], row: Mapping[str, Any], name: str) -> Item:
     )
 
 
+def _gold(target: object, words: Sequence[str]) -> int:
+    text = str(target).strip()
+    if text in words:
+        return words.index(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number.is_integer() or not 0 <= number < len(words):
+        raise DataError(f"{target!r} is right; expected one of {list(words)} or its number from 0")
+    return int(number)
+
+
 def _filled(told: object, row: Mapping[str, Any]) -> Any:
-    """Return the field of that name, or the template filled with the row."""
+    """Return the field of that name, or the template filled with the row.
+
+    Of several fields the first that the row has is meant.
+    """
+    if isinstance(told, tuple):
+        told = next((name for name in told if name in row), f"{{{{{told[0]}}}}}")
     if not isinstance(told, str):
         return told
     if told in row:

@@ -1,5 +1,8 @@
-"""Rows of a JSONL or JSON file of problems."""
+"""Rows of a file of problems: JSON lines, a JSON list or CSV, packed by gzip or not."""
 
+import csv
+import gzip
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 from workbench.errors import BadRows, DataError
 
 Row = Mapping[str, Any]
+_FAULTS = (ValueError, RecursionError)
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -27,28 +31,40 @@ def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise BadRows("; ".join(bad[:20]), hint="mend or remove these lines")
 
 
-def rows_or_faults(path: Path) -> Iterator[tuple[int, Row | str]]:
+def rows_or_faults(path: Path, *, first: int = 0) -> Iterator[tuple[int, Row | str]]:
     """Yield the same rows; in place of one that is no JSON object, what is wrong with it.
+
+    Elements of a list are counted from `first`. A file without a line that begins like JSON is CSV
+    if its first line has separators.
 
     Raises:
         DataError: the file cannot be read.
     """
+    data = _unpacked(path)
+    lines = data.splitlines()
+    if data.lstrip()[:1] == b"[":
+        yield from ((i, _object(row)) for i, row in enumerate(_list(data, path), start=first))
+    elif _separator(lines) and not any(line.lstrip()[:1] in (b"{", b"[") for line in lines):
+        yield from _table(data, _separator(lines), path)
+    else:
+        yield from ((n, _parsed(line)) for n, line in enumerate(lines, start=1) if line.strip())
+
+
+def _unpacked(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if data.lstrip()[:1] == b"[":
-        yield from ((i, _object(row)) for i, row in enumerate(_list(data, path)))
-        return
-    for number, line in enumerate(data.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            yield number, f"not valid JSON: {str(error)[:80]}"
-            continue
-        yield number, _object(row)
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {told}", hint="check the path") from error
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _parsed(line: bytes) -> Row | str:
+    try:
+        return _object(json.loads(line))
+    except _FAULTS as error:
+        return f"not valid JSON: {str(error)[:80]}"
 
 
 def _object(row: Any) -> Row | str:
@@ -58,6 +74,34 @@ def _object(row: Any) -> Row | str:
 def _list(data: bytes, path: Path) -> list[Any]:
     try:
         rows: list[Any] = json.loads(data)
-    except ValueError as error:
+    except _FAULTS as error:
         raise DataError(f"{path} is not valid JSON: {str(error)[:120]}") from error
     return rows
+
+
+def _separator(lines: list[bytes]) -> str:
+    """Return what parts the names of a header, the first of these signs that it has."""
+    header = lines[0].decode(errors="replace") if lines else ""
+    return next((sign for sign in ",;\t" if sign in header), "")
+
+
+def _table(data: bytes, separator: str, path: Path) -> Iterator[tuple[int, Row | str]]:
+    try:
+        text = io.StringIO(data.decode(), newline="")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}", hint="save it as UTF-8") from error
+    reader = csv.reader(text, delimiter=separator, strict=True)
+    header = next(reader)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, f"not valid CSV: {error}"
+            continue
+        if len(cells) == len(header):
+            yield line, dict(zip(header, cells, strict=True))
+        elif cells:
+            yield line, f"{len(cells)} cells; the header has {len(header)}"

@@ -64,7 +64,27 @@ def test_a_run_says_which_rows_it_left_out_and_which_problem_is_too_long(file: P
 
 
 def test_a_file_without_a_question_says_what_is_wrong_with_its_first_rows(file: Path) -> None:
-    file.write_text("question;answer\n1+1?;2\n")
+    file.write_text("question\n1+1? 2\n")
     with pytest.raises(DataError, match=r"own\.jsonl:1: not valid JSON") as caught:
         open_task(str(file)).problems(5, np.random.default_rng(0))
     assert "JSONL" in caught.value.hint
+
+
+def test_rows_with_choices_of_their_own_are_not_asked_with_those_of_others(tmp_path):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"Q{i}?", "choices": [f"a{i}", "b"], "answer": f"a{i}"} for i in range(2)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="choices of their own") as caught:
+        open_task(f"{path}?grader=words").problems(2, np.random.default_rng(0))
+    assert f"harness:{path}" in caught.value.hint
+    items = open_task(f"harness:{path}").items(2, np.random.default_rng(0))
+    assert [item.choices for item in items] == [("a0", "b"), ("a1", "b")]
+
+
+def test_a_table_of_questions_is_read(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text('question,answer\n"Is it, then?",yes\nNot?,no\nOdd\n')
+    task = open_task(f"{path}?grader=words")
+    found = task.problems(5, np.random.default_rng(0))
+    assert [(p.question, p.answer) for p in found] == [("Is it, then?", "yes"), ("Not?", "no")]
+    assert task.skipped(5) == [("own.csv:4", "1 cells; the header has 2")]

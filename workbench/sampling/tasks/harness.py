@@ -21,10 +21,11 @@ class Harness(ItemTask):
     """Choose an answer, by a multiple-choice task file of the harness: `harness:TASK.yaml`.
 
     The data lie in a file beside it; texts, choices and targets are fields or templates. Tasks
-    that call Python functions are refused.
+    that call Python functions are refused. `harness:ROWS.jsonl` (or CSV) reads rows with prompt,
+    choices and gold without a task file. Rows that are no question are named and left out.
     """
 
-    path: str = option("", help="Task file (YAML) whose data_files are local.")
+    path: str = option("", help="Task file (YAML) whose data_files are local, or rows alone.")
 
     instruction = "Answer with one of the choices."
 
@@ -32,8 +33,15 @@ class Harness(ItemTask):
         """Read the first `limit` questions.
 
         Raises:
-            DataError: no file was named, or it is no local multiple-choice task.
+            DataError: no file was named, it is no local multiple-choice task, or no row fits.
         """
+        return self._read()[0][:limit]
+
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the place and the fault of rows that are no question."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[list[Item], list[tuple[str, str]]]:
         if not self.path:
             raise DataError("task harness needs a file", hint="--task harness:TASK.yaml")
-        return read_harness(Path(self.path))[:limit]
+        return read_harness(Path(self.path))

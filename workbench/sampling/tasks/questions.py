@@ -33,12 +33,13 @@ _NO_ANSWER = "nothing that the grader can compare with"
 @register("task", "questions")
 @dataclass(frozen=True, kw_only=True)
 class Questions(Verified):
-    """Questions and reference answers from a JSONL file, graded by the chosen verifier.
+    """Questions and reference answers from a JSONL or CSV file, graded by the chosen verifier.
 
-    With `grader=words` the different answers of the file are the choices, such as yes and no.
+    With `grader=words` the different answers of the file are the choices, such as yes and no; rows
+    with choices of their own are read by `harness:FILE`.
     """
 
-    path: str = option("", help="JSONL file with one question a line.")
+    path: str = option("", help="JSONL or CSV file with one question a line.")
     question: str = option("question", help="Field that holds the question.")
     answer: str = option("answer", help="Field that holds the reference answer.")
     grader: Literal["number", "math", "choice", "words"] = option(
@@ -83,8 +84,14 @@ class Questions(Verified):
             raise DataError(
                 f"{self.file} holds no row with {self.question!r} and {self.answer!r}"
                 f"{f' ({told})' if told else ''}",
-                hint="a JSONL file; options name the fields and the grader, as in "
-                f"{Path(self.file).name}?grader=words for answers in words",
+                hint="a JSONL or CSV file; options name the fields and the grader, as in "
+                f"{Path(self.file).name}?grader=words for answers in words; harness:"
+                f"{Path(self.file).name} for rows with choices of their own",
+            )
+        if self.grader == "words" and any("choices" in problem.fields for problem in found):
+            raise DataError(
+                f"rows of {self.file} have choices of their own, which grader=words leaves out",
+                hint=f"harness:{self.file} asks each question with its choices",
             )
         strange = [f"{place} {fault}" for place, fault in bad if fault.endswith(_NO_ANSWER)]
         if len(strange) > len(found):
