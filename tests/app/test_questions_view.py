@@ -32,3 +32,24 @@ def test_a_question_stands_beside_both_answers_and_its_proof(open_page, store_pa
     figure = page.figure("Proof")
     names = {t for trace in figure["data"] for t in trace.get("text") or ()}
     assert set(row["nodes"]) <= names
+
+
+def test_rows_that_could_not_be_asked_are_said(open_page, store_path, tmp_path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("prompt,choices,gold\nIs it?,[Yes, No],0\n" + 'Odd?,"[Yes, No]",7\n'
+                    + '"Is <b>this</b> *so*?","[Yes, No]",1\nIs it?,"[a, b]",b\n')  # fmt: skip
+    spec = RunSpec(
+        kind="probe",
+        name="choices",
+        options={"variants": False},
+        model=ModelRef(name="tiny:llama"),
+        data=DataRef(task=f"harness:{path}", limit=9),
+    )
+    run = execute(spec, store=Store(store_path))
+    assert [row["source"] for row in run.result.table("bad_rows").rows()] == [
+        "own.csv:2",
+        "own.csv:3",
+    ]
+    page = open_page("questions", run=run.run_id)
+    assert "2 rows could not be used" in page.words
+    assert "Is <b>this</b> *so*?" in page.words
