@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from causal.worlds.ladder import RUNGS
 from causal.worlds.ladder_items import draw_question
 from causal.worlds.released_models import beside, models_of
-from causal.worlds.released_questions import yes_no_items
+from causal.worlds.released_questions import FIELDS, yes_no_item
+from causal.worlds.released_rows import usable_items
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.registry import register
 from workbench.options import option
@@ -46,9 +48,7 @@ class CLadder(ItemTask):
             DataError: the file holds no released question.
         """
         if self.path:
-            path = Path(self.path)
-            told = {k: str(v.get("background", "")) for k, v in models_of(beside(path)).items()}
-            return yes_no_items(path, "cladder", told)[:limit]
+            return self._read()[0][:limit]
         wanted = tuple(RUNGS) if self.queries == "all" else tuple(self.queries.split(","))
         if not set(wanted) <= set(RUNGS):
             raise BadOption(f"queries={self.queries}", hint=f"queries={','.join(RUNGS)}, or all")
@@ -65,3 +65,14 @@ class CLadder(ItemTask):
                 )
             found.append(item)
         return found
+
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the place and the fault of rows of a released file that are no question."""
+        return self._read()[1] if self.path else ()
+
+    def _read(self) -> tuple[list[Item], list[tuple[str, str]]]:
+        models = models_of(beside(Path(self.path)))
+        told = {k: str(v.get("background", "")) for k, v in models.items()}
+        return usable_items(
+            self.path, partial(yes_no_item, task="cladder", backgrounds=told), FIELDS
+        )

@@ -9,9 +9,9 @@ import numpy as np
 
 from causal.worlds.correlation_items import draw_pairs, pair_items
 from causal.worlds.relations import RELATIONS
-from causal.worlds.released_correlations import is_released, parts
-from causal.worlds.released_rows import read_rows
-from workbench.errors import BadOption, DataError
+from causal.worlds.released_correlations import parts
+from causal.worlds.released_rows import Row, usable_items
+from workbench.errors import BadOption
 from workbench.methods.registry import register
 from workbench.options import option
 from workbench.sampling.items import Item, ItemTask
@@ -50,7 +50,7 @@ class Corr2Cause(ItemTask):
             BadOption: a relation is none of the six.
         """
         if self.path:
-            return _released(Path(self.path))[:limit]
+            return self._read()[0][:limit]
         wanted = RELATIONS if self.relations == "all" else tuple(self.relations.split(","))
         strange = [name for name in wanted if name not in RELATIONS]
         if strange:
@@ -73,32 +73,24 @@ class Corr2Cause(ItemTask):
         ]
         return found[:limit]
 
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the place and the fault of rows of a released file that are no question."""
+        return self._read()[1] if self.path else ()
 
-def _released(path: Path) -> list[Item]:
-    rows, _ = read_rows(path)
-    found = []
-    for row in rows:
-        if not is_released(row.values):
-            continue
-        try:
-            premise, hypothesis, follows, stated = parts(row.values)
-        except DataError:
-            continue
-        found.append(
-            Item(
-                id=f"{path.stem}:{row.line}",
-                task="corr2cause",
-                family=str(row.values.get("template", "released")),
-                prompt=f"{premise} Does it follow that: {hypothesis}",
-                gold=int(not follows),
-                group=premise,
-                template=hypothesis,
-                meta={"stated": stated},
-            )
-        )
-    if not found:
-        raise DataError(
-            f"{path} holds no premise with a hypothesis and a label",
-            hint="fields premise, hypothesis and label, or input and label",
-        )
-    return found
+    def _read(self) -> tuple[list[Item], list[tuple[str, str]]]:
+        fields = "premise, hypothesis and label, or input and label"
+        return usable_items(self.path, _released, fields)
+
+
+def _released(path: Path, row: Row) -> Item:
+    premise, hypothesis, follows, stated = parts(row.values)
+    return Item(
+        id=f"{path.stem}:{row.line}",
+        task="corr2cause",
+        family=str(row.values.get("template", "released")),
+        prompt=f"{premise} Does it follow that: {hypothesis}",
+        gold=int(not follows),
+        group=premise,
+        template=hypothesis,
+        meta={"stated": stated},
+    )

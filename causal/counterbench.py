@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from causal.worlds.boolean_items import draw_pair
 from causal.worlds.boolean_text import TYPES
-from causal.worlds.released_questions import yes_no_items
+from causal.worlds.released_questions import FIELDS, yes_no_item
+from causal.worlds.released_rows import usable_items
 from workbench.errors import BadOption, TooLittleData
 from workbench.methods.registry import register
 from workbench.options import option
@@ -42,7 +43,7 @@ class CounterBench(ItemTask):
             DataError: the file holds no released question.
         """
         if self.path:
-            return yes_no_items(Path(self.path), "counterbench")[:limit]
+            return self._read()[0][:limit]
         wanted = TYPES if self.types == "all" else tuple(self.types.split(","))
         if not set(wanted) <= set(TYPES):
             raise BadOption(f"types={self.types}", hint=f"types={','.join(TYPES)}, or all")
@@ -54,3 +55,10 @@ class CounterBench(ItemTask):
                 raise TooLittleData(f"no {kind} question of {self.nodes} events was found")
             found += pair
         return found[:limit]
+
+    def skipped(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the place and the fault of rows of a released file that are no question."""
+        return self._read()[1] if self.path else ()
+
+    def _read(self) -> tuple[list[Item], list[tuple[str, str]]]:
+        return usable_items(self.path, partial(yes_no_item, task="counterbench"), FIELDS)

@@ -17,7 +17,7 @@ from workbench.methods.study_report import study_report
 from workbench.model.model import Model
 from workbench.model.sites import Kind, Site
 from workbench.options import option
-from workbench.result.metric import Axis, Control, Metric, Plot
+from workbench.result.metric import Axis, Control, Plot, number
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
 from workbench.result.tables import columns_from
@@ -26,15 +26,13 @@ from workbench.sampling.processes.sequences import open_sequences
 _DEFAULT = 100
 _AXES = ("ratio",)
 _METRICS = {
-    "simulated": Metric(
-        unit="squared error", help="Excess risk of the minimum-norm fit, Gaussian features.",
-        axes=_AXES, headline=None,
+    "simulated": number(
+        "squared error", "Excess risk of the minimum-norm fit, Gaussian features.", *_AXES
     ),
-    "states": Metric(
-        unit="proportion", help="Held-out squared error on the model's states over that of the "
-        "mean.", axes=_AXES, headline=None,
+    "states": number(
+        "proportion", "Held-out squared error on the model's states over that of the mean.", *_AXES
     ),
-}  # fmt: skip
+}
 _CONTROLS = {
     "ridge": Control("ridge", "the same with a ridge penalty, which removes the peak"),
     "shuffled": Control("shuffled beliefs", "states of one place with beliefs of another"),

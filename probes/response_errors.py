@@ -16,7 +16,8 @@ from workbench.sampling.task import Problem
 _RUN = 8
 _FORM = {
     "empty": "Responses without a word.",
-    "unread": "Responses that give no answer in the form asked for.",
+    "unread": "Responses that end and give no answer in the form asked for.",
+    "unfinished": "Responses that the limit of tokens ended before their answer was sure.",
     "repeats": f"Responses that say a run of {_RUN} words of the question again.",
     "foreign": "Responses with letters of a script that the question has none of.",
 }
@@ -53,7 +54,8 @@ def failures(problem: Problem, response: str, verdict: Verdict) -> dict[str, boo
     runs = (" ".join(asked[i : i + _RUN]) for i in range(len(asked) - _RUN + 1))
     found: dict[str, bool | None] = {
         "empty": not said,
-        "unread": bool(said) and verdict.answer is None,
+        "unread": bool(said) and verdict.answer is None and verdict.is_finished,
+        "unfinished": not verdict.is_finished,
         "repeats": any(run in said for run in runs),
         "foreign": bool(_scripts(response) - _scripts(problem.question)),
         "contradicts": len(_stated(problem, response)) > 1,

@@ -2,25 +2,8 @@
 
 import numpy as np
 
-_STARTS = (
-    "bl",
-    "cr",
-    "d",
-    "fl",
-    "gr",
-    "h",
-    "k",
-    "l",
-    "m",
-    "n",
-    "pr",
-    "r",
-    "s",
-    "tr",
-    "v",
-    "w",
-    "z",
-)
+_STARTS = ("bl", "cr", "d", "fl", "gr", "h", "k", "l", "m",
+           "n", "pr", "r", "s", "tr", "v", "w", "z")  # fmt: skip
 _MIDDLES = ("a", "e", "i", "o", "u")
 _ENDS = ("b", "ck", "f", "lk", "mp", "nd", "p", "rt", "sk", "ve", "x", "zz")
 

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from causal.worlds.released_rows import read_rows
+from causal.worlds.released_rows import Row
 from workbench.errors import DataError
 from workbench.sampling.items import Item
 
 _ANSWERS = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
+
+
+FIELDS = "given_info, question and answer (yes or no)"
 
 
 def is_question(row: Mapping[str, Any]) -> bool:
@@ -34,41 +37,27 @@ def stated_answer(row: Mapping[str, Any]) -> bool:
     return _ANSWERS[said]
 
 
-def yes_no_items(path: Path, task: str, backgrounds: Mapping[Any, str] | None = None) -> list[Item]:
-    """Read released questions, answers as they are; rows without one are left out.
-
-    `backgrounds` are put before the facts, by model.
+def yes_no_item(
+    path: Path, row: Row, task: str, backgrounds: Mapping[Any, str] | None = None
+) -> Item:
+    """Return a released question, its answer as it is; its model's background stands before it.
 
     Raises:
-        DataError: the file holds no question.
+        DataError: the row is no question, or its answer is neither yes nor no.
     """
-    rows, _ = read_rows(path)
-    found = []
-    for row in rows:
-        if not is_question(row.values):
-            continue
-        try:
-            is_yes = stated_answer(row.values)
-        except DataError:
-            continue
-        meta = meta_of(row.values)
-        before = (backgrounds or {}).get(meta.get("model_id"), "")
-        parts = (before, row.values["given_info"], row.values["question"])
-        kind = str(meta.get("query_type", row.values.get("type", "released")))
-        found.append(
-            Item(
-                id=f"{path.stem}:{row.line}",
-                task=task,
-                family=kind,
-                prompt=" ".join(str(p).strip() for p in parts if str(p).strip()),
-                gold=int(not is_yes),
-                group=f"model-{meta.get('model_id', row.line)}",
-                template=f"{kind} {meta.get('polarity', '')}",
-                meta={k: v for k, v in meta.items() if isinstance(v, str | int | float | bool)},
-            )
-        )
-    if not found:
-        raise DataError(
-            f"{path} holds no question", hint="fields given_info, question and answer (yes or no)"
-        )
-    return found
+    if not is_question(row.values):
+        raise DataError(f"no question; the row has {', '.join(map(str, row.values)) or 'nothing'}")
+    meta, is_yes = meta_of(row.values), stated_answer(row.values)
+    before = (backgrounds or {}).get(meta.get("model_id"), "")
+    parts = (before, row.values["given_info"], row.values["question"])
+    kind = str(meta.get("query_type", row.values.get("type", "released")))
+    return Item(
+        id=f"{path.stem}:{row.line}",
+        task=task,
+        family=kind,
+        prompt=" ".join(str(p).strip() for p in parts if str(p).strip()),
+        gold=int(not is_yes),
+        group=f"model-{meta.get('model_id', row.line)}",
+        template=f"{kind} {meta.get('polarity', '')}",
+        meta={k: v for k, v in meta.items() if isinstance(v, str | int | float | bool)},
+    )

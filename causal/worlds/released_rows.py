@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import DataError
+from workbench.sampling.items import Item
 from workbench.sampling.rows import rows_or_faults
 
 
@@ -56,3 +57,24 @@ def fitting_rows(path: str, fits: Callable[[Mapping[str, Any]], bool], fields: s
             hint=f"fields {fields}",
         )
     return rows
+
+
+def usable_items(
+    path: str, make: Callable[[Path, Row], Item], fields: str
+) -> tuple[list[Item], list[tuple[str, str]]]:
+    """Return the questions of a file that can be asked, and the place and fault of other rows.
+
+    Raises:
+        DataError: the file cannot be read, or holds no question.
+    """
+    file, found = Path(path), list[Item]()
+    rows, bad = read_rows(file)
+    faults = [(row.line, row.reason) for row in bad]
+    for row in rows:
+        try:
+            found.append(make(file, row))
+        except DataError as error:
+            faults.append((row.line, error.message))
+    if not found:
+        raise DataError(f"{path} holds no question: {faults[0][1]}", hint=f"fields {fields}")
+    return found, [(f"{file.name}:{line}", why) for line, why in sorted(faults)]

@@ -135,8 +135,8 @@ def _item(task: Mapping[str, Any], row: Mapping[str, Any], name: str) -> Item:
     if isinstance(choices, str):
         # Words as they are written: YAML would make a truth value of Yes and of No.
         node = yaml.compose(choices, Loader=yaml.SafeLoader)
-        is_list = isinstance(node, yaml.SequenceNode)
-        choices = [scalar.value for scalar in node.value] if is_list else choices
+        if isinstance(node, yaml.SequenceNode):
+            choices = [scalar.value for scalar in node.value]
     if not isinstance(choices, list):
         raise DataError(f"the choices are {choices!r}; expected a list")
     words = tuple("" if c is None else str(c).strip() for c in choices)

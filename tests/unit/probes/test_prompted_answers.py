@@ -88,6 +88,14 @@ def test_kinds_of_error(response, kinds):
     assert (found["unsound"] is None) is ("answer is Yes" not in response and "Yes" not in response)
 
 
+def test_what_the_limit_ended_is_not_called_an_answer_in_another_form():
+    problem = replace(PROBLEMS[0], question=QUESTION, answer="Yes")
+    verdict = judge(TASK, problem, "The answer is Yes. And", is_cut=True)
+    found = failures(problem, "The answer is Yes. And", verdict)
+    assert found["unfinished"]
+    assert not found["unread"]
+
+
 def test_claims_are_judged_where_the_question_has_one_graph():
     assert _kinds("A causes D. Yes.", class_size=3)["invents"] is None
     assert _kinds("A causes D. Yes.", edges=[])["reverses"] is None

@@ -10,6 +10,7 @@ from causal.corr2cause import Corr2Cause
 from causal.counterbench import CounterBench
 from causal.worlds.audit import audit
 from workbench.errors import DataError
+from workbench.sampling.task import open_task
 
 
 def _written(path, rows):
@@ -61,6 +62,29 @@ def test_a_boolean_question_that_names_its_query_needs_no_model(tmp_path):
     found = audit(_written(tmp_path / "a.jsonl", [row]))
     assert "CounterBench" in found.summary
     assert found.table("wrong").rows()[0]["computed"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "odd", "fault"),
+    [
+        ("corr2cause", _correlations, {"label": "maybe"}, "the label is 'maybe'"),
+        ("counterbench", _booleans, {"answer": None}, "the answer is None"),
+        ("cladder", _booleans, {"answer": 3}, "the answer is 3"),
+    ],
+)
+def test_rows_of_a_released_file_that_cannot_be_asked_are_named(tmp_path, task, rows, odd, fault):
+    good = list(rows())
+    path = _written(tmp_path / "some.jsonl", [good[0], good[1] | odd, {"text": "no"}, good[2]])
+    read = open_task(f"{task}:{path}")
+    items = read.items(9, np.random.default_rng(0))
+    assert [item.id for item in items] == ["some:1", "some:4"]
+    places, faults = zip(*read.skipped(9), strict=True)
+    assert places == ("some.jsonl:2", "some.jsonl:3")
+    assert fault in faults[0]
+    assert open_task(task).skipped(9) == ()
+    none = open_task(f"{task}:{_written(tmp_path / 'none.jsonl', [{'text': 'no'}])}")
+    with pytest.raises(DataError, match="holds no question: no "):
+        none.items(1, np.random.default_rng(0))
 
 
 def _model(number, stored, structure="X->Y", params=None):
