@@ -33,15 +33,11 @@ _ALWAYS: tuple[View, ...] = (
         menu=True,
     ),
     Bars(
-        "Every order, beside random rotations",
-        "orders",
-        x="order",
-        y="score",
-        control="null_median",
+        "Every order beside random rotations", "orders", x="order", y="score", control="null_median"
     ),
     Bars("How often each order wins", "orders", x="order", y="frequency"),
     Heatmap(
-        "Distances between the subspaces of domains",
+        "Distances between subspaces of domains",
         "distances",
         row="first",
         column="second",

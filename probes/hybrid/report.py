@@ -120,11 +120,7 @@ PLOTS = (
     Plot(title="Responses changed", metrics=("differs",), axes=("intervention",)),
     Bars("Gate over the vocabulary", "atlas", x="token", y="mean_ratio"),
     Heatmap(
-        "Distance at every token of the first text",
-        "grid",
-        row="layer",
-        column="step",
-        value="distance",
+        "Distance at each token, first text", "grid", row="layer", column="step", value="distance"
     ),
 )
 

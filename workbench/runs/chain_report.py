@@ -27,12 +27,7 @@ _PLOTS = (
     Bars("Accuracy beside its baselines", "accuracy", x="who", y="accuracy"),
     Bars("Operations by stage", "costs", x="stage", y="flops_last"),
     Heatmap(
-        "Chains: what each step says",
-        "shown",
-        row="problem",
-        column="step",
-        value="logprob",
-        text="text",
+        "What each step says", "shown", row="problem", column="step", value="logprob", text="text"
     ),
     Points(
         "The latent path on its plane of greatest variance",
