@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from probes.lens.least_loss import Ridge, logistic
+from probes.lens.many_labels import logistic_each
 from probes.planted import PlantedExample, plant_clusters
 from probes.readouts import LinearReadout
 from workbench.errors import TooFewClasses, TooLittleData
@@ -61,12 +62,23 @@ class Linear:
         return expand(self.at or ("resid_post.*[-1]",), spec)
 
     def fit(self, data: Activations) -> LinearReadout:
+        return _fit(data, self._selected(data) if self.select else self._strength(data))
+
+    def fit_each(
+        self, data: Activations, labels: Sequence[NDArray[np.generic]]
+    ) -> Sequence[LinearReadout]:
+        one = data.relabel(labels[0])
         if self.select:
-            return _fit(data, self._selected(data))
+            return [self.fit(data.relabel(y)) for y in labels]
+        if one.is_numeric:
+            return _fit_numbers(data, labels, self._strength(one))
+        return _fit_classes(data, labels, self._strength(one))
+
+    def _strength(self, data: Activations) -> float:
         if self.regularisation is not None:
-            return _fit(data, self.regularisation)
+            return self.regularisation
         usual = data.x.shape[1] / len(data)
-        return _fit(data, usual if data.is_numeric else _LOG_LOSS * usual)
+        return usual if data.is_numeric else _LOG_LOSS * usual
 
     def _selected(self, data: Activations) -> float:
         if fold_problems(data.y, data.groups, n_folds=_INNER_FOLDS):
@@ -86,21 +98,42 @@ class Linear:
 
 
 def _fit(data: Activations, strength: float) -> LinearReadout:
-    standard = _standardised(data.x)
-    x, mean, spread = standard.x, standard.mean, standard.spread
     if data.is_numeric:
-        weight, bias = standard.ridge(strength).fit(data.y.astype(np.float64))
-        weight = weight / spread
-        return LinearReadout(_float(weight), _float(bias - weight @ mean))
+        return _fit_numbers(data, [data.y], strength)[0]
+    standard = _standardised(data.x)
     classes, which = np.unique(data.y, return_inverse=True)
     if len(classes) < 2:
         raise TooFewClasses(got=data.classes, expected=2)
-    rows, biases = logistic(x, which, len(classes), strength)
-    rows = rows / spread
-    biases = biases - rows @ mean
-    if len(classes) == 2:
-        return LinearReadout(_float(rows[0]), _float(biases[0]), data.classes)
-    return LinearReadout(_float(rows), _float(biases), data.classes)
+    rows, biases = logistic(standard.x, which, len(classes), strength)
+    return standard.readout(rows, biases, data.classes)
+
+
+def _fit_numbers(
+    data: Activations, labels: Sequence[NDArray[np.generic]], strength: float
+) -> list[LinearReadout]:
+    standard = _standardised(data.x)
+    y = np.stack(labels, axis=1).astype(np.float64)
+    weights, biases = standard.ridge(strength).fit_each(y)
+    rows = weights.T / standard.spread
+    fitted = zip(_float(rows), _float(biases - rows @ standard.mean), strict=True)
+    return [LinearReadout(row, bias) for row, bias in fitted]
+
+
+def _fit_classes(
+    data: Activations, labels: Sequence[NDArray[np.generic]], strength: float
+) -> list[LinearReadout]:
+    classes = np.unique(labels[0])
+    if any(not np.array_equal(np.unique(y), classes) for y in labels) or len(classes) < 2:
+        return [_fit(data.relabel(y), strength) for y in labels]
+    standard, named = _standardised(data.x), tuple(map(str, classes))
+    which = np.stack([np.searchsorted(classes, y) for y in labels])
+    fitted = logistic_each(standard.x, which, len(classes), strength)
+    return [
+        standard.readout(rows, biases, named)
+        if is_reached
+        else _fit(data.relabel(y), strength)  # says what keeps it from converging
+        for rows, biases, is_reached, y in zip(*fitted, labels, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +150,19 @@ class _Standard:
         if strength not in self.ridges:
             self.ridges[strength] = Ridge(self.x, strength)
         return self.ridges[strength]
+
+    def readout(
+        self,
+        rows: Float[np.ndarray, "rows d_model"],
+        biases: Float[np.ndarray, " rows"],
+        classes: tuple[str, ...],
+    ) -> LinearReadout:
+        """Return the readout of the plain vectors, with one direction for two classes."""
+        rows = rows / self.spread
+        biases = biases - rows @ self.mean
+        if len(classes) == 2:
+            return LinearReadout(_float(rows[0]), _float(biases[0]), classes)
+        return LinearReadout(_float(rows), _float(biases), classes)
 
 
 # The same vectors are fitted to the labels and to every shuffle of them; kept while they are.

@@ -38,13 +38,18 @@ class Ridge:
 
     def fit(self, y: Float[np.ndarray, " n"]) -> tuple[Array, float]:
         """Return weights and bias for those labels."""
-        level = float(y.mean())
+        weights, biases = self.fit_each(y[:, None])
+        return weights[:, 0], float(biases[0])
+
+    def fit_each(self, y: Float[np.ndarray, "n labels"]) -> tuple[Array, Array]:
+        """Return weights and biases for those labels, one column per labelling."""
+        level = y.mean(axis=0)
         target = y - level
         if self._is_narrow:
-            weight = lu_solve(self._factors, self._z.T @ target)
+            weights = lu_solve(self._factors, self._z.T @ target)
         else:
-            weight = self._z.T @ lu_solve(self._factors, target)
-        return weight, level - float(weight @ self._mean)
+            weights = self._z.T @ lu_solve(self._factors, target)
+        return weights, level - self._mean @ weights
 
 
 def logistic(

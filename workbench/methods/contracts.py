@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -92,6 +93,16 @@ class ReadoutProbe(Protocol):
 
     def fit(self, data: Activations) -> Readout:
         """Learn from the training split."""
+
+
+@runtime_checkable
+class FitsMany(ReadoutProbe, Protocol):
+    """A readout probe that learns several labellings of the same vectors in one go."""
+
+    def fit_each(
+        self, data: Activations, labels: Sequence[NDArray[np.generic]]
+    ) -> Sequence[Readout]:
+        """Learn from the training split under each labelling, as `fit` does from one."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from workbench.errors import BadOption
 from workbench.methods.contracts import Context, Example
@@ -82,6 +81,8 @@ def rank_correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> 
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < _LEAST:
         return float("nan")
+    from scipy.stats import rankdata
+
     a, b = (rankdata(z[both]) - (both.sum() + 1) / 2 for z in (x, y))
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size else float("nan")

@@ -1,6 +1,6 @@
 """Held-out scores of a readout and of its controls, at every site."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from workbench.errors import BadOption, FitError, TooLittleData
-from workbench.methods.contracts import Context, Readout, ReadoutProbe
+from workbench.methods.contracts import Context, FitsMany, Readout, ReadoutProbe
 from workbench.methods.labels import Labelled, Target, Targets, targets
 from workbench.methods.readout_report import Correction, SiteScore, report
 from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, RANGES, HeldOut
@@ -165,8 +165,8 @@ class _Evaluator:
                 np.flatnonzero(self.fold != number),
             )
             train, held = data.take(outside), data.x[torch.from_numpy(inside)]
-            for y, of_labels in zip(labels, scores, strict=True):
-                readout = self.probe.fit(train.relabel(y[outside]))
+            readouts = self._fitted(train, [y[outside] for y in labels])
+            for readout, of_labels in zip(readouts, scores, strict=True):
                 given = readout.scores(held).cpu().double().numpy()
                 of_labels[inside] = _in_order(given, readout, self.found.classes)
         if not np.isfinite(scores).all():
@@ -175,6 +175,13 @@ class _Evaluator:
             HeldOut(y=y, scores=one, fold=self.fold, classes=self.found.classes)
             for y, one in zip(labels, scores, strict=True)
         ]
+
+    def _fitted(
+        self, train: Activations, labels: Sequence[NDArray[np.generic]]
+    ) -> Iterable[Readout]:
+        if len(labels) > 1 and isinstance(self.probe, FitsMany):
+            return self.probe.fit_each(train, labels)
+        return (self.probe.fit(train.relabel(y)) for y in labels)
 
     def _random_vectors(self, data: Activations) -> float:
         """The mean score on Gaussian vectors of the same size and length."""

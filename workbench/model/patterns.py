@@ -3,15 +3,13 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask, sdpa_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from workbench.errors import Unsupported
 
@@ -35,6 +33,7 @@ def watched_patterns(model: Any, visits: Mapping[nn.Module, Visit]) -> Iterator[
     if not visits:
         yield
         return
+    _register()
     before = model.config._attn_implementation
     if not model._can_set_attn_implementation():
         raise Unsupported(
@@ -81,6 +80,8 @@ def _attend_sdpa(
     attention_mask: Any,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
     out = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **options)[0]
     if module not in _WATCHED:
         return out, None
@@ -114,7 +115,13 @@ def _additive(
     return added.masked_fill(~mask, torch.finfo(query.dtype).min)
 
 
-AttentionInterface.register(_NAMES["eager"], _attend_eager)
-AttentionMaskInterface.register(_NAMES["eager"], eager_mask)
-AttentionInterface.register(_NAMES["sdpa"], _attend_sdpa)
-AttentionMaskInterface.register(_NAMES["sdpa"], sdpa_mask)
+@cache
+def _register() -> None:
+    # Not at import: wrong input is to be found before the modelling code takes its seconds.
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import eager_mask, sdpa_mask
+
+    AttentionInterface.register(_NAMES["eager"], _attend_eager)
+    AttentionMaskInterface.register(_NAMES["eager"], eager_mask)
+    AttentionInterface.register(_NAMES["sdpa"], _attend_sdpa)
+    AttentionMaskInterface.register(_NAMES["sdpa"], sdpa_mask)

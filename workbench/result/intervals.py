@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy import stats
 
 from workbench.errors import BadOption, TooLittleData
 from workbench.result.estimate import Estimate
@@ -215,6 +214,8 @@ def correct(p_values: Sequence[float], *, method: Literal["bh", "by", "holm"] = 
     """
     p = np.asarray(p_values, dtype=np.float64)
     if method == "bh" or method == "by":
+        from scipy import stats
+
         return np.asarray(stats.false_discovery_control(p, method=method))
     if method != "holm":
         raise BadOption(f"correction {method!r} is not known; expected bh, by or holm")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from workbench.errors import BadOption
 from workbench.result.pivots import (
@@ -167,7 +167,7 @@ def _binomial(units: _Units, ends: Bounds, level: float) -> Interval:
         error = 0.0
         if len(units.sizes) >= _FEW_GROUPS and 0 < share < 1:
             error = units.error / width
-            ratio = stats.t.ppf(0.975, len(units.x) - 1) / stats.t.ppf(0.975, n - 1)
+            ratio = stdtrit(len(units.x) - 1, 0.975) / stdtrit(n - 1, 0.975)
             worth = share * (1 - share) / max(error, 1e-12) ** 2 * float(ratio) ** 2
             n, told = min(worth, float(len(units.x))), f", {len(units.sizes)} groups"
     found = clopper_pearson(share * n, n, level=level)

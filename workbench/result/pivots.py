@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import stdtrit
 
 FEWEST = 3
 Bounds = tuple[float | int, float | int]
@@ -92,7 +92,7 @@ def student_hall(
 
 @lru_cache(maxsize=4096)
 def _critical(level: float, n: float | int) -> float:
-    return float(stats.t.ppf((1 + level) / 2, n - 1)) * (1 + 2.5 / n)
+    return float(stdtrit(n - 1, (1 + level) / 2)) * (1 + 2.5 / n)
 
 
 def _hall(y: float, a: float) -> float:

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats
+from scipy.special import betaincinv
 
 from workbench.errors import TooLittleData
 from workbench.result.pivots import Bounds, Interval
@@ -20,8 +20,8 @@ def clopper_pearson(successes: float | int, n: float | int, *, level: float = 0.
         raise TooLittleData("a proportion needs at least one trial")
     tail = (1 - level) / 2
     k = min(max(successes, 0.0), n)
-    low = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
+    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
     return Interval(low, high, level, "Clopper–Pearson").holding(k / n)
 
 

@@ -1,11 +1,11 @@
 """Weight-sharing copies of a model: hooks on one are not seen by another."""
 
 import copy
+from functools import cache
 from typing import Any, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from workbench.model.points import ModulePaths
 
@@ -55,12 +55,17 @@ class Ends:
         return cast(Tensor, logits.reshape(*h.shape[:-1], logits.shape[-1]))
 
 
-class _States(BaseModelOutputWithPast):
-    """Output that lacks nothing a language model may look for in it."""
+@cache
+def _output() -> type[Any]:
+    """Return the type of output that lacks nothing a language model may look for in it."""
+    from transformers.modeling_outputs import BaseModelOutputWithPast
 
-    def __getattr__(self, name: str) -> None:
-        if name.startswith("_"):
-            raise AttributeError(name)
+    class States(BaseModelOutputWithPast):
+        def __getattr__(self, name: str) -> None:
+            if name.startswith("_"):
+                raise AttributeError(name)
+
+    return States
 
 
 class _Given(nn.Module):
@@ -76,9 +81,9 @@ class _Given(nn.Module):
             if isinstance(value, plain) and not hasattr(self, name):
                 setattr(self, name, value)
 
-    def forward(self, *_: object, inputs_embeds: Tensor, **__: object) -> _States:
+    def forward(self, *_: object, inputs_embeds: Tensor, **__: object) -> Any:
         # Set later, because the library declares a type that only float32 on a processor has.
-        states = _States()
+        states = _output()()
         states["last_hidden_state"] = inputs_embeds
         return states
 
