@@ -137,3 +137,17 @@ def test_what_cannot_be_drawn_is_refused():
     one = _draw("chained-sums", 1)[1][0]
     with pytest.raises(TooLittleData, match="found 1 different problems; 2"):
         different(lambda: one, 2, "all")
+
+
+def test_asking_for_more_problems_than_a_task_has_ends_soon():
+    known, generator, drawn = _draw("chained-sums", 40)[1], np.random.default_rng(0), []
+
+    def draw():
+        drawn.append(known[int(generator.integers(len(known)))])
+        return drawn[-1]
+
+    assert len(different(draw, 40, "all")) == 40
+    drawn.clear()
+    with pytest.raises(TooLittleData, match="found 40 different problems; 1000000"):
+        different(draw, 10**6, "all")
+    assert len(drawn) < 20_000

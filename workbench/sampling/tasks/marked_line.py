@@ -45,12 +45,14 @@ def different(
         TooLittleData: there are not so many.
     """
     found: dict[str, Problem] = {}
-    for _ in range(_TRIES * limit):
-        if len(found) == limit:
-            break
+    in_vain = 0
+    # A task with few problems is known to be exhausted long before so many draws as were asked for.
+    while len(found) < limit and in_vain < _TRIES * (len(found) + 10):
         problem = draw()
-        if in_part(problem.question, part):
-            found.setdefault(problem.question, problem)
+        is_new = in_part(problem.question, part) and problem.question not in found
+        in_vain = 0 if is_new else in_vain + 1
+        if is_new:
+            found[problem.question] = problem
     if len(found) < limit:
         raise TooLittleData(
             f"found {len(found)} different {what}; {limit} were asked for", hint="ask for fewer"
