@@ -8,6 +8,8 @@ from workbench.runs.bench.reasoner_plan import ARMS, CHAIN
 
 Row = Mapping[str, Any]
 _LEVEL = 0.05
+# With fewer the interval knows little of how seeds differ.
+_SEEDS = 3
 
 
 def sentences(
@@ -21,10 +23,14 @@ def sentences(
             parts = [_learned(row) for row in mine]
             parts += [_compared(r) for r in paired if r["arm"] == arm]
             parts += _carried([r for r in replaced if r["arm"] == arm])
-            seeds = min(int(row["seeds"]) for row in mine)
-            few = f" From {seeds} seed{'s' if seeds > 1 else ''}." if seeds < 3 else ""
-            found.append({"arm": arm, "shows": "; ".join(parts) + "." + few})
+            few = ", ".join(_few(row) for row in mine if row["seeds"] < _SEEDS)
+            end = f". Few seeds: {few}." if few else "."
+            found.append({"arm": arm, "shows": "; ".join(parts) + end})
     return found
+
+
+def _few(row: Row) -> str:
+    return f"{row['task']} {row['seeds']}"
 
 
 def _learned(row: Row) -> str:
