@@ -10,7 +10,8 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
+from types import CodeType, FunctionType
 from typing import Any
 
 import jaxtyping
@@ -53,13 +54,41 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """A compiled check of a function that is made anew at every call of another."""
+
+    annotations: dict[str, Any]
+    check: FunctionType
+    shaped: bool
+
+    def of(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return this check around another function of the same code."""
+        known = self.check
+        again = FunctionType(known.__code__, known.__globals__, known.__name__, known.__defaults__)
+        again.__kwdefaults__ = known.__kwdefaults__ | {_CHECKED: function}
+        return again
+
+
+# How beartype's check names the function that it calls.
+_CHECKED = "__beartype_func"
+_compiled: dict[CodeType, _Compiled] = {}
+
+
 def _checking(function: Callable[..., Any]) -> Callable[..., Any]:
+    known = _compiled.get(function.__code__)
+    if known is not None and known.annotations == function.__annotations__:
+        return _scoped(known.of(function)) if known.shaped else known.of(function)
+    written = dict(function.__annotations__)
     hints = _hints(function)
     function.__annotations__ = hints
-    inner = beartype(function)
-    if not any(map(_names_a_shape, hints.values())):
-        return inner
+    inner, shaped = beartype(function), any(map(_names_a_shape, hints.values()))
+    if "<locals>" in function.__qualname__ and _CHECKED in (inner.__kwdefaults__ or ()):
+        _compiled[function.__code__] = _Compiled(written, inner, shaped)
+    return _scoped(inner) if shaped else inner
 
+
+def _scoped(inner: Callable[..., Any]) -> Callable[..., Any]:
     def within(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         with _scope("context"):

@@ -8,11 +8,18 @@ import tests.checked_types  # noqa: F401  isort: skip
 
 import gc
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Every run that is stored waits for the disk; where folders can be kept in memory it does not.
+_MEMORY, _ENOUGH = Path("/dev/shm"), 4 * 1024**3
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH:
+    tempfile.tempdir = os.environ.setdefault("TMPDIR", str(_MEMORY))
 # Imports leave no garbage, and to look for it again and again takes seconds.
 gc.disable()
 

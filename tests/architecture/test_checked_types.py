@@ -91,3 +91,33 @@ def test_functions_and_records_of_the_packages_are_checked() -> None:
         Tokens(ids=ids, mask=ids > 0, padding="both")  # type: ignore[arg-type]
     with pytest.raises(REFUSAL):
         format_number("1")  # type: ignore[arg-type]
+
+
+def _adder(k: int) -> Callable[..., int]:
+    @checked
+    def add(a: int, *, times: int = 1) -> int:
+        return times * a + k
+
+    return add
+
+
+def _shaped(hint: object) -> Callable[..., Tensor]:
+    def same(a: Tensor) -> Tensor:
+        return a
+
+    same.__annotations__["a"] = hint
+    return checked(same)
+
+
+def test_a_function_made_anew_is_checked_each_time_and_calls_itself() -> None:
+    assert [_adder(k)(1, times=2) for k in range(3)] == [2, 3, 4]
+    for _ in range(2):
+        with pytest.raises(REFUSAL):
+            _adder(1)("1")
+        assert _shaped(Float[Tensor, "row row"])(torch.eye(2)).shape == (2, 2)
+        with pytest.raises(REFUSAL):
+            _shaped(Float[Tensor, "row row"])(torch.ones(2, 3))
+    # The same code with another hint is another check.
+    assert _shaped(Float[Tensor, "row column"])(torch.ones(2, 3)).shape == (2, 3)
+    with pytest.raises(REFUSAL):
+        _shaped(int)(torch.ones(2, 3))
