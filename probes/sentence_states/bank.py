@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words, words_of
+from probes.sentence_states.vocabulary import OTHER, Vocabulary, content_words
+from probes.sentences.words import words_of
 
 _WORDS = (3, 24)
 _MOST_WORDS = 32

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from probes.sentence_states.vocabulary import words_of
+from probes.sentences.words import words_of
 from workbench.methods.contracts import Context
 from workbench.sampling.rare_words import rare_words, words_apart
 from workbench.sampling.sentence_spans import sentences_of

@@ -11,8 +11,9 @@ from probes.sentence_states.cells import Cells
 from probes.sentence_states.decoder import SentenceDecoder
 from probes.sentence_states.ends import End
 from probes.sentence_states.lens import TrainedLens
-from probes.sentence_states.vocabulary import every_span, words_of
+from probes.sentence_states.vocabulary import every_span
 from probes.sentence_states.written import RIGHT, agreement, word_f1
+from probes.sentences.words import words_of
 from workbench.model.sites import Kind, Site
 from workbench.model.tokens import encoded
 from workbench.model.trace import Trace

@@ -1,8 +1,7 @@
 """The words a readout can say: content words that are frequent enough in its training."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,8 +9,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from probes.sentences.words import words_in, words_of
+
 OTHER = 0
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ENGLISH = """
     a an the this that these those i you he she it we they me him her us them my your his its our
     their mine yours hers ours theirs myself yourself himself herself itself ourselves themselves
@@ -27,15 +27,6 @@ _ENGLISH = """
     let's
 """
 _FUNCTION_WORDS = frozenset(_ENGLISH.split())
-_MARKER = re.compile(
-    r"(?<!\w)<[|/]?[^\W\d][\w|./-]{0,39}>|\[/?(?:UNK|CLS|SEP|PAD|MASK|BOS|EOS|INST)\d*\]"
-)
-"""What stands for a token, such as <unk>, </s>, <|im_start|> and [MASK]; tags of HTML as well."""
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a text in lower case, apostrophes as they are in ASCII."""
-    return [m[0].lower().replace("’", "'") for m in _words(text)]
 
 
 def is_read(sentence: str) -> bool:
@@ -50,18 +41,13 @@ def content_words(text: str) -> list[str]:
 
 def every_span(text: str) -> list[tuple[int, int]]:
     """Return the (start, end) characters of every word, function words among them."""
-    return [m.span() for m in _words(text)]
+    return [m.span() for m in words_in(text)]
 
 
 def word_spans(text: str) -> list[tuple[int, int, str]]:
     """Return the (start, end) characters of every content word with the word."""
-    found = ((m.start(), m.end(), m[0].lower().replace("’", "'")) for m in _words(text))
+    found = ((m.start(), m.end(), m[0].lower().replace("’", "'")) for m in words_in(text))
     return [one for one in found if one[2] not in _FUNCTION_WORDS]
-
-
-def _words(text: str) -> Iterator[re.Match[str]]:
-    """Yield every word where it stands; markers of special and unknown tokens are none."""
-    return _WORD.finditer(_MARKER.sub(lambda marker: " " * len(marker[0]), text))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

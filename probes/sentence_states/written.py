@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.sentence_states.lens import TrainedLens
-from probes.sentence_states.vocabulary import content_words, words_of
+from probes.sentence_states.vocabulary import content_words
+from probes.sentences.words import words_of
 
 RIGHT = 0.5
 _MOST_WRONG = 0.02

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.sentence_states.vocabulary import words_of
 from probes.sentences.chains import Thought
 from probes.sentences.tuned import LowRankMap, fit_low_rank
+from probes.sentences.words import words_of
 
 CURRENT, NEXT = 0, 1
 STEPS = {"words_p_at_1": CURRENT, "next_words_p_at_1": NEXT}

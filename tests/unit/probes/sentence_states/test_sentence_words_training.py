@@ -16,10 +16,10 @@ from probes.sentence_states.vocabulary import (
     content_words,
     every_span,
     word_spans,
-    words_of,
 )
 from probes.sentence_states.word_start import word_vectors
 from probes.sentences.states import Place
+from probes.sentences.words import words_of
 from workbench.methods.contracts import Context
 from workbench.training.loop import Plan, train
 
