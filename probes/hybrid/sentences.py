@@ -150,9 +150,10 @@ def sentence_verdict(found: Samples | None) -> str:
         )
     beside = f", not above {', '.join(equal)}" if equal else ""
     changed = found.estimate(name, TOKENS).told(
-        more="Latent inputs make them say more",
-        less="Latent inputs make them say less",
-        same="Latent inputs change nothing that is measured of it",
+        "Latent inputs {}",
+        "make them say more",
+        "make them say less",
+        "change nothing that is measured of it",
     )
     read = "Words are read" if not equal else "No word is read for sure"
     return f" {read} at the ends of its sentences: {words}{beside}.{nats_verdict(found)} {changed}."
