@@ -233,11 +233,15 @@ def _report(
         for reader in readers
         for when in ("before", "after")
     ]
+    told = estimates[0].told(
+        f"A linear probe {{}} at layer {layers[best]}",
+        *("tells the label best", "tells less than the commonest value, most"),
+        "is not shown to tell the label, best is what it tells",
+    )
     site, eraser = list(erasers.items())[best]
     result = study_report(
         samples,
-        summary=f"A linear probe tells the label best at layer {layers[best]}: {estimates[0]}; "
-        f"erased, {estimates[1]}; a quadratic one then {estimates[3]}.",
+        summary=f"{told}; erased, {estimates[1]}; a quadratic one then {estimates[3]}.",
         averages={"accuracy": _AXES, "distance": ("layer",)},
         rows={
             "erasers": [

@@ -150,6 +150,8 @@ def _told(found: Samples, layer: int, first: Estimate) -> str:
         "are not shown to foresee what follows better",
     )
     curve = found.mean("quality").value[found.axes_of["layer"].labels.index(layer)]
+    if not np.isfinite(curve).all():
+        return foreseen
     if curve.max() <= 0:
         return f"{foreseen}; it is not read even when it has been seen"
     delay = int((curve >= _ENOUGH * curve.max()).argmax())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -83,8 +84,11 @@ class NeighbourRedundancy(PerUnit):
             *("keeps more", "keeps less", "is not shown to keep more"),
         )
         sizes, pairs = ", ".join(map(str, _MERGED)), found.mean("kept").value[:, 0]
-        layer = found.layers[int(pairs.argmax())]
-        return f"{kept} over {sizes} tokens; pairs keep most in layer {layer} ({pairs.max():.3g})."
+        if not np.isfinite(pairs).any():
+            return f"{kept}."
+        layer = found.layers[int(np.nanargmax(pairs))]
+        most = float(np.nanmax(pairs))
+        return f"{kept} over {sizes} tokens; pairs keep most in layer {layer} ({most:.3g})."
 
     @staticmethod
     def example(generator: torch.Generator) -> PlantedStates:

@@ -168,13 +168,14 @@ class DecoderComparison:
             if found.candidates
         }
         diversity = estimates_along(texts, "diversity", SHUFFLED)
+        ratios = ratios_along(texts, "diversity", BASELINE)
         return study_report(
             (texts, batches),
-            summary=_summary(diversity),
+            summary=_summary(diversity, ratios),
             estimates=(
                 *diversity,
                 *estimates_along(batches, "seconds_per_token"),
-                *ratios_along(texts, "diversity", BASELINE),
+                *ratios,
                 *ratios_along(batches, "seconds_per_token", BASELINE),
                 *estimates_along(texts, "tokens_per_call"),
                 *estimates_along(texts, "kl"),
@@ -191,16 +192,21 @@ class DecoderComparison:
         )
 
 
-def _summary(diversity: Sequence[Estimate]) -> str:
-    known = [one for one in diversity if one.value is not None]
+def _summary(diversity: Sequence[Estimate], ratios: Sequence[Estimate]) -> str:
+    """Name the decoder that is furthest above greedy search, where one is shown to be."""
+    known = {one.name.partition(".")[2]: one for one in diversity if one.value is not None}
     if not known:
         return "The texts are too short to count repeated 4-grams."
-    best = max(known, key=lambda one: one.value or 0.0)
-    words = f"{best.name.removeprefix('diversity.')} repeats itself least: {best}"
-    baseline = [one for one in diversity if one.name == f"diversity.{BASELINE}"]
-    if baseline and baseline[0] is not best:
-        words += f"; {BASELINE}: {baseline[0]}"
-    return words + "."
+    above = [one for one in ratios if one.low is not None and one.low > 1]
+    best = max(above or ratios, key=lambda one: one.value or 0.0, default=None)
+    if best is None:
+        return f"Nothing is compared: {'; '.join(map(str, known.values()))}."
+    name = best.name.partition(".")[2]
+    words = f"{name} repeats itself less than {BASELINE}"
+    if not above:
+        words = f"No decoder is shown to repeat itself less than {BASELINE}"
+    told = [best, *(known[one] for one in (name, BASELINE) if one in known)]
+    return f"{words}: {'; '.join(map(str, told))}."
 
 
 def _notes(model: Model, n: int, recipe: DecoderComparison) -> tuple[Note, ...]:

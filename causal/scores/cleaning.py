@@ -12,7 +12,15 @@ from causal.scores.categories import code_levels, few_values
 from causal.scores.cleaning_report import EXAMPLES, CleaningReport, said
 from causal.scores.facts import read_facts
 from causal.scores.files import RawTable
-from causal.scores.numerals import Mark, Numbers, settle, survey, table_mark
+from causal.scores.numerals import (
+    LARGEST,
+    Mark,
+    Numbers,
+    is_too_large,
+    settle,
+    survey,
+    table_mark,
+)
 from causal.scores.schemas import Schema
 from causal.scores.uninformative import find_uninformative
 from workbench.errors import BadOption, TooLittleData, UnknownName
@@ -147,7 +155,8 @@ def _unusable(raw: RawTable, name: str, column: Numbers) -> str:
         row = int(column.bad[0])
         cell = str(raw.frame[name].iloc[row])
         shown = cell if len(cell) <= 40 else cell[:40] + "…"
-        return f"text, first {shown!r} in {raw.place(row)}"
+        kind = f"numbers beyond {LARGEST:g}" if is_too_large(cell) else "text"
+        return f"{kind}, first {shown!r} in {raw.place(row)}"
     return f"{n - present} of {n} cells are missing" if present else "empty"
 
 

@@ -85,6 +85,8 @@ def detect_separator(text: str, name: str) -> str:
             continue
         records, _ = _without_preamble([r for r in sample if any(r.cells)])
         numeric, width = _score(records)
+        if mark == " " and numeric <= _NO_NUMBER:
+            continue
         # Blanks part words of titles and of texts alike.
         parts_all = mark != " " and len(records) > 1 and {len(r.cells) for r in records} == {width}
         is_whole = parts_all and len(records) == len([r for r in sample if any(r.cells)])

@@ -119,6 +119,14 @@ def _bounded(value: float) -> float | None:
     return value if abs(value) <= LARGEST else None
 
 
+def is_too_large(cell: str) -> bool:
+    """Return whether a cell holds a number beyond what is read."""
+    try:
+        return abs(float(cell)) > LARGEST
+    except ValueError:
+        return False
+
+
 def _both(value: float) -> Reading:
     return Reading(_bounded(value), _bounded(value))
 

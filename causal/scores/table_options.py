@@ -100,7 +100,7 @@ class TableOptions:
             raise TooLittleData(
                 f"{len(kept)} rows and {len(kept.benchmarks)} columns are left to fit "
                 f"({', '.join(kept.benchmarks)}); at least two columns and more rows than columns "
-                "are needed. " + " ".join(f"{note.text}." for note in kept.notes),
+                "are needed" + "".join(f". {note.text}" for note in kept.notes),
                 hint="give more columns or rows; --columns names what to use",
             )
         return kept

@@ -131,3 +131,18 @@ def test_one_text_without_a_label_gives_a_result_or_says_what_is_missing(name):
     else:
         assert run.failure is None, run.failure
         assert run.result.summary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in OF_TEXTS if name not in NEED_LABELS])
+def test_texts_too_short_to_measure_give_a_result_or_say_what_is_missing(name):
+    for texts in (("one two",), ("one one one one one",) * 3):
+        spec = RunSpec(
+            name=name,
+            options=setup("probe", name).spec.options,
+            model=ModelRef(name=f"tiny:{FAMILY}", device="cpu"),
+            data=DataRef(texts=texts),
+            resamples=10,
+        )
+        run = execute(spec, model=tiny_model(FAMILY))
+        assert run.failure is None or run.failure.code not in ("unexpected", "not-finite")

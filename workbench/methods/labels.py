@@ -103,9 +103,11 @@ def targets(rows: Sequence[Labelled], *, target: Target, n_folds: int) -> Target
     numeric = np.issubdtype(y.dtype, np.floating)
     different = np.unique(y)
     if len(different) < 2:
-        problems.append(f"all {len(y)} labels are {different[0]!s}; expected at least two kinds")
-    else:
-        problems += fold_problems(y, groups, n_folds=n_folds)
+        raise BadRows(
+            f"all {len(y)} labels are {different[0]!s}; expected at least two kinds",
+            hint="give rows with another label, or name another field with --label",
+        )
+    problems = fold_problems(y, groups, n_folds=n_folds)
     if problems:
         raise BadRows("; ".join(problems), hint="give more labelled rows, or use fewer folds")
     classes = () if numeric else tuple(str(c) for c in different)

@@ -100,7 +100,8 @@ def _visited(
     averaged = torch.matmul(changed, values).transpose(1, 2)
     # Queries whose pattern stayed keep every bit of what the kernel gave them.
     touched = (changed != pattern).any(dim=-1).transpose(1, 2)[..., None]
-    return torch.where(touched, averaged, out), changed
+    # Some models view what comes back, which needs it to lie in one piece.
+    return torch.where(touched, averaged, out).contiguous(), changed
 
 
 def _additive(

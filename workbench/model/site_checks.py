@@ -62,10 +62,21 @@ def check_sites(model: Subject, wanted: Iterable[tuple[Site, bool]]) -> None:
     if not problems and not model.is_checked and len(allowed) < _REMEMBERED:
         allowed.add(asked)
     if problems:
+        told = "; ".join(_together(problems))
         raise Unsupported(
-            f"{model.spec.name} on backend {model.backend.name} cannot {'; '.join(problems)}",
+            f"{model.spec.name} on backend {model.backend.name} cannot {told}",
             hint="`workbench models show NAME` lists the sites that can be read and edited",
         )
+
+
+def _together(problems: Iterable[str]) -> list[str]:
+    """Say a reason once for all layers that have it."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        what, _, reason = problem.partition(": ")
+        verb, _, place = what.partition(" ")
+        places.setdefault((verb, reason), []).append(place)
+    return [f"{verb} {', '.join(some)}: {reason}" for (verb, reason), some in places.items()]
 
 
 def _check_read(kind: Kind, model: Subject) -> Verdict:

@@ -72,7 +72,7 @@ class Estimate:
         """Say whether it lies above, below or no further from its control than chance allows.
 
         The differences of units decide where they are known, else the interval of the value.
-        Without an interval, as with a single text, the values alone are compared.
+        Without an interval, as with a single text, the values alone are compared, as written.
 
         >>> found = Estimate(name="x", value=2.0, unit="", n=9, low=1.5, high=2.5)
         >>> found.against(1.0, "null").beside_control
@@ -88,6 +88,8 @@ class Estimate:
         if low is None or high is None:
             low = (self.value if self.low is None else self.low) - self.control
             high = (self.value if self.high is None else self.high) - self.control
+            if self.low is None and format_number(self.value) == format_number(self.control):
+                return "not measurably other than"
         if low > 0:
             return "more than"
         return "less than" if high < 0 else "not measurably other than"

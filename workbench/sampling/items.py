@@ -126,7 +126,8 @@ def items_of(task: Task, limit: int, generator: np.random.Generator) -> Sequence
         choices = tuple(getattr(task, "choices", lambda _: ())(problem))
         if problem.answer not in choices:
             raise DataError(
-                f"problem {problem.id} offers {list(choices)}; expected {problem.answer!r} there",
+                f"problem {problem.id} offers {', '.join(choices) or 'no choices'}; expected "
+                f"{problem.answer!r} among them",
                 hint="name a task of choice questions: `workbench reason tasks`",
             )
         found.append(

@@ -104,7 +104,11 @@ def test_domain_rows_select_resample_and_shuffle(rng: np.random.Generator) -> No
     assert rows.select(["d1"]).names == ("d1",)
     with pytest.raises(UnknownName, match="no domain 'x'"):
         rows.select(["x"])
-    assert rows.resample(rng).counts == rows.counts
+    drawn = rows.resample(rng)
+    assert drawn.counts == rows.counts
+    for mine, own in zip(drawn.blocks, rows.blocks, strict=True):
+        assert {tuple(row) for row in mine} <= {tuple(row) for row in own}
+        assert len({tuple(row) for row in mine}) < len(own), "drawn with replacement"
     dealt = rows.shuffle(rng)
     assert dealt.counts == rows.counts
     np.testing.assert_allclose(np.sort(dealt.pooled, axis=0), np.sort(rows.pooled, axis=0))

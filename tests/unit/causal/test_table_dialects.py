@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from causal.scores.dialect import split_table
 from causal.scores.leaderboard import ScoreTable, read_scores
 from causal.scores.table_options import TableOptions
 from workbench.errors import BadOption, BadRows, TooLittleData, UnknownName
@@ -303,3 +304,16 @@ def test_names_with_quotes_of_their_own_are_read_from_a_tab_file(tmp_path: Path)
     table = options.scores_of(options.read(path))
     assert table.facts["model"].tolist()[:2] == ['"1" of a', '"2" of a']
     assert len(table) == 12
+
+
+def test_numbers_too_large_to_read_are_not_called_text(tmp_path: Path) -> None:
+    rows = "".join(f"{i}e300,{i * i},{i}.5\n" for i in range(1, 20))
+    table = read_scores(write(tmp_path, f"a,b,c\n{rows}".encode()))
+    told = texts(table)
+    assert "'a' (numbers beyond 1e+150, first '1e300'" in told
+
+
+def test_blanks_part_no_columns_where_nothing_is_a_number(tmp_path: Path) -> None:
+    rows = "".join(f'"Satz {i}; mit Strichpunkt";{"ja" if i % 2 else "nein"}\n' for i in range(16))
+    table = split_table(f"text;label\n{rows}", "a.csv")
+    assert (table.separator, table.names, len(table.rows)) == (";", ("text", "label"), 16)

@@ -24,6 +24,7 @@ from workbench.model.tiny import tiny_model, tiny_module
 from workbench.model.tiny_tokenizer import tiny_tokenizer
 from workbench.model.tokens import pad
 from workbench.model.wrap import describe_model, wrap_model
+from workbench.model.zoo import zoo_module
 
 ROW = [[5, 6, 7, 8, 9, 10]]
 Change = Callable[[Mapping[Kind, HookPoint]], dict[Kind, HookPoint]]
@@ -72,6 +73,8 @@ def test_a_misplaced_site_is_refused_by_name(fault: str) -> None:
     model = planted(change)
     with pytest.raises(Unsupported, match=rf"planted on backend hooks cannot read {kind}\.1: ."):
         model.run(pad(ROW), read=[f"{kind}.1"])
+    with pytest.raises(Unsupported, match=rf"cannot read {kind}\.0, {kind}\.1: (?!.*; read)"):
+        model.run(pad(ROW), read=[f"{kind}.0", f"{kind}.1"])
     with pytest.raises(Unsupported, match=rf"cannot edit {kind}\.1: ."):
         model.run(pad(ROW), edits=[Edit(site=Site(Kind(kind), 1), op=Op.SCALE, value=0.5)])
     assert reason in verdict(model, f"read {kind}").reason
@@ -224,3 +227,9 @@ def test_a_bridge_reads_and_edits_heads_as_hooks_do(kind: str, empty_cache: Path
         c, d = (model.run(ids, edits=[edit], logits="all").logits for model in (ours, hooks))
         torch.testing.assert_close(c, d)
         assert not torch.equal(c, hooks.run(ids, logits="all").logits)  # type: ignore[arg-type]
+
+
+def test_a_pattern_can_be_edited_where_the_model_views_what_comes_back(empty_cache: Path) -> None:
+    model = wrap_model(zoo_module("afmoe"), tiny_tokenizer(), name="afmoe")
+    found = verdict(model, "edit attn_pattern")
+    assert found.works, found.reason

@@ -12,6 +12,7 @@ from workbench.errors import TooLittleData
 from workbench.methods.contracts import Context, Example, Stopped, Study
 from workbench.model.model import Model
 from workbench.options import describe
+from workbench.result.estimate import Estimate
 from workbench.result.result import Result
 
 TEXTS = ("the cat sat", "the king saw the queen in paris", "2 + 2 =", "a dog ran", "blue bird")
@@ -141,3 +142,21 @@ def test_policies_that_run_rows_in_their_own_way_are_told_step_by_step(tiny_llam
         "hidden-states",
     ]
     assert {"candidates_beam", "candidates_hidden-states"} <= set(result.tables)
+
+
+@pytest.mark.parametrize(
+    ("low", "told"),
+    [
+        (1.1, "momentum repeats itself less than greedy: diversity_ratio.momentum 2 [1.1, 3]"),
+        (0.9, "No decoder is shown to repeat itself less than greedy: diversity_ratio.momentum 2"),
+    ],
+)
+def test_a_decoder_is_named_only_where_it_is_shown_to_differ(low: float, told: str) -> None:
+    from reasoning.decoder_comparison import _summary
+
+    diversity = [
+        Estimate(name=f"diversity.{name}", value=value, unit="", n=9)
+        for name, value in (("greedy", 0.4), ("momentum", 0.8))
+    ]
+    ratio = Estimate(name="diversity_ratio.momentum", value=2.0, unit="", n=9, low=low, high=3.0)
+    assert _summary(diversity, [ratio]).startswith(told)

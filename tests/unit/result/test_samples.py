@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.result import samples
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Control, Metric
 from workbench.result.samples import Samples
 
@@ -137,3 +138,11 @@ def test_shares_keep_the_difference_within_what_is_possible() -> None:
     mixed = np.array([1.0, 0, 1, 0, 1, 0, 1, 0])
     found = beside(mixed, 1 - mixed, bounds=(0.0, 1.0)).estimate("x", "null")
     assert -1 <= found.gap_low < 0 < found.gap_high <= 1
+
+
+def test_numbers_that_are_written_alike_are_not_called_different() -> None:
+    found = Estimate(name="x", value=0.25, unit="", n=1, control=0.25 + 1e-9)
+    assert found.beside_control == "not measurably other than"
+    assert replace(found, control=0.2).beside_control == "more than"
+    sure = replace(found, low=0.25, high=0.25, control=0.25 - 1e-9)
+    assert sure.beside_control == "more than"

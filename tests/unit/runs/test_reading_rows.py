@@ -256,6 +256,7 @@ def test_quotes_of_a_tab_file_that_belong_to_the_text_are_kept(write: Writer) ->
     [
         ('text\tn\n"two\nlines"\t1\n"a\tb"\t2\n', ["two\nlines", "a\tb"], 0),
         ('"text"\t"n"\n"one"\t"1"\n"tw"o\t"2"\n', ["one"], 1),
+        ('"text"\tn\n"one"\t1\n"tw"o\t2\n', ["one"], 1),
         ('text\tn\n"she said ""yes"""\t1\n"b"ad\t2\n', ['she said "yes"'], 1),
         ('text\n"two\nlines"\nx\n', ["two\nlines", "x"], 0),
     ],
