@@ -171,7 +171,8 @@ def _summary(lead: Estimate, accuracy: Estimate, best: str) -> str:
     told = f"the model is right in {accuracy.value:.3f} of {accuracy.n} questions"
     beside = f"the {best} baseline in {(accuracy.value or 0) - (lead.value or 0):.3f}"
     if lead.low is None or lead.low <= 0:
-        return f"No better than the {best} baseline: {told}, {beside}."
+        lead_in = "Not shown to be better" if (lead.value or 0) > 0 else "No better"
+        return f"{lead_in} than the {best} baseline: {told}, {beside}."
     return f"Better than every baseline: {told}, {beside}."
 
 

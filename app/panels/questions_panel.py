@@ -46,6 +46,16 @@ def latest_questions() -> str:
     return asked or next(iter(found or example("questions")), "")
 
 
+def show_warnings(result: Result) -> None:
+    """Show what the numbers leave out: rows that could not be asked, baselines that win."""
+    for note in result.notes:
+        if note.level == "warning":
+            st.warning(plain_markdown(note.text))
+    if "bad_rows" in result.tables:
+        with st.expander("Rows that could not be asked"):
+            st.dataframe(result.table("bad_rows").frame, hide_index=True)
+
+
 def choose_question(result: Result) -> "pd.Series | None":
     """Draw the questions with what was chosen, and return the one that is looked at."""
     table = result.table("items")
@@ -58,7 +68,7 @@ def choose_question(result: Result) -> "pd.Series | None":
         selection_mode="single-row",
         key="questions asked",
         column_config={
-            "answer": st.column_config.TextColumn("computed answer"),
+            "answer": st.column_config.TextColumn("right answer"),
             "choice": st.column_config.TextColumn("model's choice"),
             "is_right": st.column_config.CheckboxColumn("right"),
             "margin": st.column_config.NumberColumn("margin (nats)", format="%.3f"),
@@ -72,9 +82,11 @@ def show_question(row: "pd.Series") -> None:
     """Show a question, both answers, and the proof of the computed one."""
     st.markdown(plain_markdown(str(row["prompt"])))
     verdict = "right" if row["is_right"] else "wrong"
+    # The answer of a file is what it says, without a proof.
+    source = "Computed" if row.get("proof") else "Given"
     st.markdown(
         plain_markdown(
-            f"Computed: {row['answer']}. The model: {row['choice']} ({verdict}; margin of the "
+            f"{source}: {row['answer']}. The model: {row['choice']} ({verdict}; margin of the "
             f"right choice {row['margin']:.3g} nats)."
         )
     )

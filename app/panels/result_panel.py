@@ -61,7 +61,7 @@ def _numbers(result: Result, key: str) -> None:
         show_table(estimate_table(result), name="estimates", key=key, whole=exact)
     if result.tables:
         _tables(result, key)
-    show_notes(result)
+    _notes(result)
 
 
 def estimate_table(result: Result) -> Table:
@@ -106,8 +106,7 @@ def _tables(result: Result, key: str) -> None:
             show_table(result.tables[name], name=name, key=key)
 
 
-def show_notes(result: Result) -> None:
-    """Show what must be known beside the numbers, warnings among it."""
+def _notes(result: Result) -> None:
     for note in result.notes:
         show = st.warning if note.level == "warning" else st.info
         show(plain_markdown(page_words(note.text)))

@@ -52,4 +52,7 @@ def test_rows_that_could_not_be_asked_are_said(open_page, store_path, tmp_path) 
     ]
     page = open_page("questions", run=run.run_id)
     assert "2 rows could not be used" in page.words
+    assert "Given: No. The model: " in page.words
+    reasons = [d.value for d in page.at.dataframe if "reason" in d.value.columns]
+    assert reasons[0]["source"].tolist() == ["own.csv:2", "own.csv:3"]
     assert "Is <b>this</b> *so*?" in page.words

@@ -12,8 +12,8 @@ from app.panels.questions_panel import (
     latest_questions,
     question_form,
     show_question,
+    show_warnings,
 )
-from app.panels.result_panel import show_notes
 from app.panels.run_panel import begin, finished, say_example
 from app.panels.session import model_ref
 from app.panels.shell import ready
@@ -37,7 +37,7 @@ def main() -> None:
         return
     say_example(run.run_id, "Press Ask to let this model answer a dozen.")
     st.markdown(plain_markdown(run.result.summary))
-    show_notes(run.result)
+    show_warnings(run.result)
     row = choose_question(run.result)
     if row is not None and "prompt" in row:
         show_question(row)
