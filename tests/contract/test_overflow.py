@@ -93,13 +93,17 @@ def _overflow():
 
 def _check(run, *, may_lack_weights=False):
     """Finite numbers, and a warning where rows were left out; or the cause, and no other."""
-    if run.failure is not None:
+    if run.failure is None:
+        _check_result(run)
+    else:
         allowed = ("not-finite", *(_EARLIER if may_lack_weights else ()))
         assert run.failure.code in allowed, run.failure
         if run.failure.code == "not-finite":
             assert "float16" in run.failure.message
             assert "float32" in run.failure.hint
-        return
+
+
+def _check_result(run):
     check_finite(run.result)
     json.dumps(run.as_dict(), allow_nan=False)
     if run.status == "partial":
