@@ -1,7 +1,11 @@
 """The Reason page: choose a task and reasoners, solve, read them side by side."""
 
+import time
 from html import escape
 
+import pytest
+
+from workbench.methods.registry import plugins
 from workbench.runs.execute import execute
 from workbench.runs.spec import DataRef, ModelRef, RunSpec
 from workbench.runs.store import Store
@@ -49,6 +53,29 @@ def test_two_reasoners_are_solved_and_laid_side_by_side(open_page) -> None:
     shown = [d.value for d in page.at.dataframe if "difference" in d.value.columns]
     assert shown[0]["reasoner"].tolist() == ["no-cot", "cot", "majority", "chance"]
     assert shown[0]["run"].tolist()[:2] == [run.run_id for run in runs.values()]
+
+
+@pytest.mark.slow
+def test_every_reasoner_is_shown_on_the_network_that_ships_for_it(open_page) -> None:
+    names = sorted(plugin.name for plugin in plugins("reasoner"))
+    task = {"data.task": "chained-sums", "data.limit": "4"}
+    sums = {"chained-sums.largest": "9", "chained-sums.terms": "yes", "chained-sums.most": "3"}
+    asked = {"data.reasoners": ",".join(names), **task, **sums}
+    page = open_page("reason", model="chained-sums", **asked)
+    assert page.at.multiselect[0].value == names
+    began = time.process_time()
+    page.press("Solve")
+    spent = time.process_time() - began
+    runs = {name: page.run(name) for name in names}
+    assert {run.status for run in runs.values()} == {"complete"}
+    assert all(len(run.result.table("problems").frame) == 4 for run in runs.values())
+    shown = next(d.value for d in page.at.dataframe if "difference" in d.value.columns)
+    assert set(names) <= set(shown["reasoner"])
+    # Any of them is laid open step by step.
+    for run in runs.values():
+        assert escape(run.result.summary) in page.html
+        assert run.result.tables["steps"].frame["problem"].nunique() == 4
+    assert spent < 60, f"{len(names)} reasoners took {spent:.0f} s of processor time"
 
 
 def test_a_task_whose_file_is_not_there_is_named(open_page) -> None:

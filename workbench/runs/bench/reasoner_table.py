@@ -20,7 +20,7 @@ _COMPARED = (ANSWER_ONLY, CHAIN)
 
 ACCURACY = columns_from("""
     task: What was trained on.
-    row: Problems like those, deeper ones, or ones of unseen names.
+    row: Problems like those, deeper ones, or ones of unseen links.
     arm: The way of reasoning.
     accuracy (proportion; low, high): Right answers, mean over seeds.
     low (proportion): Lower end, 95 %, over problems and seeds.
@@ -58,7 +58,7 @@ REPLACED = columns_from("""
 """)
 DEPTH = columns_from("""
     task: What was trained on.
-    row: Problems like those, deeper ones, or ones of unseen names.
+    row: Problems like those, deeper ones, or ones of unseen links.
     arm: The way of reasoning.
     depth (steps): Written steps of the problem's solution.
     accuracy (proportion): Right answers, mean over seeds.
