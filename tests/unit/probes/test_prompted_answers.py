@@ -71,6 +71,7 @@ def _kinds(response, answer="Yes", **meta):
         ("The answer is Yes 是的", {"foreign"}),
         ("No, it is so. The answer is Yes.", {"contradicts"}),
         ("The answer is No. So the answer is Yes.", {"contradicts"}),
+        ("The answer is not No. The answer is Yes.", set()),
         ("No event is left out. The answer is Yes.", set()),
         ("A causes C and A does not cause D. The answer is Yes.", set()),
         ("A causes D. The answer is Yes.", {"invents", "unsound"}),
