@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from workbench.errors import DataError
 from workbench.runs.dataset_rows import DatasetAddress, dataset_rows
@@ -151,7 +151,9 @@ def _csv_rows(
     decoded = _decoded(stream, bad_lines)
     header = next(decoded, "")
     delimiter = "\t" if format_of(path) == ".tsv" else _delimiter(header)
-    quoting = csv.QUOTE_NONE if delimiter == "\t" and _is_literal(path) else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = (
+        csv.QUOTE_NONE if delimiter == "\t" and _is_literal(path) else csv.QUOTE_MINIMAL
+    )
     lines = chain([header], decoded)
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     while True:
@@ -162,8 +164,8 @@ def _csv_rows(
             return
         except csv.Error as error:
             last = reader.line_num
-            lines = f" in lines {first} to {last}" if last > first else ""
-            yield first, last, f"not valid CSV{lines}: {error}"
+            where = f" in lines {first} to {last}" if last > first else ""
+            yield first, last, f"not valid CSV{where}: {error}"
             continue
         if cells:
             yield first, reader.line_num, cells
