@@ -11,6 +11,7 @@ from probes.sentence_states.cells import Cells
 from probes.sentence_states.decoder import SentenceDecoder
 from probes.sentence_states.ends import End
 from probes.sentence_states.lens import TrainedLens
+from probes.sentence_states.together import AllLayers
 from probes.sentence_states.vocabulary import every_span
 from probes.sentence_states.written import RIGHT, agreement, word_f1
 from probes.sentences.words import words_of
@@ -53,8 +54,8 @@ class InformationReader:
     layers: tuple[int, ...]
     is_written: bool = True
 
-    def put(self, trace: Trace, ends: Sequence[End], cells: Cells) -> None:
-        """Put every number and written sentence of a batch."""
+    def put(self, trace: Trace, ends: Sequence[End], together: AllLayers, cells: Cells) -> None:
+        """Put every number and written sentence of a batch; `together` trusts what is written."""
         sentences = [" ".join(end.sentence.split()) for end in ends]
         rows = self.decoder.ids.of(sentences)
         bare = self.decoder.nats(self.decoder.bare(len(rows)), rows)
@@ -72,7 +73,7 @@ class InformationReader:
                 self._at_best(ends, bare, cells)
                 if self.is_written:
                     self._next(ends, codes, cells)
-                    self._written(ends, states, codes, cells)
+                    self._written(ends, (states, codes), together, cells)
 
     def _codes(
         self, layer: int, codes: Float[Tensor, "n rank"], ends: Sequence[End]
@@ -141,19 +142,19 @@ class InformationReader:
     def _written(
         self,
         ends: Sequence[End],
-        states: Float[Tensor, "n d_model"],
-        codes: Float[Tensor, "n rank"],
+        read: tuple[Float[Tensor, "n d_model"], Float[Tensor, "n rank"]],
+        together: AllLayers,
         cells: Cells,
     ) -> None:
+        states, codes = read
         best, others = self.decoder.best, self.decoder.other_written
         written = self.decoder.write(codes)
         agreed = agreement(self.lens, best, states, written)
         for i, end in enumerate(ends):
             at = (end.row, end.column)
-            f1, is_trusted = (
-                word_f1(written[i], end.sentence),
-                agreed[i] >= self.decoder.trusted_from,
-            )
+            f1 = word_f1(written[i], end.sentence)
+            is_sure = agreed[i] >= self.decoder.trusted_from
+            is_trusted = is_sure and together.agrees(i, written[i])
             cells.say(WRITTEN, (end.row, best, end.column),
                       written[i] if is_trusted else f"{UNSURE}{written[i]}")  # fmt: skip
             cells.put(VALUE, "trusted", at, is_trusted)

@@ -107,7 +107,7 @@ class SentenceReader:
             together.put(cells)
             self._at_best(cells)
             if self.information is not None:
-                self.information.put(self.trace, self.ends, cells)
+                self.information.put(self.trace, self.ends, together, cells)
         return cells.measured()
 
     def _layer(self, layer: int, cells: Cells, together: AllLayers) -> tuple[Tensor, Tensor]:

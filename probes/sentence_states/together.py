@@ -13,12 +13,13 @@ from probes.sentence_states.ends import End
 from probes.sentence_states.lens import TrainedLens
 from probes.sentence_states.readout import CURRENT, best_words
 from probes.sentence_states.vocabulary import OTHER
+from probes.sentence_states.written import held
 from workbench.result.metric import share
 from workbench.result.samples import VALUE
 
 _FIRST, _SURE, _NEAREST = "together_p_at_1", "together_sure_p_at_1", "together_shares_word"
 AGREED = 0.4
-"""Mean probability over layers from which on a layer's word is said.
+"""Mean probability over layers from which on a layer's word is said, a written sentence trusted.
 
 On the validation part of the lens that ships nine of ten words that are said then stand in their
 sentence, of those of a single layer eight; on texts of other kinds a single layer is often sure of
@@ -78,6 +79,10 @@ class AllLayers:
     def agreed(self, words: Int[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Return how probable the layers together find some words of each end."""
         return self._calibrated.gather(1, words)
+
+    def agrees(self, i: int, text: str) -> bool:
+        """Whether the layers together find the content words of a sentence likely at an end."""
+        return held(self.lens.vocabulary, self._calibrated[i], text) >= AGREED
 
     def put(self, cells: Cells) -> None:
         """Put what all layers say, when each was added."""

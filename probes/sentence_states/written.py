@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.sentence_states.lens import TrainedLens
-from probes.sentence_states.vocabulary import content_words
+from probes.sentence_states.vocabulary import Vocabulary, content_words
 from probes.sentences.words import words_of
 
 RIGHT = 0.5
@@ -30,15 +30,15 @@ def agreement(
     not there, and so does a sentence without a content word.
     """
     log_p = lens.readout.log_p(layer, states).cpu()
-    return [_agreement(lens, layer, row, text) for row, text in zip(log_p, written, strict=True)]
+    p = lens.readout.probability(layer, log_p)
+    return [held(lens.vocabulary, row, text) for row, text in zip(p, written, strict=True)]
 
 
-def _agreement(lens: TrainedLens, layer: int, log_p: Float[Tensor, " word"], text: str) -> float:
+def held(vocabulary: Vocabulary, p: Float[Tensor, " word"], text: str) -> float:
+    """Return the mean probability of the content words of a sentence, 0 for unknown ones."""
     words = content_words(text)
-    known = [lens.vocabulary.number_of[w] for w in words if w in lens.vocabulary.number_of]
-    if not known:
-        return 0.0
-    return float(lens.readout.probability(layer, log_p[known]).sum()) / len(words)
+    known = [vocabulary.number_of[w] for w in words if w in vocabulary.number_of]
+    return float(p[known].sum()) / len(words) if known else 0.0
 
 
 def trusted_from(agreements: Sequence[float], f1: Sequence[float]) -> float:
