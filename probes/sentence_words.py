@@ -84,7 +84,11 @@ class SentenceWords(PerUnit):
         "shares_word": _share("Nearest sentence of the bank shares a content word.", *_BOTH),
         "previous_p_at_1": _share("First word stands in the sentence before.", *_BOTH),
         "next_p_at_1": _share("First word stands in the sentence after.", *_BOTH),
-        "confidence": _share("Probability that the first word is there, calibrated.", *_BOTH),
+        "confidence": _share(
+            "Probability that the first word is there, this layer's or that of all, whichever is "
+            "lower.",
+            *_BOTH,
+        ),
         "gain": Metric(
             unit="nats",
             help="How much likelier the sentence's end makes this word of it than its frequency.",

@@ -134,6 +134,7 @@ class SentenceReader:
             said = [say[j] for j, ok in zip(words, is_said[i].tolist(), strict=True) if ok]
             cells.say("said", at, ", ".join(said))
             cells.put(VALUE, "says", at, bool(is_said[i, 0]))
+            cells.put(VALUE, "confidence", at, min(float(sure[i, 0]), float(agreed[i, 0])))
             if is_said[i, 0]:
                 for kind in KINDS:
                     cells.copy(kind, "p_at_1", at, "sure_p_at_1")
@@ -158,12 +159,10 @@ class SentenceReader:
         self, layer: int, log_p: Float[Tensor, "n word"], top: Tensor, cells: Cells
     ) -> None:
         lens, say = self.lens, self.lens.vocabulary.words
-        sure = lens.readout.probability(layer, log_p.gather(1, top)).tolist()
         nearest = lens.bank.nearest(log_p).tolist()
         for i, end in enumerate(self.ends):
             at = (end.row, layer, end.column)
             cells.say("nearest", at, lens.bank.sentences[nearest[i]])
-            cells.put(VALUE, "confidence", at, sure[i][0])
             self._tokens(layer, i, log_p, cells)
             if end.words:
                 hits = sum(say[j] in end.words for j in top[i].tolist())
