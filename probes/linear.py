@@ -2,6 +2,7 @@
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +48,8 @@ class Linear:
 
     Source: Alain & Bengio 2016, section 3; theirs is trained by SGD without a penalty.
     """
+
+    is_scale_free: ClassVar[bool] = True
 
     at: tuple[SitePattern, ...] = option(
         (), help="Activations to read, each on its own; default: every layer's last token."

@@ -105,6 +105,14 @@ class FitsMany(ReadoutProbe, Protocol):
         """Learn from the training split under each labelling, as `fit` does from one."""
 
 
+@runtime_checkable
+class ScaleFree(Protocol):
+    """A readout probe that may not mind the size of its vectors."""
+
+    is_scale_free: ClassVar[bool]
+    """Whether its scores stay what they are when all vectors are multiplied by one number."""
+
+
 class Stopped(KeyboardInterrupt):
     """A study was stopped by the user after part of its work; carries the partial result."""
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from workbench.errors import BadOption, FitError, TooLittleData
-from workbench.methods.contracts import Context, FitsMany, Readout, ReadoutProbe
+from workbench.methods.contracts import Context, FitsMany, Readout, ReadoutProbe, ScaleFree
 from workbench.methods.labels import Labelled, Target, Targets, targets
 from workbench.methods.readout_report import Correction, SiteScore, report
 from workbench.methods.scores import CLASS_METRICS, NUMBER_METRICS, RANGES, HeldOut
@@ -121,6 +121,7 @@ class _Evaluator:
             generator=context.stream("readout folds"),
         )
         self._drawn: Float[np.ndarray, "draw n"] | None = None
+        self._random: dict[int, float] = {}
         draw = context.stream("readout shuffles")
         self.shuffles = [
             shuffled(found.y, found.groups, self.fold, generator=draw)
@@ -185,14 +186,22 @@ class _Evaluator:
 
     def _random_vectors(self, data: Activations) -> float:
         """The mean score on Gaussian vectors of the same size and length."""
+        width = data.x.shape[1]
+        length = float(data.x.norm(dim=1).mean()) / width**0.5
+        # The draws are those of every other site of that width, but for their length.
+        is_known = isinstance(self.probe, ScaleFree) and self.probe.is_scale_free and length > 0
+        if is_known and width in self._random:
+            return self._random[width]
         draw = self.context.stream("readout random vectors")
-        length = float(data.x.norm(dim=1).mean()) / data.x.shape[1] ** 0.5
         values = []
         for _ in range(_RANDOM_DRAWS):
             noise = draw.standard_normal(tuple(data.x.shape), dtype=np.float32) * length
             other = Activations(x=torch.from_numpy(noise), y=data.y, groups=data.groups)
             values.append(self._held_out(other, [data.y])[0].measure(self.metric)[0])
-        return float(np.mean(values))
+        found = float(np.mean(values))
+        if is_known:
+            self._random[width] = found
+        return found
 
     def _constant(self) -> float:
         """The score of always answering the commonest class, or the mean, of the training part."""

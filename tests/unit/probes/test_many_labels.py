@@ -65,3 +65,16 @@ def test_labels_that_cannot_be_told_apart_in_common_are_fitted_one_by_one() -> N
     data = Activations(x=torch.from_numpy(x).float(), y=labels[0], groups=np.arange(40))
     found = Linear().fit_each(data, labels)
     assert [one.classes for one in found] == [("a", "b"), ("b", "c")]
+
+
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_scores_do_not_depend_on_the_size_of_the_vectors(kind: str) -> None:
+    draw, x = _vectors(60, 5)
+    labels = _labels(kind, draw, 60)
+    small, large = (
+        Activations(x=torch.from_numpy(x * size).float(), y=labels[0], groups=np.arange(60))
+        for size in (1e-3, 70.0)
+    )
+    assert Linear.is_scale_free
+    one, other = (Linear().fit(data).scores(data.x) for data in (small, large))
+    assert torch.allclose(one, other, atol=1e-4)
