@@ -213,13 +213,18 @@ def correct(p_values: Sequence[float], *, method: Literal["bh", "by", "holm"] = 
     Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001; Holm 1979.
     """
     p = np.asarray(p_values, dtype=np.float64)
-    if method == "bh" or method == "by":
-        from scipy import stats
-
-        return np.asarray(stats.false_discovery_control(p, method=method))
-    if method != "holm":
+    if method not in ("bh", "by", "holm"):
         raise BadOption(f"correction {method!r} is not known; expected bh, by or holm")
+    if not (p == np.clip(p, 0, 1)).all():
+        raise BadOption("p-values lie between 0 and 1, and some of these do not")
     order = np.argsort(p)
+    if method != "holm":
+        rank = np.arange(1, len(p) + 1)
+        raised = p[order] * (len(p) / rank) * (1.0 if method == "bh" else (1 / rank).sum())
+        least = np.minimum.accumulate(raised[::-1])[::-1]
+        controlled = np.empty_like(p)
+        controlled[order] = np.clip(least, 0, 1)
+        return controlled
     factors = len(p) - np.arange(len(p))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
