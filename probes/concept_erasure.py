@@ -23,6 +23,7 @@ from workbench.model.model import Model
 from workbench.model.site_patterns import expand
 from workbench.model.sites import Site
 from workbench.options import option
+from workbench.result.estimate import Estimate
 from workbench.result.metric import Axis, Control, Plot, number, share
 from workbench.result.result import Note, Result
 from workbench.result.samples import VALUE, Samples
@@ -219,6 +220,14 @@ def _samples(
     )
 
 
+def _told(before: Estimate, layer: int) -> str:
+    return before.told(
+        f"A linear probe {{}} at layer {layer}",
+        *("tells the label best", "tells less than the commonest value, most"),
+        "is not shown to tell the label, best is what it tells",
+    )
+
+
 def _report(
     known: Concepts,
     found: Sequence[Mapping[str, Mapping[str, NDArray[np.float64]]]],
@@ -233,15 +242,11 @@ def _report(
         for reader in readers
         for when in ("before", "after")
     ]
-    told = estimates[0].told(
-        f"A linear probe {{}} at layer {layers[best]}",
-        *("tells the label best", "tells less than the commonest value, most"),
-        "is not shown to tell the label, best is what it tells",
-    )
     site, eraser = list(erasers.items())[best]
     result = study_report(
         samples,
-        summary=f"{told}; erased, {estimates[1]}; a quadratic one then {estimates[3]}.",
+        summary=f"{_told(estimates[0], layers[best])}; erased, {estimates[1]}; "
+        f"a quadratic one then {estimates[3]}.",
         averages={"accuracy": _AXES, "distance": ("layer",)},
         rows={
             "erasers": [

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from causal.scores.numerals import read_cell
 from workbench.errors import BadRows
@@ -106,9 +106,10 @@ def split_records(text: str, mark: str, name: str, *, first: int = 1) -> "Sequen
         lines = enumerate(text.splitlines(), start=first)
         return [Record(i, tuple(c.strip('"') for c in line.split())) for i, line in lines]
     is_literal = mark == "\t" and has_literal_quotes(text.splitlines())
-    quoting = csv.QUOTE_NONE if is_literal else csv.QUOTE_MINIMAL
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=mark, skipinitialspace=True, quoting=quoting)
+    # QUOTE_NONE and QUOTE_MINIMAL of `csv`, whose constants are typed as any number.
+    quoting: Literal[0, 3] = 3 if is_literal else 0
+    stream = io.StringIO(text, newline="")
+    reader = csv.reader(stream, delimiter=mark, skipinitialspace=True, quoting=quoting)
     records, line = [], first
     try:
         for cells in reader:
