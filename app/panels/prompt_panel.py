@@ -89,6 +89,8 @@ def show_quick(methods: Sequence[Method], grid: Grid | None) -> None:
     if trace is not None and grid is not None:
         st.html(verdict_html(trace.summary, "1.15rem"))
         _strip(trace, grid)
+        if any(note.code == "cut" for note in trace.notes):
+            st.caption(f"Only the first {LONGEST} tokens of this text are read.")
         _said(trace)
         with st.container(horizontal=True, gap="small"):
             with st.container(width=_WIDTH):

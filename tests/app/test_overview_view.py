@@ -159,6 +159,11 @@ def test_another_text_is_looked_at_when_asked_for(open_page) -> None:
     page.press("Look inside")
     assert page.strips[0].words == ["a", "king", "saw", "the", "blue", "bird"]
     assert len(page.store.find(name="token-trace")) == 2
+    assert "Only the first" not in page.words
+    page.at.text_area[0].set_value("a king saw the bird " * 20)
+    page.press("Look inside")
+    assert len(page.strips[0].words) == 64
+    assert "Only the first 64 tokens of this text are read." in page.words
 
 
 def test_hostile_text_is_shown_and_never_obeyed(open_page) -> None:
