@@ -11,12 +11,14 @@ from torch.linalg import vecdot
 METRICS = ("kl", "nll", "agreement", "rank", "entropy", "probability")
 
 # What a processor reads several times in a row had better stay in its cache.
-_CACHED_ROWS = 8
+_CACHED_NUMBERS, _FEWEST_ROWS = 400_000, 8
 
 
-def _few_rows(n: int, device: torch.device) -> Iterator[slice]:
+def _few_rows(logits: Float[Tensor, "n d_vocab"]) -> Iterator[slice]:
     """Yield rows in parts that a processor's cache holds; an accelerator takes all at once."""
-    step = _CACHED_ROWS if device.type == "cpu" else max(n, 1)
+    n, d_vocab = logits.shape
+    cached = max(_FEWEST_ROWS, _CACHED_NUMBERS // max(d_vocab, 1))
+    step = cached if logits.device.type == "cpu" else max(n, 1)
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
@@ -64,7 +66,7 @@ class Target:
         self._p = torch.empty_like(logits)
         self._top = torch.empty_like(following, device=logits.device)
         self._negative_entropy = logits.new_empty(len(logits))
-        for rows in _few_rows(len(logits), logits.device):
+        for rows in _few_rows(logits):
             z = logits[rows]
             seen = _Distribution(z)
             p = torch.div(seen.weight, seen.mass[:, None], out=self._p[rows])
@@ -86,7 +88,7 @@ class Target:
         found = logits.new_empty(len(logits), len(METRICS) + 1, dtype=torch.float64)
         # Two products of the same state may round apart.
         is_final = (states == self._states[columns.there]).all(dim=-1)
-        for rows in _few_rows(len(logits), logits.device):
+        for rows in _few_rows(logits):
             best = _first_choice(logits[rows], columns.named[rows])
             at = columns.places(rows)
             found[rows, :-1] = self._metrics(at, logits[rows], is_final[rows], best).double()
