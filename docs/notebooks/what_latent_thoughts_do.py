@@ -34,7 +34,7 @@ print(f"{found['cells_filled']} of {found['cells_asked']} cells are filled")
 # ## Accuracy and operations
 #
 # The interval resamples problems and seeds, each by itself. `as trained` are unseen problems like
-# those of the training; the other rows are deeper ones or have names that no training has seen.
+# those of the training; the other rows are deeper ones or have links that no training has seen.
 
 # %%
 accuracy = pd.DataFrame(found["accuracy"])
