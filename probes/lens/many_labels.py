@@ -88,14 +88,15 @@ class _Losses:
             bent = chance * (1 - chance) * score
         else:
             bent = chance * (score - (chance * score).sum(axis=2, keepdims=True))
-        return self._back(bent) + self.penalty * v
+        return np.asarray(self._back(bent) + self.penalty * v)
 
     def evened(self, v: Each) -> Each:
         """Return v divided by the curvature at even odds."""
         return np.asarray(cho_solve(self.factors, v.reshape(len(v), -1)).reshape(v.shape))
 
     def _times(self, w: Each) -> Array:
-        return (self.x @ w.reshape(len(w), -1)).reshape(len(self.x), *w.shape[1:])
+        found: Array = self.x @ w.reshape(len(w), -1)
+        return found.reshape(len(self.x), *w.shape[1:])
 
     def _back(self, of_rows: Array) -> Each:
         flat = of_rows.reshape(len(of_rows), -1)

@@ -46,10 +46,9 @@ def _labels(kind: str, draw: np.random.Generator, n: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", ["numbers", "classes"])
-@pytest.mark.parametrize("options", [{}, {"regularisation": 0.3}, {"select": True}])
-def test_each_fit_is_that_of_its_labels(kind: str, options: dict[str, object]) -> None:
+@pytest.mark.parametrize("probe", [Linear(), Linear(regularisation=0.3), Linear(select=True)])
+def test_each_fit_is_that_of_its_labels(kind: str, probe: Linear) -> None:
     draw, x = _vectors(90, 6)
-    probe = Linear(**options)
     labels = _labels(kind, draw, 90)
     data = Activations(x=torch.from_numpy(x * 5 + 2).float(), y=labels[0], groups=np.arange(90))
     assert isinstance(probe, FitsMany)
