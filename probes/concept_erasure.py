@@ -36,7 +36,7 @@ METRICS = {
     "moved": number("proportion", "Length of what is taken away over that from the mean.", "layer"),
 }
 CONTROLS = {
-    "constant": Control("commonest value", "always the commonest value of the training part"),
+    "constant": Control("commonest value", "always the commonest value of all texts"),
     "shuffled": Control("shuffled labels", "the probe fitted to shuffled labels"),
     "random": Control("random subspace", "a random subspace of the same rank erased"),
 }
@@ -184,13 +184,15 @@ def _right(
         has = goal.any(axis=1)
         goals, k = goal.argmax(axis=1), goal.shape[1]
         targets = np.column_stack([there, *(there[p] for p in order)])
+        # The commonest value of the training part is rarer in the held-out one.
+        commonest = (there.sum(axis=0) + goal.sum(axis=0)).argmax()
         for j, kind in enumerate(SHAPES):
             scores = held_out_scores(x[train], targets, x[test], shape=kind)
             told = scores.reshape(len(test), -1, k).argmax(axis=2) == goals[:, None]
             right[has, i, j] = told[has, 0]
             if order:
                 null[has, i, j] = told[has, 1:].mean(axis=1)
-            constant[has, i, j] = goals[has] == there.sum(axis=0).argmax()
+            constant[has, i, j] = goals[has] == commonest
     return right, null, constant
 
 

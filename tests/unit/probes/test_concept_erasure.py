@@ -83,3 +83,16 @@ def test_a_field_that_is_not_there_is_named(tiny_llama: Model) -> None:
     rows = [Example(text="a", label="xy"[i % 2], number=i) for i in range(20)]
     with pytest.raises(BadRows, match="'mood' has fewer than two"):
         ConceptErasure(controls=("mood",)).study(tiny_llama, rows, Context.of(tiny_llama))
+
+
+def test_few_balanced_texts_are_not_told_better_than_by_their_commonest_value(
+    tiny_llama: Model, monkeypatch
+) -> None:
+    x = np.random.default_rng(0).standard_normal((16, 24)).astype(np.float32)
+    monkeypatch.setattr(
+        concept_erasure, "text_vectors", lambda *_: {Site.parse("resid_post.1[-1]"): x}
+    )
+    rows = [Example(text=f"t{i}", label="ab"[i % 2], number=i) for i in range(16)]
+    told = ConceptErasure(layers="1:2", draws=1).study(tiny_llama, rows, Context.of(tiny_llama))
+    known = {e.name: e for e in told.estimates}
+    assert known["before.label (linear).1"].control == 0.5
