@@ -240,7 +240,7 @@ LITERAL = (
     'deu\t"Ja."\n'
     'deu\tDas "Wort".\n'
     'deu\t"Wer?" "Ich."\n'
-    'deu\t"Ohne Ende\n'
+    'deu\t"Ohne Punkt\n'
     "eng\tplain\n"
 )
 
