@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def _unpacked(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         told = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read {path}: {told}", hint="check the path") from error
     return data.removeprefix(b"\xef\xbb\xbf")

@@ -1,5 +1,6 @@
 """A file of questions: good rows are kept, bad ones are named, and what is too long is left out."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -88,3 +89,12 @@ def test_a_table_of_questions_is_read(tmp_path):
     found = task.problems(5, np.random.default_rng(0))
     assert [(p.question, p.answer) for p in found] == [("Is it, then?", "yes"), ("Not?", "no")]
     assert task.skipped(5) == [("own.csv:4", "1 cells; the header has 2")]
+
+
+@pytest.mark.parametrize("cut", [slice(0, 30), slice(24, None)])
+def test_a_damaged_packed_file_is_named(tmp_path: Path, cut: slice) -> None:
+    packed = gzip.compress("\n".join(f'{{"question": "{i}?"}}' for i in range(99)).encode())
+    path = tmp_path / "own.jsonl.gz"
+    path.write_bytes(packed[:12] + packed[cut])
+    with pytest.raises(DataError, match="cannot read"):
+        open_task(f"questions:{path}").problems(1, np.random.default_rng(0))
