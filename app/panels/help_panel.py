@@ -48,8 +48,11 @@ def show_first_steps() -> None:
 2. **Model** — sizes, sites, the length of any activation at any layer, attention patterns.
 3. **Probe** — choose a question, keep or change its options, press *Run*. It goes on in the
    background: you may leave the page or close the browser, and find it again under *Runs*.
-4. **Cause** — graphs of what drives what, and how sure each arrow is.
-5. **Runs** — everything that was ever run here. Mark one to open it, two to compare them.
+4. **Reason** — problems solved in words, sentences and latent thoughts, side by side.
+5. **Questions** — causal questions whose answer is computed, with its proof and the choice made.
+6. **Concepts** — what a concept does to an answer, beside what explainers say of it.
+7. **Cause** — graphs of what drives what, and how sure each arrow is.
+8. **Runs** — everything that was ever run here. Mark one to open it, two to compare them.
 
 **In a token strip:** point at a token for its exact values; click it, then move with the arrow
 keys, Home and End. A middle dot is a blank, ↵ a line end, ⇥ a tab; what tokenizers add

@@ -48,9 +48,11 @@ def verdict_html(summary: str, size: str) -> str:
     >>> verdict_html("Heads look back: to_first 0.4; most head 1", "1rem")
     '<p style="font-size:1rem"><strong>Heads look back:</strong> to_first 0.4; most head 1</p>'
     """
-    verdict, *rest = re.split(r"(?<=[:;.]) ", summary, maxsplit=1)
-    told = "".join(f" {plain_html(part)}" for part in rest)
-    return f'<p style="font-size:{size}"><strong>{plain_html(verdict)}</strong>{told}</p>'
+    ends = (m.start() for m in re.finditer(r"(?<=[:;.]) ", summary))
+    whole = (i for i in ends if summary.count("(", 0, i) <= summary.count(")", 0, i))
+    end = next(whole, len(summary))
+    verdict, rest = plain_html(summary[:end]), plain_html(summary[end:])
+    return f'<p style="font-size:{size}"><strong>{verdict}</strong>{rest}</p>'
 
 
 def page_words(text: str) -> str:

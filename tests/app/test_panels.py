@@ -33,6 +33,8 @@ def test_only_the_first_clause_of_a_verdict_is_bold():
     bold = "<strong>Heads look &lt;back&gt;:</strong> to_first 0.4; most head 1.</p>"
     assert found == f'<p style="font-size:1rem">{bold}'
     assert "<strong>Nothing was found.</strong></p>" in verdict_html("Nothing was found.", "1rem")
+    found = verdict_html("No order (scores: a = b): 3 of 6 explain it", "1rem")
+    assert "<strong>No order (scores: a = b):</strong> 3 of 6" in found
 
 
 def test_advice_is_in_the_words_of_the_page() -> None:

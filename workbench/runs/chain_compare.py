@@ -92,8 +92,8 @@ def _summary(rows: Sequence[Mapping[str, Any]], n: int) -> str:
         if r["difference_low"] is not None and r["difference_low"] * r["difference_high"] > 0
     ]
     gaps = ", ".join(f"{r['reasoner']} by {_share_words(r, 'difference')}" for r in differ)
-    first = rows[0]["reasoner"]
-    verdict = f"apart from {first}: {gaps}" if gaps else f"none is shown to differ from {first}"
+    who = "some differ" if gaps else "none is shown to differ"
+    verdict = f"{who} from {rows[0]['reasoner']}{': ' if gaps else ''}{gaps}"
     return f"{verdict}; right answers to {n} problems: {found}"
 
 
