@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from causal.scores.numerals import read_cell
 from workbench.errors import BadRows
 from workbench.result.result import Note
-from workbench.runs.quotation import has_literal_quotes
+from workbench.sampling.quotation import has_literal_quotes
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
 SAMPLE = 200

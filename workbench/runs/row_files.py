@@ -1,21 +1,18 @@
 """Files of rows, format by format: the fields of each row, or what is wrong with it."""
 
-import csv
 import json
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from workbench.errors import DataError
 from workbench.runs.dataset_rows import DatasetAddress, dataset_rows
 from workbench.runs.packed import UNREADABLE, Stream, format_of, opened
-from workbench.runs.quotation import has_literal_quotes
 from workbench.runs.spec import DataRef
-
-csv.field_size_limit(2**30)
+from workbench.sampling.quotation import has_literal_quotes
+from workbench.sampling.separated import numbered, separated, separator_of
 
 Row = tuple[str, Mapping[str, Any] | str]
 
@@ -125,7 +122,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
                 if problem:
                     hint = "save the file as UTF-8" if is_damaged else 'quote cells like this: "a"'
                     raise DataError(f"{source}: the header is {problem}", hint=hint)
-                header = _apart(cells)
+                header = numbered(cells)
             elif problem:
                 yield source, problem
             elif len(cells) != len(header):
@@ -134,51 +131,19 @@ def _read_csv(path: Path) -> Iterator[Row]:
                 yield source, dict(zip(header, cells, strict=True))
 
 
-def _apart(names: Sequence[str]) -> list[str]:
-    """Number the columns whose name an earlier one has, so that none is lost."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        found.append(f"{name}.{seen[name]}" if seen[name] else name)
-        seen[name] += 1
-    return found
-
-
 def _csv_rows(
     path: Path, stream: Stream, bad_lines: set[int]
 ) -> Iterator[tuple[int, int, list[str] | str]]:
-    # Strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
     decoded = _decoded(stream, bad_lines)
     header = next(decoded, "")
-    delimiter = "\t" if format_of(path) == ".tsv" else _delimiter(header)
-    quoting: Literal[0, 3] = (
-        csv.QUOTE_NONE if delimiter == "\t" and _is_literal(path) else csv.QUOTE_MINIMAL
-    )
-    lines = chain([header], decoded)
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    while True:
-        first = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            last = reader.line_num
-            where = f" in lines {first} to {last}" if last > first else ""
-            yield first, last, f"not valid CSV{where}: {error}"
-            continue
-        if cells:
-            yield first, reader.line_num, cells
+    separator = "\t" if format_of(path) == ".tsv" else separator_of(header) or ","
+    is_literal = separator == "\t" and _is_literal(path)
+    return separated(chain([header], decoded), separator, is_literal=is_literal)
 
 
 def _is_literal(path: Path) -> bool:
     with opened(path) as stream:
         return has_literal_quotes(_decoded(stream, set()))
-
-
-def _delimiter(header: str) -> str:
-    """Return what parts the names of the header: a comma unless it has none."""
-    return next((sign for sign in ",;\t" if sign in header), ",")
 
 
 def _decoded(stream: Stream, bad_lines: set[int]) -> Iterator[str]:

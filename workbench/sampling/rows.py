@@ -1,6 +1,5 @@
 """Rows of a file of problems: JSON lines, a JSON list or CSV, packed by gzip or not."""
 
-import csv
 import gzip
 import io
 import json
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import BadRows, DataError
+from workbench.sampling.quotation import has_literal_quotes
+from workbench.sampling.separated import numbered, separated, separator_of
 
 Row = Mapping[str, Any]
 _FAULTS = (ValueError, RecursionError)
@@ -43,10 +44,11 @@ def rows_or_faults(path: Path, *, first: int = 0) -> Iterator[tuple[int, Row | s
     """
     data = _unpacked(path)
     lines = data.splitlines()
+    sign = separator_of(lines[0].decode(errors="replace")) if lines else ""
     if data.lstrip()[:1] == b"[":
         yield from ((i, _object(row)) for i, row in enumerate(_list(data, path), start=first))
-    elif _separator(lines) and not any(line.lstrip()[:1] in (b"{", b"[") for line in lines):
-        yield from _table(data, _separator(lines), path)
+    elif sign and not any(line.lstrip()[:1] in (b"{", b"[") for line in lines):
+        yield from _table(data, sign, path)
     else:
         yield from ((n, _parsed(line)) for n, line in enumerate(lines, start=1) if line.strip())
 
@@ -80,29 +82,22 @@ def _list(data: bytes, path: Path) -> list[Any]:
     return rows
 
 
-def _separator(lines: list[bytes]) -> str:
-    """Return what parts the names of a header, the first of these signs that it has."""
-    header = lines[0].decode(errors="replace") if lines else ""
-    return next((sign for sign in ",;\t" if sign in header), "")
-
-
 def _table(data: bytes, separator: str, path: Path) -> Iterator[tuple[int, Row | str]]:
     try:
-        text = io.StringIO(data.decode(), newline="")
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error}", hint="save it as UTF-8") from error
-    reader = csv.reader(text, delimiter=separator, strict=True)
-    header = next(reader)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, f"not valid CSV: {error}"
-            continue
-        if len(cells) == len(header):
+    is_literal = separator == "\t" and has_literal_quotes(text.splitlines())
+    records = separated(io.StringIO(text, newline=""), separator, is_literal=is_literal)
+    header: list[str] = []
+    for line, _, cells in records:
+        if isinstance(cells, str) and not header:
+            raise DataError(f"{path}: the header is {cells}", hint='quote cells like this: "a"')
+        if isinstance(cells, str):
+            yield line, cells
+        elif not header:
+            header = numbered(cells)
+        elif len(cells) == len(header):
             yield line, dict(zip(header, cells, strict=True))
-        elif cells:
+        else:
             yield line, f"{len(cells)} cells; the header has {len(header)}"

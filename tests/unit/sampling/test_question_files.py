@@ -91,6 +91,23 @@ def test_a_table_of_questions_is_read(tmp_path):
     assert task.skipped(5) == [("own.csv:4", "1 cells; the header has 2")]
 
 
+def test_quotation_marks_of_a_tab_table_are_read_as_in_other_tables(tmp_path: Path) -> None:
+    path = tmp_path / "own.tsv"
+    path.write_text('question\tanswer\tanswer\n"Yes," he said?\tyes\tno\n"No," you say?\tno\tyes\n')
+    found = open_task(f"{path}?grader=words").problems(5, np.random.default_rng(0))
+    assert [(p.question, p.answer) for p in found] == [
+        ('"Yes," he said?', "yes"),
+        ('"No," you say?', "no"),
+    ]
+
+
+def test_a_header_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text('"question"s,answer\nIs it?,yes\n')
+    with pytest.raises(DataError, match="the header is not valid CSV"):
+        open_task(f"questions:{path}").problems(1, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("cut", [slice(0, 30), slice(24, None)])
 def test_a_damaged_packed_file_is_named(tmp_path: Path, cut: slice) -> None:
     packed = gzip.compress("\n".join(f'{{"question": "{i}?"}}' for i in range(99)).encode())
