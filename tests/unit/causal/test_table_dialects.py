@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causal.scores.dialect import split_table
 from causal.scores.leaderboard import ScoreTable, read_scores
 from causal.scores.table_options import TableOptions
 from workbench.errors import BadOption, BadRows, TooLittleData, UnknownName
@@ -290,30 +289,12 @@ def test_tables_with_nothing_to_fit_are_explained(tmp_path: Path) -> None:
 
 def test_wide_tables_are_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    truth = pd.DataFrame(rng.normal(size=(300, 40)).round(6))
-    truth.columns = pd.Index([f"v{i}" for i in range(40)])
+    truth = pd.DataFrame(rng.normal(size=(300, 40)).round(6)).add_prefix("v")
     table = read_scores(write(tmp_path, csv(truth, sep=";", decimal=",")))
     np.testing.assert_allclose(table.scores, truth.to_numpy())
 
 
-def test_names_with_quotes_of_their_own_are_read_from_a_tab_file(tmp_path: Path) -> None:
-    rows = [f'"{i}" of a\t{i}.5\t{i * i}.25' for i in range(1, 13)]
-    path = tmp_path / "a.tsv"
-    path.write_text("\n".join(["model\tx\ty", *rows]) + "\n", encoding="utf-8")
-    options = TableOptions(model_column="model", no_domains=True)
-    table = options.scores_of(options.read(path))
-    assert table.facts["model"].tolist()[:2] == ['"1" of a', '"2" of a']
-    assert len(table) == 12
-
-
 def test_numbers_too_large_to_read_are_not_called_text(tmp_path: Path) -> None:
     rows = "".join(f"{i}e300,{i * i},{i}.5\n" for i in range(1, 20))
-    table = read_scores(write(tmp_path, f"a,b,c\n{rows}".encode()))
-    told = texts(table)
+    told = texts(read_scores(write(tmp_path, f"a,b,c\n{rows}".encode())))
     assert "'a' (numbers beyond 1e+150, first '1e300'" in told
-
-
-def test_blanks_part_no_columns_where_nothing_is_a_number(tmp_path: Path) -> None:
-    rows = "".join(f'"Satz {i}; mit Strichpunkt";{"ja" if i % 2 else "nein"}\n' for i in range(16))
-    table = split_table(f"text;label\n{rows}", "a.csv")
-    assert (table.separator, table.names, len(table.rows)) == (";", ("text", "label"), 16)

@@ -1,7 +1,6 @@
 """Intervals: closed forms, what equal values leave open, and that each holds its estimate."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from workbench.result.intervals import (
     NoInterval,
     bootstrap,
     bootstrap_weights,
-    correct,
     grouped_interval,
     grouped_mean_estimate,
     grouped_proportion_estimate,
@@ -295,12 +293,3 @@ def test_few_groups_have_the_interval_of_their_means() -> None:
     pair = grouped_mean_estimate("x", [1.0, 2.0, 3.0], ["a", "a", "b"], unit="")
     assert (pair.value, pair.low, pair.high) == (2, None, None)
     assert pair.method.startswith("no interval: 1.8 effective groups")
-
-
-@pytest.mark.parametrize("method", ["bh", "by"])
-def test_corrections_are_those_of_scipy(method: Literal["bh", "by"]) -> None:
-    p = np.random.default_rng(0).random(50).round(1)
-    expected = stats.false_discovery_control(p, method=method)
-    assert correct(p.tolist(), method=method) == pytest.approx(expected, rel=1e-12)
-    with pytest.raises(BadOption, match="between 0 and 1"):
-        correct([0.5, float("nan")], method=method)
